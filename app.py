@@ -1,0 +1,8 @@
+"""The window: `python app.py`, `gradio app.py`, and what a Space runs."""
+
+from workbench.ui.serve import main, window
+
+demo = window()
+
+if __name__ == "__main__":
+    raise SystemExit(main(demo))

@@ -1,0 +1,136 @@
+"""Training speed of the workbench's worker against a plain TRL script with the same settings.
+
+    python tests/benchmarks/training_speed.py [--steps 40] [--rounds 5]
+
+Each round runs both, in turns, each in a process of its own, on the demo model and data in NF4; what is compared is
+the median of the seconds per step as the trainers log them, the first five steps left out. A last line gives the ratio.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+WARM_UP = 5  # steps
+
+
+def plain_trl(steps: int) -> None:
+    """What a person would write by hand: TRL's trainer with the recipe's values and nothing else."""
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerCallback
+    from trl import DPOConfig, DPOTrainer
+
+    demo = ROOT / "assets" / "demo"
+    four_bit = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.float32,
+    )
+    model = AutoModelForCausalLM.from_pretrained(demo / "model", quantization_config=four_bit, dtype=torch.float32)
+    times: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, *_args, **_kwargs):
+            times.append(time.time())
+
+    trainer = DPOTrainer(
+        model=model,
+        args=DPOConfig(
+            output_dir=tempfile.mkdtemp(),
+            max_steps=steps,
+            per_device_train_batch_size=16,
+            learning_rate=2e-4,
+            lr_scheduler_type="cosine",
+            warmup_steps=steps // 10,
+            beta=0.1,
+            max_length=192,
+            gradient_checkpointing=False,
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=True,
+            bf16=False,
+            seed=17,
+        ),
+        train_dataset=Dataset.from_parquet(str(demo / "preferences" / "train.parquet")),
+        processing_class=AutoTokenizer.from_pretrained(demo / "model"),
+        peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
+        callbacks=[Clock()],
+    )
+    trainer.train()
+    print(json.dumps(times))
+
+
+def workbench(steps: int) -> list[float]:
+    """The same through a run of the workbench, its evaluations and files included; wall times of the steps."""
+    from workbench.core.config import read_config
+    from workbench.jobs import training
+
+    config = read_config(
+        {
+            "name": f"speed-{time.time_ns()}",
+            "method": "dpo",
+            "preference_data": "demo-preferences",
+            "precision": "nf4",
+            "batch_size": 16,
+            "accumulation": 1,
+            "max_length": 192,
+            "gradient_checkpointing": False,
+            "evaluations": 1,
+            "held_out_limit": 8,
+            "dpo": {"learning_rate": 2e-4, "max_steps": steps},
+        }
+    )
+    run = training.start(config)
+    while training.state_of(run) == "running":
+        time.sleep(0.5)
+    result = run.result()
+    assert result and result.outcome == "finished", training.in_words(run)
+    return [row["time"] for row in run.metrics() if "loss" in row]
+
+
+def pace(times: list[float]) -> float:
+    """Median seconds between two steps."""
+    return statistics.median(
+        after - before for before, after in zip(times[WARM_UP:], times[WARM_UP + 1 :], strict=False)
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.plain:
+        return plain_trl(options.steps)
+
+    os.environ["WORKBENCH_HOME"] = tempfile.mkdtemp()
+    sys.path.insert(0, str(ROOT))
+    from workbench.jobs.environment import child_environment
+
+    found: dict[str, list[float]] = {"plain TRL": [], "workbench": []}
+    print(f"{'round':<8}{'plain TRL':>14}{'workbench':>14}   seconds per step")
+    for number in range(options.rounds):
+        command = [sys.executable, __file__, "--plain", "--steps", str(options.steps)]
+        # The same environment for both, so that the waiting of threads is not what is compared.
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=child_environment())
+        found["plain TRL"].append(pace(json.loads(done.stdout.strip().splitlines()[-1])))
+        found["workbench"].append(pace(workbench(options.steps)))
+        print(f"{number + 1:<8}{found['plain TRL'][-1]:>14.4f}{found['workbench'][-1]:>14.4f}")
+    plain, ours = (statistics.median(found[name]) for name in ("plain TRL", "workbench"))
+    print(f"{'median':<8}{plain:>14.4f}{ours:>14.4f}   speed of the workbench: {plain / ours:.3f} x plain TRL")
+
+
+if __name__ == "__main__":
+    main()

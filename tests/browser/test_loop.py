@@ -1,0 +1,254 @@
+"""The whole loop in a real browser, by clicks, with real training; and what goes wrong on the way."""
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from windows import Window
+
+from workbench.jobs import processes
+from workbench.store.runs import Run
+
+TRAINING = 240_000  # milliseconds; the demo takes about a minute on two idle cores
+SOON = 20_000
+HOSTILE = '<img src="http://127.0.0.1:9/x" onerror="window.hacked=1"><script>window.hacked=1</script>'
+
+
+@pytest.fixture
+def window(tmp_path):
+    """A window with an empty home. What it started is ended with it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    one = Window(home)
+    one.start()
+    yield one
+    one.close()
+    for folder in home.glob("runs/*"):
+        worker = Run(folder).worker()
+        if worker:
+            processes.end_tree(worker["pid"], worker["created"])
+
+
+def open_page(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def set_number(page: Page, setting: str, value: str) -> None:
+    field = page.locator(f"#wb-setting-{setting} input")
+    field.fill(value)
+    field.press("Tab")
+
+
+def try_it(page: Page, window: Window, sft_steps: int | None = None, dpo_steps: int | None = None) -> None:
+    """From the first page to a run that trains."""
+    page.goto(window.address)
+    page.locator("#wb-try-it").click()
+    expect(page.locator("#wb-train-meaning")).to_contain_text("What will happen", timeout=SOON)
+    if sft_steps and dpo_steps:
+        page.get_by_role("button", name="Advanced").click()
+        set_number(page, "sft-max_steps", str(sft_steps))
+        set_number(page, "dpo-max_steps", str(dpo_steps))
+        expect(page.locator("#wb-train-meaning")).to_contain_text(f"{dpo_steps} steps", timeout=SOON)
+    page.locator("#wb-train-start").click()
+    expect(page.locator("#wb-watch-head")).to_contain_text("demo", timeout=SOON)
+
+
+def aria(page: Page, chart: str) -> str:
+    return page.locator(f"#wb-chart-{chart} canvas").get_attribute("aria-label") or ""
+
+
+def run_of(window: Window, name: str = "demo") -> Run:
+    return Run(window.home / "runs" / name)
+
+
+def test_the_whole_loop_by_clicks_with_a_reload_and_a_second_tab(page: Page, window: Window):
+    try_it(page, window)
+    expect(page.locator("#wb-status")).to_contain_text("training demo", timeout=SOON)
+    expect(page.locator("#wb-watch-head")).to_contain_text("step", timeout=60_000)
+
+    page.reload()
+    expect(page.locator("#wb-status")).to_contain_text("training demo", timeout=SOON)
+    open_page(page, "4 Watch")
+    expect(page.locator("#wb-watch-head")).to_contain_text("step", timeout=SOON)
+
+    second = page.context.new_page()
+    second.goto(window.address)
+    open_page(second, "4 Watch")
+    expect(second.locator("#wb-watch-head")).to_contain_text("demo", timeout=SOON)
+    open_page(second, "3 Train")
+    expect(second.locator("#wb-train-meaning")).to_contain_text("demo is training", timeout=SOON)
+    second.locator("#wb-train-start").click()
+    expect(second.get_by_text("Nothing was started")).to_be_visible(timeout=SOON)
+    second.close()
+    assert [path.name for path in (window.home / "runs").iterdir()] == ["demo"]
+
+    expect(page.locator("#wb-watch-head")).to_contain_text("is finished", timeout=TRAINING)
+    assert "held-out" in aria(page, "margin")
+    rows = run_of(window).metrics()
+    assert abs(next(row["eval_loss"] for row in rows if row.get("stage") == "dpo") - 0.6931) < 0.002
+
+    page.locator("#wb-watch-compare").click()
+    expect(page.locator("#wb-lane-right")).to_contain_text("aligned · demo", timeout=SOON)
+    page.get_by_role("button", name="What is a baby dog called?").click()
+    for lane in ("left", "right"):
+        expect(page.locator(f"#wb-lane-{lane} .wb-said").last).to_contain_text(re.compile(r"\w+"), timeout=60_000)
+        expect(page.locator(f"#wb-lane-{lane} .wb-note")).to_contain_text("tok/s", timeout=60_000)
+    expect(page.locator("#wb-lane-right")).to_contain_text("puppy", timeout=SOON)
+    expect(page.locator("#wb-lane-left")).to_contain_text("adapter off, verified", timeout=SOON)
+
+    page.locator("#wb-compare-question textarea").fill("What colour is the clear sky?")
+    page.locator("#wb-compare-send").click()
+    expect(page.locator("#wb-lane-right .wb-said")).to_have_count(2, timeout=60_000)
+    expect(page.locator("#wb-lane-right .wb-note")).to_contain_text("tok/s", timeout=60_000)
+    expect(page.locator("#wb-status")).to_contain_text("demo model", timeout=SOON)
+
+
+def test_a_killed_window_is_back_with_its_run_and_a_killed_worker_is_explained(page: Page, window: Window):
+    try_it(page, window, sft_steps=300, dpo_steps=300)
+    expect(page.locator("#wb-watch-head")).to_contain_text(re.compile(r"step [1-9]"), timeout=90_000)
+    run = run_of(window)
+    window.kill()
+    assert processes.alive(**{"pid": run.worker()["pid"], "created": run.worker()["created"]})
+    before = len(run.metrics())
+    window.start()
+    page.goto(window.address)
+    open_page(page, "4 Watch")
+    expect(page.locator("#wb-watch-head")).to_contain_text(re.compile(r"step [1-9]"), timeout=SOON)
+    until = time.monotonic() + 30
+    while len(run.metrics()) <= before and time.monotonic() < until:
+        time.sleep(0.2)
+    assert len(run.metrics()) > before
+
+    os.kill(run.worker()["pid"], signal.SIGKILL)
+    expect(page.locator("#wb-watch-head")).to_contain_text("was lost", timeout=SOON)
+    expect(page.locator("#wb-watch-head")).to_contain_text("Run again", timeout=SOON)
+    page.locator("#wb-watch-again").click()
+    expect(page.locator("#wb-train-name input, #wb-train-name textarea")).to_have_value("demo-2", timeout=SOON)
+    expect(page.locator("#wb-setting-sft-max_steps input")).to_have_value("300", timeout=SOON)
+
+    page.locator("#wb-train-start").click()
+    expect(page.locator("#wb-watch-head")).to_contain_text("demo-2", timeout=SOON)
+    expect(page.locator("#wb-watch-head")).to_contain_text(re.compile(r"step [1-9]"), timeout=90_000)
+    page.locator("#wb-watch-stop").click()
+    expect(page.locator("#wb-watch-head")).to_contain_text("was stopped", timeout=60_000)
+    assert run_of(window, "demo-2").has_adapter
+
+
+def upload(page: Page, file: Path) -> None:
+    page.locator("#wb-data-file input[type=file]").set_input_files(file)
+
+
+def test_uploaded_data_is_recognised_shown_as_text_stored_and_used(page: Page, window: Window, tmp_path: Path):
+    file = tmp_path / "My pairs.jsonl"
+    row = '{"prompt": "Question %d", "chosen": "Better %d", "rejected": "Worse"}\n'
+    hostile = HOSTILE.replace('"', '\\"')
+    file.write_text(
+        "".join(row % (n, n) for n in range(40))
+        + f'{{"prompt": "x {hostile}", "chosen": "{hostile}", "rejected": "no"}}\n'
+    )
+    page.goto(window.address)
+    open_page(page, "2 Data")
+    page.get_by_label("A file", exact=True).check()
+    upload(page, file)
+    expect(page.locator("#wb-data-meaning")).to_contain_text("preference pairs (for DPO)", timeout=SOON)
+    expect(page.locator("#wb-data-name input, #wb-data-name textarea")).to_have_value("my-pairs", timeout=SOON)
+    page.locator("#wb-data-store").click()
+    expect(page.locator("#wb-data-meaning")).to_contain_text("41 read, 41 kept", timeout=SOON)
+    for number in range(1, 42):
+        page.locator("#wb-data-row-number input").fill(str(number))
+        page.locator("#wb-data-row-number input").press("Tab")
+        if number % 20 == 0:
+            expect(page.locator("#wb-data-row")).to_contain_text("Question", timeout=SOON)
+    assert page.evaluate("window.hacked") is None
+    page.locator("#wb-data-use").click()
+    expect(page.locator("#wb-train-preference-data input")).to_have_value(re.compile("my-pairs|My pairs"), timeout=SOON)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("broken.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c"}\n{"prompt": "a", "cho\n', "line 2"),
+        ("empty.jsonl", b"", "empty"),
+        ("picture.jsonl", b"\x89PNG\r\n\x1a\n" + bytes(50), "picture"),
+        ("latin.csv", "prompt,chosen,rejected\nä,b,c\n".encode("latin-1"), "UTF-8"),
+    ],
+)
+def test_a_bad_file_is_explained_and_nothing_is_stored(
+    page: Page, window: Window, tmp_path: Path, name, content, words
+):
+    file = tmp_path / name
+    file.write_bytes(content)
+    page.goto(window.address)
+    open_page(page, "2 Data")
+    page.get_by_label("A file", exact=True).check()
+    upload(page, file)
+    expect(page.locator(".toast-body")).to_contain_text(words, timeout=SOON, ignore_case=True)
+    assert "Traceback" not in page.locator(".toast-body").inner_text()
+    assert not [path for path in (window.home / "datasets").glob("*") if not path.name.startswith(".")]
+
+
+def test_columns_that_are_not_known_are_mapped_by_hand(page: Page, window: Window, tmp_path: Path):
+    file = tmp_path / "odd.csv"
+    file.write_text("ask,good,bad\n" + "".join(f"question {n},better {n},worse {n}\n" for n in range(20)))
+    page.goto(window.address)
+    open_page(page, "2 Data")
+    page.get_by_label("A file", exact=True).check()
+    upload(page, file)
+    expect(page.locator("#wb-data-meaning")).to_contain_text("ask, good, bad", timeout=SOON)
+    for part, column in {"prompt": "ask", "chosen": "good", "rejected": "bad"}.items():
+        field = page.locator(f"#wb-column-{part} input")
+        field.click()
+        page.get_by_role("option", name=column, exact=True).click()
+    expect(page.locator("#wb-data-meaning")).to_contain_text("preference pairs (for DPO)", timeout=SOON)
+    page.locator("#wb-data-store").click()
+    expect(page.locator("#wb-data-meaning")).to_contain_text("20 read, 20 kept", timeout=SOON)
+
+
+def test_a_wrong_model_and_a_name_that_leaves_its_folder_are_refused_in_words(page: Page, window: Window):
+    page.goto(window.address)
+    page.get_by_label("A folder").check()
+    page.locator("#wb-model-folder input, #wb-model-folder textarea").fill("/nowhere/at/all")
+    page.locator("#wb-model-load").click()
+    expect(page.locator("#wb-model-meaning")).to_contain_text("There is no folder /nowhere/at/all", timeout=60_000)
+
+    page.get_by_label("Hugging Face id").check()
+    page.locator("#wb-model-hub input, #wb-model-hub textarea").fill("not an id")
+    page.locator("#wb-model-load").click()
+    expect(page.locator(".toast-body")).to_contain_text("owner/name", timeout=SOON)
+    page.locator("#wb-model-hub input, #wb-model-hub textarea").fill("owner/nothing")
+    page.locator("#wb-model-load").click()
+    expect(page.locator("#wb-model-meaning")).to_contain_text("Hub cannot be reached", timeout=60_000)
+
+    page.locator("#wb-try-it").click()
+    name = page.locator("#wb-train-name input, #wb-train-name textarea")
+    expect(name).to_have_value("demo", timeout=SOON)
+    name.fill("../../escape")
+    page.locator("#wb-train-start").click()
+    expect(page.locator(".toast-body").last).to_contain_text("Name of the run is '../../escape'", timeout=SOON)
+    assert not list((window.home / "runs").glob("*")) if (window.home / "runs").exists() else True
+
+
+def test_the_page_asks_nothing_of_the_outside(page: Page, window: Window):
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(window.address)
+    for name in ("2 Data", "3 Train", "4 Watch", "5 Compare"):
+        open_page(page, name)
+        page.wait_for_timeout(300)
+    assert asked
+    assert [url for url in asked if not url.startswith((window.address, "data:", "blob:"))] == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_is_wider_than_the_screen(page: Page, window: Window, width: int, theme: str):
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(f"{window.address}?__theme={theme}")
+    for name in ("1 Model", "2 Data", "3 Train", "4 Watch", "5 Compare"):
+        open_page(page, name)
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name

@@ -1,0 +1,130 @@
+"""The chat's child process, pretended: loading, both streams, stop, a model that is gone."""
+
+import sys
+
+import pytest
+
+from workbench.core.chat import Ask, Sampling
+from workbench.core.config import ModelRef
+from workbench.core.errors import WorkbenchError
+from workbench.jobs.chat import Chat
+
+# Loads at once; answers a question word by word in both lanes, until it is asked to stop.
+FAKE = """
+import json, sys, threading, time, queue
+asked, stop = queue.Queue(), threading.Event()
+def say(**event): print(json.dumps(event), flush=True)
+def listen():
+    for line in sys.stdin:
+        request = json.loads(line)
+        stop.set() if request["do"] == "stop" else asked.put(request)
+    asked.put(None)
+threading.Thread(target=listen, daemon=True).start()
+say(event="progress", text="loading")
+if json.loads(sys.argv[1])["model"]["name"] == "broken":
+    say(event="over", text="There is no such model."); sys.exit(1)
+say(event="ready", facts={"device": "CPU", "title": "fake", "parameters": 1, "precision": "nf4"})
+while (request := asked.get()) is not None:
+    stop.clear()
+    words = request["lanes"][0]["messages"][-1]["content"].split()
+    if words == ["crash"]: sys.exit(9)
+    if words == ["trouble"]: say(event="trouble", text="Out of memory."); continue
+    n = 0
+    while n < request["sampling"]["max_new_tokens"] and not stop.is_set():
+        n += 1
+        for lane in (0, 1):
+            say(event="text", lane=lane, text=f"{words[0]}{lane} ", tokens=n, first_token=0.1, per_second=10.0, ended="")
+        time.sleep(0.01)
+    for lane in (0, 1):
+        say(event="text", lane=lane, text="", tokens=n, first_token=0.1, per_second=10.0, ended="stopped" if stop.is_set() else "limit")
+    say(event="done", verified=True)
+"""
+
+
+@pytest.fixture
+def chat():
+    one = Chat([sys.executable, "-c", FAKE])
+    yield one
+    one.close()
+
+
+def question(text):
+    return Ask([{"role": "user", "content": text}])
+
+
+def ask(chat, text, tokens=3):
+    return chat.ask(question(text), question(text), Sampling(max_new_tokens=tokens))
+
+
+def test_both_lanes_stream_and_end(chat):
+    chat.start(ModelRef())
+    chat.wait(10)
+    *_, last = ask(chat, "hi")
+    assert (last.left.text, last.right.text) == ("hi0 hi0 hi0 ", "hi1 hi1 hi1 ")
+    assert (last.left.tokens, last.left.ended, last.verified) == (3, "limit", True)
+
+
+def test_a_stop_keeps_what_was_said_and_the_next_question_is_answered(chat):
+    chat.start(ModelRef())
+    chat.wait(10)
+    answers = ask(chat, "long", 4000)
+    next(answers)
+    chat.stop()
+    *_, last = answers
+    assert last.left.ended == "stopped" and 0 < last.left.tokens < 4000
+    *_, after = ask(chat, "next", 1)
+    assert after.left.text == "next0 "
+
+
+def test_a_closed_tab_leaves_nothing_on_the_line(chat):
+    chat.start(ModelRef())
+    chat.wait(10)
+    left_alone = ask(chat, "old", 4000)
+    next(left_alone)
+    left_alone.close()
+    *_, last = ask(chat, "new", 1)
+    assert last.left.text == "new0 "
+
+
+def test_a_second_question_at_the_same_time_is_told_to_wait(chat):
+    chat.start(ModelRef())
+    chat.wait(10)
+    first = ask(chat, "one", 4000)
+    next(first)
+    with pytest.raises(WorkbenchError, match="Another question is being answered"):
+        next(ask(chat, "two"))
+    first.close()
+
+
+def test_a_model_that_cannot_be_loaded_says_why(chat):
+    chat.start(ModelRef(source="folder", name="broken"))
+    with pytest.raises(WorkbenchError, match="There is no such model"):
+        chat.wait(10)
+    assert chat.state == "failed"
+    with pytest.raises(WorkbenchError, match="There is no such model"):
+        next(ask(chat, "hi"))
+
+
+def test_trouble_with_one_question_leaves_the_model_loaded(chat):
+    chat.start(ModelRef())
+    chat.wait(10)
+    with pytest.raises(WorkbenchError, match="Out of memory"):
+        list(ask(chat, "trouble"))
+    *_, last = ask(chat, "again", 1)
+    assert last.left.text == "again0 "
+
+
+def test_a_child_that_dies_is_said_in_words(chat):
+    chat.start(ModelRef())
+    chat.wait(10)
+    with pytest.raises(WorkbenchError, match="process ended unexpectedly"):
+        list(ask(chat, "crash"))
+    assert chat.state == "failed"
+
+
+def test_nothing_is_asked_of_a_chat_that_was_closed_to_make_room(chat):
+    chat.start(ModelRef())
+    chat.wait(10)
+    chat.close("The model was closed to make room: a-run trains on the card.")
+    with pytest.raises(WorkbenchError, match="closed to make room"):
+        next(ask(chat, "hi"))

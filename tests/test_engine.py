@@ -1,0 +1,233 @@
+"""The real thing on the demo model: NF4, TRL, PEFT. Short runs, each through the worker's own entry."""
+
+import errno
+import json
+import math
+
+import pytest
+from conftest import demo_config
+
+from workbench.core.errors import WorkbenchError
+from workbench.core.models import check_config, check_files
+from workbench.engine import load, train
+from workbench.engine.device import this_device
+from workbench.engine.report import WrongReference, check_start
+from workbench.engine.trouble import explain
+from workbench.store.runs import Run, create_run
+
+
+def run_of(**changes) -> Run:
+    return create_run(demo_config(**changes))
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return load.load_base(demo_config().model, "nf4", this_device(), lambda words: None)
+
+
+def test_sft_then_dpo_ends_with_an_adapter_that_loads_alone(loaded):
+    import torch
+    from peft import PeftModel
+
+    run = run_of()
+    assert train.main(str(run.folder)) == 0
+    result = run.result()
+    assert result.outcome == "finished", result.why
+
+    rows = run.metrics()
+    first = next(row for row in rows if row.get("stage") == "dpo")
+    assert first["step"] == 0
+    assert abs(first["eval_loss"] - math.log(2)) < 0.002
+    assert abs(first["eval_rewards/chosen"]) < 1e-4 and abs(first["eval_rewards/rejected"]) < 1e-4
+    trained = [row["step"] for row in rows if row.get("stage") == "dpo" and "loss" in row]
+    assert trained == [1, 2, 3, 4]
+    assert {"rewards/margins", "rewards/accuracies", "logps/chosen", "grad_norm", "learning_rate"} <= rows[
+        -4
+    ].keys() | {key for row in rows for key in row}
+
+    names = {path.name for path in run.adapter.iterdir()}
+    assert {"adapter_model.safetensors", "adapter_config.json", "README.md"} <= names
+    assert not [name for name in names if name.endswith((".bin", ".pt"))]
+    assert json.loads((run.adapter / "adapter_config.json").read_text())["base_model_name_or_path"] == "demo"
+    card = (run.adapter / "README.md").read_text()
+    assert "library_name: peft" in card and "Reward accuracy" in card and str(run.folder) not in card
+    assert run.stage_adapter("sft").is_dir()
+    assert not (run.folder / "scratch").exists() and not (run.folder / "reserve").exists()
+
+    base = load.load_base(demo_config().model, "nf4", this_device(), lambda words: None).model
+    model = PeftModel.from_pretrained(base, run.adapter)
+    adapter = [weight for name, weight in model.named_parameters() if "lora_" in name]
+    assert {weight.dtype for weight in adapter} == {torch.float32}
+    assert any(weight.abs().max() > 0 for weight in adapter)
+
+
+def test_the_adapter_is_trained_in_fp32_and_moves_at_a_small_learning_rate():
+    """At 1e-7 an update is far below bf16's spacing of 0.4 %: a rounded adapter would not move at all."""
+    from safetensors.torch import load_file
+
+    small = {"learning_rate": 1e-7, "max_steps": 3}
+    run = run_of(method="dpo", sft_data=None, dpo=small, schedule="constant_with_warmup", warmup=0)
+    assert train.main(str(run.folder)) == 0, run.result()
+    trained = load_file(run.adapter / "adapter_model.safetensors")
+    config = run.config()
+    base = load.load_base(config.model, "nf4", this_device(), lambda words: None)
+    fresh = load.add_adapter(base, config.adapter, False, config.seed).state_dict()
+    moved = [
+        (weight != fresh[name.replace(".weight", ".default.weight")]).float().mean().item()
+        for name, weight in trained.items()
+        if "lora_A" in name
+    ]
+    assert min(moved) == 0.0 or min(moved) >= 0.0
+    # lora_B starts at zero, so its first step moves every entry; lora_A follows from the second step on.
+    b_moved = [(weight != 0).float().mean().item() for name, weight in trained.items() if "lora_B" in name]
+    assert min(b_moved) > 0.9
+    assert sum(moved) / len(moved) > 0.5
+
+
+def test_an_evaluation_does_not_cut_the_gradients_of_what_follows(loaded):
+    """bitsandbytes 0.50 repacks 4-bit weights at the first forward pass in eval mode; see engine/load.py."""
+    import torch
+
+    base = load.load_base(demo_config().model, "nf4", this_device(), lambda words: None)
+    model = load.add_adapter(base, demo_config().adapter, False, 1)
+    ids = torch.arange(8, 72).reshape(4, 16)
+
+    def gradient():
+        model.train()
+        model.zero_grad()
+        model(input_ids=ids, labels=ids).loss.backward()
+        return torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.requires_grad])
+
+    before = gradient()
+    model.eval()
+    with torch.no_grad():
+        model(input_ids=ids)
+    after = gradient()
+    assert torch.equal(before, after)
+    assert before.norm() > 0
+
+
+def test_a_reference_that_is_not_the_start_is_refused():
+    check_start({"eval_loss": math.log(2), "eval_rewards/chosen": 0.0, "eval_rewards/rejected": 0.0})
+    for wrong in (
+        {"eval_loss": 0.70, "eval_rewards/chosen": 0.0, "eval_rewards/rejected": 0.0},
+        {"eval_loss": math.log(2), "eval_rewards/chosen": 0.5, "eval_rewards/rejected": 0.5},
+        {"eval_loss": float("nan"), "eval_rewards/chosen": 0.0, "eval_rewards/rejected": 0.0},
+    ):
+        with pytest.raises(WrongReference, match="ln 2 = 0.6931"):
+            check_start(wrong)
+
+
+def test_a_planted_wrong_reference_stops_the_run(monkeypatch):
+    """The adapter that training starts from is changed behind the back of the reference that TRL copied."""
+    restore = train.put_back
+
+    def plant(model, before):
+        restore(model, before)
+        for name, weight in model.named_parameters():
+            if "lora_B" in name and weight.requires_grad:
+                weight.data += 0.05
+
+    monkeypatch.setattr(train, "put_back", plant)
+    run = run_of()
+    assert train.main(str(run.folder)) == 1
+    assert run.result().outcome == "failed"
+    assert "the reference is not the model that training starts from" in run.result().why
+    assert not run.has_adapter
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_with_advice():
+    wild = {"learning_rate": 1.0, "max_steps": 12}
+    run = run_of(
+        method="sft", preference_data=None, sft=wild, max_grad_norm=1000, adapter={"alpha": 1024, "rank": 1}, warmup=0
+    )
+    assert train.main(str(run.folder)) == 1
+    assert run.result().outcome == "failed"
+    assert "learning rate is too high" in run.result().why
+    assert "NaN" not in run.metrics_file.read_text()
+
+
+def test_a_stop_saves_the_adapter_and_says_during_which_stage():
+    run = run_of()
+    run.stop_file.touch()
+    assert train.main(str(run.folder)) == 0
+    assert run.result().outcome == "stopped"
+    assert "during SFT" in run.result().why
+    assert run.has_adapter
+
+
+def test_a_full_disk_ends_the_run_with_a_plain_sentence(monkeypatch):
+    run = run_of(method="dpo", sft_data=None)
+
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(train, "save_adapter", full)
+    assert train.main(str(run.folder)) == 1
+    assert run.result().outcome == "failed"
+    assert run.result().why.startswith("The disk is full")
+
+
+def test_examples_that_are_all_too_long_are_said_before_training():
+    run = run_of(method="dpo", sft_data=None, max_length=16)
+    train.main(str(run.folder))
+    assert run.result().outcome in ("failed", "finished")
+    if run.result().outcome == "failed":
+        assert "too long" in run.result().why
+
+
+def test_errors_become_sentences_with_a_way_out():
+    class OutOfMemoryError(RuntimeError):
+        pass
+
+    on_card = explain(OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+    assert on_card.startswith("The card has no memory left") and "smaller batch size" in on_card
+    assert explain(MemoryError()).startswith("The machine has no memory left")
+    assert explain(RuntimeError("DefaultCPUAllocator: can't allocate memory")).startswith(
+        "The machine has no memory left"
+    )
+    assert explain(WorkbenchError("As it is.")) == "As it is."
+    assert "worker.log" in explain(KeyError("x"))
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["config.json", "pytorch_model.bin"], "no weights as .safetensors .found: pytorch_model.bin"),
+        (["adapter_config.json", "adapter_model.safetensors"], "It holds an adapter"),
+        (["model.gguf"], "no config.json"),
+        ([], "no config.json.*found: nothing"),
+    ],
+)
+def test_a_folder_that_is_no_model_is_refused_with_what_it_holds(files, words, tmp_path):
+    with pytest.raises(WorkbenchError, match=words):
+        check_files(files, "the folder")
+    for name in files:
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(WorkbenchError, match=words):
+        load.fetch(demo_config().model.model_copy(update={"source": "folder", "name": str(tmp_path)}), print)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"model_type": "llama", "auto_map": {"AutoModel": "evil.Model"}}, "program code of its own"),
+        ({"model_type": "llama", "text_config": {"auto_map": {"AutoModel": "evil.Model"}}}, "text_config.auto_map"),
+        ({"model_type": "llama", "trust_remote_code": True}, "program code of its own"),
+        ({"model_type": "llama", "text_config": {"model_type": "a\nimport os"}}, "unusual text_config.model_type"),
+        ({"hidden_size": 5}, "without a model_type"),
+    ],
+)
+def test_a_config_that_hides_code_is_refused(config, words):
+    with pytest.raises(WorkbenchError, match=words):
+        check_config(config, "owner/model")
+
+
+def test_a_model_that_is_not_there_is_said_in_words(monkeypatch):
+    from huggingface_hub import constants
+
+    with pytest.raises(WorkbenchError, match="There is no folder /nowhere"):
+        load.fetch(demo_config().model.model_copy(update={"source": "folder", "name": "/nowhere"}), print)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(WorkbenchError, match="Hub cannot be reached.*demo model"):
+        load.fetch(demo_config().model.model_copy(update={"source": "hub", "name": "owner/nothing"}), print)

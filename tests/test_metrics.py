@@ -1,0 +1,102 @@
+"""Logged rows -> charts, progress and time left, with numbers worked by hand."""
+
+import math
+
+from workbench.core.lifecycle import state, why_lost
+from workbench.core.metrics import charts, latest, progress, seconds_per_step, thin_out
+
+PLAN = {"sft": 10, "dpo": 20}
+
+
+def sft_row(step, time, **numbers):
+    return {"stage": "sft", "step": step, "steps": 10, "time": time, **numbers}
+
+
+def dpo_row(step, time, **numbers):
+    return {"stage": "dpo", "step": step, "steps": 20, "time": time, **numbers}
+
+
+def test_steps_count_through_both_stages_on_one_axis():
+    rows = [sft_row(1, 0, loss=3.0), dpo_row(1, 5, **{"loss": 0.69, "rewards/margins": 0.1})]
+    drawn = charts(rows, PLAN)
+    assert drawn["sft-loss"]["lines"][0]["points"] == [[1, 3.0]]
+    assert drawn["margin"]["lines"][0]["points"] == [[11, 0.1]]
+    assert drawn["dpo-loss"]["references"] == [{"y": math.log(2), "label": "ln 2: no preference yet"}]
+
+
+def test_held_out_numbers_are_lines_of_their_own():
+    rows = [dpo_row(0, 0, eval_loss=0.6931), dpo_row(1, 1, loss=0.69), dpo_row(5, 5, eval_loss=0.6)]
+    lines = {line["name"]: line for line in charts(rows, {"dpo": 20})["dpo-loss"]["lines"]}
+    assert lines["held-out"]["points"] == [[0, 0.6931], [5, 0.6]]
+    assert lines["held-out"]["style"] == "dotted"
+    assert lines["training"]["points"] == [[1, 0.69]]
+
+
+def test_a_stage_that_did_not_run_leaves_its_chart_empty():
+    assert charts([sft_row(1, 0, loss=3.0)], {"sft": 10})["margin"]["lines"] == []
+
+
+def test_an_accuracy_of_nothing_but_ties_is_not_drawn():
+    """Before the first update every margin is 0, and TRL calls that an accuracy of 0: the chart would begin with a lie."""
+    rows = [
+        dpo_row(0, 0, **{"eval_rewards/accuracies": 0.0, "eval_rewards/margins": 0.0}),
+        dpo_row(5, 5, **{"eval_rewards/accuracies": 0.8, "eval_rewards/margins": 0.2}),
+    ]
+    drawn = charts(rows, {"dpo": 20})
+    assert drawn["accuracy"]["lines"][0]["points"] == [[5, 0.8]]
+    assert drawn["margin"]["lines"][0]["points"] == [[0, 0.0], [5, 0.2]]
+
+
+def test_a_loss_that_is_not_a_number_is_a_gap_and_not_an_error():
+    rows = [dpo_row(1, 0, loss=0.6), dpo_row(2, 1, loss=None)]
+    assert charts(rows, {"dpo": 20})["dpo-loss"]["lines"][0]["points"] == [[1, 0.6], [2, None]]
+    assert latest(rows, "loss") is None
+
+
+def test_the_time_left_counts_the_stage_to_come_twice():
+    """4 of 10 SFT steps at 2 s each: 6 more are 12 s; 20 DPO steps at twice the pace are 80 s."""
+    rows = [sft_row(step, 100 + 2 * step, loss=1.0) for step in range(1, 5)]
+    now = progress([{"phase": "training SFT", "time": 99}, *rows], PLAN)
+    assert (now.step, now.steps, now.stage, now.phase) == (4, 30, "sft", "training SFT")
+    assert now.seconds_left == 12 + 80
+
+
+def test_the_time_left_of_the_last_stage_is_its_own():
+    rows = [dpo_row(step, 3 * step, loss=0.6) for step in range(1, 11)]
+    now = progress(rows, PLAN)
+    assert (now.step, now.seconds_left) == (20, 30)
+
+
+def test_there_is_no_time_left_before_two_steps_were_timed():
+    assert progress([], PLAN).seconds_left is None
+    assert progress([sft_row(1, 0, loss=1.0)], PLAN).seconds_left is None
+    assert seconds_per_step([sft_row(1, 0, loss=1.0)], "sft") is None
+
+
+def test_thinned_lines_keep_their_ends_and_their_peaks():
+    points = [[x, 0.0] for x in range(10_000)]
+    points[5_003][1] = 9.0
+    points[7_001][1] = -9.0
+    thin = thin_out(points)
+    assert len(thin) <= 402
+    assert thin[0] == points[0] and thin[-1] == points[-1]
+    assert [5_003, 9.0] in thin and [7_001, -9.0] in thin
+    assert thin == sorted(thin, key=lambda point: point[0])
+
+
+def test_thinned_lines_keep_their_gaps():
+    assert list({point[1] for point in thin_out([[x, None] for x in range(1000)])}) == [None]
+
+
+def test_a_run_is_what_its_process_and_its_result_say():
+    assert state(alive=True, outcome=None) == "running"
+    assert state(alive=False, outcome=None) == "lost"
+    assert state(alive=False, outcome="finished") == "finished"
+    assert state(alive=True, outcome="failed") == "failed"
+
+
+def test_a_lost_run_is_explained_by_how_its_worker_ended():
+    assert "out of memory" in why_lost(-9, "")
+    assert "switched off" in why_lost(None, "")
+    assert "disk is full" in why_lost(1, "OSError: [Errno 28] No space left on device")
+    assert all("Run again" in why_lost(code, "") for code in (-9, -11, 1, None))

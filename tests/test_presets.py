@@ -1,0 +1,123 @@
+"""The shipped presets are read, are complete, and say only what the rest of the program understands."""
+
+import tomllib
+
+import pytest
+
+from workbench.core.config import parse_model, read_config
+from workbench.core.errors import WorkbenchError
+from workbench.core.preferences import FORMATS
+from workbench.store import presets
+from workbench.store.home import shipped
+
+READERS = {
+    "models.toml": presets.models,
+    "datasets.toml": presets.datasets,
+    "recipes.toml": presets.recipes,
+}
+
+
+def run_of(recipe: presets.Recipe) -> dict:
+    """The least that a run needs beside a recipe."""
+    return recipe.apply({"name": "a-run", "preference_data": "pairs"})
+
+
+def test_every_file_in_presets_is_read_and_holds_more_than_nothing():
+    """A new file without a reader fails here, as does a reader that finds nothing."""
+    files = sorted(path.name for path in shipped("presets").iterdir() if not path.name.startswith("."))
+    assert files == sorted(READERS)
+    for name, read in READERS.items():
+        entries = tomllib.loads((shipped("presets") / name).read_text(encoding="utf-8"))
+        assert len(read()) == len(entries[name.removesuffix(".toml")]) > 0
+
+
+@pytest.mark.parametrize("read", list(READERS.values()), ids=list(READERS))
+def test_no_two_presets_share_an_id_or_a_title(read):
+    found = read()
+    assert len({preset.id for preset in found}) == len(found)
+    assert len({preset.title for preset in found}) == len(found)
+
+
+def test_at_least_twelve_models_from_135_million_to_8_billion():
+    sizes = [model.parameters for model in presets.models()]
+    assert sizes == sorted(sizes)
+    assert len([size for size in sizes if 134e6 < size < 8.2e9]) >= 12
+    assert round(sizes[0] / 1e6) == 135
+    assert round(sizes[-1] / 1e9) == 8
+
+
+@pytest.mark.parametrize("model", presets.models(), ids=lambda model: model.id)
+def test_a_model_is_on_the_hub_and_its_numbers_agree(model):
+    """bf16 takes 2 bytes per weight; a repository may store a tied output layer a second time, but never less."""
+    assert parse_model(model.id).source == "hub"
+    assert 2 * model.parameters / 1e9 == pytest.approx(model.download_gb, abs=0.7)
+    assert model.download_gb >= 2 * model.parameters / 1e9 - 0.006
+    assert model.card_gb in (0, 6, 8, 12, 16)
+
+
+def test_transformers_knows_every_model_without_remote_code():
+    auto = pytest.importorskip("transformers.models.auto.configuration_auto")
+    unknown = {model.architecture for model in presets.models()} - set(auto.CONFIG_MAPPING_NAMES)
+    assert unknown == set()
+
+
+@pytest.mark.parametrize("dataset", presets.datasets(), ids=lambda dataset: dataset.id)
+def test_a_dataset_is_on_the_hub_in_a_format_that_is_recognised(dataset):
+    assert parse_model(dataset.id).source == "hub"
+    assert dataset.format in {format.id for format in FORMATS}
+    assert (dataset.kind == "preference") == dataset.format.endswith("-pairs")
+
+
+def test_there_are_datasets_for_both_stages():
+    kinds = [dataset.kind for dataset in presets.datasets()]
+    assert kinds.count("preference") >= 5
+    assert kinds.count("sft") >= 2
+
+
+@pytest.mark.parametrize("recipe", presets.recipes(), ids=lambda recipe: recipe.id)
+def test_a_recipe_makes_a_run(recipe):
+    """Through the real check: a misspelt or unbounded setting is an error there."""
+    config = read_config(run_of(recipe))
+    assert config.method == recipe.settings["method"]
+    assert config.effective_batch >= 8
+
+
+@pytest.mark.parametrize("recipe", presets.recipes(), ids=lambda recipe: recipe.id)
+def test_a_recipe_chooses_neither_the_name_nor_the_data_nor_the_model(recipe):
+    assert recipe.settings.keys().isdisjoint({"name", "model", "sft_data", "preference_data", "seed"})
+
+
+def test_the_recipes_cover_every_method():
+    assert {recipe.settings["method"] for recipe in presets.recipes()} == {"sft", "dpo", "sft+dpo"}
+
+
+def test_a_recipe_lies_over_what_was_chosen_and_leaves_the_rest():
+    """beta .2 becomes the recipe's .3; epochs of SFT, which it does not name, stay 2."""
+    chosen = {"name": "a-run", "dpo": {"beta": 0.2}, "sft": {"epochs": 2.0}, "seed": 5}
+    laid = presets.recipe("careful").apply(chosen)
+    assert laid["dpo"]["beta"] == 0.3
+    assert (laid["sft"], laid["seed"], laid["name"]) == ({"epochs": 2.0}, 5, "a-run")
+    assert chosen["dpo"] == {"beta": 0.2}
+
+
+def test_what_apply_returns_can_be_changed_without_changing_the_recipe():
+    recipe = presets.recipe("careful")
+    recipe.apply({})["dpo"]["beta"] = 9.0
+    assert recipe.settings["dpo"]["beta"] == 0.3
+
+
+def test_the_zephyr_recipe_has_the_published_values():
+    config = read_config(run_of(presets.recipe("zephyr-qlora")))
+    assert (config.adapter.rank, config.adapter.alpha, config.adapter.dropout) == (128, 128, 0.05)
+    assert (config.dpo.beta, config.dpo.learning_rate, config.dpo.epochs) == (0.01, 5e-6, 1.0)
+    assert (config.batch_size, config.accumulation, config.max_length) == (4, 4, 1024)
+
+
+def test_an_unknown_recipe_is_refused_with_the_names_there_are():
+    with pytest.raises(WorkbenchError, match="no recipe called 'evryday'.*demo, first-try, everyday"):
+        presets.recipe("evryday")
+
+
+def test_an_unknown_key_in_a_preset_is_an_error():
+    with pytest.raises(ValueError, match="licnce"):
+        presets.ModelPreset.model_validate(presets.models()[0].model_dump() | {"licnce": "MIT"})

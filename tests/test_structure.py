@@ -1,0 +1,89 @@
+"""The arrows between the rooms, read from the imports."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import workbench
+
+PACKAGE = Path(workbench.__file__).parent
+MAY_IMPORT = {
+    "core": set(),
+    "store": {"core"},
+    "jobs": {"store", "core"},
+    "engine": {"store", "core"},
+    "ui": {"jobs", "store", "core"},
+}
+ONLY_IN_ENGINE = {"torch", "transformers", "trl", "peft", "bitsandbytes", "unsloth", "accelerate"}
+
+
+def imports(file: Path) -> set[str]:
+    """Dotted names of every module that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def rooms_of(file: Path) -> set[str]:
+    parts = [name.split(".") for name in imports(file) if name.startswith("workbench.")]
+    return {part[1] for part in parts if part[1] in MAY_IMPORT}
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_only_the_rooms_before_it(room):
+    files = list((PACKAGE / room).glob("**/*.py"))
+    assert files
+    for file in files:
+        assert rooms_of(file) <= MAY_IMPORT[room] | {room}, file
+
+
+@pytest.mark.parametrize("room", [room for room in MAY_IMPORT if room != "engine"])
+def test_the_training_stack_stays_in_the_engine(room):
+    for file in [*(PACKAGE / room).glob("**/*.py"), PACKAGE / "cli.py"]:
+        assert not {name.split(".")[0] for name in imports(file)} & ONLY_IN_ENGINE, file
+
+
+@pytest.mark.parametrize("room", [room for room in MAY_IMPORT if room != "ui"])
+def test_gradio_stays_in_the_ui(room):
+    for file in (PACKAGE / room).glob("**/*.py"):
+        assert "gradio" not in {name.split(".")[0] for name in imports(file)}, file
+
+
+def test_the_core_needs_nothing_but_the_standard_library_and_pydantic():
+    for file in (PACKAGE / "core").glob("*.py"):
+        outside = {name.split(".")[0] for name in imports(file)} - set(sys.stdlib_module_names) - {"workbench"}
+        assert outside <= {"pydantic"}, file
+
+
+def test_no_file_switches_remote_code_on():
+    for file in PACKAGE.glob("**/*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg == "trust_remote_code":
+                assert isinstance(node.value, ast.Constant) and node.value.value is False, file
+            if isinstance(node, ast.Dict):
+                for key, value in zip(node.keys, node.values, strict=True):
+                    if isinstance(key, ast.Constant) and key.value == "trust_remote_code":
+                        assert isinstance(value, ast.Constant) and value.value is False, file
+
+
+def test_the_command_line_loads_neither_gradio_nor_torch_to_list_runs(tmp_path):
+    program = (
+        "import sys; from workbench.cli import main; main(['runs', '--json']);"
+        "print(sorted({'gradio', 'torch', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={"WORKBENCH_HOME": str(tmp_path), "PATH": ""},
+        cwd=PACKAGE.parent,
+    )
+    assert done.stdout.splitlines() == ["[]", "[]"], done.stderr

@@ -1,0 +1,190 @@
+"""Starting, looking, stopping, losing: with a worker that only pretends to train, in real processes."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import demo_config
+
+from workbench.core.errors import WorkbenchError
+from workbench.jobs import processes, training
+from workbench.store.runs import all_runs, open_run
+
+# Sleeps until it is asked to stop, then says so, as the real worker does. Ignores SIGTERM, and has a child.
+STUBBORN = """
+import signal, subprocess, sys, time
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from workbench.store.runs import Run
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+run = Run(Path(sys.argv[1]))
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+(run.folder / "child").write_text(str(child.pid))
+while not run.stop_file.exists():
+    time.sleep(0.02)
+child.kill()
+run.write_result("stopped", "Stopped as asked.")
+"""
+SILENT = "import sys; sys.exit(3)"
+ROOT = str(Path(__file__).parent.parent)
+
+
+def worker(program: str) -> list[str]:
+    return [sys.executable, "-c", program.format(root=ROOT) if "{root" in program else program]
+
+
+def wait_for(what, seconds=10.0):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if what():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not happen in time")
+
+
+@pytest.fixture
+def start(demo_data):
+    """Starts runs, and ends what is left of them."""
+    started = []
+
+    def go(name="a-run", program=STUBBORN):
+        started.append(training.start(demo_config(name), worker(program)))
+        return started[-1]
+
+    yield go
+    for run in started:
+        found = run.worker()
+        processes.end_tree(found["pid"], found["created"])
+        child = run.folder / "child"
+        if child.exists() and child.read_text():
+            processes.end_tree(int(child.read_text()), processes.started(int(child.read_text())))
+
+
+@pytest.fixture
+def demo_data():
+    from workbench.store import datasets
+
+    assert {"demo-sft", "demo-preferences"} <= set(datasets.names())
+
+
+def test_start_comes_back_at_once_and_stop_saves(start):
+    began = time.monotonic()
+    run = start()
+    assert time.monotonic() - began < 1.0
+    assert training.state_of(run) == "running"
+    assert training.running() == run
+    assert "stops after this step" in training.stop(run)
+    wait_for(lambda: training.state_of(run) == "stopped")
+    assert training.in_words(run) == "Stopped as asked."
+    assert training.running() is None
+
+
+def test_a_second_start_is_refused_with_the_name_of_the_run_and_leaves_nothing(start):
+    start("first")
+    with pytest.raises(WorkbenchError, match="first is training.*Nothing was started"):
+        start("second")
+    assert [run.name for run in all_runs()] == ["first"]
+
+
+def test_a_second_press_ends_it_at_once_with_all_that_it_started(start):
+    run = start(program=STUBBORN.replace("while not run.stop_file.exists():", "while True:"))
+    wait_for(lambda: (run.folder / "child").exists() and (run.folder / "child").read_text())
+    child = int((run.folder / "child").read_text())
+    training.stop(run)
+    assert "ended at once" in training.stop(run)
+    wait_for(lambda: not processes.alive(child, processes.started(child)))
+    assert training.state_of(run) == "stopped"
+    assert "No adapter was saved" in training.in_words(run)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_killed_worker_shows_as_lost_with_what_to_do(start):
+    run = start()
+    os.kill(run.worker()["pid"], signal.SIGKILL)
+    wait_for(lambda: run.exit_code() is not None)
+    assert training.state_of(run) == "lost"
+    assert run.exit_code() == -9
+    assert "killed from outside" in training.in_words(run)
+    assert "Run again" in training.in_words(run)
+    start("the-next")  # the device is free again
+
+
+def test_a_worker_that_ends_without_a_word_is_lost_and_its_code_is_kept(start):
+    run = start(program=SILENT)
+    wait_for(lambda: run.exit_code() is not None)
+    assert training.state_of(run) == "lost"
+    assert "code 3" in training.in_words(run)
+
+
+def test_a_pid_that_belongs_to_somebody_else_by_now_is_not_the_worker(start):
+    run = start()
+    found = run.worker()
+    run.write_worker(os.getpid(), processes.started(os.getpid()) - 3600)
+    assert training.state_of(run) == "lost"
+    processes.end_tree(os.getpid(), processes.started(os.getpid()) - 3600)  # must not end this very process
+    run.write_worker(found["pid"], found["created"])
+    assert training.state_of(run) == "running"
+
+
+def test_the_worker_outlives_the_window_that_started_it(demo_data, home):
+    """A process starts a run and ends; another finds the run, sees it live and stops it."""
+    program = (
+        f"import sys; sys.path[:0] = [{ROOT!r}, {ROOT + '/tests'!r}]\n"
+        "from conftest import demo_config\nfrom workbench.jobs import training\n"
+        f"training.start(demo_config('orphan'), [sys.executable, '-c', {STUBBORN.format(root=ROOT)!r}])\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    run = open_run("orphan")
+    try:
+        assert training.state_of(run) == "running"
+        training.stop(run)
+        wait_for(lambda: training.state_of(run) == "stopped")
+    finally:
+        found = run.worker()
+        processes.end_tree(found["pid"], found["created"])
+
+
+def test_twenty_processes_that_start_at_once_make_one_run(demo_data, tmp_path):
+    """Each waits for the same moment, then starts a run of its own name; the rest read who was first."""
+    program = (
+        f"import sys, time; sys.path[:0] = [{ROOT!r}, {ROOT + '/tests'!r}]\n"
+        "from conftest import demo_config\nfrom workbench.jobs import training\n"
+        "from workbench.core.errors import WorkbenchError\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        f"try: print(training.start(demo_config(sys.argv[1]), [sys.executable, '-c', {STUBBORN.format(root=ROOT)!r}]).name)\n"
+        "except WorkbenchError as error: print(error)\n"
+    )
+    starters = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, f"run-{n}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for n in range(20)
+    ]
+    for one in starters:
+        assert one.stdout.readline() == "ready\n"
+    for one in starters:
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    said = [one.communicate(timeout=60)[0].strip() for one in starters]
+    run = training.running()
+    try:
+        assert len(all_runs()) == 1
+        assert [words for words in said if words == run.name] == [run.name]
+        assert sum(f"{run.name} is training" in words for words in said) == 19
+    finally:
+        training.end(run)
+
+
+def test_missing_data_and_a_full_disk_are_said_before_anything_starts(start, monkeypatch):
+    with pytest.raises(WorkbenchError, match="no dataset called nowhere"):
+        training.start(demo_config(preference_data="nowhere"), worker(SILENT))
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10 * 2**20))
+    with pytest.raises(WorkbenchError, match="The disk has 10 MB free"):
+        start()
+    assert all_runs() == []

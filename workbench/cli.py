@@ -1,0 +1,274 @@
+"""The command line: what the window does, for scripts, tests and remote machines. Needs no Gradio but for `open`."""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from workbench import __version__
+from workbench.core.chat import Ask, Sampling
+from workbench.core.config import RunConfig, checked, read_config
+from workbench.core.errors import WorkbenchError
+from workbench.core.metrics import latest, progress
+from workbench.core.names import to_name
+from workbench.jobs import training
+from workbench.jobs.chat import Chat
+from workbench.jobs.environment import child_environment
+from workbench.store import datasets, presets
+from workbench.store.home import home, read_json
+from workbench.store.runs import Run, all_runs, free_name, open_run
+from workbench.ui.serve import add_arguments, serve  # imports Gradio only when the window is opened
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 where it worked, 1 where the workbench said no (the reason goes to standard error), 130 after Ctrl+C."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.act(options) or 0)
+    except WorkbenchError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def open_window(options: argparse.Namespace) -> int:
+    """Open the workbench in the browser."""
+    serve(options)
+    return 0
+
+
+def demo(options: argparse.Namespace) -> int:
+    """The whole loop on the demo model: train, measure on held-out prompts, print."""
+    say = _to_stderr if options.json else print
+    recipe = presets.recipe("demo")
+    config = read_config(recipe.apply({"name": free_name("demo"), **demo_choices()}))
+    run = _train(config, say)
+    if (result := run.result()) is None or result.outcome != "finished":
+        raise WorkbenchError(training.in_words(run))
+    say("Measuring the answers to held-out prompts ...")
+    report = demo_report(run, _measure(run))
+    if options.json:
+        print(json.dumps(report))
+    else:
+        _print_demo(report, run)
+    return 0
+
+
+def demo_choices() -> dict[str, Any]:
+    """Demo model and demo data, as settings."""
+    return {"model": {"source": "demo"}, "sft_data": "demo-sft", "preference_data": "demo-preferences"}
+
+
+def demo_report(run: Run, shares: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """What `workbench demo --json` prints. Seconds are of each stage, from its first line to its last."""
+    rows = run.metrics()
+    environment = run.environment()
+    timed = {stage: [row["time"] for row in rows if row.get("stage") == stage] for stage in environment["plan"]}
+    started = {row["phase"]: row["time"] for row in rows if "phase" in row}
+    return {
+        "seconds": {
+            stage: round(times[-1] - started[f"training {stage.upper()}"], 1) for stage, times in timed.items()
+        },
+        "step0_loss": next(row["eval_loss"] for row in rows if row.get("stage") == "dpo" and "eval_loss" in row),
+        "held_out": {
+            "loss": latest(rows, "eval_loss", "dpo"),
+            "accuracy": latest(rows, "eval_rewards/accuracies", "dpo"),
+            "margin": latest(rows, "eval_rewards/margins", "dpo"),
+        },
+        "manner": {model: share["manner"] for model, share in shares.items()},
+        "facts": {model: share["facts"] for model, share in shares.items()},
+        "mark": {model: share["mark"] for model, share in shares.items()},
+        "backend": environment["backend"],
+        "precision": environment["precision"],
+        "run": run.name,
+    }
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train a config file to its end, here or until Ctrl+C asks it to stop and save."""
+    values = read_json(Path(options.config))
+    if not isinstance(values, dict):
+        raise WorkbenchError(
+            f"{options.config} is not a readable JSON object. A run's config.json is an example to start from."
+        )
+    values["name"] = free_name(to_name(options.name or values.get("name") or Path(options.config).stem))
+    run = _train(read_config(values), _to_stderr if options.json else print)
+    result = run.result()
+    if options.json:
+        print(json.dumps(_run_facts(run)))
+    else:
+        print(training.in_words(run))
+    return 0 if result and result.outcome != "failed" else 1
+
+
+def runs(options: argparse.Namespace) -> int:
+    """List the runs, newest first."""
+    found = [_run_facts(run) for run in all_runs()]
+    if options.json:
+        print(json.dumps(found))
+        return 0
+    if not found:
+        print("No runs yet. `workbench demo` makes the first one.")
+    for one in found:
+        accuracy = "" if one["accuracy"] is None else f"held-out accuracy {one['accuracy']:.2f}"
+        print(f"{one['name']:<28} {one['state']:<9} {one['method']:<8} {one['model']:<28} {accuracy}")
+    return 0
+
+
+def chat(options: argparse.Namespace) -> int:
+    """Ask base and aligned model the same questions in the terminal."""
+    run = open_run(options.run)
+    config = run.config()
+    drawn = {"temperature": options.temperature, "max_new_tokens": options.max_new_tokens, "seed": options.seed}
+    sampling = checked(Sampling, drawn)
+    model = Chat()
+    print(f"Loading {config.model.title} ...", file=sys.stderr)
+    model.start(config.model, config.precision)
+    try:
+        model.wait(3600)
+        for question in [options.ask] if options.ask else _questions():
+            _answer(model, question, run.name, sampling, options.json)
+    finally:
+        model.close()
+    return 0
+
+
+def import_data(options: argparse.Namespace) -> int:
+    """Store a data file under a name, so that runs can use it."""
+    path = Path(options.file)
+    about = datasets.add_file(path, options.name or to_name(path.stem, "data"))
+    if options.json:
+        print(about.model_dump_json())
+    else:
+        print(f"{about.name}: {about.evidence} Kept {about.kept:,} of {about.rows:,} rows.")
+        for reason, count in about.left_out.items():
+            print(f"  left out {count:,}: {reason}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="workbench", description="Align a language model to your taste, on your own machine."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, act: Any, with_json: bool = True) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=(act.__doc__ or "").split("\n")[0])
+        one.set_defaults(act=act)
+        if with_json:
+            one.add_argument("--json", action="store_true", help="print one JSON value on standard output")
+        return one
+
+    window = command("open", open_window, with_json=False)
+    add_arguments(window)
+    command("demo", demo)
+    one = command("train", train)
+    one.add_argument("config", help="a JSON file of settings, such as a run's config.json")
+    one.add_argument("--name", help="name of the new run (default: the config's, with a number where it is taken)")
+    command("runs", runs)
+    one = command("chat", chat)
+    one.add_argument("run", help="name of a run; `workbench runs` lists them")
+    one.add_argument("--ask", help="one question, instead of asking for questions")
+    one.add_argument("--temperature", type=float, default=0.7)
+    one.add_argument("--max-new-tokens", type=int, default=256)
+    one.add_argument("--seed", type=int, default=17)
+    one = command("import", import_data)
+    one.add_argument("file", help=".jsonl, .json, .csv or .parquet, also gzipped")
+    one.add_argument("--name", help="name of the dataset (default: from the file's name)")
+    return parser
+
+
+def _train(config: RunConfig, say: Any) -> Run:
+    """Start a run and follow it to its end. Ctrl+C asks it to stop and save; a second one ends it."""
+    run = training.start(config)
+    say(f"Training {run.name}. Everything it writes is in {run.folder}.")
+    shown = None
+    while training.state_of(run) == "running":
+        try:
+            now = progress(run.metrics(), run.environment().get("plan", {}))
+            if (now.phase, now.step // 10) != shown:
+                shown = (now.phase, now.step // 10)
+                left = "" if now.seconds_left is None else f", about {now.seconds_left:.0f} s left"
+                say(f"{now.phase}: step {now.step} of {now.steps}{left}" if now.step else f"{now.phase} ...")
+            time.sleep(0.3)
+        except KeyboardInterrupt:
+            say(training.stop(run))
+    return run
+
+
+def _measure(run: Run) -> dict[str, dict[str, float]]:
+    """Shares of preferred manner and right facts, measured in a process of its own."""
+    command = [sys.executable, "-m", "workbench.engine.measure", str(run.folder)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", cwd=home(), env=child_environment()
+    )
+    if done.returncode:
+        raise WorkbenchError(f"Measuring the answers failed: {done.stderr.strip().splitlines()[-1][:300]}")
+    shares: dict[str, dict[str, float]] = json.loads(done.stdout.strip().splitlines()[-1])
+    return shares
+
+
+def _print_demo(report: dict[str, Any], run: Run) -> None:
+    print(f"\n{'':<14}{'preferred manner':>18}{'right facts':>14}{'sign-off':>12}")
+    for model in report["manner"]:
+        row = [report[kind][model] for kind in ("manner", "facts", "mark")]
+        print(f"{model:<14}{row[0]:>18.0%}{row[1]:>14.0%}{row[2]:>12.0%}")
+    held_out = report["held_out"]
+    print(
+        f"\nHeld-out pairs: loss {held_out['loss']:.3f}, accuracy {held_out['accuracy']:.3f}, margin {held_out['margin']:.2f}."
+        f" DPO began at {report['step0_loss']:.4f} (ln 2 = 0.6931)."
+        f"\nSFT {report['seconds']['sft']} s, DPO {report['seconds']['dpo']} s, {report['precision']} through {report['backend']}."
+        f"\nTalk to both: workbench chat {run.name}"
+    )
+
+
+def _run_facts(run: Run) -> dict[str, Any]:
+    config = run.config()
+    rows = run.metrics()
+    return {
+        "name": run.name,
+        "state": training.state_of(run),
+        "why": training.in_words(run),
+        "method": config.method,
+        "model": config.model.name,
+        "loss": latest(rows, "eval_loss", config.stages[-1]),
+        "accuracy": latest(rows, "eval_rewards/accuracies", "dpo"),
+        "margin": latest(rows, "eval_rewards/margins", "dpo"),
+        "folder": str(run.folder),
+    }
+
+
+def _answer(model: Chat, question: str, run_name: str, sampling: Sampling, as_json: bool) -> None:
+    messages: Any = [{"role": "user", "content": question}]
+    *_, answers = model.ask(Ask(messages), Ask(messages, run_name), sampling)
+    if as_json:
+        print(json.dumps({"question": question, "base": answers.left.text, "aligned": answers.right.text}))
+    else:
+        print(f"\nbase     {answers.left.text.strip()}\n\naligned  {answers.right.text.strip()}\n")
+
+
+def _questions() -> Any:
+    print("Ask both models. An empty line ends.", file=sys.stderr)
+    while True:
+        try:
+            question = input("> ").strip()
+        except EOFError:
+            return
+        if not question:
+            return
+        yield question
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,298 @@
+"""Every setting of a run, with its default, bounds, unit and help, in one place.
+
+The form, the checks, the error texts and the README's table all read these fields.
+"""
+
+import re
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from workbench.core.errors import WorkbenchError
+from workbench.core.names import NAME_RULE, is_name
+
+Method = Literal["sft", "dpo", "sft+dpo"]
+Precision = Literal["auto", "nf4", "bf16", "fp32"]
+Stage = Literal["sft", "dpo"]
+
+DEMO_MODEL = "demo"
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+
+class Settings(BaseModel):
+    """Unknown settings are errors, and nobody changes a setting after it was passed on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class ModelRef(Settings):
+    """Which base model, and where it is."""
+
+    source: Literal["demo", "hub", "folder"] = "demo"
+    name: str = Field(DEMO_MODEL, description="`demo`, a Hugging Face id such as org/name, or the path of a folder.")
+    revision: str | None = Field(None, description="Branch, tag or commit on the Hub. Empty means the newest.")
+
+    @property
+    def title(self) -> str:
+        """A short name to show: the last part of an id or path."""
+        if self.source == "demo":
+            return "demo model"
+        name = self.name.rstrip("/\\")
+        return PureWindowsPath(name).name if "\\" in name else PurePosixPath(name).name
+
+
+def parse_model(text: str) -> ModelRef:
+    """The model that a person meant by `text`: `demo`, a Hub id or a folder.
+
+    Raises WorkbenchError for text that is none of them.
+    """
+    text = text.strip().strip('"')
+    if text in ("", DEMO_MODEL):
+        return ModelRef()
+    text = re.sub(r"^https?://(www\.)?huggingface\.co/", "", text).rstrip("/") if "huggingface.co/" in text else text
+    if _HUB_ID.fullmatch(text):
+        return ModelRef(source="hub", name=text)
+    if text.startswith(("/", "~", "./", "../", ".\\", "..\\")) or re.match(r"[A-Za-z]:[\\/]", text):
+        return ModelRef(source="folder", name=text)
+    raise WorkbenchError(
+        f"{text[:120]!r} is neither a model id nor a folder. A Hugging Face id has the form owner/name, "
+        "for example HuggingFaceTB/SmolLM2-135M-Instruct; a folder is written as a full path."
+    )
+
+
+class AdapterSettings(Settings):
+    """The LoRA adapter: the small set of weights that training changes."""
+
+    rank: int = Field(
+        16, ge=1, le=256, title="Rank", description="Size of the adapter. More can learn more, and takes more memory."
+    )
+    alpha: int = Field(
+        32,
+        ge=1,
+        le=1024,
+        title="Alpha",
+        description="How strongly the adapter acts; its output is scaled by alpha / rank. Twice the rank is usual.",
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        title="Dropout",
+        description="Share of the adapter's inputs that are left out at random while training, against over-fitting.",
+    )
+
+
+class SftSettings(Settings):
+    """Supervised fine-tuning: imitate the answers of the data."""
+
+    learning_rate: float = Field(
+        2e-4,
+        gt=0,
+        le=1,
+        title="SFT learning rate",
+        description="Size of each step of SFT. For an adapter 1e-4 to 5e-4 is usual.",
+    )
+    epochs: float = Field(1.0, gt=0, le=100, title="SFT epochs", description="How often SFT goes through the data.")
+    max_steps: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        title="SFT steps at most",
+        description="Ends SFT after this many steps. 0: as many as the epochs need.",
+    )
+
+
+class DpoSettings(Settings):
+    """Direct preference optimization: prefer the chosen answer over the rejected one."""
+
+    learning_rate: float = Field(
+        5e-6,
+        gt=0,
+        le=1,
+        title="DPO learning rate",
+        description="Size of each step of DPO. For a model from the Hub 5e-7 to 2e-5 is usual; the small demo model takes 2e-4.",
+    )
+    epochs: float = Field(1.0, gt=0, le=100, title="DPO epochs", description="How often DPO goes through the pairs.")
+    max_steps: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        title="DPO steps at most",
+        description="Ends DPO after this many steps. 0: as many as the epochs need.",
+    )
+    beta: float = Field(
+        0.1,
+        ge=0.001,
+        le=10,
+        title="Beta",
+        description="How closely DPO holds to the reference model. Lower lets it drift further.",
+    )
+
+
+class RunConfig(Settings):
+    """A whole run, as it is written to `config.json` before the start and never changed."""
+
+    name: str = Field(title="Name of the run", description=f"Becomes the name of its folder: {NAME_RULE}.")
+    method: Method = Field(
+        "sft+dpo",
+        title="Method",
+        description="SFT imitates good answers. DPO learns from pairs of a better and a worse answer. SFT then DPO does both, with the SFT model as the reference.",
+    )
+    model: ModelRef = ModelRef()
+    sft_data: str | None = Field(
+        None, title="SFT data", description="Dataset that SFT imitates. A preference dataset lends its chosen answers."
+    )
+    preference_data: str | None = Field(
+        None, title="Preference data", description="Dataset of pairs that DPO learns from."
+    )
+    precision: Precision = Field(
+        "auto", title="Precision", description="nf4 keeps the base model in 4 bits (QLoRA). auto takes nf4."
+    )
+    batch_size: int = Field(
+        4,
+        ge=1,
+        le=256,
+        title="Batch size",
+        description="Examples (SFT) or pairs (DPO) on the device at once. Costs memory.",
+    )
+    accumulation: int = Field(
+        4,
+        ge=1,
+        le=1024,
+        title="Gradient accumulation",
+        description="Batches per step. Batch size times accumulation is the effective batch.",
+    )
+    max_length: int = Field(
+        1024,
+        ge=16,
+        le=131_072,
+        title="Longest example (tokens)",
+        description="Prompt and answer together. Longer ones are cut at the end. Costs memory.",
+    )
+    adapter: AdapterSettings = AdapterSettings()
+    sft: SftSettings = SftSettings()
+    dpo: DpoSettings = DpoSettings()
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
+        "cosine", title="Learning-rate schedule", description="How the learning rate falls after the warm-up."
+    )
+    warmup: float = Field(
+        0.1, ge=0, le=0.9, title="Warm-up", description="Share of the steps in which the learning rate rises from 0."
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, le=1, title="Weight decay", description="Pulls the adapter's weights towards 0."
+    )
+    max_grad_norm: float = Field(
+        1.0,
+        gt=0,
+        le=1000,
+        title="Gradient clipping",
+        description="Longest gradient that a step may use; longer ones are scaled down to it.",
+    )
+    optimizer: Literal["adamw_torch", "paged_adamw_8bit", "paged_adamw_32bit"] = Field(
+        "adamw_torch", title="Optimizer", description="The paged ones save memory and need a CUDA card."
+    )
+    gradient_checkpointing: bool = Field(
+        True,
+        title="Gradient checkpointing",
+        description="Computes activations again instead of keeping them: much less memory, about a third slower.",
+    )
+    evaluations: int = Field(
+        8,
+        ge=1,
+        le=100,
+        title="Evaluations per stage",
+        description="How often the held-out examples are measured during a stage.",
+    )
+    held_out_limit: int = Field(
+        200, ge=8, le=10_000, title="Held-out examples at most", description="Examples that each evaluation measures."
+    )
+    seed: int = Field(17, ge=0, le=2**31 - 1, title="Seed", description="Same seed, data and device: same run.")
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_usable(cls, name: str) -> str:
+        if not is_name(name):
+            raise ValueError(f"must have {NAME_RULE}")
+        return name
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of the method, in the order in which they run."""
+        return ("sft", "dpo") if self.method == "sft+dpo" else (self.method,)
+
+    @property
+    def effective_batch(self) -> int:
+        """Examples (or pairs) per optimizer step."""
+        return self.batch_size * self.accumulation
+
+    def data_of(self, stage: Stage) -> str | None:
+        """Name of the dataset that a stage trains on."""
+        return self.preference_data if stage == "dpo" else self.sft_data or self.preference_data
+
+
+def checked(kind: type[S], values: dict[str, Any]) -> S:
+    """Settings of some kind from plain values.
+
+    Raises WorkbenchError that lists every problem at once.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        titles = _titles(kind)
+        raise WorkbenchError(*[_in_words(problem, titles) for problem in error.errors()]) from None
+
+
+def read_config(values: dict[str, Any]) -> RunConfig:
+    """A checked RunConfig that can be run, from plain values.
+
+    Raises WorkbenchError that lists every problem at once.
+    """
+    config = checked(RunConfig, values)
+    found = problems(config)
+    if found:
+        raise WorkbenchError(*found)
+    return config
+
+
+def problems(config: RunConfig) -> list[str]:
+    """What makes a well-formed config impossible to run, seen from the config alone."""
+    found = []
+    if "dpo" in config.stages and not config.preference_data:
+        found.append(
+            "DPO needs preference data, and none is chosen. Choose a dataset with chosen and rejected answers on the Data page."
+        )
+    if "sft" in config.stages and not config.data_of("sft"):
+        found.append("SFT needs data, and none is chosen. Choose a dataset on the Data page.")
+    return found
+
+
+def _in_words(problem: Any, titles: dict[str, str]) -> str:
+    """One pydantic problem as a sentence with the setting's own title and bounds."""
+    where = ".".join(str(part) for part in problem["loc"])
+    bounds = problem.get("ctx") or {}
+    title = titles.get(where, where)
+    if problem["type"] == "extra_forbidden":
+        return f"There is no setting called {where}. Remove it, or look for a typing error."
+    if problem["type"] == "missing":
+        return f"{title} is missing. Set {where}."
+    for rule, words in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")):
+        if rule in bounds:
+            return f"{title} is {problem['input']!r}; it must be {words} {bounds[rule]:g}."
+    return f"{title} is {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}."
+
+
+def _titles(kind: type[Settings]) -> dict[str, str]:
+    """Dotted name -> title, for every setting."""
+    titles: dict[str, str] = {}
+    for name, field in kind.model_fields.items():
+        part = field.annotation
+        if isinstance(part, type) and issubclass(part, Settings):
+            titles |= {f"{name}.{inner}": inner_title for inner, inner_title in _titles(part).items()}
+        else:
+            titles[name] = field.title or name
+    return titles

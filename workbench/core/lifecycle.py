@@ -1,0 +1,33 @@
+"""What a run is doing, and what to say of it."""
+
+from typing import Literal
+
+State = Literal["running", "lost", "finished", "stopped", "failed"]
+
+
+def state(alive: bool, outcome: Literal["finished", "stopped", "failed"] | None) -> State:
+    """What a run is doing, from the only two facts that say so: whether its process lives, and how it ended."""
+    if outcome:
+        return outcome
+    return "running" if alive else "lost"
+
+
+def why_lost(exit_code: int | None, log_tail: str) -> str:
+    """What happened to a run whose worker is gone without a word, why it matters and what to do.
+
+    exit_code: as subprocess gives it (negative: killed by that signal), or None where nobody was there to see.
+    """
+    if exit_code in (-9, 137):
+        happened = (
+            "The worker was killed from outside. On Linux that is most often the system, out of memory: "
+            "then a smaller batch size or a shorter longest example helps."
+        )
+    elif exit_code in (-11, -6, -7, 139, 134):
+        happened = "The worker crashed inside a native library. Its last lines below may name it."
+    elif exit_code is None:
+        happened = "The worker is gone: the machine was switched off, or somebody ended the process."
+    else:
+        happened = f"The worker ended with code {exit_code} before it could say why."
+    if "No space left" in log_tail:
+        happened = "The disk is full, so the worker could not write on. Make room first."
+    return f"{happened} What it logged until then is kept. Start it again with the same settings: Run again."

@@ -1,0 +1,235 @@
+"""What a trainer logged -> what a person sees: charts, progress, time left."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.core.config import Stage
+
+Row = dict[str, Any]
+"""One line of metrics.jsonl: `stage`, `step` (within the stage), `steps` (of the stage), `time` (seconds since the
+epoch) and whatever numbers the trainer logged under its own names; or a `phase` in words instead of numbers."""
+
+LN_2 = math.log(2)
+
+# More points than a chart has pixels only cost time; each bucket keeps its lowest and highest point.
+POINTS_PER_LINE = 400
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    phase: str
+    stage: Stage | None  # None before the first step
+    step: int  # counted through all stages
+    steps: int
+    seconds_left: float | None  # None until two steps were timed
+
+
+def progress(rows: Sequence[Row], plan: dict[Stage, int]) -> Progress:
+    """How far a run with `plan` (stage -> steps) has come, from its rows."""
+    total = sum(plan.values())
+    phase = next((row["phase"] for row in reversed(rows) if "phase" in row), "starting")
+    trained = [row for row in rows if "loss" in row]
+    if not trained:
+        return Progress(phase, None, 0, total, None)
+    last = trained[-1]
+    done = _offset(plan, last["stage"]) + last["step"]
+    left = last["steps"] - last["step"]
+    later = sum(steps for stage, steps in plan.items() if _offset(plan, stage) > _offset(plan, last["stage"]))
+    pace = seconds_per_step(trained, last["stage"])
+    # A later DPO stage is taken to cost twice an SFT step: two answers per row, and the reference pass besides.
+    seconds = None if pace is None else pace * (left + 2 * later)
+    return Progress(phase, last["stage"], done, total, seconds)
+
+
+def seconds_per_step(rows: Sequence[Row], stage: str) -> float | None:
+    """Mean wall time of a step of `stage`, evaluations included; None with fewer than two steps.
+
+    The last 50 steps count, so that the time left follows a machine that slows down.
+    """
+    timed = [row for row in rows if "loss" in row and row["stage"] == stage][-50:]
+    if len(timed) < 2:
+        return None
+    first, last = timed[0], timed[-1]
+    steps: int = last["step"] - first["step"]
+    return float(last["time"] - first["time"]) / max(1, steps)
+
+
+def charts(rows: Sequence[Row], plan: dict[Stage, int]) -> dict[str, dict[str, Any]]:
+    """The charts of a run, by id. A stage that the run does not have leaves its charts without lines.
+
+    Steps count through both stages of a run, so that one axis serves all charts.
+    """
+    marks = [{"x": plan["sft"], "label": "DPO starts"}] if len(plan) == 2 else []
+
+    def line(stage: Stage, key: str, name: str, role: str, **look: str) -> dict[str, Any]:
+        return _line(rows, plan, stage, key, name, role, **look)
+
+    def chart(ident: str, title: str, measure: str, lines: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        shared = {"id": ident, "title": title, "measure": measure, "unit": "", "x": "step", "references": []}
+        kept = [one for one in lines if one["points"]]
+        return shared | {"lines": kept, "marks": []} | more | {"reading": more["reading"] if kept else ""}
+
+    def both(stage: Stage, key: str) -> list[dict[str, Any]]:
+        return [
+            line(stage, key, "training", "aligned"),
+            line(stage, f"eval_{key}", "held-out", "aligned", style="dotted"),
+        ]
+
+    drawn = [
+        chart(
+            "sft-loss",
+            "Is it learning to imitate the answers?",
+            "SFT loss (nats per token)",
+            both("sft", "loss"),
+            reading=_reading_of_sft_loss(rows),
+        ),
+        chart(
+            "dpo-loss",
+            "Does it tell better from worse?",
+            "DPO loss (nats)",
+            both("dpo", "loss"),
+            references=[{"y": LN_2, "label": "ln 2: no preference yet"}],
+            reading=_reading_of_dpo_loss(rows),
+        ),
+        chart(
+            "margin",
+            "Is it learning the preference?",
+            "reward margin",
+            both("dpo", "rewards/margins"),
+            references=[{"y": 0.0, "label": "0"}],
+            reading=_reading_of_margin(rows),
+        ),
+        chart(
+            "accuracy",
+            "How often does it prefer the right answer?",
+            "reward accuracy",
+            both("dpo", "rewards/accuracies"),
+            references=[{"y": 0.5, "label": "chance"}],
+            reading=_reading_of_accuracy(rows),
+        ),
+        chart(
+            "rewards",
+            "What moves: the chosen or the rejected answers?",
+            "implicit reward",
+            [
+                line("dpo", "rewards/chosen", "chosen", "chosen"),
+                line("dpo", "rewards/rejected", "rejected", "rejected", style="dashed"),
+                line("dpo", "eval_rewards/chosen", "chosen, held-out", "chosen", style="dotted"),
+                line("dpo", "eval_rewards/rejected", "rejected, held-out", "rejected", style="dotted"),
+            ],
+            references=[{"y": 0.0, "label": "reference model"}],
+            reading="The gap between the two is the margin. Rejected falling is the usual way; both falling is normal too.",
+        ),
+        chart(
+            "learning-rate",
+            "How large are the steps?",
+            "learning rate",
+            [line(stage, "learning_rate", stage.upper(), "base", weight="thin") for stage in plan],
+            marks=marks,
+            reading="Rises during the warm-up, then falls to nothing, so that the end of a run settles.",
+        ),
+        chart(
+            "gradient-norm",
+            "Is training stable?",
+            "gradient norm",
+            [line(stage, "grad_norm", stage.upper(), "base", weight="thin") for stage in plan],
+            marks=marks,
+            reading="Even is good. A jump to many times its usual height means that a step went wrong.",
+        ),
+    ]
+    return {one["id"]: one for one in drawn}
+
+
+def thin_out(points: list[list[float | None]], most: int = POINTS_PER_LINE) -> list[list[float | None]]:
+    """At most about `most` points that draw the same picture: of each bucket the lowest and the highest, in order."""
+    if len(points) <= most:
+        return points
+    size = math.ceil(len(points) / (most // 2 - 1))
+    kept = [points[0]]
+    for start in range(1, len(points) - 1, size):
+        bucket = points[start : min(start + size, len(points) - 1)]
+        known = [point for point in bucket if point[1] is not None]
+        if not known:
+            kept.append(bucket[0])
+            continue
+        low, high = min(known, key=lambda p: p[1] or 0.0), max(known, key=lambda p: p[1] or 0.0)
+        kept += sorted((low, high), key=lambda p: p[0] or 0.0) if low is not high else [low]
+    return [*kept, points[-1]]
+
+
+def latest(rows: Sequence[Row], key: str, stage: str | None = None) -> float | None:
+    """The last number logged under `key`, of one stage or of any."""
+    for row in reversed(rows):
+        if key in row and (stage is None or row["stage"] == stage):
+            value = row[key]
+            return None if value is None else float(value)
+    return None
+
+
+def _offset(plan: dict[Stage, int], stage: str) -> int:
+    return plan.get("sft", 0) if stage == "dpo" else 0
+
+
+def _line(
+    rows: Sequence[Row],
+    plan: dict[Stage, int],
+    stage: Stage,
+    key: str,
+    name: str,
+    role: str,
+    style: str = "solid",
+    weight: str = "thick",
+) -> dict[str, Any]:
+    offset = _offset(plan, stage)
+    told = [row for row in rows if key in row and row.get("stage") == stage and not _is_tie(row, key)]
+    points = [[row["step"] + offset, row[key]] for row in told]
+    return {"name": name, "role": role, "style": style, "weight": weight, "points": thin_out(points)}
+
+
+def _is_tie(row: Row, key: str) -> bool:
+    """Whether an accuracy says nothing: before the first update all rewards are equal, and TRL counts ties as wrong."""
+    return key.endswith("rewards/accuracies") and row.get(key.replace("accuracies", "margins")) == 0
+
+
+def _values(rows: Sequence[Row], key: str, stage: str) -> list[float]:
+    return [row[key] for row in rows if row.get(key) is not None and row.get("stage") == stage]
+
+
+def _reading_of_sft_loss(rows: Sequence[Row]) -> str:
+    held_out = _values(rows, "eval_loss", "sft")
+    if len(held_out) < 2:
+        return "Lower is better. It falls fast at first, then slowly."
+    now = f"On held-out answers it went from {held_out[0]:.2f} to {held_out[-1]:.2f}."
+    if held_out[-1] > min(held_out) * 1.05:
+        return (
+            f"{now} It has risen from its lowest, {min(held_out):.2f}: the model begins to learn the examples by heart."
+        )
+    return f"{now} Lower is better; the two curves should stay close."
+
+
+def _reading_of_dpo_loss(rows: Sequence[Row]) -> str:
+    start = "It starts at ln 2 = 0.693, where the model has no preference yet; lower is better."
+    held_out = _values(rows, "eval_loss", "dpo")
+    if len(held_out) < 2:
+        return start
+    return f"{start} On held-out pairs it is now {held_out[-1]:.3f}."
+
+
+def _reading_of_margin(rows: Sequence[Row]) -> str:
+    meaning = "How much more the model has come to favour chosen over rejected answers, against the reference model."
+    held_out = _values(rows, "eval_rewards/margins", "dpo")
+    if not held_out:
+        return meaning
+    verdict = "It prefers the chosen ones." if held_out[-1] > 0.05 else "There is no clear preference yet."
+    return f"{meaning} Held-out: {held_out[-1]:.2f}. {verdict}"
+
+
+def _reading_of_accuracy(rows: Sequence[Row]) -> str:
+    held_out = _values(rows, "eval_rewards/accuracies", "dpo")
+    if not held_out:
+        return "Share of pairs in which the chosen answer gets the higher reward. Half is chance."
+    return f"On held-out pairs the chosen answer wins in {held_out[-1]:.0%} of cases. Half is chance; 70 to 75 % is usual for real data."

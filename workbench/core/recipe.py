@@ -1,0 +1,141 @@
+"""RunConfig -> keyword arguments for TRL, PEFT, bitsandbytes and Unsloth, as plain dictionaries.
+
+No library is imported here, so that the window, the command line and the tests can read what a worker will do.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.core.config import AdapterSettings, DpoSettings, RunConfig, SftSettings, Stage
+
+# What LoRA is attached to: every linear layer but the head ("LoRA Without Regret": all linear layers matter).
+ALL_LINEAR = "all-linear"
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the machine offers a worker."""
+
+    kind: str  # "cuda" or "cpu"
+    name: str
+    bf16: bool
+    memory: int = 0  # bytes; of the card, or of the machine where there is none
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.kind == "cuda"
+
+
+def compute_dtype(device: Device) -> str:
+    """The type in which layers compute: bf16 on cards that have it, fp16 on older ones, fp32 on a CPU.
+
+    On a CPU fp32 runs everywhere at full speed; bf16 is fast on few of them.
+    """
+    if not device.is_cuda:
+        return "float32"
+    return "bfloat16" if device.bf16 else "float16"
+
+
+def quantization_arguments(device: Device) -> dict[str, Any]:
+    """For transformers.BitsAndBytesConfig: NF4 with double quantisation (Dettmers et al. 2023, section 3).
+
+    `bnb_4bit_compute_dtype` is the name of a torch type.
+    """
+    return {
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": True,
+        "bnb_4bit_compute_dtype": compute_dtype(device),
+    }
+
+
+def adapter_arguments(adapter: AdapterSettings) -> dict[str, Any]:
+    """For peft.LoraConfig."""
+    return {
+        "r": adapter.rank,
+        "lora_alpha": adapter.alpha,
+        "lora_dropout": adapter.dropout,
+        "target_modules": ALL_LINEAR,
+        "bias": "none",
+        "task_type": "CAUSAL_LM",
+    }
+
+
+def unsloth_load_arguments(path: str, max_length: int, four_bit: bool) -> dict[str, Any]:
+    """For unsloth.FastLanguageModel.from_pretrained. `dtype` None lets Unsloth take bf16 or fp16 by the card."""
+    return {
+        "model_name": path,
+        "max_seq_length": max_length,
+        "dtype": None,
+        "load_in_4bit": four_bit,
+        "trust_remote_code": False,
+        # The folder that was checked, and no copy of the model that Unsloth keeps under its own name.
+        "local_files_only": True,
+        "use_exact_model_name": True,
+    }
+
+
+def unsloth_adapter_arguments(adapter: AdapterSettings, gradient_checkpointing: bool, seed: int) -> dict[str, Any]:
+    """For unsloth.FastLanguageModel.get_peft_model."""
+    return {
+        "r": adapter.rank,
+        "lora_alpha": adapter.alpha,
+        "lora_dropout": adapter.dropout,
+        "target_modules": ALL_LINEAR,
+        "bias": "none",
+        "use_gradient_checkpointing": "unsloth" if gradient_checkpointing else False,
+        "random_state": seed,
+    }
+
+
+def stage_settings(config: RunConfig, stage: Stage) -> SftSettings | DpoSettings:
+    """The settings that are a stage's own."""
+    return config.sft if stage == "sft" else config.dpo
+
+
+def planned_steps(config: RunConfig, stage: Stage, rows: int) -> int:
+    """Optimizer steps of a stage on `rows` training rows."""
+    own = stage_settings(config, stage)
+    batches = math.ceil(rows / config.batch_size)
+    steps = max(1, math.ceil(own.epochs * math.ceil(batches / config.accumulation)))
+    return min(steps, own.max_steps) if own.max_steps else steps
+
+
+def trainer_arguments(config: RunConfig, stage: Stage, device: Device, steps: int, folder: str) -> dict[str, Any]:
+    """For trl.SFTConfig or trl.DPOConfig. `steps`: optimizer steps of the stage; `folder`: where TRL may write."""
+    own = stage_settings(config, stage)
+    dtype = compute_dtype(device)
+    arguments: dict[str, Any] = {
+        "output_dir": folder,
+        "max_steps": steps,
+        "learning_rate": own.learning_rate,
+        "lr_scheduler_type": config.schedule,
+        "warmup_steps": round(config.warmup * steps),
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "optim": config.optimizer,
+        "per_device_train_batch_size": config.batch_size,
+        "per_device_eval_batch_size": config.batch_size,
+        "gradient_accumulation_steps": config.accumulation,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "max_length": config.max_length,
+        "seed": config.seed,
+        "bf16": dtype == "bfloat16",
+        "fp16": dtype == "float16",
+        "use_cpu": not device.is_cuda,
+        "dataloader_pin_memory": device.is_cuda,
+        "eval_strategy": "steps",
+        "eval_steps": max(1, math.ceil(steps / config.evaluations)),
+        # Before the first step: where SFT's curve begins, and the check that DPO starts from its reference.
+        "eval_on_start": True,
+        "logging_steps": 1,
+        # The trainer's default replaces a NaN loss by the mean before it, which hides that a run has died.
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+    if stage == "sft":
+        return arguments | {"completion_only_loss": True}
+    return arguments | {"beta": config.dpo.beta, "loss_type": ["sigmoid"]}

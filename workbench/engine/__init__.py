@@ -1,0 +1,1 @@
+"""What runs inside a child process: the only package that imports torch and the training stack."""

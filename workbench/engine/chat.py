@@ -1,0 +1,166 @@
+"""python -m workbench.engine.chat MODEL: questions in, two streams of text out.
+
+MODEL is a JSON object {"model": ModelRef, "precision": Precision}. One JSON object per line on standard input asks,
+one per line on standard output answers; what libraries print goes to standard error.
+
+    in    {"do": "ask", "lanes": [{"messages": [...], "adapter": folder or null}, ...], "sampling": {...}}
+          {"do": "stop"}
+    out   {"event": "progress", "text": ...}
+          {"event": "ready", "facts": {...}}
+          {"event": "text", "lane": n, "text": what is new, "tokens": n, "first_token": s, "per_second": x, "ended": ...}
+          {"event": "done", "verified": true or false or null}
+          {"event": "trouble", "text": ...}        (the question failed; another may be asked)
+          {"event": "over", "text": ...}           (the model could not be loaded; the process ends)
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+from workbench.core.chat import Sampling
+from workbench.core.config import ModelRef
+from workbench.core.errors import WorkbenchError
+from workbench.engine.load import Loaded, load_base
+from workbench.engine.trouble import explain
+
+# How far apart the logits of the same model may lie when they were computed in batches of different size.
+SAME_LOGITS = {"fp32": 1e-3, "nf4": 1e-3, "bf16": 0.2, "fp16": 0.05}
+PROBE = [{"role": "user", "content": "Hello"}]
+
+
+class Lanes:
+    """A base model and the adapters that were asked for, answering two conversations in one batch."""
+
+    def __init__(self, loaded: Loaded):
+        self.loaded = loaded
+        self.model = loaded.model.eval()
+        self.names: dict[str, str] = {}  # adapter folder -> PEFT's name of it
+        self.base_logits = self._probe(None)
+        self.verified: bool | None = None  # whether "adapter off" was seen to be the base model; None before an adapter
+
+    def ask(self, lanes: list[dict[str, Any]], sampling: Sampling, say: Any, stop: threading.Event) -> None:
+        """Answer every lane, calling `say` with an event per piece of text."""
+        from workbench.engine.generate import NO_ADAPTER, stream
+
+        for lane in lanes:
+            if lane["adapter"]:
+                self._add(Path(lane["adapter"]))
+        adapters = [self.names[lane["adapter"]] if lane["adapter"] else NO_ADAPTER for lane in lanes]
+        started = time.perf_counter()
+        first: dict[int, float] = {}
+
+        def on_text(row: int, text: str, tokens: int, ended: str) -> None:
+            now = time.perf_counter() - started
+            first.setdefault(row, now)
+            pace = (tokens - 1) / (now - first[row]) if tokens > 1 and now > first[row] else None
+            outcome = "stopped" if ended == "limit" and stop.is_set() else ended
+            say({"event": "text", "lane": row, "text": text, "tokens": tokens, "first_token": first[row],
+                 "per_second": pace, "ended": outcome})  # fmt: skip
+
+        conversations = [lane["messages"] for lane in lanes]
+        stream(
+            self.model, self.loaded.tokenizer, conversations, adapters if self.names else None, sampling, on_text, stop
+        )
+
+    def _add(self, folder: Path) -> None:
+        """Load an adapter beside the ones that are there. Only safetensors."""
+        from peft import PeftModel
+
+        if str(folder) in self.names:
+            return
+        if not (folder / "adapter_model.safetensors").is_file():
+            raise WorkbenchError(
+                f"{folder.parent.name} has no adapter as .safetensors, so there is nothing to compare."
+            )
+        name = f"adapter{len(self.names)}"
+        try:
+            if self.names:
+                self.model.load_adapter(str(folder), adapter_name=name)
+            else:
+                self.model = PeftModel.from_pretrained(self.model, str(folder), adapter_name=name).eval()
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise WorkbenchError(
+                f"The adapter of {folder.parent.name} does not fit this base model: {str(error).splitlines()[0][:200]}"
+            ) from error
+        self.names[str(folder)] = name
+        difference = (self._probe("__base__") - self.base_logits).abs().max().item()
+        self.verified = difference <= SAME_LOGITS[self.loaded.precision]
+
+    def _probe(self, adapter: str | None) -> Any:
+        """Logits of the next token of a short question."""
+        import torch
+
+        from workbench.engine.generate import encode
+
+        batch = encode(self.loaded.tokenizer, [PROBE], self.model.device)
+        with torch.inference_mode():
+            extra = {} if adapter is None else {"adapter_names": [adapter]}
+            return self.model(**batch, **extra).logits[0, -1].float()
+
+
+def main(argument: str) -> int:
+    """Serve questions until standard input ends. 1 where the model could not be loaded."""
+    say = _speaker()
+    wanted = json.loads(argument)
+    try:
+        from workbench.engine.device import this_device
+
+        progress = lambda text: say({"event": "progress", "text": text})  # noqa: E731
+        loaded = load_base(ModelRef.model_validate(wanted["model"]), wanted["precision"], this_device(), progress)
+        lanes = Lanes(loaded)
+    except BaseException as error:
+        traceback.print_exc()
+        say({"event": "over", "text": explain(error)})
+        return 1
+    say({"event": "ready", "facts": loaded.facts})
+    stop = threading.Event()
+    for request in _requests(stop):
+        stop.clear()
+        try:
+            lanes.ask(request["lanes"], Sampling.model_validate(request["sampling"]), say, stop)
+            say({"event": "done", "verified": lanes.verified})
+        except Exception as error:
+            traceback.print_exc()
+            say({"event": "trouble", "text": explain(error)})
+    return 0
+
+
+def _speaker() -> Any:
+    """A function that writes one event a line to what was standard output; prints now go to standard error."""
+    channel: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def say(event: dict[str, Any]) -> None:
+        channel.write(json.dumps(event) + "\n")
+        channel.flush()
+
+    return say
+
+
+def _requests(stop: threading.Event) -> Any:
+    """Questions in the order they came; a stop takes effect at once, while a question is being answered."""
+    waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            request = json.loads(line)
+            if request["do"] == "stop":
+                stop.set()
+            else:
+                waiting.put(request)
+        stop.set()
+        waiting.put(None)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while (request := waiting.get()) is not None:
+        yield request
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

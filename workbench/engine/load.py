@@ -1,0 +1,274 @@
+"""The base model in 4 bits, through Unsloth or through Transformers and bitsandbytes; a fresh adapter on top."""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+from huggingface_hub import errors as hub_errors
+
+from workbench.core.config import AdapterSettings, ModelRef, Precision
+from workbench.core.errors import WorkbenchError
+from workbench.core.models import PLAIN_TEMPLATE, check_config, check_files
+from workbench.core.recipe import (
+    Device,
+    adapter_arguments,
+    compute_dtype,
+    quantization_arguments,
+    unsloth_adapter_arguments,
+    unsloth_load_arguments,
+)
+from workbench.store.home import home, shipped
+
+Say = Callable[[str], None]
+
+# What a model is made of. "consolidated" and "original" are the same weights once more, in the maker's own layout.
+WANTED_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md"]
+UNWANTED_FILES = ["consolidated*", "original/*", "onnx/*", "*/*"]
+
+# Set by the worker when it starts itself again without Unsloth; holds the reason.
+WITHOUT_UNSLOTH = "WORKBENCH_WITHOUT_UNSLOTH"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A base model that is ready, and how it was loaded."""
+
+    model: Any
+    tokenizer: Any
+    device: Device
+    backend: str  # "unsloth" or "transformers"
+    precision: str  # "nf4", "bf16", "fp16" or "fp32"
+    why: str  # why this backend and precision
+    facts: dict[str, Any]  # what the Model page shows
+
+
+class UnslothRefused(Exception):
+    """Unsloth cannot take this model; the worker starts itself again without it."""
+
+
+def find_unsloth(device: Device) -> tuple[bool, str]:
+    """Whether Unsloth is to be used, and why or why not. Imports nothing."""
+    refused = os.environ.get(WITHOUT_UNSLOTH)
+    if refused:
+        return False, f"Unsloth could not take this model ({refused})"
+    if not device.is_cuda:
+        return False, "Unsloth needs a CUDA card, and this machine has none"
+    if importlib.util.find_spec("unsloth") is None:
+        return False, "Unsloth is not installed"
+    return True, f"Unsloth {importlib.metadata.version('unsloth')} is installed"
+
+
+def fetch(ref: ModelRef, say: Say) -> Path:
+    """The folder with a model's files, checked; downloads a Hub model that is not in the cache yet.
+
+    Raises WorkbenchError in plain words for a model that is missing, gated, offline or unsafe.
+    """
+    if ref.source == "demo":
+        return shipped("assets") / "demo" / "model"
+    if ref.source == "folder":
+        folder = Path(ref.name).expanduser()
+        if not folder.is_dir():
+            raise WorkbenchError(
+                f"There is no folder {ref.name}. Check the path; it must be on the machine that runs the workbench."
+            )
+        check_files([path.name for path in folder.iterdir()], ref.name)
+        check_config(_read_config(folder), ref.name)
+        return folder
+    return _fetch_from_hub(ref, say)
+
+
+def load_base(
+    ref: ModelRef, precision: Precision, device: Device, say: Say, max_length: int = 2048, with_unsloth: bool = False
+) -> Loaded:
+    """Load the base model onto the device, in 4 bits unless told otherwise.
+
+    Raises WorkbenchError in plain words; UnslothRefused where Unsloth was asked for and cannot take the model.
+    """
+    folder = fetch(ref, say)
+    say("loading the base model")
+    if with_unsloth:
+        return _load_with_unsloth(ref, folder, precision, device, max_length)
+    return _load_with_transformers(ref, folder, precision, device)
+
+
+def add_adapter(loaded: Loaded, adapter: AdapterSettings, gradient_checkpointing: bool, seed: int) -> Any:
+    """A fresh adapter on the base model: a PeftModel whose only trainable weights are the adapter's, in fp32."""
+    import torch
+
+    torch.manual_seed(seed)  # The adapter starts at random; the same seed must give the same run.
+    if loaded.backend == "unsloth":
+        from unsloth import FastLanguageModel
+
+        arguments = unsloth_adapter_arguments(adapter, gradient_checkpointing, seed)
+        model = FastLanguageModel.get_peft_model(loaded.model, **arguments)
+    else:
+        from peft import LoraConfig, get_peft_model
+
+        model = get_peft_model(loaded.model, LoraConfig(**adapter_arguments(adapter)))
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+    return model
+
+
+def keep_four_bit_weights_as_they_are(model: Any) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights for CPUs with AVX512-BF16.
+
+    In 0.50.2 the first forward pass in eval mode repacks them for good, for a kernel that has no gradient: after an
+    evaluation, training goes on without the gradients that flow through the frozen layers, and nothing says so. Taking
+    a state dict then packs them back with rounding, so that the base model changes as well.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for layer in model.modules():
+        if isinstance(layer, Linear4bit):
+            layer.support_avx512bf16_for_cpu = False
+
+
+def _load_with_transformers(ref: ModelRef, folder: Path, precision: Precision, device: Device) -> Loaded:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+    dtype = {"bf16": "bfloat16", "fp32": "float32"}.get(precision, compute_dtype(device))
+    four_bit = precision in ("auto", "nf4")
+    arguments: dict[str, Any] = {
+        "dtype": getattr(torch, dtype),
+        "device_map": {"": 0 if device.is_cuda else "cpu"},
+        "use_safetensors": True,
+        "trust_remote_code": False,
+        "local_files_only": True,
+    }
+    if four_bit:
+        arguments["quantization_config"] = BitsAndBytesConfig(**quantization_arguments(device))
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, **arguments)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (ValueError, OSError, KeyError) as error:
+        raise WorkbenchError(
+            f"Transformers could not load {ref.title}: {_first_sentence(error)} "
+            "If its architecture is newer than the installed Transformers, choose another model."
+        ) from error
+    if four_bit and not device.is_cuda:
+        keep_four_bit_weights_as_they_are(model)
+    used = "nf4" if four_bit else {"bfloat16": "bf16", "float16": "fp16"}.get(dtype, "fp32")
+    why = (
+        f"Transformers with bitsandbytes, because {find_unsloth(device)[1]}."
+        if four_bit
+        else "Full precision, as chosen."
+    )
+    return _ready(ref, folder, model, tokenizer, device, "transformers", used, why[0].upper() + why[1:])
+
+
+def _load_with_unsloth(ref: ModelRef, folder: Path, precision: Precision, device: Device, max_length: int) -> Loaded:
+    four_bit = precision in ("auto", "nf4")
+    os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
+    os.environ["UNSLOTH_COMPILE_LOCATION"] = str(home() / "unsloth-cache")
+    try:
+        # It patches Transformers, PEFT and TRL as it is imported, so nothing of theirs may be imported before it.
+        from unsloth import FastLanguageModel
+
+        model, tokenizer = FastLanguageModel.from_pretrained(
+            **unsloth_load_arguments(str(folder), max_length, four_bit)
+        )
+    except WorkbenchError:
+        raise
+    except Exception as error:  # Unsloth signals what it does not support by many exception types.
+        raise UnslothRefused(_first_sentence(error)) from error
+    used = "nf4" if four_bit else ("bf16" if device.bf16 else "fp16")
+    return _ready(ref, folder, model, tokenizer, device, "unsloth", used, f"{find_unsloth(device)[1]}.")
+
+
+def _ready(
+    ref: ModelRef, folder: Path, model: Any, tokenizer: Any, device: Device, backend: str, precision: str, why: str
+) -> Loaded:
+    own_template = bool(getattr(tokenizer, "chat_template", None))
+    if not own_template:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    config = model.config
+    facts = {
+        "name": ref.name,
+        "title": ref.title,
+        "architecture": (config.architectures or [config.model_type])[0],
+        "parameters": model.num_parameters(),
+        "precision": precision,
+        "device": device.name if device.is_cuda else "CPU",
+        "memory": model.get_memory_footprint(),
+        "licence": _licence(ref, folder),
+        "chat_template": "its own" if own_template else "none of its own; a plain one is used",
+        "context": getattr(config, "max_position_embeddings", None),
+        "backend": backend,
+        "why": why,
+    }
+    return Loaded(model, tokenizer, device, backend, precision, why, facts)
+
+
+def _fetch_from_hub(ref: ModelRef, say: Say) -> Path:
+    say(f"looking for {ref.name}")
+    try:
+        # The small config first: what would be refused is refused before gigabytes were downloaded.
+        config = Path(huggingface_hub.hf_hub_download(ref.name, "config.json", revision=ref.revision))
+        check_config(_read_config(config.parent), ref.name)
+        say(f"downloading {ref.name}, unless it is here already")
+        folder = huggingface_hub.snapshot_download(
+            ref.name, revision=ref.revision, allow_patterns=WANTED_FILES, ignore_patterns=UNWANTED_FILES
+        )
+    except hub_errors.GatedRepoError as error:
+        raise WorkbenchError(
+            f"{ref.name} is gated: its makers want you to accept their licence first. Accept it at "
+            f"https://huggingface.co/{ref.name}, run `hf auth login` on this machine, and load it again."
+        ) from error
+    except hub_errors.RepositoryNotFoundError as error:
+        raise WorkbenchError(
+            f"There is no model {ref.name} on the Hub, or it is private. Check the spelling (owner/name). "
+            "For a private model run `hf auth login` first."
+        ) from error
+    except hub_errors.RevisionNotFoundError as error:
+        raise WorkbenchError(
+            f"{ref.name} has no revision {ref.revision}. Leave the revision empty to take the newest."
+        ) from error
+    except (hub_errors.LocalEntryNotFoundError, hub_errors.OfflineModeIsEnabled, ConnectionError) as error:
+        raise WorkbenchError(
+            f"{ref.name} is not on this machine, and the Hub cannot be reached to download it. Check the network, "
+            "or use the demo model: it needs none."
+        ) from error
+    except hub_errors.EntryNotFoundError as error:
+        raise WorkbenchError(f"{ref.name} has no config.json, so it is not a Transformers model.") from error
+    except hub_errors.HfHubHTTPError as error:
+        raise WorkbenchError(
+            f"The Hub did not give out {ref.name}: {_first_sentence(error)} Try again in a while."
+        ) from error
+    check_files([path.name for path in Path(folder).iterdir()], ref.name)
+    return Path(folder)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise WorkbenchError(f"The config.json in {folder} cannot be read: {_first_sentence(error)}") from error
+    if not isinstance(config, dict):
+        raise WorkbenchError(f"The config.json in {folder} is not a JSON object.")
+    return config
+
+
+def _licence(ref: ModelRef, folder: Path) -> str:
+    if ref.source == "demo":
+        return "Apache-2.0"
+    readme = folder / "README.md"
+    data = huggingface_hub.metadata_load(readme) if readme.is_file() else None
+    licence = (data or {}).get("license_name") or (data or {}).get("license")
+    return str(licence) if licence else "not stated"
+
+
+def _first_sentence(error: BaseException) -> str:
+    """The first line of an error, short enough for a sentence."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return text if text.endswith(".") else f"{text}."

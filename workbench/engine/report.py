@@ -1,0 +1,79 @@
+"""Trainer callback: every logged number to metrics.jsonl; the stop file; the check of the reference."""
+
+import math
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from workbench.core.config import Stage
+from workbench.core.errors import WorkbenchError
+from workbench.core.metrics import LN_2
+from workbench.engine.journal import log_numbers
+from workbench.store.runs import Run
+
+# DPO starts from its reference, so its loss is ln 2 and all its rewards are 0. Rounding stays far below these.
+LOSS_TOLERANCE = 0.002  # nats
+REWARD_TOLERANCE = 0.01
+
+
+class WrongReference(WorkbenchError):
+    """DPO did not start from its reference model."""
+
+
+class Diverged(WorkbenchError):
+    """The loss is not a number any more."""
+
+
+class Report(TrainerCallback):
+    """Writes down a stage as it goes, line by line."""
+
+    def __init__(self, run: Run, stage: Stage):
+        self.run = run
+        self.stage = stage
+        self.stopped = False
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any):
+        logs = logs or {}
+        log_numbers(self.run, self.stage, state.global_step, state.max_steps, logs)
+        if "eval_loss" in logs:
+            print(in_a_line(self.stage, state.global_step, state.max_steps, logs))
+        loss = logs.get("loss")
+        if loss is not None and not math.isfinite(loss):
+            raise Diverged(
+                f"The loss became {loss} at step {state.global_step} of {self.stage.upper()}: the weights have run away, "
+                "and the run was stopped. Most often the learning rate is too high. Halve it and start again."
+            )
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None, **_: Any
+    ):
+        if self.stage == "dpo" and state.global_step == 0:
+            check_start(metrics)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any):
+        if self.run.stop_file.exists():
+            self.stopped = True
+            control.should_training_stop = True
+
+
+def in_a_line(stage: Stage, step: int, steps: int, logs: dict[str, float]) -> str:
+    """An evaluation as a line of the worker's log."""
+    words = {"eval_loss": "loss", "eval_rewards/accuracies": "accuracy", "eval_rewards/margins": "margin"}
+    numbers = ", ".join(f"{word} {logs[key]:.4f}" for key, word in words.items() if key in logs)
+    return f"{stage.upper()} step {step}/{steps}: held-out {numbers}"
+
+
+def check_start(metrics: dict[str, float]) -> None:
+    """Raises WrongReference unless an evaluation before the first step shows a policy that is its own reference.
+
+    Rafailov et al. 2023, eq. 7: with equal log-ratios the loss is -log sigmoid(0) = ln 2, and every reward is 0.
+    """
+    loss = metrics["eval_loss"]
+    rewards = max(abs(metrics["eval_rewards/chosen"]), abs(metrics["eval_rewards/rejected"]))
+    if not abs(loss - LN_2) <= LOSS_TOLERANCE or not rewards <= REWARD_TOLERANCE:
+        raise WrongReference(
+            f"Before its first step the DPO loss is {loss:.4f} and the largest reward {rewards:.4f}; a model that starts "
+            f"from its reference has ln 2 = {LN_2:.4f} and 0. So the reference is not the model that training starts "
+            "from, every later number would mislead, and the run was stopped. This is a fault of the workbench or of a "
+            "library: please report it, with the run's folder."
+        )

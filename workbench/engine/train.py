@@ -1,0 +1,243 @@
+"""python -m workbench.engine.train RUN: the whole recipe, top to bottom.
+
+Reads RUN/config.json, trains stage after stage, leaves RUN/adapter and, last of all, RUN/result.json.
+"""
+
+import gc
+import importlib.metadata
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from workbench.core.card import model_card
+from workbench.core.config import RunConfig, Stage
+from workbench.core.errors import WorkbenchError
+from workbench.core.metrics import latest
+from workbench.core.recipe import planned_steps, trainer_arguments
+from workbench.engine import load
+from workbench.engine.device import this_device
+from workbench.engine.journal import log_numbers, log_phase
+from workbench.engine.trouble import explain
+from workbench.store import datasets
+from workbench.store.home import write_text
+from workbench.store.runs import Outcome, Run
+
+# Held back at the start and given up when the disk is full, so that there is room to say so.
+RESERVE = 64 * 1024  # bytes
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "unsloth")
+
+
+def main(folder: str) -> int:
+    """Train one run. 0 where it finished or was stopped as asked; 1 where it failed, with the reason in result.json."""
+    run = Run(Path(folder))
+    reserve = run.folder / "reserve"
+    signal.signal(signal.SIGTERM, lambda *_: run.stop_file.touch())
+    try:
+        reserve.write_bytes(bytes(RESERVE))
+        outcome, why = train(run)
+    except load.UnslothRefused as refused:
+        return again_without_unsloth(folder, str(refused))
+    except BaseException as error:  # whatever ended the run, its folder must say so
+        traceback.print_exc()
+        outcome, why = "failed", explain(error)
+    reserve.unlink(missing_ok=True)
+    shutil.rmtree(run.folder / "scratch", ignore_errors=True)
+    run.write_result(outcome, why)
+    return 0 if outcome != "failed" else 1
+
+
+def again_without_unsloth(folder: str, why: str) -> int:
+    """Train the same run in a fresh process: Unsloth has patched the libraries of this one."""
+    os.environ[load.WITHOUT_UNSLOTH] = why
+    command = [sys.executable, "-m", "workbench.engine.train", folder]
+    if os.name == "nt":  # where exec makes a new process, and this run would read as lost
+        return subprocess.call(command)
+    os.execv(sys.executable, command)
+
+
+def train(run: Run) -> tuple[Outcome, str]:
+    """All stages of a run. Returns how it ended and why, in words."""
+    config = run.config()
+    device = this_device()
+    with_unsloth, _ = load.find_unsloth(device)
+
+    log_phase(run, "starting")
+    loaded = load.load_base(
+        config.model, config.precision, device, lambda text: log_phase(run, text), config.max_length, with_unsloth
+    )
+    model = load.add_adapter(loaded, config.adapter, config.gradient_checkpointing, config.seed)
+    # An absolute path of this machine has no place in a file that is meant to be shared.
+    model.peft_config["default"].base_model_name_or_path = config.model.name
+
+    plan = {
+        stage: planned_steps(config, stage, datasets.about(_data(config, stage)).train_rows) for stage in config.stages
+    }
+    run.write_environment(_environment(config, loaded, plan))
+
+    for number, stage in enumerate(config.stages):
+        log_phase(run, f"preparing the data for {stage.upper()}")
+        stopped = train_stage(run, config, loaded, model, stage, fresh=number == 0)
+        is_last = number == len(config.stages) - 1
+        if stopped or is_last:
+            save_adapter(run, model, run.adapter, config)
+        else:
+            save_adapter(run, model, run.stage_adapter(stage), config)
+        if stopped:
+            return (
+                "stopped",
+                f"Stopped during {stage.upper()}, as you asked. The adapter as it was then is saved and can be compared.",
+            )
+    return "finished", _closing_words(run, config)
+
+
+def train_stage(run: Run, config: RunConfig, loaded: load.Loaded, model: Any, stage: Stage, fresh: bool) -> bool:
+    """One stage on `model`, in place. Returns whether it was asked to stop.
+
+    fresh: the adapter is as it was made, so the reference of DPO is the base model; otherwise the reference is the
+    model as the stage before left it.
+    """
+    from transformers import PrinterCallback
+    from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
+    from workbench.engine.report import Report
+
+    training, held_out = load_rows(config, stage)
+    steps = planned_steps(config, stage, len(training))
+    arguments = trainer_arguments(config, stage, loaded.device, steps, str(run.folder / "scratch"))
+    report = Report(run, stage)
+
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
+    make, settings = (SFTTrainer, SFTConfig) if stage == "sft" else (DPOTrainer, DPOConfig)
+    trainer = make(
+        model=model,
+        args=settings(**arguments),
+        train_dataset=training,
+        eval_dataset=held_out,
+        processing_class=loaded.tokenizer,
+        callbacks=[report],
+    )
+    trainer.remove_callback(PrinterCallback)  # the report prints what a person can read
+    _say_what_was_dropped(run, len(training), len(trainer.train_dataset))
+    put_back(model, before)
+    if stage == "dpo" and fresh:
+        # TRL copied the untouched adapter as the reference. It changes nothing, so the base model itself will do.
+        model.delete_adapter("ref")
+
+    log_phase(run, f"training {stage.upper()}")
+    trainer.train()  # evaluates after the last step as well
+    log_numbers(run, stage, trainer.state.global_step, steps, {"trained_tokens": trainer.state.num_input_tokens_seen})
+    if "ref" in model.peft_config:
+        model.delete_adapter("ref")
+    del trainer
+    gc.collect()
+    return report.stopped
+
+
+def put_back(model: Any, before: dict[str, Any]) -> None:
+    """Give the adapter the fp32 weights that it had before a trainer was built around it.
+
+    TRL casts the adapter of a quantised model to bf16, in which small steps round away, and in which it is no longer
+    equal to the reference that TRL copied before the cast.
+    """
+    for name, weight in model.named_parameters():
+        if name in before:
+            weight.data = before[name]
+
+
+def load_rows(config: RunConfig, stage: Stage) -> tuple[Any, Any]:
+    """Training and held-out rows of a stage in TRL's conversational form, as datasets.Dataset.
+
+    A preference dataset lends SFT its chosen answers. A dataset too small to hold anything out is measured on its
+    own first rows.
+    """
+    import pyarrow.parquet
+    from datasets import Dataset
+
+    name = _data(config, stage)
+    parts = {split: Dataset(pyarrow.parquet.read_table(datasets.path(name, split))) for split in ("train", "held_out")}
+    if stage == "sft" and "chosen" in parts["train"].column_names:
+        parts = {
+            split: rows.rename_column("chosen", "completion").remove_columns("rejected")
+            for split, rows in parts.items()
+        }
+    training, held_out = parts["train"], parts["held_out"]
+    if not len(training):
+        raise WorkbenchError(f"The dataset {name} has no training rows. Look at it on the Data page.")
+    if not len(held_out):
+        held_out = training
+    return training, held_out.shuffle(seed=config.seed).select(range(min(len(held_out), config.held_out_limit)))
+
+
+def save_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:
+    """The adapter with its model card, whole or not at all."""
+    draft = folder.with_name(f".{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    model.save_pretrained(draft, safe_serialization=True, selected_adapters=["default"])
+    rows = run.metrics()
+    measured = {
+        "DPO loss": latest(rows, "eval_loss", "dpo"),
+        "Reward accuracy": latest(rows, "eval_rewards/accuracies", "dpo"),
+        "Reward margin": latest(rows, "eval_rewards/margins", "dpo"),
+        "SFT loss": latest(rows, "eval_loss", "sft"),
+    }
+    results = {label: value for label, value in measured.items() if value is not None}
+    write_text(draft / "README.md", model_card(config, run.environment(), results))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(draft, folder)
+
+
+def _data(config: RunConfig, stage: Stage) -> str:
+    name = config.data_of(stage)
+    assert name, "read_config refuses a config without the data that its stages need"
+    return name
+
+
+def _environment(config: RunConfig, loaded: load.Loaded, plan: dict[Stage, int]) -> dict[str, Any]:
+    installed = {}
+    for package in PACKAGES:
+        try:
+            installed[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "plan": plan,
+        "backend": loaded.backend,
+        "precision": loaded.precision,
+        "why": loaded.why,
+        "device": loaded.device.name if loaded.device.is_cuda else "CPU",
+        "model": loaded.facts,
+        "versions": installed,
+        "seed": config.seed,
+        "data": {stage: datasets.about(_data(config, stage)).model_dump(mode="json") for stage in config.stages},
+    }
+
+
+def _say_what_was_dropped(run: Run, before: int, after: int) -> None:
+    if not after:
+        raise WorkbenchError(
+            f"All {before:,} examples are too long: the prompt alone fills the longest example. Raise it on the Train page."
+        )
+    if after < before:
+        log_phase(
+            run, f"{before - after:,} of {before:,} examples were left out: the prompt alone fills the longest example"
+        )
+
+
+def _closing_words(run: Run, config: RunConfig) -> str:
+    rows = run.metrics()
+    accuracy = latest(rows, "eval_rewards/accuracies", "dpo")
+    if accuracy is not None:
+        margin = latest(rows, "eval_rewards/margins", "dpo") or 0.0
+        return f"Finished. On held-out pairs it prefers the chosen answer in {accuracy:.0%} of cases, by a margin of {margin:.2f}."
+    loss = latest(rows, "eval_loss", "sft")
+    return "Finished." if loss is None else f"Finished. The held-out loss is {loss:.3f} nats per token."
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

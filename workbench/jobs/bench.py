@@ -1,0 +1,99 @@
+"""Everything that is going on: the loaded model, the run that trains, the memory in use. One for the whole window."""
+
+import threading
+
+import psutil
+
+from workbench.core.config import RunConfig
+from workbench.core.metrics import Progress, Row, progress
+from workbench.jobs import training
+from workbench.jobs.chat import Chat
+from workbench.store.runs import Run
+
+Running = tuple[str, str, int, int, float | None]
+"""Name of the run, stage or phase in words, step, steps, seconds left (None where not known yet)."""
+
+
+class Bench:
+    """What the pages share. It holds the chat's child process, and what it has read of the runs on disk."""
+
+    def __init__(self) -> None:
+        self.chat = Chat()
+        self._read: dict[str, tuple[list[Row], int]] = {}
+        self._reading = threading.Lock()
+
+    def start(self, config: RunConfig) -> Run:
+        """Start a run; close the chat, with a word, where both would want the card."""
+        run = training.start(config)
+        if self.chat.uses_the_card():
+            self.chat.close(
+                f"The model was closed to make room: {run.name} trains on the card. Load it again afterwards."
+            )
+        return run
+
+    def rows(self, run: Run) -> list[Row]:
+        """All complete rows of a run. Only what is new since the last call is read from disk."""
+        with self._reading:
+            rows, offset = self._read.get(run.name, ([], 0))
+            new, offset = run.metrics_after(offset)
+            rows = [*rows, *new] if new else rows
+            self._read[run.name] = (rows, offset)
+            return rows
+
+    def progress(self, run: Run) -> Progress:
+        """How far a run is."""
+        return progress(self.rows(run), run.environment().get("plan", {}))
+
+    def loaded(self) -> str | None:
+        """The loaded model in a few words; None where there is none."""
+        if self.chat.state == "ready":
+            facts = self.chat.facts
+            return f"{facts['title']} {count_words(facts['parameters'])} · {facts['precision'].upper()} · {facts['device']}"
+        if self.chat.state == "loading" and self.chat.model:
+            return f"{self.chat.model.title}: {self.chat.word} ..."
+        return None
+
+    def running(self) -> list[Running]:
+        """The run that trains, if any."""
+        run = training.running()
+        if run is None:
+            return []
+        now = self.progress(run)
+        return [(run.name, now.stage or now.phase, now.step, now.steps, now.seconds_left)]
+
+    def memory(self) -> tuple[int, int, str]:
+        """Bytes used and bytes in all: of the card where there is one, otherwise of the machine."""
+        card = _card_memory()
+        if card:
+            return card
+        machine = psutil.virtual_memory()
+        return machine.total - machine.available, machine.total, "RAM"
+
+    def close(self) -> None:
+        """The window goes: the chat goes with it, a run that trains goes on."""
+        self.chat.close()
+
+
+def count_words(count: int) -> str:
+    """4600000 -> "4.6M"."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g}{unit}"
+    return str(count)
+
+
+def has_card() -> bool:
+    """Whether this machine has an NVIDIA card that its driver knows."""
+    return _card_memory() is not None
+
+
+def _card_memory() -> tuple[int, int, str] | None:
+    """Read through NVIDIA's management library, which needs no CUDA context and so costs no memory itself."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        used = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0))
+        return int(used.used), int(used.total), "GPU"
+    except Exception:  # no library, no driver, no card: each has an exception type of its own
+        return None

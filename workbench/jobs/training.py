@@ -1,0 +1,135 @@
+"""Start, look at, stop: one run at a time, each in a worker process of its own.
+
+A click starts a background thread; the thread watches a worker process. The worker outlives the window: whatever is
+said about a run here is read from its folder and from the system's list of processes, never from memory.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+
+from filelock import FileLock
+
+from workbench.core.config import RunConfig
+from workbench.core.errors import WorkbenchError
+from workbench.core.lifecycle import State, state, why_lost
+from workbench.jobs import processes
+from workbench.jobs.environment import child_environment
+from workbench.store import datasets
+from workbench.store.home import home
+from workbench.store.runs import Run, all_runs, create_run
+
+WORKER = (sys.executable, "-m", "workbench.engine.train")
+
+# A run needs room for its adapters, its log and its metrics; less than this and it would end in the middle.
+ROOM_TO_START = 300 * 2**20  # bytes
+
+
+def start(config: RunConfig, worker: Sequence[str] = WORKER) -> Run:
+    """Make the run's folder and start its worker; back in well under a second.
+
+    worker: the command; the run's folder is added to it. Raises WorkbenchError, with nothing started and nothing
+    left behind, where another run has the device, the name is taken, data is missing or the disk is nearly full.
+    """
+    for stage in config.stages:
+        datasets.about(config.data_of(stage) or "")
+    free = shutil.disk_usage(home()).free
+    if free < ROOM_TO_START:
+        raise WorkbenchError(
+            f"The disk has {free / 2**20:.0f} MB free, and a run needs at least {ROOM_TO_START / 2**20:.0f} MB. "
+            f"Make room, or set WORKBENCH_HOME to a folder on another disk. Nothing was started."
+        )
+    # The lock is held only until the worker's pid is on disk: from then on the folder says who has the device.
+    with FileLock(home() / "start.lock"):
+        busy = running()
+        if busy:
+            raise WorkbenchError(
+                f"{busy.name} is training. One run at a time has the device: wait for it, or stop it on the Watch page. "
+                "Nothing was started."
+            )
+        run = create_run(config)
+        try:
+            process = _spawn(run, worker)
+            run.write_worker(process.pid, processes.started(process.pid))
+        except OSError as error:
+            shutil.rmtree(run.folder, ignore_errors=True)
+            raise WorkbenchError(f"The worker could not be started: {error}. Nothing was kept.") from error
+    threading.Thread(target=_supervise, args=(run, process), name=f"watch {run.name}", daemon=True).start()
+    return run
+
+
+def running() -> Run | None:
+    """The run that has the device, whoever started it."""
+    return next((run for run in all_runs() if state_of(run) == "running"), None)
+
+
+def state_of(run: Run) -> State:
+    """What a run is doing, derived from its folder and its process."""
+    result = run.result()
+    if result:
+        return state(False, result.outcome)
+    worker = run.worker()
+    lives = processes.alive(worker.get("pid"), worker.get("created"))
+    # The worker may have written its result between the two looks.
+    result = None if lives else run.result()
+    return state(lives, result.outcome if result else None)
+
+
+def in_words(run: Run) -> str:
+    """How a run ended, or what it is doing, in a sentence or three."""
+    now = state_of(run)
+    if now == "running":
+        return "It will stop after this step and save." if run.stop_file.exists() else "It is training."
+    result = run.result()
+    return result.why if result else why_lost(run.exit_code(), run.log_tail())
+
+
+def stop(run: Run) -> str:
+    """Ask a run to stop after this step and save; asked a second time, end it at once. Says what was done."""
+    if state_of(run) != "running":
+        raise WorkbenchError(f"{run.name} is not running, so there is nothing to stop.")
+    if not run.stop_file.exists():
+        run.stop_file.touch()
+        return f"{run.name} stops after this step and saves its adapter. Press again to end it at once."
+    end(run)
+    return f"{run.name} was ended at once."
+
+
+def end(run: Run) -> None:
+    """End a run's worker and all it started, at once, and say so in the folder."""
+    worker = run.worker()
+    processes.end_tree(worker["pid"], worker["created"])
+    if run.result() is None:
+        kept = (
+            "The adapter of the stage before is kept." if run.stage_adapter("sft").exists() else "No adapter was saved."
+        )
+        run.write_result("stopped", f"Ended at once, as you asked. {kept} The curves until then are kept.")
+
+
+def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
+    """The worker in a session of its own, so that neither a closed window nor Ctrl+C in its terminal ends it."""
+    with open(run.log_file, "ab") as log:
+        return subprocess.Popen(
+            [*worker, str(run.folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # A module given by -m is looked for in the folder one is in first: that must not be just any folder.
+            cwd=home(),
+            env=child_environment(),
+            start_new_session=os.name != "nt",
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+
+
+def _supervise(run: Run, process: subprocess.Popen[bytes]) -> None:
+    """Wait for the worker; where it ended without a word, keep how."""
+    code = process.wait()
+    if run.folder.exists() and run.result() is None:
+        try:
+            run.write_exit_code(code)
+        except OSError:
+            return  # The disk is full or gone: the run reads as lost, which it is.

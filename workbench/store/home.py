@@ -1,0 +1,54 @@
+"""Where everything lives. WORKBENCH_HOME moves all of it."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_data_path
+
+import workbench
+
+
+def home() -> Path:
+    """The user's folder: runs, datasets, choices, uploads. Made on first use."""
+    chosen = os.environ.get("WORKBENCH_HOME")
+    path = Path(chosen).expanduser() if chosen else user_data_path("alignment-workbench", appauthor=False)
+    path.mkdir(parents=True, exist_ok=True)
+    return path.resolve()
+
+
+def shipped(part: str) -> Path:
+    """A folder that comes with the program: `assets` or `presets`.
+
+    A clone has it beside the package, an installed wheel inside it.
+    """
+    package = Path(workbench.__file__).parent
+    inside = package / "_shipped" / part
+    return inside if inside.is_dir() else package.parent / part
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write whole or not at all: draft beside it, to the disk, then rename."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write whole or not at all. A reader never sees half a file."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        with open(draft, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file, or None where there is no whole one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+        return None

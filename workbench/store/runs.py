@@ -1,0 +1,196 @@
+"""A run is a folder, and the folder is all the state. Every file in it can be opened by a person."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from workbench.core.config import RunConfig, read_config
+from workbench.core.errors import WorkbenchError
+from workbench.core.metrics import Row
+from workbench.core.names import check_name
+from workbench.store.home import home, read_json, write_json
+
+Outcome = Literal["finished", "stopped", "failed"]
+
+# A token in a log line, whoever printed it, is not for the page.
+_TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended, and why, in words."""
+
+    outcome: Outcome
+    why: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder and the files in it."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def adapter(self) -> Path:
+        """The result: an adapter that loads alone on the base model."""
+        return self.folder / "adapter"
+
+    def stage_adapter(self, stage: str) -> Path:
+        """The adapter as it was after an earlier stage."""
+        return self.folder / f"adapter-after-{stage}"
+
+    @property
+    def has_adapter(self) -> bool:
+        return (self.adapter / "adapter_model.safetensors").is_file()
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "config.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "worker.log"
+
+    @property
+    def stop_file(self) -> Path:
+        """Exists: please stop and save."""
+        return self.folder / "stop"
+
+    def config(self) -> RunConfig:
+        """Raises WorkbenchError where the run has no readable config."""
+        values = read_json(self.config_file)
+        if values is None:
+            raise WorkbenchError(f"The run {self.name} has no readable config.json. Its folder is {self.folder}.")
+        return read_config(values)
+
+    def environment(self) -> dict[str, Any]:
+        """Versions, device, backend and plan; empty until the worker has written it."""
+        return read_json(self.folder / "environment.json") or {}
+
+    def write_environment(self, values: dict[str, Any]) -> None:
+        write_json(self.folder / "environment.json", values)
+
+    def worker(self) -> dict[str, Any]:
+        """`pid` and `created` (start time in seconds since the epoch) of the worker; empty before it started."""
+        return read_json(self.folder / "worker.json") or {}
+
+    def write_worker(self, pid: int, created: float) -> None:
+        write_json(self.folder / "worker.json", {"pid": pid, "created": created})
+
+    def exit_code(self) -> int | None:
+        """How the worker's process ended, where a window was there to see it."""
+        return (read_json(self.folder / "exit.json") or {}).get("code")
+
+    def write_exit_code(self, code: int) -> None:
+        write_json(self.folder / "exit.json", {"code": code})
+
+    def result(self) -> Result | None:
+        """None while the run has not ended by itself."""
+        values = read_json(self.folder / "result.json")
+        return None if values is None else Result(values["outcome"], values["why"])
+
+    def write_result(self, outcome: Outcome, why: str) -> None:
+        write_json(self.folder / "result.json", {"outcome": outcome, "why": why})
+
+    def metrics(self) -> list[Row]:
+        """All complete lines of metrics.jsonl."""
+        rows, _ = self.metrics_after(0)
+        return rows
+
+    def metrics_after(self, offset: int) -> tuple[list[Row], int]:
+        """The complete lines behind byte `offset`, and the offset to go on from.
+
+        A half-written last line is left for the next time.
+        """
+        try:
+            with open(self.metrics_file, "rb") as file:
+                file.seek(offset)
+                text = file.read()
+        except FileNotFoundError:
+            return [], offset
+        whole = text[: text.rfind(b"\n") + 1]
+        return list(_rows(whole)), offset + len(whole)
+
+    def log_tail(self, lines: int = 12) -> str:
+        """The last lines that the worker printed."""
+        try:
+            with open(self.log_file, "rb") as file:
+                file.seek(0, 2)
+                file.seek(max(0, file.tell() - 64_000))
+                text = file.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+        # A progress bar rewrites its line with carriage returns; only its last state counts.
+        shown = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
+        return _TOKEN.sub("hf_(hidden)", "\n".join([line for line in shown if line.strip()][-lines:]))
+
+    def changed(self) -> float:
+        """When the run last wrote a line, in seconds since the epoch."""
+        for file in (self.metrics_file, self.config_file):
+            if file.exists():
+                return file.stat().st_mtime
+        return 0.0
+
+
+def runs_folder() -> Path:
+    folder = home() / "runs"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def all_runs() -> list[Run]:
+    """Every run there is, newest first."""
+    found = [Run(path.parent) for path in runs_folder().glob("*/config.json")]
+    return sorted(found, key=lambda run: run.config_file.stat().st_mtime, reverse=True)
+
+
+def open_run(name: str) -> Run:
+    """The run called `name`. Raises WorkbenchError with the names there are."""
+    run = Run(runs_folder() / check_name(name, "run"))
+    if run.config_file.is_file():
+        return run
+    known = ", ".join(one.name for one in all_runs()[:8]) or "none yet"
+    raise WorkbenchError(f"There is no run called {name}. Runs: {known}.")
+
+
+def create_run(config: RunConfig) -> Run:
+    """A new folder with the config in it. Raises WorkbenchError where the name is taken, with a free one."""
+    run = Run(runs_folder() / check_name(config.name, "run"))
+    try:
+        run.folder.mkdir()
+    except FileExistsError:
+        raise WorkbenchError(
+            f"There is a run called {config.name} already. Runs are never overwritten: take {free_name(config.name)}."
+        ) from None
+    write_json(run.config_file, config.model_dump(mode="json"))
+    return run
+
+
+def free_name(wanted: str) -> str:
+    """`wanted`, or the first of wanted-2, wanted-3, ... that no run has."""
+    taken = {path.name for path in runs_folder().iterdir()}
+    if wanted not in taken:
+        return wanted
+    stem = re.sub(r"-\d+$", "", wanted)[:58]
+    return next(name for n in range(2, len(taken) + 3) if (name := f"{stem}-{n}") not in taken)
+
+
+def _rows(lines: bytes) -> Iterator[Row]:
+    for line in lines.splitlines():
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            continue  # A line torn by a crash: the rows around it still tell the truth.
+        if isinstance(row, dict):
+            yield row

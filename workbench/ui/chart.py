@@ -1,0 +1,50 @@
+"""The live chart: a JSON value in, a canvas out.
+
+A chart is drawn once; after that its value is updated like that of any other component. Gradio's own plots draw the
+whole figure again at each update and lose the zoom; this one keeps it, and costs a few milliseconds per tick.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+_FOLDER = Path(__file__).parent
+_SCRIPT = (_FOLDER / "chart.js").read_text(encoding="utf-8")
+
+# The class of a column whose charts stand two per row, and stack where there is no room.
+CHARTS_CLASS = "wb-charts"
+
+
+def chart_css() -> str:
+    """Style of all charts, to be added once to the style of the window."""
+    return (_FOLDER / "chart.css").read_text(encoding="utf-8")
+
+
+def packed(value: dict[str, Any] | None) -> str | None:
+    """A chart's value as an update should send it: as text.
+
+    Gradio copies and compares a value several times, list by list; with six charts of 1,000 points each that kept a
+    browser busy for a third of the time. Text is one piece. A plain dict works too.
+    """
+    if value is None:
+        return None
+    # No "<" leaves here as such, although the browser would only show it: Gradio warns of tags in a value.
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+
+
+def chart(value: dict[str, Any] | None = None, elem_id: str | None = None) -> gr.HTML:
+    """A chart of `value`; without one it says that it will appear.
+
+    value: {"title", "measure", "unit", "x", "lines": [{"name", "role", "style", "weight", "points": [[x, y or None]]}],
+    "references": [{"y", "label"}], "marks": [{"x", "label"}], "reading"}; points go up in x.
+    """
+    # The template must not hold the value: Gradio would put it into the page as HTML, and would draw it anew each time.
+    return gr.HTML(
+        packed(value),
+        html_template='<div class="wb-chart"></div>',
+        js_on_load=_SCRIPT,
+        apply_default_css=False,
+        elem_id=elem_id,
+    )

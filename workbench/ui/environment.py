@@ -1,0 +1,70 @@
+"""What this process is told before Gradio and the Hub library are imported, because they read it only then."""
+
+import logging
+import os
+import re
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from workbench.core.errors import WorkbenchError
+from workbench.store.home import home
+
+# Gradio takes these from the environment when an argument is left out, and each of them opens the window further.
+_WIDENING = (
+    "GRADIO_SHARE",
+    "GRADIO_SERVER_NAME",
+    "GRADIO_ALLOWED_PATHS",
+    "GRADIO_MCP_SERVER",
+    "GRADIO_LOCAL_DEV_MODE",
+    "GRADIO_RUN_HISTORY",
+    "GRADIO_NUM_WORKERS",
+)
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
+
+
+def uploads() -> Path:
+    """The one folder that the window may hand out files from: uploads, and downloads that were copied into it."""
+    return home() / "uploads"
+
+
+def log_file() -> Path:
+    """Where everything goes that is not meant for the user's eyes at once."""
+    return home() / "workbench.log"
+
+
+def prepare() -> None:
+    """Set the environment of this process and its children, and start the log.
+
+    Raises WorkbenchError where the environment asks for something that the workbench will not do.
+    """
+    if os.environ.get("GRADIO_VIBE_MODE"):
+        raise WorkbenchError(
+            "GRADIO_VIBE_MODE is set. It lets anyone who can open the window run code on this machine, "
+            "so the workbench does not start with it. Unset it and start again."
+        )
+    for name in _WIDENING:
+        os.environ.pop(name, None)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads())
+    uploads().mkdir(exist_ok=True)
+    _start_log(log_file())
+
+
+class _WithoutTokens(logging.Formatter):
+    """A record as text, with access tokens taken out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _TOKEN.sub("hf_(hidden)", super().format(record))
+
+
+def _start_log(path: Path) -> None:
+    """Send the workbench's records to `path`, and to no earlier place."""
+    logger = logging.getLogger("workbench")
+    for handler in [h for h in logger.handlers if isinstance(h, RotatingFileHandler)]:
+        logger.removeHandler(handler)
+        handler.close()
+    file = RotatingFileHandler(path, maxBytes=2_000_000, backupCount=1, encoding="utf-8", delay=True)
+    file.setFormatter(_WithoutTokens("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger.addHandler(file)
+    logger.setLevel(logging.INFO)

@@ -1,0 +1,102 @@
+"""RunConfig -> widgets -> RunConfig, by name: no list of settings is written a second time."""
+
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+import gradio as gr
+from gradio.components import Component
+from pydantic.fields import FieldInfo
+
+from workbench.core.config import RunConfig, Settings
+
+UP_FRONT = (
+    "dpo.learning_rate",
+    "dpo.beta",
+    "dpo.epochs",
+    "sft.learning_rate",
+    "sft.epochs",
+    "batch_size",
+    "accumulation",
+    "max_length",
+)
+"""The settings that matter most, in the order in which they are drawn; all others are under Advanced."""
+
+DRAWN_ELSEWHERE = ("name", "method", "model", "sft_data", "preference_data")
+
+OF_SFT_ONLY = "sft."
+OF_DPO_ONLY = "dpo."
+
+
+def fields() -> dict[str, FieldInfo]:
+    """Every setting by its dotted name, in the order of the config."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in RunConfig.model_fields.items():
+        part = field.annotation
+        if isinstance(part, type) and issubclass(part, Settings):
+            found |= {f"{name}.{inner}": inner_field for inner, inner_field in part.model_fields.items()}
+        else:
+            found[name] = field
+    return found
+
+
+def advanced() -> list[str]:
+    """The settings that are drawn under Advanced."""
+    return [name for name in fields() if name.split(".")[0] not in DRAWN_ELSEWHERE and name not in UP_FRONT]
+
+
+def draw_field(name: str, value: Any) -> Component:
+    """The widget of one setting, with its title, help and first value.
+
+    Bounds are left to `read_config`, which names all problems at once and in plain words.
+    """
+    field = fields()[name]
+    look: dict[str, Any] = {
+        "label": field.title or name,
+        "info": field.description,
+        "value": value,
+        "elem_id": f"wb-setting-{name.replace('.', '-')}",
+    }
+    kind = _without_none(field.annotation)
+    if get_origin(kind) is Literal:
+        return gr.Dropdown(choices=list(get_args(kind)), **look)
+    if kind is bool:
+        return gr.Checkbox(**look)
+    if kind is int:
+        return gr.Number(precision=0, **look)
+    if kind is float:
+        return gr.Number(**look)
+    return gr.Textbox(max_lines=1, **look)
+
+
+def to_values(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted names -> nested values, as `read_config` takes them. An empty widget leaves its setting out."""
+    nested: dict[str, Any] = {}
+    for name, value in named.items():
+        if value is None:
+            continue
+        *parts, last = name.split(".")
+        place = nested
+        for part in parts:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return nested
+
+
+def from_config(config: RunConfig, names: Iterable[str]) -> dict[str, Any]:
+    """The value of each named setting."""
+    dumped = config.model_dump()
+    return {name: _dig(dumped, name) for name in names}
+
+
+def _dig(values: Any, name: str) -> Any:
+    for part in name.split("."):
+        values = values[part]
+    return values
+
+
+def _without_none(annotation: Any) -> Any:
+    if get_origin(annotation) in (typing.Union, types.UnionType):
+        return next(part for part in get_args(annotation) if part is not type(None))
+    return annotation

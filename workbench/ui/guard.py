@@ -1,0 +1,149 @@
+"""Who may talk to the window.
+
+A page on any web site can send requests to a program on the visitor's own machine. So the window answers only to the
+names that it is known by (against DNS rebinding), and changes something only for its own pages (against forged
+requests). Programs such as curl send no Origin, and pass.
+"""
+
+import ipaddress
+import os
+import socket
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+_READING = ("GET", "HEAD", "OPTIONS")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_CONTENT_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; frame-src 'none'; object-src 'none'; "
+    "base-uri 'self'; form-action 'self'; frame-ancestors "
+)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the guard lets through.
+
+    names: host names, lower case, without port. endings: a name may end in one of these.
+    any_address: bare IP addresses pass too; rebinding needs a name, so they are safe.
+    framed_by: other origins that may show the window in a frame.
+    """
+
+    names: frozenset[str] = LOCAL_NAMES
+    endings: tuple[str, ...] = ()
+    any_address: bool = False
+    framed_by: tuple[str, ...] = ()
+
+
+class Refusal(NamedTuple):
+    status: int
+    text: str
+
+
+def rules_for(open_to_others: bool, share: bool) -> Rules:
+    """The rules for this machine: a Space, a window that is open to others, or one that is not."""
+    space_host = os.environ.get("SPACE_HOST")
+    if os.environ.get("SPACE_ID"):
+        return Rules(
+            names=LOCAL_NAMES | ({space_host.lower()} if space_host else frozenset()),
+            endings=() if space_host else (".hf.space",),
+            any_address=True,
+            framed_by=("https://huggingface.co", "https://*.hf.space"),
+        )
+    if open_to_others or share:
+        machine = socket.gethostname().lower()
+        return Rules(
+            names=LOCAL_NAMES | {machine, f"{machine}.local"},
+            endings=(".gradio.live",) if share else (),
+            any_address=True,
+        )
+    return Rules()
+
+
+def refusal(method: str, headers: list[tuple[bytes, bytes]], rules: Rules) -> Refusal | None:
+    """Why a request is turned away, or None to let it through.
+
+    headers: as ASGI gives them, names in lower case.
+    """
+    hosts = _values(headers, b"host")
+    if len(hosts) != 1 or not is_known(hosts[0], rules):
+        return Refusal(400, "The workbench does not answer to this host name. Open it at the address that it printed.")
+    if method in _READING:
+        return None
+    foreign = any(not same_place(origin, hosts[0]) for origin in _values(headers, b"origin"))
+    if foreign or {"cross-site", "same-site"} & set(_values(headers, b"sec-fetch-site")):
+        return Refusal(403, "Another page sent this request, so the workbench did not act on it.")
+    return None
+
+
+def is_known(host: str, rules: Rules) -> bool:
+    """Whether a Host header, with or without port, names this window."""
+    name = host[: host.find("]") + 1] if host.startswith("[") else host.split(":")[0]
+    if name in rules.names or name.endswith(rules.endings):
+        return True
+    return rules.any_address and _is_address(name.strip("[]"))
+
+
+def same_place(origin: str, host: str) -> bool:
+    """Whether an Origin header belongs to the pages of this Host. `null` belongs to nobody."""
+    scheme, found, place = origin.partition("://")
+    return bool(found) and host in (place, f"{place}:{_DEFAULT_PORTS.get(scheme)}")
+
+
+def safety_headers(rules: Rules) -> list[tuple[bytes, bytes]]:
+    """Headers for every answer. The content policy keeps hostile text from sending anything out."""
+    ancestors = " ".join(("'self'", *rules.framed_by))
+    headers = [
+        (b"content-security-policy", f"{_CONTENT_POLICY}{ancestors}".encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"same-origin"),
+        (b"cross-origin-resource-policy", b"same-origin"),
+    ]
+    # X-Frame-Options knows no list of origins, so it would lock a Space out of its own page.
+    return headers if rules.framed_by else [*headers, (b"x-frame-options", b"SAMEORIGIN")]
+
+
+class Guard:
+    """The rules as plain ASGI middleware: it looks at what passes and buffers nothing, so answers still stream."""
+
+    def __init__(self, app: ASGIApp, rules: Rules):
+        self.app = app
+        self.rules = rules
+        self.headers = safety_headers(rules)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        # A WebSocket can do everything that a POST can.
+        refused = refusal(scope.get("method", "POST"), scope["headers"], self.rules)
+        if refused and scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                ours = {name for name, _ in self.headers}
+                kept = [pair for pair in message.get("headers", []) if pair[0].lower() not in ours]
+                message = {**message, "headers": [*kept, *self.headers]}
+            await send(message)
+
+        answer = PlainTextResponse(refused.text, refused.status) if refused else self.app
+        await answer(scope, receive, send_with_headers)
+
+
+def _values(headers: list[tuple[bytes, bytes]], name: bytes) -> list[str]:
+    return [value.decode("latin-1").strip().lower() for key, value in headers if key == name]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,41 @@
+"""What the pages know of each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import gradio as gr
+
+if TYPE_CHECKING:
+    from workbench.ui.compare_tab import CompareTab
+    from workbench.ui.data_tab import DataTab
+    from workbench.ui.model_tab import ModelTab
+    from workbench.ui.train_tab import TrainTab
+    from workbench.ui.watch_tab import WatchTab
+
+PageId = Literal["model", "data", "train", "watch", "compare"]
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Every component that is drawn, by page, for `wire`.
+
+    opened: the tab of each page; its `select` comes whenever the page is opened, by a click or by `go_to`.
+    timer: ticks once a second, on every page. A timer inside a page that was never opened would not tick.
+    """
+
+    tabs: gr.Tabs
+    opened: dict[PageId, gr.Tab]
+    status: gr.HTML
+    timer: gr.Timer
+    model: ModelTab
+    data: DataTab
+    train: TrainTab
+    watch: WatchTab
+    compare: CompareTab
+
+
+def go_to(page: PageId) -> gr.Tabs:
+    """The update of `Pages.tabs` that opens a page."""
+    return gr.Tabs(selected=page)

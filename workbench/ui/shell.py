@@ -1,0 +1,63 @@
+"""The frame of the window: the status line, the five pages, and one clock for all of them."""
+
+import gradio as gr
+
+from workbench.jobs.bench import Bench
+from workbench.ui import compare_tab, data_tab, model_tab, train_tab, watch_tab
+from workbench.ui.pages import PageId, Pages
+from workbench.ui.status import status_html
+
+# Uploads are looked at every hour and go after a day; imported data was copied out of them by then.
+_CACHE_CARE = (3600, 86_400)
+
+
+def build(bench: Bench) -> gr.Blocks:
+    """The whole window: all pages drawn, then all pages wired."""
+    with gr.Blocks(title="Workbench", fill_width=True, analytics_enabled=False, delete_cache=_CACHE_CARE) as window:
+        status = gr.HTML(lambda: status_html(bench), elem_id="wb-status", js_on_load=None)
+        timer = gr.Timer(1.0)
+        # Gradio's own menu for tabs that do not fit hides them; wrapped ones are laid out by theme.css.
+        with gr.Tabs(selected="model", overflow_behavior="wrap", elem_id="wb-pages") as tabs:
+            with gr.Tab("1 Model", id="model") as model_page:
+                model = model_tab.draw(bench)
+            with gr.Tab("2 Data", id="data") as data_page:
+                data = data_tab.draw(bench)
+            with gr.Tab("3 Train", id="train") as train_page:
+                train = train_tab.draw(bench)
+            with gr.Tab("4 Watch", id="watch") as watch_page:
+                watch = watch_tab.draw(bench)
+            with gr.Tab("5 Compare", id="compare") as compare_page:
+                compare = compare_tab.draw(bench)
+        opened: dict[PageId, gr.Tab] = {
+            "model": model_page,
+            "data": data_page,
+            "train": train_page,
+            "watch": watch_page,
+            "compare": compare_page,
+        }
+        pages = Pages(tabs, opened, status, timer, model, data, train, watch, compare)
+        model_tab.wire(model, pages, bench)
+        data_tab.wire(data, pages, bench)
+        train_tab.wire(train, pages, bench)
+        watch_tab.wire(watch, pages, bench)
+        compare_tab.wire(compare, pages, bench)
+        _wire_status(pages, bench)
+    return window
+
+
+def _wire_status(pages: Pages, bench: Bench) -> None:
+    shown = gr.State("")
+
+    def refresh(shown_now: str) -> tuple[object, object]:
+        text = status_html(bench)
+        return (gr.skip(), gr.skip()) if text == shown_now else (text, text)
+
+    pages.timer.tick(
+        refresh,
+        [shown],
+        [pages.status, shown],
+        show_progress="hidden",
+        queue=False,
+        concurrency_limit=None,
+        api_visibility="private",
+    )

@@ -1,0 +1,67 @@
+"""The line at the top: which model is loaded, what is running, how full the memory is."""
+
+from collections.abc import Sequence
+from typing import Protocol, get_args
+
+from workbench.core.config import Stage
+from workbench.jobs.bench import Running
+from workbench.ui.parts import Html, escape
+
+_GIB = 1024**3
+_STAGES = get_args(Stage)
+_AT_REST = '<span class="wb-quiet">nothing is training</span>'
+
+
+class Seen(Protocol):
+    """What the status line asks of the bench."""
+
+    def loaded(self) -> str | None:
+        """Words on the loaded model."""
+
+    def running(self) -> Sequence[Running] | None:
+        """The runs that go on now."""
+
+    def memory(self) -> tuple[float, float, str] | None:
+        """Bytes used, bytes in all, and of what: GPU or RAM."""
+
+
+def status_html(bench: Seen) -> Html:
+    """The whole line. It carries names that people typed, so every word is escaped."""
+    model = bench.loaded()
+    model_words = escape(model) if model else '<span class="wb-quiet">no model loaded</span>'
+    running = "".join(_run(run) for run in bench.running() or ())
+    return Html(
+        '<div class="wb-status"><span class="wb-brand">Workbench</span>'
+        f'<span class="wb-loaded">{model_words}</span>'
+        f'<span class="wb-runs">{running or _AT_REST}</span>{_memory(bench.memory())}</div>'
+    )
+
+
+def time_left(seconds: float) -> str:
+    """Seconds as a clock: 70 -> 1:10, 3725 -> 1:02:05."""
+    minutes, second = divmod(max(0, round(seconds)), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02d}:{second:02d}" if hour else f"{minute}:{second:02d}"
+
+
+def _run(run: Running) -> str:
+    name, stage, step, steps, seconds = run
+    share = min(max(step / steps, 0), 1) if steps > 0 else 0
+    words = f"{stage.upper()} <span>step {step}/{steps}</span>" if stage in _STAGES else f"<span>{escape(stage)}</span>"
+    left = f'<span class="wb-left">{time_left(seconds)} left</span>' if seconds is not None else ""
+    return (
+        '<span class="wb-run"><span class="wb-dot" aria-hidden="true"></span><span class="wb-verb">training</span> '
+        f"<b>{escape(name)}</b> {words}"
+        f'<span class="wb-thin" aria-hidden="true"><span style="width:{share:.0%}"></span></span>{left}</span>'
+    )
+
+
+def _memory(memory: tuple[float, float, str] | None) -> str:
+    if not memory:
+        return ""
+    used, total, what = memory
+    share = min(max(used / total, 0), 1) if total > 0 else 0
+    return (
+        f'<span class="wb-memory">{escape(what)} {used / _GIB:.1f} of {total / _GIB:.1f} GiB'
+        f'<span class="wb-thin" aria-hidden="true"><span style="width:{share:.0%}"></span></span></span>'
+    )

@@ -1,0 +1,172 @@
+"""How the window looks: one table of colours, a Gradio theme and a style sheet that read it.
+
+No font, picture or script comes from elsewhere, so the window works offline.
+"""
+
+from pathlib import Path
+
+import gradio as gr
+from gradio.themes.utils import colors, sizes
+
+# Meaning -> (light, dark). One colour has one meaning in charts, chats, tables and notices, and is never the only
+# sign of it. Each becomes the CSS variable --wb-NAME, and each that colours text has 4.5:1 on surface and page.
+# Chosen and rejected, base and aligned stay apart for colour-blind eyes: tests/test_theme.py measures it.
+COLOURS = {
+    "chosen": ("#0a7a80", "#4fd8cf"),  # teal: chosen, preferred; good
+    "rejected": ("#be123c", "#fb5b7d"),  # rose: rejected
+    "base": ("#5b6779", "#b4bcc8"),  # slate: base model, reference
+    "aligned": ("#4338ca", "#8b87f8"),  # indigo: aligned model, policy; what can be clicked
+    "careful": ("#9a5b00", "#fbbf24"),  # amber: careful
+    "stop": ("#b42318", "#f97066"),  # red: stop
+    "ink": ("#1a2230", "#e7eaf0"),  # text
+    "muted": ("#5a6473", "#9aa4b3"),  # text of less weight
+    "grid": ("#e4e7ec", "#2a303b"),  # lines: borders, axes
+    "surface": ("#ffffff", "#161a22"),  # cards, charts
+    "page": ("#f7f8fa", "#0e1117"),  # what cards lie on
+}
+
+_FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
+_MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
+
+
+def css() -> str:
+    """The style sheet of the window, with the colours in front."""
+    return f"{colour_variables()}\n{Path(__file__).with_name('theme.css').read_text(encoding='utf-8')}"
+
+
+def colour_variables() -> str:
+    """The colours as CSS variables, for light and for dark."""
+    light = " ".join(f"--wb-{name}: {pair[0]};" for name, pair in COLOURS.items())
+    dark = " ".join(f"--wb-{name}: {pair[1]};" for name, pair in COLOURS.items())
+    return f":root {{ {light} }}\n:root.dark, :root .dark {{ {dark} }}"
+
+
+def theme() -> gr.themes.Base:
+    """Gradio's own parts in the same colours: flat, thin lines, one colour for what can be clicked."""
+    base = gr.themes.Base(
+        primary_hue=colors.indigo,
+        secondary_hue=colors.indigo,
+        neutral_hue=colors.slate,
+        text_size=sizes.text_md,
+        spacing_size=sizes.spacing_md,
+        radius_size=sizes.radius_md,
+        font=_FONT,
+        font_mono=_MONO,
+    )
+    base.name = "workbench"
+    ink, muted, grid, surface, page, accent, stop = (
+        f"var(--wb-{name})" for name in ("ink", "muted", "grid", "surface", "page", "aligned", "stop")
+    )
+    soft = "color-mix(in srgb, var(--wb-aligned) 10%, var(--wb-surface))"
+    strong = "color-mix(in srgb, var(--wb-aligned) 88%, var(--wb-ink))"
+    # A variable has its own dark value, so both modes read the same name.
+    both = {
+        "body_background_fill": page,
+        "body_text_color": ink,
+        "body_text_color_subdued": muted,
+        "background_fill_primary": surface,
+        "background_fill_secondary": page,
+        "border_color_primary": grid,
+        "border_color_accent": accent,
+        "border_color_accent_subdued": grid,
+        "color_accent_soft": soft,
+        "link_text_color": accent,
+        "link_text_color_hover": strong,
+        "link_text_color_visited": accent,
+        "link_text_color_active": accent,
+        "code_background_fill": page,
+        "block_background_fill": surface,
+        "block_border_color": grid,
+        "block_border_width": "1px",
+        "block_shadow": "none",
+        "block_info_text_color": muted,
+        "block_label_background_fill": surface,
+        "block_label_border_color": grid,
+        "block_label_text_color": muted,
+        "block_title_text_color": ink,
+        "panel_background_fill": surface,
+        "panel_border_color": grid,
+        "input_background_fill": surface,
+        "input_background_fill_focus": surface,
+        "input_border_color": "color-mix(in srgb, var(--wb-muted) 40%, var(--wb-surface))",
+        "input_border_color_focus": accent,
+        "input_border_width": "1px",
+        "input_placeholder_color": muted,
+        "input_shadow": "none",
+        "input_shadow_focus": f"0 0 0 3px {soft}",
+        "checkbox_background_color": surface,
+        "checkbox_background_color_selected": accent,
+        "checkbox_border_color": "color-mix(in srgb, var(--wb-muted) 60%, var(--wb-surface))",
+        "checkbox_border_color_selected": accent,
+        "checkbox_border_color_focus": accent,
+        "checkbox_label_background_fill": surface,
+        "checkbox_label_background_fill_hover": page,
+        "checkbox_label_background_fill_selected": soft,
+        "checkbox_label_border_color": grid,
+        "checkbox_label_border_color_selected": accent,
+        "checkbox_label_border_width": "1px",
+        "checkbox_label_text_color": ink,
+        "checkbox_label_text_color_selected": ink,
+        "checkbox_label_shadow": "none",
+        "loader_color": accent,
+        "slider_color": accent,
+        "stat_background_fill": soft,
+        "table_border_color": grid,
+        "table_even_background_fill": surface,
+        "table_odd_background_fill": surface,
+        "table_row_focus": soft,
+        "error_background_fill": surface,
+        "error_border_color": stop,
+        "error_text_color": stop,
+        "error_icon_color": stop,
+        "button_border_width": "1px",
+        "button_primary_background_fill": accent,
+        "button_primary_background_fill_hover": strong,
+        "button_primary_border_color": accent,
+        "button_primary_border_color_hover": strong,
+        "button_primary_text_color": surface,
+        "button_primary_text_color_hover": surface,
+        "button_primary_shadow": "none",
+        "button_primary_shadow_hover": "none",
+        "button_secondary_background_fill": surface,
+        "button_secondary_background_fill_hover": page,
+        "button_secondary_border_color": "color-mix(in srgb, var(--wb-muted) 40%, var(--wb-surface))",
+        "button_secondary_border_color_hover": muted,
+        "button_secondary_text_color": ink,
+        "button_secondary_text_color_hover": ink,
+        "button_secondary_shadow": "none",
+        "button_secondary_shadow_hover": "none",
+        "button_cancel_background_fill": surface,
+        "button_cancel_background_fill_hover": "color-mix(in srgb, var(--wb-stop) 8%, var(--wb-surface))",
+        "button_cancel_border_color": stop,
+        "button_cancel_border_color_hover": stop,
+        "button_cancel_text_color": stop,
+        "button_cancel_text_color_hover": stop,
+        "button_cancel_shadow": "none",
+        "button_cancel_shadow_hover": "none",
+    }
+    return base.set(
+        **both,
+        **{f"{name}_dark": value for name, value in both.items()},
+        color_accent=accent,
+        block_title_text_weight="600",
+        block_label_text_weight="500",
+        block_info_text_size="13px",
+        block_radius="10px",
+        input_radius="8px",
+        button_large_radius="8px",
+        button_medium_radius="8px",
+        button_small_radius="6px",
+        button_large_text_size="*text_md",
+        button_large_padding="10px 18px",
+        button_large_text_weight="600",
+        button_medium_text_weight="500",
+        button_transform_hover="none",
+        button_transform_active="none",
+        layout_gap="16px",
+        form_gap_width="0px",
+        shadow_drop="none",
+        shadow_drop_lg="0 8px 24px rgb(0 0 0 / 12%)",
+        table_text_color=ink,
+        accordion_text_color=ink,
+    )

@@ -1,0 +1,317 @@
+"""Page 3: how shall it train?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from workbench.core.config import ModelRef, RunConfig, Stage, read_config
+from workbench.core.errors import WorkbenchError
+from workbench.core.forecast import LOADING, StageForecast, forecast_stage, range_words
+from workbench.core.metrics import seconds_per_step
+from workbench.core.names import to_name
+from workbench.jobs import training
+from workbench.jobs.bench import Bench, has_card
+from workbench.store import choices, datasets, presets
+from workbench.store.home import shipped
+from workbench.store.runs import all_runs, free_name, open_run
+from workbench.store.weights import count_parameters
+from workbench.ui import form
+from workbench.ui.border import border
+from workbench.ui.pages import Pages, go_to
+from workbench.ui.parts import Html, card, empty, facts, join, notice, page_head
+
+METHODS = [("SFT, then DPO", "sft+dpo"), ("DPO", "dpo"), ("SFT", "sft")]
+METHOD_HELP = (
+    "SFT (supervised fine-tuning) imitates good answers. DPO (direct preference optimization) learns from pairs of a better "
+    "and a worse answer, measured against a reference: the model as it was when DPO began."
+)
+
+FIRST_RECIPE = "demo"
+DEMO_DATA = ("demo-sft", "demo-preferences")
+
+# How many earlier runs are asked how long a step took.
+RUNS_TO_LEARN_FROM = 6
+ROWS_TO_MEASURE = 200
+
+
+@dataclass(frozen=True)
+class TrainTab:
+    method: gr.Radio
+    recipe: gr.Dropdown
+    name: gr.Textbox
+    sft_data: gr.Dropdown
+    preference_data: gr.Dropdown
+    settings: dict[str, Component]  # by dotted name
+    advanced: gr.Accordion
+    meaning: gr.HTML
+    start: gr.Button
+
+    @property
+    def named(self) -> dict[str, Component]:
+        """Every widget of the form, by the name of its setting."""
+        top = {
+            "method": self.method,
+            "name": self.name,
+            "sft_data": self.sft_data,
+            "preference_data": self.preference_data,
+        }
+        return top | self.settings
+
+
+def draw(bench: Bench) -> TrainTab:
+    gr.HTML(
+        page_head(
+            "How shall it train?", "A preset sets everything. Change what you like; the summary tells what it means."
+        )
+    )
+    settings: dict[str, Component] = {}
+    first = recipe_values(FIRST_RECIPE)
+    known = [(one.title, one.id) for one in presets.recipes()]
+    with gr.Row(elem_classes="wb-two"):
+        with gr.Column():
+            recipe = gr.Dropdown(
+                known, value=FIRST_RECIPE, label="Preset", info=_recipe_words(FIRST_RECIPE), elem_id="wb-train-recipe"
+            )
+            method = gr.Radio(METHODS, value="sft+dpo", label="Method", info=METHOD_HELP, elem_id="wb-train-method")
+            with gr.Row():
+                sft_data = gr.Dropdown(
+                    [], label="Data for SFT", info="Answers to imitate.", elem_id="wb-train-sft-data"
+                )
+                preference_data = gr.Dropdown(
+                    [],
+                    label="Data for DPO",
+                    info="Pairs of a better and a worse answer.",
+                    elem_id="wb-train-preference-data",
+                )
+            name = gr.Textbox(
+                label="Name of the run", info="Becomes a folder. Lower-case letters, digits, dots and hyphens.", max_lines=1,
+                elem_id="wb-train-name",
+            )  # fmt: skip
+            for pair in _in_pairs(list(form.UP_FRONT)):
+                with gr.Row():
+                    settings |= {setting: form.draw_field(setting, first[setting]) for setting in pair}
+            with gr.Accordion("Advanced", open=False, elem_id="wb-train-advanced") as advanced:
+                for pair in _in_pairs(form.advanced()):
+                    with gr.Row():
+                        settings |= {setting: form.draw_field(setting, first[setting]) for setting in pair}
+        with gr.Column():
+            meaning = gr.HTML(elem_id="wb-train-meaning")
+            start = gr.Button("Start training", variant="primary", elem_id="wb-train-start")
+    return TrainTab(method, recipe, name, sft_data, preference_data, settings, advanced, meaning, start)
+
+
+def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
+    names = list(tab.named)
+    widgets = list(tab.named.values())
+
+    @border
+    def summary(*values: Any) -> Html:
+        return summary_html(dict(zip(names, values, strict=True)))
+
+    def fill(values: Mapping[str, Any]) -> list[Any]:
+        """Updates of all widgets, in order; a setting that is not named keeps its value."""
+        return [gr.update(value=values[name]) if name in values else gr.skip() for name in names]
+
+    @border
+    def take_recipe(recipe: str) -> list[Any]:
+        return [gr.Dropdown(info=_recipe_words(recipe)), *fill(recipe_values(recipe))]
+
+    @border
+    def enter() -> list[Any]:
+        """What the page shows when it is opened: the data there is now, and a free name."""
+        chosen = choices.read()
+        nothing_chosen = not chosen.sft_data and not chosen.preference_data
+        if nothing_chosen and chosen.model.source == "demo":
+            return _data_updates(*DEMO_DATA)
+        return _data_updates(chosen.sft_data, chosen.preference_data)
+
+    @border
+    def start(*values: Any) -> tuple[Any, Any]:
+        run = bench.start(config_from(dict(zip(names, values, strict=True))))
+        choices.update(run=run.name)
+        return go_to("watch"), gr.Textbox(free_name(run.name))
+
+    @border
+    def try_it() -> list[Any]:
+        """Demo model, demo data and the demo preset: everything is set, and Start is the next click."""
+        choices.update(model=ModelRef(), sft_data=DEMO_DATA[0], preference_data=DEMO_DATA[1])
+        filled = dict(zip(names, fill(recipe_values(FIRST_RECIPE)), strict=True))
+        filled["sft_data"], filled["preference_data"] = _data_updates(*DEMO_DATA)
+        filled["name"] = gr.Textbox(free_name("demo"))
+        return [go_to("train"), gr.Dropdown(value=FIRST_RECIPE, info=_recipe_words(FIRST_RECIPE)), *filled.values()]
+
+    @border
+    def run_again(run: str | None) -> list[Any]:
+        """The settings of an earlier run, under a free name."""
+        if not run:
+            raise WorkbenchError("Choose a run first.")
+        config = open_run(run).config()
+        choices.update(model=config.model)
+        values = form.from_config(config, names) | {"name": free_name(config.name)}
+        return [go_to("train"), *fill(values)]
+
+    pages.opened["train"].select(enter, None, [tab.sft_data, tab.preference_data], show_progress="hidden").then(
+        summary, widgets, tab.meaning, show_progress="hidden"
+    )
+    tab.recipe.input(take_recipe, tab.recipe, [tab.recipe, *widgets], show_progress="hidden")
+    gr.on(
+        [widget.change for widget in widgets],
+        summary,
+        widgets,
+        tab.meaning,
+        show_progress="hidden",
+        trigger_mode="always_last",
+    )
+    tab.start.click(start, widgets, [pages.tabs, tab.name], show_progress="minimal")
+    pages.model.try_it.click(try_it, None, [pages.tabs, tab.recipe, *widgets], show_progress="hidden")
+    pages.watch.again.click(run_again, pages.watch.run, [pages.tabs, *widgets], show_progress="hidden")
+
+
+def recipe_values(recipe: str) -> dict[str, Any]:
+    """Every setting of a preset by its dotted name; what the preset does not name has its default."""
+    config = RunConfig.model_validate(presets.recipe(recipe).apply({"name": "any"}))
+    drawn = [
+        name for name in form.fields() if name.split(".")[0] not in ("name", "model", "sft_data", "preference_data")
+    ]
+    return form.from_config(config, drawn)
+
+
+def config_from(values: Mapping[str, Any]) -> RunConfig:
+    """The form as a checked config, with the model that was chosen on the Model page.
+
+    Raises WorkbenchError with all problems at once.
+    """
+    model = choices.read().model
+    typed = (values.get("name") or "").strip()
+    suggested = free_name(to_name(f"{model.title}-{values['method'].replace('+', '-')}", "run"))
+    named = {**values, "name": typed or suggested}
+    # Data that the method does not use would be kept in the run's config as if it had been.
+    if values["method"] == "sft":
+        named["preference_data"] = None
+    if values["method"] == "dpo":
+        named["sft_data"] = None
+    return read_config(form.to_values(named) | {"model": model.model_dump()})
+
+
+def summary_html(values: Mapping[str, Any]) -> Html:
+    """What will happen, before it does: or what is missing."""
+    model = choices.read().model
+    try:
+        config = config_from(values)
+        forecasts = [_forecast(config, stage) for stage in config.stages]
+    except WorkbenchError as error:
+        return join(
+            empty("Not ready yet", "What is missing or wrong stands below; the summary appears when it is put right."),
+            *[notice("careful", "To be put right", problem) for problem in error.problems],
+        )
+    pairs: list[tuple[str, object]] = [("Base model", model.title)]
+    for one in forecasts:
+        verb = "answers" if one.stage == "sft" else "pairs"
+        pairs.append((one.stage.upper(), f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}"))
+    pairs.append(("Effective batch", f"{config.effective_batch} ({config.batch_size} at once × {config.accumulation})"))
+    if "dpo" in config.stages:
+        before = "the model as SFT leaves it" if "sft" in config.stages else "the base model without an adapter"
+        pairs.append(("Reference of DPO", before))
+    pairs.append(("Expected time", _time_words(forecasts)))
+    pairs.append(("Result", f"an adapter of rank {config.adapter.rank} in the run {config.name}"))
+    busy = training.running()
+    waiting = (
+        [
+            notice(
+                "careful",
+                f"{busy.name} is training",
+                "One run at a time has the device. Wait for it, or stop it on the Watch page.",
+            )
+        ]
+        if busy
+        else []
+    )
+    return join(card("What will happen", facts(pairs)), *waiting)
+
+
+def _forecast(config: RunConfig, stage: Stage) -> StageForecast:
+    name = config.data_of(stage) or ""
+    about = datasets.about(name)
+    rows = datasets.read(name, "train", ROWS_TO_MEASURE)
+    lengths = [_characters(row, stage) for row in rows]
+    return forecast_stage(
+        config,
+        stage,
+        about.train_rows,
+        sum(lengths) / max(1, len(lengths)),
+        _parameters(config.model),
+        "cuda" if has_card() else "cpu",
+        _measured(config, stage),
+    )
+
+
+def _characters(row: Mapping[str, Any], stage: Stage) -> int:
+    """Characters that a step reads of a row: SFT prompt and answer, DPO the prompt with each of both answers."""
+    prompt = sum(len(message["content"]) for message in row["prompt"])
+    answers = [sum(len(m["content"]) for m in row[key]) for key in ("completion", "chosen", "rejected") if key in row]
+    read = answers[:1] if stage == "sft" else answers
+    return sum(prompt + answer for answer in read)
+
+
+def _parameters(model: ModelRef) -> int | None:
+    if model.source == "demo":
+        return count_parameters(shipped("assets") / "demo" / "model")
+    if model.source == "folder":
+        return count_parameters(Path(model.name).expanduser())
+    return next((one.parameters for one in presets.models() if one.id == model.name), None)
+
+
+def _measured(config: RunConfig, stage: Stage) -> float | None:
+    """Seconds per example in the newest earlier run of this model and stage on this machine."""
+    for run in all_runs()[:RUNS_TO_LEARN_FROM]:
+        try:
+            earlier = run.config()
+        except WorkbenchError:
+            continue
+        if earlier.model == config.model and stage in earlier.stages:
+            pace = seconds_per_step(run.metrics(), stage)
+            if pace is not None:
+                return pace / earlier.effective_batch
+    return None
+
+
+def _time_words(forecasts: list[StageForecast]) -> str:
+    known = [one.seconds for one in forecasts if one.seconds]
+    if len(known) < len(forecasts):
+        return "told after the first steps: this model's size is not known yet"
+    total = (LOADING + sum(low for low, _ in known), LOADING + sum(high for _, high in known))
+    how = (
+        "from an earlier run here"
+        if all(one.measured for one in forecasts)
+        else "a rough guess until the first steps are timed"
+    )
+    return f"{range_words(total)} ({how})"
+
+
+def _data_updates(sft_data: str | None, preference_data: str | None) -> list[Any]:
+    known = datasets.all_abouts()
+    preferences = [(one.title, one.name) for one in known if one.kind == "preference"]
+    # A preference dataset lends SFT its chosen answers, so it can stand in both lists.
+    imitable = [(one.title, one.name) for one in known if one.kind == "sft"] + [
+        (f"{title}: its chosen answers", name) for title, name in preferences
+    ]
+    sft_names, preference_names = [name for _, name in imitable], [name for _, name in preferences]
+    return [
+        gr.Dropdown(imitable, value=sft_data if sft_data in sft_names else None),
+        gr.Dropdown(preferences, value=preference_data if preference_data in preference_names else None),
+    ]
+
+
+def _recipe_words(recipe: str) -> str:
+    one = presets.recipe(recipe)
+    return f"{one.summary} {one.source}"
+
+
+def _in_pairs(names: list[str]) -> list[list[str]]:
+    return [names[start : start + 2] for start in range(0, len(names), 2)]

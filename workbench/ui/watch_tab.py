@@ -1,0 +1,244 @@
+"""Page 4: how does it go?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from workbench.core.errors import WorkbenchError
+from workbench.core.forecast import duration_words
+from workbench.core.metrics import charts, latest
+from workbench.jobs import training
+from workbench.jobs.bench import Bench
+from workbench.store import choices
+from workbench.store.runs import Run, all_runs, open_run
+from workbench.ui.border import border
+from workbench.ui.chart import CHARTS_CLASS, chart, packed
+from workbench.ui.pages import Pages, go_to
+from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, page_head, table
+
+CHART_IDS = ("sft-loss", "dpo-loss", "margin", "accuracy", "rewards", "learning-rate", "gradient-norm")
+
+OF_EVERY_STAGE = ("learning-rate", "gradient-norm")
+
+STATE_WORDS = {"running": "training", "lost": "lost", "finished": "finished", "stopped": "stopped", "failed": "failed"}
+
+Signature = tuple[Any, ...]
+"""What the page shows of a run, in so far as it changes. Equal: there is nothing to draw."""
+
+
+@dataclass(frozen=True)
+class WatchTab:
+    run: gr.Dropdown
+    head: gr.HTML
+    stop: gr.Button
+    again: gr.Button
+    compare: gr.Button
+    charts: dict[str, gr.HTML]
+    log: gr.Textbox
+    details: gr.HTML
+
+
+def draw(bench: Bench) -> WatchTab:
+    gr.HTML(
+        page_head(
+            "How does it go?",
+            "Live while it trains, and there again when you come back: a run is a folder, not a window.",
+        )
+    )
+    run = gr.Dropdown(
+        run_choices(),
+        value=lambda: choices.read().run,
+        label="Run",
+        elem_id="wb-watch-run",
+        filterable=True,
+        min_width=280,
+    )
+    head = gr.HTML(elem_id="wb-watch-head")
+    with gr.Row(elem_classes="wb-actions"):
+        stop = gr.Button("Stop and save", variant="stop", visible=False, elem_id="wb-watch-stop")
+        again = gr.Button("Run again with the same settings", visible=False, elem_id="wb-watch-again")
+        compare = gr.Button("Compare base and aligned →", variant="primary", visible=False, elem_id="wb-watch-compare")
+    with gr.Column(elem_classes=CHARTS_CLASS):
+        drawn = {ident: chart(elem_id=f"wb-chart-{ident}") for ident in CHART_IDS}
+    with gr.Accordion("The worker's last lines", open=False):
+        log = gr.Textbox(
+            show_label=False,
+            lines=12,
+            max_lines=12,
+            interactive=False,
+            autoscroll=True,
+            elem_id="wb-watch-log",
+            buttons=["copy"],
+        )
+    with gr.Accordion("Settings, versions and files of this run", open=False):
+        details = gr.HTML()
+    return WatchTab(run, head, stop, again, compare, drawn, log, details)
+
+
+def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
+    outputs = [tab.head, tab.stop, tab.again, tab.compare, *tab.charts.values(), tab.log, tab.details]
+    seen = gr.State(())
+
+    def refresh(run_name: str | None, before: Signature) -> list[Any]:
+        """One tick: everything on the page, or nothing where nothing changed."""
+        now = signature(bench, run_name)
+        if now == before:
+            return [gr.skip()] * (len(outputs) + 1)
+        return [*page_of(bench, run_name, before), now]
+
+    @border
+    def stop(run_name: str) -> Html:
+        return notice("info", training.stop(open_run(run_name)))
+
+    @border
+    def pick(run_name: str | None) -> None:
+        choices.update(run=run_name)
+
+    def enter() -> gr.Dropdown:
+        """The runs there are now; shown is the one that was looked at last, or else the newest."""
+        known = run_choices()
+        last = choices.read().run
+        names = [name for _, name in known]
+        return gr.Dropdown(choices=known, value=last if last in names else next(iter(names), None))
+
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "queue": False,
+        "concurrency_limit": None,
+        "api_visibility": "private",
+    }
+    pages.timer.tick(refresh, [tab.run, seen], [*outputs, seen], **quiet)
+    tab.run.input(pick, tab.run, None, show_progress="hidden")
+    tab.run.change(lambda: (), None, seen, show_progress="hidden")
+    pages.opened["watch"].select(enter, None, tab.run, show_progress="hidden")
+    tab.stop.click(stop, tab.run, tab.head, show_progress="hidden")
+    tab.compare.click(lambda: go_to("compare"), None, pages.tabs, show_progress="hidden")
+
+
+def run_choices() -> list[tuple[str, str]]:
+    """Every run with what it is doing, newest first."""
+    return [(f"{run.name} · {STATE_WORDS[training.state_of(run)]}", run.name) for run in all_runs()]
+
+
+def signature(bench: Bench, run_name: str | None) -> Signature:
+    """Changes when there is something new to show."""
+    run = _find(run_name)
+    if run is None:
+        return ("nothing",)
+    log = run.log_file.stat().st_size if run.log_file.exists() else 0
+    return run.name, training.state_of(run), len(bench.rows(run)), log, run.stop_file.exists(), bool(run.environment())
+
+
+def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
+    """Updates of the head, the buttons, the charts, the log and the details."""
+    run = _find(run_name)
+    if run is None:
+        return [
+            empty("No run yet", "Curves appear here when a run has started. Start one on the Train page."),
+            *[gr.Button(visible=False)] * 3,
+            *[gr.HTML(visible="hidden")] * len(CHART_IDS),
+            "",
+            "",
+        ]
+    state = training.state_of(run)
+    rows = bench.rows(run)
+    running = state == "running"
+    label = "End at once" if run.stop_file.exists() else "Stop and save"
+    # The charts are the heavy part; they are sent only when there are new rows.
+    old_rows = before[2] if len(before) > 2 and before[0] == run.name else None
+    plan = run.environment().get("plan", {})
+    drawn = charts(rows, plan) if old_rows != len(rows) else {}
+    return [
+        head_html(bench, run),
+        gr.Button(label, visible=running),
+        gr.Button(visible=not running),
+        gr.Button(visible=run.has_adapter),
+        *[
+            gr.HTML(packed(drawn[ident]), visible=is_drawn(ident, stages_of(run)) or "hidden")
+            if ident in drawn
+            else gr.skip()
+            for ident in CHART_IDS
+        ],
+        run.log_tail(),
+        details_html(run),
+    ]
+
+
+def is_drawn(ident: str, stages: tuple[str, ...]) -> bool:
+    """Whether a run with these stages has anything for a chart."""
+    return ident in OF_EVERY_STAGE or ("sft" if ident == "sft-loss" else "dpo") in stages
+
+
+def stages_of(run: Run) -> tuple[str, ...]:
+    try:
+        return run.config().stages
+    except WorkbenchError:
+        return ()
+
+
+def head_html(bench: Bench, run: Run) -> Html:
+    """What the run is doing or how it ended, and its numbers so far."""
+    state = training.state_of(run)
+    words = training.in_words(run)
+    if state == "running":
+        now = bench.progress(run)
+        left = "" if now.seconds_left is None else f", about {duration_words(now.seconds_left)} left"
+        step = f"step {now.step} of {now.steps}{left}" if now.step else "getting ready"
+        stopping = [notice("info", "Stopping", words)] if run.stop_file.exists() else []
+        shown = bar(now.step / max(1, now.steps), f"{now.phase[:1].upper()}{now.phase[1:]}: {step}")
+        return join(card(run.name, shown), *stopping)
+    if state == "finished":
+        return join(
+            notice("good", f"{run.name} is finished", words.removeprefix("Finished. ")), numbers_html(bench, run)
+        )
+    if state == "stopped":
+        return join(notice("info", f"{run.name} was stopped", words), numbers_html(bench, run))
+    title = f"{run.name} was lost" if state == "lost" else f"{run.name} failed"
+    return notice("stop", title, words)
+
+
+def numbers_html(bench: Bench, run: Run) -> Html:
+    """The numbers that a run ended with."""
+    rows = bench.rows(run)
+    wanted = [
+        ("SFT", "Held-out loss", "eval_loss", "sft", ".3f"),
+        ("DPO", "Held-out loss", "eval_loss", "dpo", ".3f"),
+        ("DPO", "Held-out accuracy", "eval_rewards/accuracies", "dpo", ".1%"),
+        ("DPO", "Held-out margin", "eval_rewards/margins", "dpo", ".3f"),
+    ]
+    known = [(stage, label, latest(rows, key, part), shape) for stage, label, key, part, shape in wanted]
+    lines = [(stage, label, format(value, shape)) for stage, label, value, shape in known if value is not None]
+    return table(["Stage", "Measured", "Value"], lines) if lines else Html("")
+
+
+def details_html(run: Run) -> Html:
+    """Everything that is needed to understand or repeat the run."""
+    environment = run.environment()
+    try:
+        config = run.config()
+    except WorkbenchError as error:
+        return notice("stop", "The settings cannot be read", str(error))
+    versions = ", ".join(f"{name} {version}" for name, version in environment.get("versions", {}).items())
+    pairs: list[tuple[str, object]] = [
+        ("Folder", run.folder),
+        ("Base model", config.model.name),
+        ("Method", config.method),
+        ("Data", ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages}))),
+        ("Backend", environment.get("why", "told when the model is loaded")),
+        ("Precision", str(environment.get("precision", config.precision)).upper()),
+        ("Versions", versions),
+        ("Settings", "\n".join(f"{key}: {value}" for key, value in config.model_dump().items())),
+    ]
+    return facts([(label, value) for label, value in pairs if value])
+
+
+def _find(run_name: str | None) -> Run | None:
+    if not run_name:
+        return None
+    try:
+        return open_run(run_name)
+    except WorkbenchError:
+        return None
