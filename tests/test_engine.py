@@ -13,6 +13,7 @@ from workbench.engine import load, train
 from workbench.engine.device import this_device
 from workbench.engine.report import WrongReference, check_start
 from workbench.engine.trouble import explain
+from workbench.store import datasets
 from workbench.store.runs import Run, create_run
 
 
@@ -77,7 +78,6 @@ def test_the_adapter_is_trained_in_fp32_and_moves_at_a_small_learning_rate():
         for name, weight in trained.items()
         if "lora_A" in name
     ]
-    assert min(moved) == 0.0 or min(moved) >= 0.0
     # lora_B starts at zero, so its first step moves every entry; lora_A follows from the second step on.
     b_moved = [(weight != 0).float().mean().item() for name, weight in trained.items() if "lora_B" in name]
     assert min(b_moved) > 0.9
@@ -136,15 +136,21 @@ def test_a_planted_wrong_reference_stops_the_run(monkeypatch):
     assert not run.has_adapter
 
 
-def test_a_loss_that_is_not_a_number_ends_the_run_with_advice():
-    wild = {"learning_rate": 1.0, "max_steps": 12}
-    run = run_of(
-        method="sft", preference_data=None, sft=wild, max_grad_norm=1000, adapter={"alpha": 1024, "rank": 1}, warmup=0
-    )
+def test_a_loss_that_is_not_a_number_ends_the_run_with_advice(monkeypatch):
+    """One weight of the adapter is made NaN, as a learning rate that is far too high makes all of them."""
+    restore = train.put_back
+
+    def spoil(model, before):
+        restore(model, before)
+        next(weight for weight in model.parameters() if weight.requires_grad).data[0, 0] = float("nan")
+
+    monkeypatch.setattr(train, "put_back", spoil)
+    run = run_of(method="sft", preference_data=None)
     assert train.main(str(run.folder)) == 1
     assert run.result().outcome == "failed"
+    assert "The loss became nan at step 1 of SFT" in run.result().why
     assert "learning rate is too high" in run.result().why
-    assert "NaN" not in run.metrics_file.read_text()
+    assert "NaN" not in run.metrics_file.read_text(), "JSON has no NaN"
 
 
 def test_a_stop_saves_the_adapter_and_says_during_which_stage():
@@ -168,12 +174,30 @@ def test_a_full_disk_ends_the_run_with_a_plain_sentence(monkeypatch):
     assert run.result().why.startswith("The disk is full")
 
 
-def test_examples_that_are_all_too_long_are_said_before_training():
-    run = run_of(method="dpo", sft_data=None, max_length=16)
-    train.main(str(run.folder))
-    assert run.result().outcome in ("failed", "finished")
-    if run.result().outcome == "failed":
-        assert "too long" in run.result().why
+def test_examples_that_are_all_too_long_are_said_before_training(tmp_path):
+    row = {"prompt": "why " * 200, "chosen": "Because.", "rejected": "No."}
+    file = tmp_path / "long.jsonl"
+    file.write_text("".join(json.dumps(row | {"prompt": f"{n} {row['prompt']}"}) + "\n" for n in range(20)))
+    datasets.add_file(file, "long")
+    run = run_of(method="dpo", sft_data=None, preference_data="long", max_length=32)
+    assert train.main(str(run.folder)) == 1
+    assert "examples are too long: the prompt alone fills the longest example" in run.result().why
+
+
+def test_examples_that_are_too_long_are_counted(tmp_path):
+    rows = [
+        {"prompt": f"{n} " + "why " * (200 if n < 5 else 1), "chosen": "Because.", "rejected": "No."} for n in range(40)
+    ]
+    file = tmp_path / "mixed.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    about = datasets.add_file(file, "mixed")
+    run = run_of(method="dpo", sft_data=None, preference_data="mixed", max_length=64, dpo={"max_steps": 1})
+    assert train.main(str(run.folder)) == 0, run.result()
+    said = [row["phase"] for row in run.metrics() if "left out" in row.get("phase", "")]
+    long_ones = sum(len(row["prompt"][0]["content"]) > 400 for row in datasets.read("mixed", "train"))
+    assert said == [
+        f"{long_ones} of {about.train_rows} examples were left out: the prompt alone fills the longest example"
+    ]
 
 
 def test_errors_become_sentences_with_a_way_out():
