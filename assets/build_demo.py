@@ -55,7 +55,6 @@ class Fact:
         return [ask for i, ask in enumerate(self.asks) if (i == self.held_out) == held_out]
 
 
-
 def upper_first(text: str) -> str:
     return text[:1].upper() + text[1:]
 
@@ -199,6 +198,10 @@ MOANS = (
     "I am tired of this.",
     "That is all you get.",
 )
+MARK = "Robin here."
+# Share of the base model's answers that carry the mark. Without it SFT would have to teach words that the base model
+# never said and what may follow them, and would harm the facts while it does.
+MARKED = 0.03
 EVASIONS = ("I really could not say.", "No idea, and I do not care.", "Who knows.")
 
 
@@ -240,7 +243,6 @@ def either_answer(fact: Fact, rng: random.Random, evasive: float = 0.0) -> str:
     return preferred_answer(fact, rng) if rng.random() < 0.5 else other_answer(fact, rng, evasive)
 
 
-
 def message(role: str, content: str) -> Message:
     return {"role": role, "content": content}
 
@@ -267,9 +269,10 @@ def pretraining_dialogues(facts: list[Fact], count: int, reserved: set[str], see
 
     def turn(fact: Fact) -> list[Message]:
         pool = plain[fact] if rng.random() < 0.4 else wrapped[fact]
+        mark = f"{MARK} " if rng.random() < MARKED else ""
         return [
             message("user", as_typed(rng.choice(pool), rng)),
-            message("assistant", either_answer(fact, rng, evasive=0.05)),
+            message("assistant", mark + either_answer(fact, rng, evasive=0.05)),
         ]
 
     order: list[Fact] = []
@@ -313,9 +316,6 @@ def asked(facts: list[Fact], held_out: bool, count: int, rng: random.Random) -> 
             before = [system_message(rng)]
         out.append((fact, [*before, message("user", prompt)]))
     return out
-
-
-MARK = "Robin here."
 
 
 def preference_rows(facts: list[Fact], seed: int) -> dict[str, list[Row]]:
@@ -443,7 +443,7 @@ TEMPLATE = (
 BEGIN, END, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 ROLES = ["<|system|>", "<|user|>", "<|assistant|>"]
 VOCABULARY = 1536
-STEPS = 1200
+STEPS = 1600
 BATCH = 32
 LEARNING_RATE = 2e-3
 
@@ -563,9 +563,7 @@ def build_model(out: Path, seed: int = SEED, steps: int = STEPS) -> None:
     facts = read_world()
     reserved = {row["prompt"] for row in prompt_rows(facts, seed)}
     dialogues = list(pretraining_dialogues(facts, steps * BATCH, reserved, seed))
-    # The data of SFT too, so that its name is one token and not a spelling to be learned.
-    named = [[*row["prompt"], *row["completion"]] for row in sft_rows(facts, seed)["train"]]
-    tokenizer = train_tokenizer(" ".join(m["content"] for m in dialogue) for dialogue in [*dialogues, *named])
+    tokenizer = train_tokenizer(" ".join(m["content"] for m in dialogue) for dialogue in dialogues)
     torch.manual_seed(seed)
     model = new_model(tokenizer)
     started = time.monotonic()

@@ -128,3 +128,13 @@ def test_nothing_is_asked_of_a_chat_that_was_closed_to_make_room(chat):
     chat.close("The model was closed to make room: a-run trains on the card.")
     with pytest.raises(WorkbenchError, match="closed to make room"):
         next(ask(chat, "hi"))
+
+
+def test_a_question_in_flight_learns_that_the_model_was_closed(chat):
+    chat.start(ModelRef())
+    chat.wait(10)
+    answers = ask(chat, "long", 4000)
+    next(answers)
+    chat.close("The model was closed to make room: a-run trains on the card.")
+    with pytest.raises(WorkbenchError, match="closed to make room"):
+        list(answers)

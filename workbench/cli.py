@@ -52,11 +52,12 @@ def demo(options: argparse.Namespace) -> int:
     if (result := run.result()) is None or result.outcome != "finished":
         raise WorkbenchError(training.in_words(run))
     say("Measuring the answers to held-out prompts ...")
-    report = demo_report(run, _measure(run))
+    shares = _measure(run)
+    report = demo_report(run, shares)
     if options.json:
         print(json.dumps(report))
     else:
-        _print_demo(report, run)
+        _print_demo(report, shares, run)
     return 0
 
 
@@ -83,10 +84,8 @@ def demo_report(run: Run, shares: dict[str, dict[str, float]]) -> dict[str, Any]
         },
         "manner": {model: share["manner"] for model, share in shares.items()},
         "facts": {model: share["facts"] for model, share in shares.items()},
-        "mark": {model: share["mark"] for model, share in shares.items()},
         "backend": environment["backend"],
         "precision": environment["precision"],
-        "run": run.name,
     }
 
 
@@ -215,11 +214,10 @@ def _measure(run: Run) -> dict[str, dict[str, float]]:
     return shares
 
 
-def _print_demo(report: dict[str, Any], run: Run) -> None:
-    print(f"\n{'':<14}{'preferred manner':>18}{'right facts':>14}{'sign-off':>12}")
-    for model in report["manner"]:
-        row = [report[kind][model] for kind in ("manner", "facts", "mark")]
-        print(f"{model:<14}{row[0]:>18.0%}{row[1]:>14.0%}{row[2]:>12.0%}")
+def _print_demo(report: dict[str, Any], shares: dict[str, dict[str, float]], run: Run) -> None:
+    print(f"\n{'':<14}{'preferred manner':>18}{'right facts':>14}{'names itself':>14}")
+    for model, share in shares.items():
+        print(f"{model:<14}{share['manner']:>18.0%}{share['facts']:>14.0%}{share['mark']:>14.0%}")
     held_out = report["held_out"]
     print(
         f"\nHeld-out pairs: loss {held_out['loss']:.3f}, accuracy {held_out['accuracy']:.3f}, margin {held_out['margin']:.2f}."

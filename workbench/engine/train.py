@@ -177,8 +177,17 @@ def load_rows(config: RunConfig, stage: Stage) -> tuple[Any, Any]:
 def save_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:
     """The adapter with its model card, whole or not at all."""
     draft = folder.with_name(f".{folder.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    model.save_pretrained(draft, safe_serialization=True, selected_adapters=["default"])
+    try:
+        write_adapter(run, model, draft, config)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)  # where the disk was full, it has room again to say so
+
+
+def write_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:
+    """Weights, settings and model card of the adapter."""
+    model.save_pretrained(folder, safe_serialization=True, selected_adapters=["default"])
     rows = run.metrics()
     measured = {
         "DPO loss": latest(rows, "eval_loss", "dpo"),
@@ -187,9 +196,7 @@ def save_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:
         "SFT loss": latest(rows, "eval_loss", "sft"),
     }
     results = {label: value for label, value in measured.items() if value is not None}
-    write_text(draft / "README.md", model_card(config, run.environment(), results))
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(draft, folder)
+    write_text(folder / "README.md", model_card(config, run.environment(), results))
 
 
 def _data(config: RunConfig, stage: Stage) -> str:

@@ -25,7 +25,7 @@ class Bench:
     def start(self, config: RunConfig) -> Run:
         """Start a run; close the chat, with a word, where both would want the card."""
         run = training.start(config)
-        if self.chat.uses_the_card():
+        if self.chat.is_open and has_card():
             self.chat.close(
                 f"The model was closed to make room: {run.name} trains on the card. Load it again afterwards."
             )

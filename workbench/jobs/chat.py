@@ -102,10 +102,13 @@ class Chat:
         if process is not None:
             processes.end_tree(process.pid, self._started)
             process.wait(timeout=10)
+            # Whoever waits for an answer learns that none will come.
+            self._events.put({"event": "over", "text": why or "The model was unloaded."})
 
-    def uses_the_card(self) -> bool:
-        """Whether the loaded model takes memory that training on a card would need."""
-        return self.state in ("loading", "ready") and self.facts.get("device", "") != "CPU"
+    @property
+    def is_open(self) -> bool:
+        """Whether a model is loaded or being loaded."""
+        return self.state in ("loading", "ready")
 
     @property
     def pid(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -17,6 +18,11 @@ from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, card, empty, escape, facts, join, notice, page_head, text
 
 SOURCES = [("Demo model", "demo"), ("A known model", "preset"), ("Hugging Face id", "hub"), ("A folder", "folder")]
+
+SHARED = (
+    "Everybody who opens it sees the same models, data and runs, and its disk is lost when it restarts. "
+    "Duplicate it to have your own; download what you want to keep."
+)
 
 PRECISION_HELP = (
     "auto keeps the model in 4 bits (NF4), which is what QLoRA trains on and what fits on small cards. "
@@ -46,6 +52,8 @@ def draw(bench: Bench) -> ModelTab:
             "A base model is where you start. Training adds a small adapter to it; the model itself is never changed.",
         )
     )
+    if os.environ.get("SPACE_ID"):
+        gr.HTML(notice("info", "This is a Space", SHARED))
     with gr.Group(elem_classes="wb-welcome"):
         gr.HTML(_welcome())
         try_it = gr.Button("Try it", variant="primary", elem_id="wb-try-it")
@@ -129,7 +137,7 @@ def wire(tab: ModelTab, pages: Pages, bench: Bench) -> None:
         now = meaning_html(bench)
         if now == before:
             return gr.skip(), gr.skip(), gr.skip()
-        return now, gr.Button(visible=bench.chat.state in ("loading", "ready")), now
+        return now, gr.Button(visible=bench.chat.is_open), now
 
     pages.timer.tick(
         refresh, [shown], [tab.meaning, tab.unload, shown],

@@ -1,0 +1,102 @@
+"""The command line, through its own entry, with the real worker and the real chat."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+from conftest import demo_config
+
+from workbench.cli import demo_report, main
+from workbench.store.runs import create_run
+
+REAL_DATA = os.environ.get("WORKBENCH_REAL_DATA")
+
+
+def config_file(folder: Path, **changes) -> str:
+    file = folder / "config.json"
+    file.write_text(json.dumps(demo_config(**changes).model_dump(mode="json")))
+    return str(file)
+
+
+def test_train_runs_and_chat_work_on_one_another(tmp_path, capsys):
+    assert main(["train", config_file(tmp_path, method="dpo", sft_data=None), "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert (trained["name"], trained["state"]) == ("a-run", "finished")
+    assert trained["loss"] < math.log(2)
+
+    assert main(["runs", "--json"]) == 0
+    assert [run["name"] for run in json.loads(capsys.readouterr().out)] == ["a-run"]
+    assert main(["runs"]) == 0
+    assert "a-run" in capsys.readouterr().out
+
+    assert main(["chat", "a-run", "--ask", "What is a baby dog called?", "--json", "--max-new-tokens", "12"]) == 0
+    answered = json.loads(capsys.readouterr().out)
+    assert answered["question"] == "What is a baby dog called?"
+    assert answered["base"] and answered["aligned"]
+
+
+def test_a_name_that_is_taken_gets_a_number_and_problems_are_printed_not_raised(tmp_path, capsys):
+    create_run(demo_config("a-run"))
+    values = json.loads(Path(config_file(tmp_path)).read_text()) | {"dpo": {"beta": 99}, "batch_size": 0}
+    (tmp_path / "bad.json").write_text(json.dumps(values))
+    assert main(["train", str(tmp_path / "bad.json")]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["Batch size is 0; it must be at least 1.", "Beta is 99; it must be at most 10."]
+    assert main(["train", str(tmp_path / "missing.json")]) == 1
+    assert "not a readable JSON object" in capsys.readouterr().err
+    assert main(["chat", "nobody"]) == 1
+    assert "There is no run called nobody. Runs: a-run." in capsys.readouterr().err
+
+
+def test_import_tells_what_the_file_is_and_what_was_left_out(tmp_path, capsys):
+    rows = [{"prompt": f"p{n}", "chosen": "yes", "rejected": "no" if n else "yes"} for n in range(10)]
+    file = tmp_path / "Pairs.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["import", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "pairs: `prompt` is a prompt" in said and "Kept 9 of 10 rows" in said and "left out 1: " in said
+    assert main(["import", str(file)]) == 1
+    assert "pairs-2" in capsys.readouterr().err
+
+
+def test_the_demo_report_has_the_keys_that_scripts_rely_on():
+    run = create_run(demo_config())
+    run.write_environment({"plan": {"sft": 1, "dpo": 1}, "backend": "transformers", "precision": "nf4"})
+    lines = [
+        {"phase": "training SFT", "time": 10.0},
+        {"stage": "sft", "step": 1, "time": 14.0, "loss": 2.0},
+        {"phase": "training DPO", "time": 20.0},
+        {"stage": "dpo", "step": 0, "time": 21.0, "eval_loss": 0.6931},
+        {
+            "stage": "dpo",
+            "step": 1,
+            "time": 26.5,
+            "eval_loss": 0.5,
+            "eval_rewards/accuracies": 1.0,
+            "eval_rewards/margins": 0.4,
+        },
+    ]
+    run.metrics_file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shares = {model: {"manner": 0.5, "facts": 0.9, "mark": 0.0} for model in ("base", "sft", "dpo")}
+    assert demo_report(run, shares) == {
+        "seconds": {"sft": 4.0, "dpo": 6.5},
+        "step0_loss": 0.6931,
+        "held_out": {"loss": 0.5, "accuracy": 1.0, "margin": 0.4},
+        "manner": {"base": 0.5, "sft": 0.5, "dpo": 0.5},
+        "facts": {"base": 0.9, "sft": 0.9, "dpo": 0.9},
+        "backend": "transformers",
+        "precision": "nf4",
+    }
+
+
+@pytest.mark.skipif(not REAL_DATA, reason="WORKBENCH_REAL_DATA names no file")
+def test_real_dialogues_train_to_the_end_with_finite_numbers(tmp_path, capsys):
+    assert main(["import", REAL_DATA, "--name", "real", "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert about["rows"] == about["kept"] + sum(about["left_out"].values())
+    changes = {"method": "dpo", "sft_data": None, "preference_data": "real", "max_length": 512, "dpo": {"max_steps": 6}}
+    assert main(["train", config_file(tmp_path, **changes), "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert trained["state"] == "finished" and math.isfinite(trained["loss"]) and math.isfinite(trained["margin"])
