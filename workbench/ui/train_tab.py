@@ -73,7 +73,7 @@ def draw(bench: Bench) -> TrainTab:
     settings: dict[str, Component] = {}
     first = recipe_values(FIRST_RECIPE)
     known = [(one.title, one.id) for one in presets.recipes()]
-    with gr.Row(elem_classes="wb-two"):
+    with gr.Row(elem_classes="wb-two wb-meaning-first"):
         with gr.Column():
             recipe = gr.Dropdown(
                 known, value=FIRST_RECIPE, label="Preset", info=_recipe_words(FIRST_RECIPE), elem_id="wb-train-recipe"
@@ -90,7 +90,8 @@ def draw(bench: Bench) -> TrainTab:
                     elem_id="wb-train-preference-data",
                 )
             name = gr.Textbox(
-                label="Name of the run", info="Becomes a folder. Lower-case letters, digits, dots and hyphens.", max_lines=1,
+                label="Name of the run", info="Becomes a folder. Lower-case letters, digits, dots and hyphens.",
+                placeholder="Left empty, a name is made from model and method", max_lines=1,
                 elem_id="wb-train-name",
             )  # fmt: skip
             for pair in _in_pairs(list(form.UP_FRONT)):
