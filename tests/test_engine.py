@@ -255,3 +255,44 @@ def test_a_model_that_is_not_there_is_said_in_words(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(WorkbenchError, match="Hub cannot be reached.*demo model"):
         load.fetch(demo_config().model.model_copy(update={"source": "hub", "name": "owner/nothing"}), print)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("GatedRepoError", "is gated.*Accept it at https://huggingface.co/owner/model, run `hf auth login`"),
+        ("RepositoryNotFoundError", "no model owner/model on the Hub, or it is private"),
+        ("RevisionNotFoundError", "has no revision"),
+        ("LocalEntryNotFoundError", "the Hub cannot be reached"),
+        ("HfHubHTTPError", "did not give out owner/model"),
+    ],
+)
+def test_every_no_of_the_hub_is_a_sentence_with_a_way_out(monkeypatch, kind, words):
+    import httpx
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    def refuse(*_args, **_kwargs):
+        error_type = getattr(errors, kind)
+        response = httpx.Response(403, request=httpx.Request("GET", "https://huggingface.co"))
+        raise (
+            error_type("the server said no", response=response)
+            if kind != "LocalEntryNotFoundError"
+            else error_type("no")
+        )
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    with pytest.raises(WorkbenchError, match=words):
+        load.fetch(demo_config().model.model_copy(update={"source": "hub", "name": "owner/model"}), print)
+
+
+def test_remote_code_on_the_hub_is_refused_before_the_weights_are_downloaded(monkeypatch, tmp_path):
+    import huggingface_hub
+
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "x", "auto_map": {"AutoModel": "evil.Model"}}))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_a, **_k: str(tmp_path / "config.json"))
+    monkeypatch.setattr(
+        huggingface_hub, "snapshot_download", lambda *_a, **_k: pytest.fail("nothing may be downloaded")
+    )
+    with pytest.raises(WorkbenchError, match="program code of its own"):
+        load.fetch(demo_config().model.model_copy(update={"source": "hub", "name": "owner/model"}), print)

@@ -1,0 +1,60 @@
+"""What the pages share: the chat makes room for training where both want the card, and only there."""
+
+import json
+import sys
+
+import pytest
+from conftest import demo_config
+from test_chat import FAKE
+
+from workbench.core.config import ModelRef
+from workbench.jobs import bench as bench_module
+from workbench.jobs import training
+from workbench.jobs.bench import Bench, count_words
+from workbench.jobs.chat import Chat
+from workbench.store.runs import create_run
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    one = Bench()
+    one.chat = Chat([sys.executable, "-c", FAKE])
+    one.chat.start(ModelRef())
+    one.chat.wait(10)
+    monkeypatch.setattr(training, "start", lambda config: create_run(config))
+    yield one
+    one.close()
+
+
+@pytest.mark.parametrize("card", [True, False])
+def test_the_chat_is_closed_with_a_word_where_there_is_a_card_to_share(bench, monkeypatch, card):
+    monkeypatch.setattr(bench_module, "has_card", lambda: card)
+    run = bench.start(demo_config())
+    assert bench.chat.is_open is not card
+    assert (f"{run.name} trains on the card" in bench.chat.word) is card
+
+
+def test_what_is_loaded_is_said_in_a_few_words(bench):
+    assert bench.loaded() == "fake 1 · NF4 · CPU"
+    bench.chat.close()
+    assert bench.loaded() is None
+    assert [count_words(count) for count in (999, 4_600_000, 1_720_000_000)] == ["999", "4.6M", "1.72B"]
+
+
+def test_rows_are_read_once_and_only_what_is_new(bench):
+    run = create_run(demo_config())
+    with open(run.metrics_file, "a") as file:
+        file.write(json.dumps({"step": 1}) + "\n")
+    assert bench.rows(run) == [{"step": 1}]
+    first = bench.rows(run)
+    assert bench.rows(run) is first, "nothing new: the same list, so that nothing is drawn again"
+    with open(run.metrics_file, "a") as file:
+        file.write(json.dumps({"step": 2}) + "\n" + '{"step": 3')
+    assert bench.rows(run) == [{"step": 1}, {"step": 2}]
+    assert first == [{"step": 1}], "a list that was given out does not change under its reader"
+
+
+def test_memory_is_told_of_something_that_is_there(bench):
+    used, total, where = bench.memory()
+    assert 0 < used < total
+    assert where in ("RAM", "GPU")
