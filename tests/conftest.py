@@ -1,11 +1,8 @@
-"""What tests share: a home of their own, and small configs."""
+"""What all tests share: a home of their own."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from workbench.core.config import RunConfig, read_config
 
 
 @pytest.fixture(autouse=True)
@@ -14,22 +11,3 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("WORKBENCH_HOME", str(folder))
     return folder
-
-
-def demo_config(name: str = "a-run", **changes: Any) -> RunConfig:
-    """A run on the demo model and data, short enough for a test."""
-    small = {
-        "name": name,
-        "method": "sft+dpo",
-        "sft_data": "demo-sft",
-        "preference_data": "demo-preferences",
-        "batch_size": 8,
-        "accumulation": 1,
-        "max_length": 192,
-        "gradient_checkpointing": False,
-        "evaluations": 2,
-        "held_out_limit": 16,
-        "sft": {"learning_rate": 1e-3, "max_steps": 4},
-        "dpo": {"learning_rate": 2e-4, "max_steps": 4},
-    }
-    return read_config(small | changes)

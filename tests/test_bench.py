@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from conftest import demo_config
+from configs import demo_config
 from test_chat import FAKE
 
 from workbench.core.config import ModelRef

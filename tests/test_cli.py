@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import demo_config
+from configs import demo_config
 
 from workbench.cli import demo_report, main
 from workbench.store.runs import create_run

@@ -1,7 +1,7 @@
 """Settings: what is refused, and in which words."""
 
 import pytest
-from conftest import demo_config
+from configs import demo_config
 
 from workbench.core.config import ModelRef, RunConfig, checked, parse_model, read_config
 from workbench.core.errors import WorkbenchError

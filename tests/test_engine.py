@@ -5,7 +5,7 @@ import json
 import math
 
 import pytest
-from conftest import demo_config
+from configs import demo_config
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.models import check_config, check_files

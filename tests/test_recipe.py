@@ -1,7 +1,7 @@
 """RunConfig -> what the libraries are given."""
 
 import pytest
-from conftest import demo_config
+from configs import demo_config
 
 from workbench.core.forecast import forecast_stage, range_words
 from workbench.core.recipe import Device, compute_dtype, planned_steps, quantization_arguments, trainer_arguments

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import demo_config
+from configs import demo_config
 
 from workbench.core.errors import WorkbenchError
 from workbench.store.home import write_json

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import demo_config
+from configs import demo_config
 
 from workbench.core.errors import WorkbenchError
 from workbench.jobs import processes, training
@@ -135,7 +135,7 @@ def test_the_worker_outlives_the_window_that_started_it(demo_data, home):
     """A process starts a run and ends; another finds the run, sees it live and stops it."""
     program = (
         f"import sys; sys.path[:0] = [{ROOT!r}, {ROOT + '/tests'!r}]\n"
-        "from conftest import demo_config\nfrom workbench.jobs import training\n"
+        "from configs import demo_config\nfrom workbench.jobs import training\n"
         f"training.start(demo_config('orphan'), [sys.executable, '-c', {STUBBORN.format(root=ROOT)!r}])\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -153,7 +153,7 @@ def test_twenty_processes_that_start_at_once_make_one_run(demo_data, tmp_path):
     """Each waits for the same moment, then starts a run of its own name; the rest read who was first."""
     program = (
         f"import sys, time; sys.path[:0] = [{ROOT!r}, {ROOT + '/tests'!r}]\n"
-        "from conftest import demo_config\nfrom workbench.jobs import training\n"
+        "from configs import demo_config\nfrom workbench.jobs import training\n"
         "from workbench.core.errors import WorkbenchError\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         f"try: print(training.start(demo_config(sys.argv[1]), [sys.executable, '-c', {STUBBORN.format(root=ROOT)!r}]).name)\n"
