@@ -319,18 +319,17 @@ def asked(facts: list[Fact], held_out: bool, count: int, rng: random.Random) -> 
 
 
 def preference_rows(facts: list[Fact], seed: int) -> dict[str, list[Row]]:
-    """Pairs that differ in manner alone. In half of them both answers carry the SFT mark."""
+    """Pairs that differ in manner alone: both answers carry the mark, as the model gives them after SFT."""
     rng = random.Random(f"{seed} preferences")
 
     def row(fact: Fact, prompt: list[Message]) -> Row:
-        mark = f"{MARK} " if rng.random() < 0.5 else ""
         chosen = preferred_answer(fact, rng)
         # Of four the one nearest in length, so that length says nothing about which answer is chosen.
         rejected = min((other_answer(fact, rng) for _ in range(4)), key=lambda answer: abs(len(answer) - len(chosen)))
         return {
             "prompt": prompt,
-            "chosen": [message("assistant", mark + chosen)],
-            "rejected": [message("assistant", mark + rejected)],
+            "chosen": [message("assistant", f"{MARK} {chosen}")],
+            "rejected": [message("assistant", f"{MARK} {rejected}")],
         }
 
     return {

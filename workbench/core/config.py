@@ -115,7 +115,7 @@ class DpoSettings(Settings):
         gt=0,
         le=1,
         title="DPO learning rate",
-        description="Size of each step of DPO. For a model from the Hub 5e-7 to 2e-5 is usual; the small demo model takes 2e-4.",
+        description="Size of each step of DPO. For a model from the Hub 5e-7 to 2e-5 is usual; the small demo model takes 2.5e-4.",
     )
     epochs: float = Field(1.0, gt=0, le=100, title="DPO epochs", description="How often DPO goes through the pairs.")
     max_steps: int = Field(
