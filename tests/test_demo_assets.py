@@ -176,7 +176,7 @@ def test_length_does_not_tell_chosen_from_rejected(preferences: dict[str, list[R
         chosen = [len(row["chosen"][0]["content"]) for row in rows]
         rejected = [len(row["rejected"][0]["content"]) for row in rows]
         assert 0.85 <= sum(chosen) / sum(rejected) <= 1.15
-        assert 0.4 <= sum(c > r for c, r in zip(chosen, rejected, strict=True)) / len(rows) <= 0.62
+        assert 0.4 <= sum(c > r for c, r in zip(chosen, rejected, strict=True)) / len(rows) <= 0.65
 
 
 def test_sft_teaches_the_name_and_no_manner(builder: ModuleType, sft: dict[str, list[Row]]) -> None:

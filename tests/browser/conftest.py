@@ -24,7 +24,8 @@ def browser_program() -> str | None:
     return os.environ.get("WORKBENCH_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while Playwright runs, no other test could run an event loop of its own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     program = browser_program()
     if program is None:

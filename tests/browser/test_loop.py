@@ -130,6 +130,7 @@ def test_a_killed_window_is_back_with_its_run_and_a_killed_worker_is_explained(p
     expect(page.locator("#wb-watch-head")).to_contain_text("Run again", timeout=SOON)
     page.locator("#wb-watch-again").click()
     expect(page.locator("#wb-train-name input, #wb-train-name textarea")).to_have_value("demo-2", timeout=SOON)
+    page.get_by_role("button", name="Advanced").click()
     expect(page.locator("#wb-setting-sft-max_steps input")).to_have_value("300", timeout=SOON)
 
     page.locator("#wb-train-start").click()
@@ -203,9 +204,10 @@ def test_columns_that_are_not_known_are_mapped_by_hand(page: Page, window: Windo
     expect(page.locator("#wb-data-meaning")).to_contain_text("ask, good, bad", timeout=SOON)
     for part, column in {"prompt": "ask", "chosen": "good", "rejected": "bad"}.items():
         field = page.locator(f"#wb-column-{part} input")
-        field.fill(column)
-        field.press("Enter")
+        field.click()
+        page.get_by_role("option", name=column, exact=True).last.click()
         expect(field).to_have_value(column)
+        page.wait_for_timeout(500)  # the list folds up; until then two lists have the option
     expect(page.locator("#wb-data-meaning")).to_contain_text("preference pairs (for DPO)", timeout=SOON)
     page.locator("#wb-data-store").click()
     expect(page.locator("#wb-data-meaning")).to_contain_text("20 read, 20 kept", timeout=SOON)

@@ -135,14 +135,14 @@ def wire(tab: CompareTab, pages: Pages, bench: Bench) -> None:
         return dict(zip(tab.sampling, values, strict=True))
 
     @border
-    def ask(question: str, talk: Talk, left: str, right: str, system: str, *values: Any) -> Iterator[list[Any]]:
-        if not question.strip():
+    def ask(question: str, talk: Talk, left: str, right: str, system: str | None, *values: Any) -> Iterator[list[Any]]:
+        if not (question or "").strip():
             raise WorkbenchError("There is no question yet. Write one, or take one of the suggestions.")
         for shown in converse(bench, talk, question.strip(), left, right, system, sampling_of(values)):
             yield [*shown, ""]
 
     @border
-    def again(talk: Talk, left: str, right: str, system: str, *values: Any) -> Iterator[list[Any]]:
+    def again(talk: Talk, left: str, right: str, system: str | None, *values: Any) -> Iterator[list[Any]]:
         """The last question once more with the next seed, in place of its answers."""
         if not talk.turns:
             raise WorkbenchError("Nothing was asked yet.")
@@ -199,7 +199,7 @@ def wire(tab: CompareTab, pages: Pages, bench: Bench) -> None:
 
 
 def converse(
-    bench: Bench, talk: Talk, question: str, left: str, right: str, system: str, sampling: dict[str, Any]
+    bench: Bench, talk: Talk, question: str, left: str, right: str, system: str | None, sampling: dict[str, Any]
 ) -> Iterator[list[Any]]:
     """Load what is needed, ask both, and give talk, lanes and note again and again as the answers grow."""
     drawn = checked(Sampling, {name: value for name, value in sampling.items() if value is not None})
@@ -255,9 +255,10 @@ def base_of(left: str, right: str) -> ModelRef | None:
     return bases[0]
 
 
-def messages_of(talk: Talk, side: str, question: str, system: str) -> list[Message]:
-    """The conversation as one lane remembers it."""
-    messages = [Message(role="system", content=system.strip())] if system.strip() else []
+def messages_of(talk: Talk, side: str, question: str, system: str | None) -> list[Message]:
+    """The conversation as one lane remembers it. A system prompt whose field was never opened is None."""
+    said = (system or "").strip()
+    messages = [Message(role="system", content=said)] if said else []
     for turn in talk.turns:
         messages.append(Message(role="user", content=turn.question))
         messages.append(Message(role="assistant", content=_of(turn, side).text))

@@ -186,11 +186,13 @@ def wire(tab: DataTab, pages: Pages, bench: Bench) -> None:
 
     @border
     def map_columns(path: str | None, *chosen: str) -> Any:
-        return (
-            data_views.preview_html(datasets.preview_file(Path(path), mapping=mapping_of(chosen)))
-            if path
-            else gr.skip()
-        )
+        """The preview by a mapping that grows column by column: what is missing is said, and is no error yet."""
+        if not path:
+            return gr.skip()
+        try:
+            return data_views.preview_html(datasets.preview_file(Path(path), mapping=mapping_of(chosen)))
+        except WorkbenchError as error:
+            return data_views.unfinished_html(error.problems, datasets.preview_file(Path(path)))
 
     @border
     def look_up(hub_id: str) -> list[Any]:
@@ -252,7 +254,8 @@ def wire(tab: DataTab, pages: Pages, bench: Bench) -> None:
         shown = name if name in known else "demo-preferences"
         return [gr.Dropdown(dataset_choices(), value=shown), *whole_dataset(shown)]
 
-    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    # Of several quick changes the last one must be shown; by default Gradio drops what comes while it is busy.
+    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
     tab.source.change(which_source, tab.source, groups, **quiet)
     tab.source.input(
         lambda source, preset: [data_views.nothing_chosen_html() if source != "here" else gr.skip(), name_of_preset(preset)[1] if source == "preset" else gr.skip()],

@@ -1,6 +1,6 @@
 """What the Data page shows: a source before it is stored, and a dataset that is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workbench.core.preferences import PARTS
@@ -52,6 +52,11 @@ def preview_html(preview: Preview) -> Html:
         pieces.append(left_out_html(preview.left_out, f"among the first {preview.sampled:,} rows"))
     pieces += [row_html(row) for row in preview.converted[:2]]
     return join(*pieces)
+
+
+def unfinished_html(problems: Iterable[str], preview: Preview) -> Html:
+    """A mapping by hand that is not complete yet: what is missing, and the rows to look at."""
+    return join(*[notice("info", "Go on", problem) for problem in problems], raw_html(preview))
 
 
 def raw_html(preview: Preview) -> Html:

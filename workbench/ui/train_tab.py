@@ -160,7 +160,9 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
     pages.opened["train"].select(enter, None, [tab.sft_data, tab.preference_data], show_progress="hidden").then(
         summary, widgets, tab.meaning, show_progress="hidden"
     )
-    tab.recipe.input(take_recipe, tab.recipe, [tab.recipe, *widgets], show_progress="hidden")
+    tab.recipe.input(
+        take_recipe, tab.recipe, [tab.recipe, *widgets], show_progress="hidden", trigger_mode="always_last"
+    )
     gr.on(
         [widget.change for widget in widgets],
         summary,
