@@ -169,6 +169,7 @@ def test_a_full_disk_ends_the_run_with_a_plain_sentence(monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(train, "save_adapter", full)
+    monkeypatch.setattr(train.traceback, "print_exc", full)  # the log is on that disk too
     assert train.main(str(run.folder)) == 1
     assert run.result().outcome == "failed"
     assert run.result().why.startswith("The disk is full")

@@ -51,7 +51,7 @@ def test_time_is_measured_where_there_was_a_run_and_guessed_where_there_was_none
     measured = forecast_stage(config, "dpo", 1000, 800, None, "cpu", seconds_per_example=0.5)
     assert measured.measured and measured.seconds == (16.0, 26.0)  # 40 pairs at .5 s, from 20 % under to 30 % over
     guessed = forecast_stage(config, "dpo", 1000, 800, 10**6, "cpu", None)
-    assert guessed.seconds == pytest.approx((40 * 200 * 1e6 * 6 / 3e11, 40 * 200 * 1e6 * 6 / 3e10))
+    assert guessed.seconds == pytest.approx((40 * 200 * 1e6 * 6 / 2e11, 40 * 200 * 1e6 * 6 / 1.5e10))
     assert forecast_stage(config, "dpo", 1000, 800, None, "cpu", None).seconds is None
 
 

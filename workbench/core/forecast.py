@@ -7,7 +7,7 @@ from workbench.core.recipe import planned_steps
 
 # Rates that hobbyists' machines reach in training, from slow to fast, in floating-point operations per second:
 # a laptop's CPU to a desktop's; an older 6 GB card to a current 24 GB one. Only a guess until a step was measured.
-GUESSED_RATES = {"cpu": (3e10, 3e11), "cuda": (8e12, 7e13)}
+GUESSED_RATES = {"cpu": (1.5e10, 2e11), "cuda": (8e12, 7e13)}
 
 # A rough length of a token of English text. Tokenizers differ by a third either way.
 CHARACTERS_PER_TOKEN = 4.0

@@ -3,6 +3,7 @@
 Reads RUN/config.json, trains stage after stage, leaves RUN/adapter and, last of all, RUN/result.json.
 """
 
+import contextlib
 import gc
 import importlib.metadata
 import os
@@ -44,7 +45,9 @@ def main(folder: str) -> int:
     except load.UnslothRefused as refused:
         return again_without_unsloth(folder, str(refused))
     except BaseException as error:  # whatever ended the run, its folder must say so
-        traceback.print_exc()
+        reserve.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the log is on the disk that may be full
+            traceback.print_exc()
         outcome, why = "failed", explain(error)
     reserve.unlink(missing_ok=True)
     shutil.rmtree(run.folder / "scratch", ignore_errors=True)
