@@ -2,8 +2,10 @@
 
     python tests/benchmarks/training_speed.py [--steps 40] [--rounds 5]
 
-Each round runs both, in turns, each in a process of its own, on the demo model and data in NF4; what is compared is
-the median of the seconds per step as the trainers log them, the first five steps left out. A last line gives the ratio.
+Each round runs them in turns, each in a process of its own, on the demo model and data in NF4; what is compared is the
+median of the seconds per step, the first five steps left out. The plain script runs twice: as TRL leaves it, with an
+adapter in bf16, and with the adapter back in fp32, which is the same setting as the workbench's. The last lines give
+the ratios.
 """
 
 import argparse
@@ -20,7 +22,7 @@ ROOT = Path(__file__).parent.parent.parent
 WARM_UP = 5  # steps
 
 
-def plain_trl(steps: int) -> None:
+def plain_trl(steps: int, in_fp32: bool) -> None:
     """What a person would write by hand: TRL's trainer with the recipe's values and nothing else."""
     import torch
     from datasets import Dataset
@@ -67,6 +69,9 @@ def plain_trl(steps: int) -> None:
         peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
         callbacks=[Clock()],
     )
+    for weight in trainer.model.parameters():
+        if in_fp32 and weight.requires_grad:
+            weight.data = weight.data.float()
     trainer.train()
     print(json.dumps(times))
 
@@ -110,26 +115,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--plain", choices=("bf16", "fp32"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.plain:
-        return plain_trl(options.steps)
+        return plain_trl(options.steps, options.plain == "fp32")
 
     os.environ["WORKBENCH_HOME"] = tempfile.mkdtemp()
     sys.path.insert(0, str(ROOT))
     from workbench.jobs.environment import child_environment
 
-    found: dict[str, list[float]] = {"plain TRL": [], "workbench": []}
-    print(f"{'round':<8}{'plain TRL':>14}{'workbench':>14}   seconds per step")
-    for number in range(options.rounds):
-        command = [sys.executable, __file__, "--plain", "--steps", str(options.steps)]
-        # The same environment for both, so that the waiting of threads is not what is compared.
+    def plain(adapter: str) -> float:
+        command = [sys.executable, __file__, "--plain", adapter, "--steps", str(options.steps)]
+        # The same environment for all, so that the waiting of threads is not what is compared.
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=child_environment())
-        found["plain TRL"].append(pace(json.loads(done.stdout.strip().splitlines()[-1])))
-        found["workbench"].append(pace(workbench(options.steps)))
-        print(f"{number + 1:<8}{found['plain TRL'][-1]:>14.4f}{found['workbench'][-1]:>14.4f}")
-    plain, ours = (statistics.median(found[name]) for name in ("plain TRL", "workbench"))
-    print(f"{'median':<8}{plain:>14.4f}{ours:>14.4f}   speed of the workbench: {plain / ours:.3f} x plain TRL")
+        return pace(json.loads(done.stdout.strip().splitlines()[-1]))
+
+    runners = {
+        "TRL, bf16": lambda: plain("bf16"),
+        "TRL, fp32": lambda: plain("fp32"),
+        "workbench": lambda: pace(workbench(options.steps)),
+    }
+    found: dict[str, list[float]] = {name: [] for name in runners}
+    print(f"{'round':<8}" + "".join(f"{name:>14}" for name in runners) + "   seconds per step")
+    for number in range(1, options.rounds + 1):
+        for name, measure in runners.items():
+            found[name].append(measure())
+        print(f"{number:<8}" + "".join(f"{found[name][-1]:>14.4f}" for name in runners), flush=True)
+    medians = {name: statistics.median(values) for name, values in found.items()}
+    print(f"{'median':<8}" + "".join(f"{value:>14.4f}" for value in medians.values()))
+    for name in list(runners)[:2]:
+        print(f"speed of the workbench: {medians[name] / medians['workbench']:.3f} x {name}")
 
 
 if __name__ == "__main__":
