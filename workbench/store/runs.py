@@ -135,13 +135,6 @@ class Run:
         shown = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
         return _TOKEN.sub("hf_(hidden)", "\n".join([line for line in shown if line.strip()][-lines:]))
 
-    def changed(self) -> float:
-        """When the run last wrote a line, in seconds since the epoch."""
-        for file in (self.metrics_file, self.config_file):
-            if file.exists():
-                return file.stat().st_mtime
-        return 0.0
-
 
 def runs_folder() -> Path:
     folder = home() / "runs"

@@ -25,9 +25,6 @@ UP_FRONT = (
 
 DRAWN_ELSEWHERE = ("name", "method", "model", "sft_data", "preference_data")
 
-OF_SFT_ONLY = "sft."
-OF_DPO_ONLY = "dpo."
-
 
 def fields() -> dict[str, FieldInfo]:
     """Every setting by its dotted name, in the order of the config."""
