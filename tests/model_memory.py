@@ -83,14 +83,22 @@ def trainer_for(values: Mapping[str, Any], config: RunConfig, stage: str, device
     """
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+    from trl.experimental.cpo import CPOConfig
+    from trl.experimental.orpo import ORPOConfig
 
+    from workbench.engine.experimental import OrpoInTokens, SimpoInTokens
     from workbench.engine.load import load_tokenizer
     from workbench.engine.train import put_back
     from workbench.store.home import shipped
 
     model = with_adapter(tiny_model(values, "nf4", device), config)
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
-    make, settings = (SFTTrainer, SFTConfig) if stage == "sft" else (DPOTrainer, DPOConfig)
+    make, settings = {
+        "sft": (SFTTrainer, SFTConfig),
+        "dpo": (DPOTrainer, DPOConfig),
+        "orpo": (OrpoInTokens, ORPOConfig),
+        "simpo": (SimpoInTokens, CPOConfig),
+    }[stage]
     with tempfile.TemporaryDirectory() as folder:
         arguments = trainer_arguments(config, stage, device, 2, folder)  # type: ignore[arg-type]
         trainer = make(
@@ -116,10 +124,13 @@ def passing_peak(values: Mapping[str, Any], config: RunConfig, stage: str) -> in
     trainer.create_optimizer()
     trainer.model.train()
     batch = next(iter(trainer.get_train_dataloader()))
-    assert batch["input_ids"].shape[1] == config.max_length
+    ids = batch["input_ids" if "input_ids" in batch else "chosen_input_ids"]
+    assert ids.shape[1] == config.max_length
 
     def step() -> None:
-        trainer.training_step(trainer.model, {name: part.clone() for name, part in batch.items()})
+        trainer.training_step(
+            trainer.model, {name: part.clone() for name, part in batch.items() if hasattr(part, "clone")}
+        )
         trainer.optimizer.step()
         trainer.optimizer.zero_grad(set_to_none=False)
 

@@ -80,9 +80,10 @@ def test_thumbs_that_weigh_unevenly_are_said_with_weights_that_fit():
 
 
 def test_settings_of_a_stage_are_shown_where_the_method_has_it():
-    assert train_tab._visible("dpo", "sft+dpo") is True
-    assert train_tab._visible("kto", "sft+dpo") == "hidden"
-    assert train_tab._visible("dpo", "kto") == "hidden"
+    assert train_tab._visible(["dpo"], "sft+dpo") is True
+    assert train_tab._visible(["kto"], "sft+dpo") == "hidden"
+    assert train_tab._visible(["dpo"], "kto") == "hidden"
+    assert train_tab._visible(["dpo", "orpo", "simpo"], "simpo") is True
     assert train_tab._stage_of("kto.beta") == "kto" and train_tab._stage_of("batch_size") is None
 
 

@@ -6,16 +6,15 @@ moments (activations, logits, the reference's pass) is an upper estimate: the fo
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from workbench.core.architectures import Linear, Shape
-from workbench.core.config import RunConfig
+from workbench.core.config import WITH_REFERENCE, RunConfig, Stage
 from workbench.core.recipe import Device, compute_dtype
 
-Objective = Literal["sft", "dpo", "kto"]
+Objective = Stage
 
 # The sequences that go through the model for one example. KTO's second is the mismatched answer of its KL estimate.
-SEQUENCES: dict[str, int] = {"sft": 1, "dpo": 2, "kto": 2}
+SEQUENCES: dict[str, int] = {"sft": 1, "dpo": 2, "kto": 2, "orpo": 2, "simpo": 2}
 
 # Part -> what it is called on a page, in the order in which a bar shows them.
 PARTS = {
@@ -147,7 +146,7 @@ def _adapter_tensors(linear: Linear, rank: int) -> tuple[int, int]:
 
 def _has_reference_adapter(config: RunConfig, objective: Objective, paths: Paths) -> bool:
     """Whether a frozen copy of the adapter is kept as the reference: where training starts from a trained one."""
-    if objective == "sft":
+    if objective not in WITH_REFERENCE:
         return False
     return paths.from_adapter or config.stages[0] == "sft"
 
@@ -198,7 +197,7 @@ def _worst_moment(
         # PyTorch's AdamW makes a copy of a moment of all weights at once, when activations are gone.
         "while the optimizer steps": (2 * _FP32 * adapter_weights(shape, config.adapter.rank), 0, 0),
     }
-    if objective != "sft" and not paths.precomputed_reference:
+    if objective in WITH_REFERENCE and not paths.precomputed_reference:
         reference = max(_reference_logits(step, paths), _layer_without_gradients(step))
         moments["while the reference answers"] = (kept + _last_norm(step), logits_waiting, reference)
     worst = max(moments, key=lambda moment: sum(moments[moment]))

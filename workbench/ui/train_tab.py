@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,17 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from workbench.core.config import DpoSettings, ModelRef, RunConfig, Stage, read_config, reference_words
+from workbench.core.config import (
+    OF_PAIRS,
+    WITH_REFERENCE,
+    DpoSettings,
+    ModelRef,
+    RunConfig,
+    Stage,
+    read_config,
+    reference_words,
+    stage_title,
+)
 from workbench.core.errors import WorkbenchError
 from workbench.core.forecast import LOADING, StageForecast, forecast_stage, range_words
 from workbench.core.health import with_changes
@@ -31,18 +41,31 @@ from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, card, empty, facts, join, notice, page_head
 from workbench.ui.watch_tab import findings_of, suggested
 
-METHODS = [("SFT, then DPO", "sft+dpo"), ("DPO", "dpo"), ("SFT", "sft"), ("KTO", "kto")]
+METHODS = [
+    ("SFT, then DPO", "sft+dpo"),
+    ("DPO", "dpo"),
+    ("SFT", "sft"),
+    ("KTO", "kto"),
+    ("ORPO (experimental)", "orpo"),
+    ("SimPO (experimental)", "simpo"),
+]
 METHOD_HELP = (
     "SFT (supervised fine-tuning) imitates good answers. DPO (direct preference optimization) learns from pairs of a better "
     "and a worse answer, measured against a reference: the model as it was when DPO began. KTO (Kahneman-Tversky optimization) "
-    "does so with single answers that have a thumb up or down."
+    "does so with single answers that have a thumb up or down. ORPO and SimPO take pairs and no reference: less time and memory, "
+    "and nothing that holds the model to what it was."
 )
 
 BASE_MODEL = ""
 """What "Start from" holds where a run starts from the base model."""
 BASE_MODEL_CHOICE = ("The base model, with a fresh adapter", BASE_MODEL)
 
-DATA_OF_STAGE: dict[Stage, str] = {"sft": "sft_data", "dpo": "preference_data", "kto": "thumbs_data"}
+DATA_OF_STAGE: dict[Stage, str] = {
+    "sft": "sft_data",
+    **dict.fromkeys(OF_PAIRS, "preference_data"),
+    "kto": "thumbs_data",
+}
+EXPERIMENTAL = ("orpo", "simpo")
 
 FIRST_RECIPE = "demo"
 DEMO_DATA = ("demo-sft", "demo-preferences")
@@ -62,7 +85,7 @@ class TrainTab:
     thumbs_data: gr.Dropdown
     start_from: gr.Dropdown
     settings: dict[str, Component]  # by dotted name
-    of_stage: list[tuple[Stage, Component]]  # what only one stage needs
+    of_stage: list[tuple[tuple[Stage, ...], Component]]  # what only some stages need
     advanced: gr.Accordion
     meaning: gr.HTML
     start: gr.Button
@@ -88,7 +111,7 @@ def draw(bench: Bench) -> TrainTab:
         )
     )
     settings: dict[str, Component] = {}
-    of_stage: list[tuple[Stage, Component]] = []
+    of_stage: list[tuple[tuple[Stage, ...], Component]] = []
     first = recipe_values(FIRST_RECIPE)
     known = [(one.title, one.id) for one in presets.recipes()]
     with gr.Row(elem_classes="wb-two wb-meaning-first"):
@@ -103,7 +126,7 @@ def draw(bench: Bench) -> TrainTab:
                 )
                 preference_data = gr.Dropdown(
                     [],
-                    label="Data for DPO",
+                    label="Data of pairs",
                     info="Pairs of a better and a worse answer.",
                     elem_id="wb-train-preference-data",
                 )
@@ -114,7 +137,7 @@ def draw(bench: Bench) -> TrainTab:
                     visible="hidden",
                     elem_id="wb-train-thumbs-data",
                 )
-            of_stage += [("sft", sft_data), ("dpo", preference_data), ("kto", thumbs_data)]
+            of_stage += [(("sft",), sft_data), (OF_PAIRS, preference_data), (("kto",), thumbs_data)]
             start_from = gr.Dropdown(
                 [BASE_MODEL_CHOICE], value=BASE_MODEL, label="Start from", elem_id="wb-train-start-from",
                 info="A fresh adapter on the base model, or the adapter that an earlier run of this model ended with.",
@@ -131,7 +154,7 @@ def draw(bench: Bench) -> TrainTab:
                 for pair in _in_pairs(form.advanced()):
                     with gr.Row(elem_classes="wb-settings"):
                         settings |= {setting: _draw(setting, first) for setting in pair}
-            of_stage += [(stage, drawn) for name, drawn in settings.items() if (stage := _stage_of(name))]
+            of_stage += [((stage,), drawn) for name, drawn in settings.items() if (stage := _stage_of(name))]
         with gr.Column():
             meaning = gr.HTML(elem_id="wb-train-meaning")
             start = gr.Button("Start training", variant="primary", elem_id="wb-train-start")
@@ -168,7 +191,7 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
 
     @border
     def show_stages(method: str) -> list[Any]:
-        return [gr.update(visible=_visible(stage, method)) for stage, _ in tab.of_stage]
+        return [gr.update(visible=_visible(stages, method)) for stages, _ in tab.of_stage]
 
     @border
     def start(*values: Any) -> tuple[Any, Any]:
@@ -256,9 +279,8 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     suggested = free_name(to_name(f"{model.title}-{values['method'].replace('+', '-')}", "run"))
     named = {**values, "name": typed or suggested}
     # Data that the method does not use would be kept in the run's config as if it had been.
-    for stage, data in DATA_OF_STAGE.items():
-        if stage not in values["method"].split("+"):
-            named[data] = None
+    used = {DATA_OF_STAGE[stage] for stage in values["method"].split("+")}
+    named |= dict.fromkeys(set(DATA_OF_STAGE.values()) - used)
     named["start_from"] = values.get("start_from") or None
     return read_config(form.to_values(named) | {"model": model.model_dump()})
 
@@ -277,13 +299,18 @@ def summary_html(values: Mapping[str, Any]) -> Html:
         )
     pairs: list[tuple[str, object]] = [("Base model", model.title)]
     for one in forecasts:
-        verb = "pairs" if one.stage == "dpo" else "answers"
-        pairs.append((one.stage.upper(), f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}"))
+        verb = "pairs" if one.stage in OF_PAIRS else "answers"
+        pairs.append(
+            (stage_title(one.stage), f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}")
+        )
     pairs.append(("Effective batch", f"{config.effective_batch} ({config.batch_size} at once × {config.accumulation})"))
     if config.start_from:
         pairs.append(("Starts from", f"the adapter of {config.start_from}"))
-    if config.stages[-1] != "sft":
+    if config.stages[-1] in WITH_REFERENCE:
         pairs.append(("Reference", f"{reference_words(config)}, verified before the first step"))
+    if config.stages[-1] in EXPERIMENTAL:
+        pairs.append(("Reference", "none: nothing but a low learning rate holds the model to what it was"))
+        pairs.append(("Method", "experimental: may change or be removed in TRL, the library that trains"))
     if "dpo" in config.stages:
         pairs.append(("DPO loss", loss_words(config.dpo)))
     pairs.append(("Expected time", _time_words(forecasts)))
@@ -418,7 +445,7 @@ def _start_update(start_from: str | None) -> Any:
 def _draw(setting: str, values: Mapping[str, Any]) -> Component:
     """A setting with its value, shown where the method that these values name needs it."""
     stage = _stage_of(setting)
-    return form.draw_field(setting, values[setting], _visible(stage, values["method"]) if stage else True)
+    return form.draw_field(setting, values[setting], _visible((stage,), values["method"]) if stage else True)
 
 
 def _stage_of(name: str) -> Stage | None:
@@ -426,9 +453,9 @@ def _stage_of(name: str) -> Stage | None:
     return next((stage for stage in DATA_OF_STAGE if name.startswith(f"{stage}.")), None)
 
 
-def _visible(stage: Stage, method: str) -> bool | str:
-    """Whether what a stage needs is shown. Hidden ones stay on the page, so that they keep what was set."""
-    return stage in method.split("+") or "hidden"
+def _visible(stages: Sequence[Stage], method: str) -> bool | str:
+    """Whether what some stages need is shown. Hidden ones stay on the page, so that they keep what was set."""
+    return any(stage in stages for stage in method.split("+")) or "hidden"
 
 
 def _recipe_words(recipe: str) -> str:
