@@ -128,6 +128,25 @@ def test_without_a_reference_pairs_are_learned_with_an_fp32_adapter(one_base, me
     assert any("answers/ended" in row and row["answers/ended"] == 1.0 for row in run.metrics())
 
 
+@pytest.mark.parametrize("method", ["orpo", "simpo"])
+def test_a_run_without_a_reference_goes_on_from_its_checkpoint_to_the_same_weights(one_base, method):
+    import torch
+    from safetensors.torch import load_file
+
+    own = {"learning_rate": 1e-3, "max_steps": 3}
+    whole = trained(name="whole", method=method, checkpoint_steps=1, **{method: own})
+    pieces = create_run(demo_config("pieces", **SMALL, method=method, checkpoint_steps=1, **{method: own}))
+    pieces.stop_file.write_text("pause")
+    assert train.main(str(pieces.folder)) == 0
+    assert pieces.result().outcome == "paused"
+    pieces.forget_end()
+    assert train.main(str(pieces.folder)) == 0, pieces.result()
+    weights = [load_file(run.adapter / "adapter_model.safetensors") for run in (whole, pieces)]
+    assert all(torch.equal(weight, weights[1][name]) for name, weight in weights[0].items())
+    curves = [[row["loss"] for row in run.metrics() if "loss" in row] for run in (whole, pieces)]
+    assert len(curves[0]) == 3 and curves[0] == curves[1]
+
+
 def test_a_row_is_trained_on_as_the_same_tokens_with_and_without_a_reference(one_base):
     """DPO's tokens are those of the chat template, cut at the end; TRL's experimental trainers would make others."""
     from datasets import Dataset

@@ -307,12 +307,16 @@ def _logits(step: _Step, objective: Objective, paths: Paths) -> tuple[int, int]:
         # The output layer's values, an fp32 copy of those in half precision, log-softmax, its product, the gradient.
         per_logit = (16 if width == _FP32 else 18) + (width if step.shape.capped else 0)
         return min(tokens, _SFT_CHUNK) * vocabulary * per_logit + hidden * 4 * width, 0
+    whole = tokens * vocabulary
+    capped = whole * 2 * width if step.shape.capped else 0
+    if objective not in WITH_REFERENCE:
+        # TRL's experimental trainers know no leaner way, and compute no entropy. ORPO copies the chosen half besides.
+        copied = whole // 2 * _FP32 if objective == "orpo" else 0
+        return whole * 3 * _FP32 + copied + capped + hidden * width, 0
     if paths.chunked_logits:
         tile = min(tokens, _CHUNK_TOKENS) * min(vocabulary, _CHUNK_VOCABULARY)
         # A tile of logits in the computing type and in fp32, probabilities, and gradients as they are made.
         return tile * 5 * _FP32 + hidden * (_FP32 + 2 * width), hidden * width
-    whole = tokens * vocabulary
-    capped = whole * 2 * width if step.shape.capped else 0
     waiting = whole * _FP32 + capped
     if paths.fused_loss:
         # On the way back: fp32 logits and their gradient; or on the way there, the values that they were made from.

@@ -23,7 +23,8 @@ class _InTokens:
     def __init__(self, **arguments: Any):
         super().__init__(**arguments)
         self.train_dataset: Any = self.train_dataset.filter(_has_an_answer)
-        self.eval_dataset: Any = self.eval_dataset.filter(_has_an_answer)
+        if self.eval_dataset is not None:
+            self.eval_dataset: Any = self.eval_dataset.filter(_has_an_answer)
 
     def tokenize_row(self, feature: dict[str, Any], model: Any = None) -> dict[str, list[int]]:
         """A row of rendered texts as the columns that the collator wants."""
