@@ -347,6 +347,16 @@ class RunConfig(Settings):
         title="Gradient checkpointing",
         description="Computes activations again instead of keeping them: much less memory, about a third slower.",
     )
+    reference: Literal["kept", "beside"] = Field(
+        "kept",
+        title="Reference log-probabilities",
+        description="kept: each is computed once and read by later epochs and runs, also with another beta, loss, rank or seed. beside: computed anew at each step.",
+    )
+    group_by_length: bool = Field(
+        True,
+        title="Group by length",
+        description="All but KTO: batches of examples of about the same length, so that less is padded. Which ones meet is still random.",
+    )
     evaluations: int = Field(
         8,
         ge=1,

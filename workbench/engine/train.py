@@ -35,6 +35,10 @@ from workbench.store.runs import Outcome, Run, starting_run
 # Held back at the start and given up when the disk is full, so that there is room to say so.
 RESERVE = 64 * 1024  # bytes
 
+# Which rows are held out for measuring, and KTO's neighbours, stay the same from run to run: so that runs with different
+# seeds can be compared, and share what is known of their reference.
+ORDER_SEED = 17
+
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "unsloth")
 
 
@@ -186,11 +190,8 @@ def train_stage(
     model; otherwise the reference is the model as the stage before, or the run that was started from, left it.
     """
     from transformers import PrinterCallback
-    from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
-    from trl.experimental.cpo import CPOConfig
-    from trl.experimental.orpo import ORPOConfig
 
-    from workbench.engine.experimental import OrpoInTokens, SimpoInTokens
+    from workbench.engine.reference import open_reference
     from workbench.engine.report import Report
 
     training, held_out = load_rows(config, stage)
@@ -200,13 +201,9 @@ def train_stage(
     report = Report(run, stage, checkpoint_steps(config, steps), beta)
 
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
-    make, settings = {
-        "sft": (SFTTrainer, SFTConfig),
-        "dpo": (DPOTrainer, DPOConfig),
-        "kto": (KTOTrainer, KTOConfig),
-        "orpo": (OrpoInTokens, ORPOConfig),
-        "simpo": (SimpoInTokens, CPOConfig),
-    }[stage]
+    kept = stage in WITH_REFERENCE and config.reference == "kept"
+    reference = open_reference(loaded, model, fresh) if kept else None
+    make, settings = trainer_class(config, stage, reference)
     trainer = make(
         model=model,
         args=settings(**arguments),
@@ -231,11 +228,37 @@ def train_stage(
         resume_from_checkpoint=str(resume.folder) if resume else None
     )  # evaluates after the last step as well
     log_numbers(run, stage, trainer.state.global_step, steps, {"trained_tokens": trainer.state.num_input_tokens_seen})
+    if reference:
+        run.add_to_environment({"reference": {"read": reference.read, "computed": reference.computed}})
     if "ref" in model.peft_config:
         model.delete_adapter("ref")
     del trainer
     gc.collect()
     return report.ended
+
+
+def trainer_class(config: RunConfig, stage: Stage, reference: Any) -> tuple[type, type]:
+    """The trainer of a stage and the type of its arguments. reference: what is known of it, where that is kept."""
+    import trl
+    from trl.experimental.cpo import CPOConfig
+    from trl.experimental.orpo import ORPOConfig
+
+    from workbench.engine.experimental import OrpoInTokens, SimpoInTokens
+    from workbench.engine.order import grouping
+    from workbench.engine.reference import keeping
+
+    make, settings = {
+        "sft": (trl.SFTTrainer, trl.SFTConfig),
+        "dpo": (trl.DPOTrainer, trl.DPOConfig),
+        "kto": (trl.KTOTrainer, trl.KTOConfig),
+        "orpo": (OrpoInTokens, ORPOConfig),
+        "simpo": (SimpoInTokens, CPOConfig),
+    }[stage]
+    if reference:
+        make = keeping(make, reference)
+    if config.group_by_length and stage != "kto":
+        make = grouping(make, config.batch_size, config.max_length, config.seed)
+    return make, settings
 
 
 def put_back(model: Any, before: dict[str, Any]) -> None:
@@ -279,8 +302,8 @@ def load_rows(config: RunConfig, stage: Stage) -> tuple[Any, Any]:
         held_out = training
     if stage == "kto":
         # TRL goes through them in order, and a batch with only one thumb teaches little.
-        training = training.shuffle(seed=config.seed)
-    return training, held_out.shuffle(seed=config.seed).select(range(min(len(held_out), config.held_out_limit)))
+        training = training.shuffle(seed=ORDER_SEED)
+    return training, held_out.shuffle(seed=ORDER_SEED).select(range(min(len(held_out), config.held_out_limit)))
 
 
 def save_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:

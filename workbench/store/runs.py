@@ -114,6 +114,10 @@ class Run:
     def write_environment(self, values: dict[str, Any]) -> None:
         write_json(self.folder / "environment.json", values)
 
+    def add_to_environment(self, values: dict[str, Any]) -> None:
+        """What became known on the way."""
+        self.write_environment(self.environment() | values)
+
     def worker(self) -> dict[str, Any]:
         """`pid` and `created` (start time in seconds since the epoch) of the worker; empty before it started."""
         return read_json(self.folder / "worker.json") or {}
