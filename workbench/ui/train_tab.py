@@ -29,7 +29,7 @@ from workbench.core.metrics import seconds_per_step
 from workbench.core.names import to_name
 from workbench.jobs import training
 from workbench.jobs.bench import Bench, has_card
-from workbench.jobs.planning import plan_run
+from workbench.jobs.planning import machine, plan_run
 from workbench.store import choices, datasets, presets
 from workbench.store.home import shipped
 from workbench.store.runs import all_runs, free_name, open_run, runs_to_start_from, starting_run
@@ -39,6 +39,14 @@ from workbench.ui.border import border
 from workbench.ui.memory_bar import memory_bar
 from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, card, empty, facts, join, notice, page_head
+from workbench.ui.train_presets import (
+    about_html,
+    card_choices,
+    depends_on_card,
+    fitting_choice,
+    preset_choices,
+    preset_words,
+)
 from workbench.ui.watch_tab import findings_of, suggested
 
 METHODS = [
@@ -79,6 +87,8 @@ ROWS_TO_MEASURE = 200
 class TrainTab:
     method: gr.Radio
     recipe: gr.Dropdown
+    card: gr.Dropdown
+    about: gr.HTML
     name: gr.Textbox
     sft_data: gr.Dropdown
     preference_data: gr.Dropdown
@@ -113,12 +123,19 @@ def draw(bench: Bench) -> TrainTab:
     settings: dict[str, Component] = {}
     of_stage: list[tuple[tuple[Stage, ...], Component]] = []
     first = recipe_values(FIRST_RECIPE)
-    known = [(one.title, one.id) for one in presets.recipes()]
+    device, _ = machine()
+    own_card = presets.card_of(device).id
     with gr.Row(elem_classes="wb-two wb-meaning-first"):
         with gr.Column():
             recipe = gr.Dropdown(
-                known, value=FIRST_RECIPE, label="Preset", info=_recipe_words(FIRST_RECIPE), elem_id="wb-train-recipe"
-            )
+                preset_choices(), value=FIRST_RECIPE, label="Preset", info=preset_words(FIRST_RECIPE, own_card),
+                elem_id="wb-train-recipe",
+            )  # fmt: skip
+            card = gr.Dropdown(
+                card_choices(device), value=own_card, label="For which card", visible="hidden", elem_id="wb-train-card",
+                info="A preset sets for each card what fits: models, length, batch, optimizer.",
+            )  # fmt: skip
+            about = gr.HTML(about_html(FIRST_RECIPE, own_card, ModelRef()), elem_id="wb-train-about")
             method = gr.Radio(METHODS, value="sft+dpo", label="Method", info=METHOD_HELP, elem_id="wb-train-method")
             with gr.Row():
                 sft_data = gr.Dropdown(
@@ -159,7 +176,7 @@ def draw(bench: Bench) -> TrainTab:
             meaning = gr.HTML(elem_id="wb-train-meaning")
             start = gr.Button("Start training", variant="primary", elem_id="wb-train-start")
     return TrainTab(
-        method, recipe, name, sft_data, preference_data, thumbs_data, start_from, settings, of_stage, advanced, meaning, start
+        method, recipe, card, about, name, sft_data, preference_data, thumbs_data, start_from, settings, of_stage, advanced, meaning, start
     )  # fmt: skip
 
 
@@ -175,19 +192,32 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         """Updates of all widgets, in order; a setting that is not named keeps its value."""
         return [gr.update(value=values[name]) if name in values else gr.skip() for name in names]
 
-    @border
-    def take_recipe(recipe: str) -> list[Any]:
-        return [gr.Dropdown(info=_recipe_words(recipe)), *fill(recipe_values(recipe))]
+    def preset_updates(recipe: str | None, card: str) -> list[Any]:
+        """Updates of the widgets around the preset: what it is for, whether the card matters, what it sets."""
+        return [
+            gr.Dropdown(value=recipe, info=preset_words(recipe, card)),
+            gr.Dropdown(value=card, visible=depends_on_card(recipe) or "hidden"),
+            about_html(recipe, card, choices.read().model),
+        ]
 
     @border
-    def enter(start_from: str | None) -> list[Any]:
-        """What the page shows when it is opened: the data there is now, and the runs to start from."""
+    def take_recipe(recipe: str | None, card: str) -> list[Any]:
+        return [*preset_updates(recipe, card), *fill(recipe_values(recipe, card) if recipe else {})]
+
+    @border
+    def enter(recipe: str | None, card: str, start_from: str | None) -> list[Any]:
+        """What the page shows when it is opened: the data there is now, the runs to start from, a preset for the model."""
         chosen = choices.read()
+        fitting = fitting_choice(recipe, chosen.model)
+        filled = dict(
+            zip(names, fill(recipe_values(fitting, card) if fitting != recipe and fitting else {}), strict=True)
+        )
         nothing_chosen = not chosen.sft_data and not chosen.preference_data
         data = (
             DEMO_DATA if nothing_chosen and chosen.model.source == "demo" else (chosen.sft_data, chosen.preference_data)
         )
-        return [*_data_updates(*data, chosen.thumbs_data), _start_update(start_from)]
+        filled["sft_data"], filled["preference_data"], filled["thumbs_data"] = _data_updates(*data, chosen.thumbs_data)
+        return [*preset_updates(fitting, card), *(filled | {"start_from": _start_update(start_from)}).values()]
 
     @border
     def show_stages(method: str) -> list[Any]:
@@ -200,17 +230,17 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         return go_to("watch"), gr.Textbox(free_name(run.name))
 
     @border
-    def try_it() -> list[Any]:
+    def try_it(card: str) -> list[Any]:
         """Demo model, demo data and the demo preset: everything is set, and Start is the next click."""
         choices.update(model=ModelRef(), sft_data=DEMO_DATA[0], preference_data=DEMO_DATA[1])
         filled = dict(zip(names, fill(recipe_values(FIRST_RECIPE)), strict=True))
         filled["sft_data"], filled["preference_data"], filled["thumbs_data"] = _data_updates(*DEMO_DATA, None)
         filled["start_from"] = _start_update(BASE_MODEL)
         filled["name"] = gr.Textbox(free_name("demo"))
-        return [go_to("train"), gr.Dropdown(value=FIRST_RECIPE, info=_recipe_words(FIRST_RECIPE)), *filled.values()]
+        return [go_to("train"), *preset_updates(FIRST_RECIPE, card), *filled.values()]
 
     @border
-    def run_again(run: str | None) -> list[Any]:
+    def run_again(run: str | None, card: str) -> list[Any]:
         """The settings of an earlier run, under a free name."""
         if not run:
             raise WorkbenchError("Choose a run first.")
@@ -218,10 +248,10 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         choices.update(model=config.model)
         values = form.from_config(config, names) | {"name": free_name(config.name)}
         filled = dict(zip(names, fill(values), strict=True)) | {"start_from": _start_update(config.start_from)}
-        return [go_to("train"), *filled.values()]
+        return [go_to("train"), *preset_updates(None, card), *filled.values()]
 
     @border
-    def run_better(run: str | None) -> list[Any]:
+    def run_better(run: str | None, card: str) -> list[Any]:
         """The settings of an earlier run with what its health suggests, under a free name."""
         chosen = open_run(run or "")
         finding = suggested(findings_of(bench, chosen))
@@ -230,12 +260,14 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         config = with_changes(chosen.adjusted_config(), finding, free_name(chosen.name))
         choices.update(model=config.model)
         filled = dict(zip(names, fill(form.from_config(config, names)), strict=True))
-        return [go_to("train"), *(filled | {"start_from": _start_update(config.start_from)}).values()]
+        filled["start_from"] = _start_update(config.start_from)
+        return [go_to("train"), *preset_updates(None, card), *filled.values()]
 
+    preset = [tab.recipe, tab.card, tab.about]
     pages.opened["train"].select(
         enter,
-        tab.start_from,
-        [tab.sft_data, tab.preference_data, tab.thumbs_data, tab.start_from],
+        [tab.recipe, tab.card, tab.start_from],
+        [*preset, *widgets],
         show_progress="hidden",
     ).then(summary, widgets, tab.meaning, show_progress="hidden")
     tab.method.change(
@@ -245,8 +277,13 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         show_progress="hidden",
         trigger_mode="always_last",
     )
-    tab.recipe.input(
-        take_recipe, tab.recipe, [tab.recipe, *widgets], show_progress="hidden", trigger_mode="always_last"
+    gr.on(
+        [tab.recipe.input, tab.card.input],
+        take_recipe,
+        [tab.recipe, tab.card],
+        [*preset, *widgets],
+        show_progress="hidden",
+        trigger_mode="always_last",
     )
     gr.on(
         [widget.change for widget in widgets],
@@ -257,14 +294,15 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         trigger_mode="always_last",
     )
     tab.start.click(start, widgets, [pages.tabs, tab.name], show_progress="minimal")
-    pages.model.try_it.click(try_it, None, [pages.tabs, tab.recipe, *widgets], show_progress="hidden")
-    pages.watch.better.click(run_better, pages.watch.run, [pages.tabs, *widgets], show_progress="hidden")
-    pages.watch.again.click(run_again, pages.watch.run, [pages.tabs, *widgets], show_progress="hidden")
+    filled_in = [pages.tabs, *preset, *widgets]
+    pages.model.try_it.click(try_it, tab.card, filled_in, show_progress="hidden")
+    pages.watch.better.click(run_better, [pages.watch.run, tab.card], filled_in, show_progress="hidden")
+    pages.watch.again.click(run_again, [pages.watch.run, tab.card], filled_in, show_progress="hidden")
 
 
-def recipe_values(recipe: str) -> dict[str, Any]:
+def recipe_values(recipe: str, card: str | None = None) -> dict[str, Any]:
     """Every setting of a preset by its dotted name; what the preset does not name has its default."""
-    config = RunConfig.model_validate(presets.recipe(recipe).apply({"name": "any"}))
+    config = RunConfig.model_validate(presets.recipe(recipe, card).apply({"name": "any"}))
     drawn = [name for name in form.fields() if name == "method" or name.split(".")[0] not in form.DRAWN_ELSEWHERE]
     return form.from_config(config, drawn)
 
@@ -456,11 +494,6 @@ def _stage_of(name: str) -> Stage | None:
 def _visible(stages: Sequence[Stage], method: str) -> bool | str:
     """Whether what some stages need is shown. Hidden ones stay on the page, so that they keep what was set."""
     return any(stage in stages for stage in method.split("+")) or "hidden"
-
-
-def _recipe_words(recipe: str) -> str:
-    one = presets.recipe(recipe)
-    return f"{one.summary} {one.source}"
 
 
 def _in_pairs(names: list[str]) -> list[list[str]]:
