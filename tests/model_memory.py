@@ -110,7 +110,7 @@ def passing_peak(values: Mapping[str, Any], config: RunConfig, stage: str) -> in
     from torch.profiler import ProfilerActivity, profile
 
     trainer = trainer_for(values, config, stage)
-    if config.gradient_checkpointing:
+    if config.gradient_checkpointing != "off":
         trainer.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     trainer.current_gradient_accumulation_steps = 1
     trainer.create_optimizer()
