@@ -36,6 +36,8 @@ def next_rung(config: RunConfig) -> Rung | None:
         return Rung(
             {"gradient_checkpointing": "on"}, "gradient checkpointing switched on: slower, and much less memory"
         )
+    if config.reference == "beside" and config.stages[-1] != "sft":
+        return Rung({"reference": "kept"}, "the reference is asked before each batch, not beside it: the same result")
     if config.max_length > SHORTEST:
         length = max(SHORTEST, int(config.max_length * _SHORTER) // 8 * 8)
         return Rung(

@@ -219,7 +219,9 @@ def _worst_moment(
     }
     if objective != "sft" and not paths.precomputed_reference:
         reference = max(_reference_logits(step, paths), _layer_without_gradients(step))
-        moments["while the reference answers"] = (kept + _last_norm(step), logits_waiting, reference)
+        # What is kept of a reference is asked for before the trained model begins (engine/reference.py).
+        waiting = (0, 0) if config.reference == "kept" else (kept + _last_norm(step), logits_waiting)
+        moments["while the reference answers"] = (*waiting, reference)
     worst = max(moments, key=lambda moment: sum(moments[moment]))
     activations, head, reference = (round(part * _SLACK) for part in moments[worst])
     return worst, {"activations": activations, "logits": head, "reference": reference}
