@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from workbench.core.memory import Paths
 from workbench.core.names import to_name
 from workbench.engine.load import Loaded
 from workbench.store.reference import KeptLogProbs, sweep
@@ -24,6 +25,7 @@ class Reference:
 
     def __init__(self, kept: KeptLogProbs):
         self.kept = kept
+        self.keeps = True  # off for a batch that is only tried
         self.read = 0  # answers whose log-probability was known
         self.computed = 0
 
@@ -40,16 +42,17 @@ class Reference:
         """The summed log-probabilities of the answers of each kind of input, shape (rows,) each, in nats."""
         digests = [digests_of(inputs, kind) for kind in kinds]
         every = [digest for of_kind in digests for digest in of_kind]
-        missing = sum(self.kept.get(digest) is None for digest in every)
+        known = {digest: value for digest in every if (value := self.kept.get(digest)) is not None}
+        missing = sum(digest not in known for digest in every)
         if missing:
-            computed = torch.cat(
-                [part for part in trainer.compute_ref_log_probs(trainer.model, inputs) if part is not None]
-            )
-            self.kept.add(dict(zip(every, computed.float().tolist(), strict=True)))
-        self.computed += missing
-        self.read += len(every) - missing
+            computed = [part for part in trainer.compute_ref_log_probs(trainer.model, inputs) if part is not None]
+            known = dict(zip(every, torch.cat(computed).float().tolist(), strict=True)) | known
+        if self.keeps:
+            self.kept.add(known)
+            self.computed += missing
+            self.read += len(every) - missing
         device = inputs["input_ids"].device
-        return [torch.tensor([self.kept.get(digest) for digest in part], device=device) for part in digests]
+        return [torch.tensor([known[digest] for digest in part], device=device) for part in digests]
 
 
 def keeping(trainer_class: type, reference: Reference) -> type:
@@ -67,16 +70,16 @@ def keeping(trainer_class: type, reference: Reference) -> type:
     return Keeping
 
 
-def open_reference(loaded: Loaded, model: Any, fresh: bool, ways: str = "") -> Reference:
+def open_reference(loaded: Loaded, model: Any, fresh: bool, paths: Paths | None = None) -> Reference:
     """What is known of the model as it is now, before it trains.
 
-    fresh: its adapter changes nothing yet, so the base model itself is the reference. ways: what else changes how a
-    log-probability is rounded, in a word.
+    fresh: its adapter changes nothing yet, so the base model itself is the reference. paths: the way to
+    the log-probabilities, of which each rounds in its own manner.
     """
     digest = hashlib.sha256(fingerprint(loaded.folder).encode())
     for package in _COMPUTES:
         digest.update(f"{package} {_version(package)}\n".encode())
-    digest.update(f"{loaded.backend} {loaded.precision} {loaded.device.name} {ways}".encode())
+    digest.update(f"{loaded.backend} {loaded.precision} {loaded.device.name} {paths or Paths()}".encode())
     if not fresh:
         _add_adapter(digest, model)
     name = f"{to_name(loaded.facts['title'], 'model')[:40]}-{digest.hexdigest()[:24]}"

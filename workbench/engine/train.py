@@ -13,23 +13,29 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from workbench.core.architectures import shape_of
 from workbench.core.card import model_card
+from workbench.core.choosing import choose
 from workbench.core.config import OF_PAIRS, WITH_REFERENCE, RunConfig, Stage, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.ladder import next_rung
+from workbench.core.memory import Paths, forecast, needed
 from workbench.core.messages import PARTS
 from workbench.core.metrics import Row, latest
-from workbench.core.recipe import checkpoint_steps, planned_steps, start_loss, trainer_arguments
+from workbench.core.recipe import Device, checkpoint_steps, planned_steps, start_loss, trainer_arguments
 from workbench.engine import load
 from workbench.engine.device import this_device
 from workbench.engine.journal import log_numbers, log_phase, log_resumed
 from workbench.engine.trouble import Diverged, explain, is_out_of_memory
-from workbench.store import checkpoints, datasets
+from workbench.store import checkpoints, datasets, model_configs
 from workbench.store.checkpoints import Checkpoint
 from workbench.store.home import write_text
+from workbench.store.installed import offered_paths
 from workbench.store.runs import Outcome, Run, starting_run
 
 # Held back at the start and given up when the disk is full, so that there is room to say so.
@@ -80,8 +86,9 @@ def again(folder: str) -> int:
 
 def train(run: Run) -> tuple[Outcome, str]:
     """All stages of a run. Returns how it ended and why, in words."""
-    config = run.adjusted_config()
     device = this_device()
+    paths = decide(run, device)
+    config = run.adjusted_config()
     shutil.rmtree(run.folder / "scratch", ignore_errors=True)  # of a worker that was killed while it saved
     with_unsloth, _ = load.find_unsloth(device)
 
@@ -89,7 +96,7 @@ def train(run: Run) -> tuple[Outcome, str]:
     loaded = load.load_base(
         config.model, config.precision, device, lambda text: log_phase(run, text), config.max_length, with_unsloth
     )
-    model = load.add_adapter(loaded, config.adapter, config.gradient_checkpointing, config.seed)
+    model = load.add_adapter(loaded, config.adapter, config.gradient_checkpointing != "off", config.seed)
     # An absolute path of this machine has no place in a file that is meant to be shared.
     model.peft_config["default"].base_model_name_or_path = config.model.name
     if config.start_from:
@@ -110,7 +117,7 @@ def train(run: Run) -> tuple[Outcome, str]:
         log_phase(run, f"preparing the data for {stage_title(stage)}")
         resume = begun if begun and begun.stage == stage else None
         fresh = number == 0 and not config.start_from
-        ended = train_stage(run, config, loaded, model, stage, fresh, resume)
+        ended = train_stage(run, config, loaded, model, stage, fresh, resume, paths)
         if ended == "paused":
             return ended, f"Paused, as you asked. Resume goes on from {words_of(checkpoints.newest(run))}."
         if ended or is_last:
@@ -124,6 +131,19 @@ def train(run: Run) -> tuple[Outcome, str]:
             )
     shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)  # the adapter is the result
     return "finished", _closing_words(run, config)
+
+
+def decide(run: Run, device: Device) -> Paths:
+    """Decide what the config leaves open, once for the whole run, and write it down. Returns the paths to take."""
+    if not run.chosen():
+        config = run.config()
+        try:
+            shape = shape_of(model_configs.config_of(config.model))
+        except WorkbenchError:  # where the model cannot be had at all, loading it says so
+            shape = None
+        found = choose(shape, config, device, offered_paths(device))
+        run.write_chosen({"changes": found.changes, "paths": asdict(found.paths), "words": found.words})
+    return Paths(**run.chosen()["paths"])
 
 
 def keep_last_good(run: Run) -> str:
@@ -182,7 +202,14 @@ def words_of(checkpoint: Checkpoint | None) -> str:
 
 
 def train_stage(
-    run: Run, config: RunConfig, loaded: load.Loaded, model: Any, stage: Stage, fresh: bool, resume: Checkpoint | None
+    run: Run,
+    config: RunConfig,
+    loaded: load.Loaded,
+    model: Any,
+    stage: Stage,
+    fresh: bool,
+    resume: Checkpoint | None,
+    paths: Paths,
 ) -> Outcome | None:
     """One stage on `model`, in place. Returns "stopped" or "paused" where that was asked for.
 
@@ -191,18 +218,21 @@ def train_stage(
     """
     from transformers import PrinterCallback
 
+    from workbench.engine.probe import Probe
     from workbench.engine.reference import open_reference
     from workbench.engine.report import Report
 
     training, held_out = load_rows(config, stage)
     steps = planned_steps(config, stage, len(training))
-    arguments = trainer_arguments(config, stage, loaded.device, steps, str(run.folder / "scratch"))
+    arguments = trainer_arguments(
+        config, stage, loaded.device, steps, str(run.folder / "scratch"), paths.chunked_logits
+    )
     beta = {"dpo": config.dpo.beta, "kto": config.kto.beta}.get(stage)
     report = Report(run, stage, checkpoint_steps(config, steps), beta)
 
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
     kept = stage in WITH_REFERENCE and config.reference == "kept"
-    reference = open_reference(loaded, model, fresh) if kept else None
+    reference = open_reference(loaded, model, fresh, paths) if kept else None
     make, settings = trainer_class(config, stage, reference)
     trainer = make(
         model=model,
@@ -224,6 +254,10 @@ def train_stage(
     if resume:
         log_resumed(run, stage, resume.step)
         trainer.args.eval_on_start = False  # its reference was verified at step 0, and is the same
+    else:
+        trainer.add_callback(
+            Probe(trainer, reference, config.max_length, partial(note_probe, run, config, stage, loaded.device, paths))
+        )
     trainer.train(
         resume_from_checkpoint=str(resume.folder) if resume else None
     )  # evaluates after the last step as well
@@ -235,6 +269,20 @@ def train_stage(
     del trainer
     gc.collect()
     return report.ended
+
+
+def note_probe(run: Run, config: RunConfig, stage: Stage, device: Device, paths: Paths, found: dict[str, Any]) -> None:
+    """Write down what the longest batch took, beside what was forecast of it."""
+    memory = {}
+    with contextlib.suppress(WorkbenchError):  # of an architecture that is not known there is no forecast
+        as_long = config.model_copy(update={"max_length": found["tokens"]})
+        expected = forecast(shape_of(model_configs.config_of(config.model)), as_long, stage, device, paths)
+        memory = {"forecast": needed(expected, device), "needed": needed(expected, device, found["peak"])}
+    probes = run.environment().get("probes", {})
+    run.add_to_environment({"probes": probes | {stage: found | memory}})
+    print(
+        f"{stage_title(stage)}: the longest batch ({found['rows']} x {found['tokens']} tokens) took {found['seconds']:.2f} s"
+    )
 
 
 def trainer_class(config: RunConfig, stage: Stage, reference: Any) -> tuple[type, type]:

@@ -69,7 +69,7 @@ def settings_words(recipe: Recipe) -> str:
         f"learning rate {rates}",
         f"rank {config.adapter.rank}",
         config.optimizer,
-        "gradient checkpointing" if config.gradient_checkpointing else "no gradient checkpointing",
+        f"gradient checkpointing {config.gradient_checkpointing}",
     ]
     if config.stages[-1] != "sft":
         words.append(f"reference {config.reference}")
