@@ -3,7 +3,8 @@
 import math
 
 from workbench.core.lifecycle import state, why_lost
-from workbench.core.metrics import charts, latest, progress, seconds_per_step, thin_out
+from workbench.core.metrics import charts, latest, thin_out
+from workbench.core.pace import progress, seconds_per_step
 
 PLAN = {"sft": 10, "dpo": 20}
 

@@ -18,12 +18,14 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.findings import VERDICT_WORDS
 from workbench.core.fitting import verdict_words
 from workbench.core.formats import FORMATS
-from workbench.core.metrics import latest, progress
+from workbench.core.metrics import latest
 from workbench.core.names import to_name
+from workbench.core.pace import progress
 from workbench.jobs import preparing, training
 from workbench.jobs.chat import Chat
 from workbench.jobs.environment import child_environment
 from workbench.jobs.examining import examine
+from workbench.jobs.pace import earlier_paces
 from workbench.jobs.planning import plan_run
 from workbench.jobs.tokens import Tokens
 from workbench.store import datasets, presets
@@ -347,9 +349,10 @@ def _train(config: RunConfig, say: Any) -> Run:
     run = training.start(config)
     say(f"Training {run.name}. Everything it writes is in {run.folder}.")
     shown = None
+    earlier = earlier_paces(config)
     while training.state_of(run) == "running":
         try:
-            now = progress(run.metrics(), run.environment().get("plan", {}))
+            now = progress(run.metrics(), run.environment().get("plan", {}), earlier)
             if (now.phase, now.step // 10) != shown:
                 shown = (now.phase, now.step // 10)
                 left = "" if now.seconds_left is None else f", about {now.seconds_left:.0f} s left"

@@ -15,14 +15,14 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.forecast import LOADING, StageForecast, forecast_stage, range_words
 from workbench.core.health import with_changes
 from workbench.core.losses import find_loss, kto_weights_advice
-from workbench.core.metrics import seconds_per_step
 from workbench.core.names import to_name
 from workbench.jobs import training
 from workbench.jobs.bench import Bench, has_card
+from workbench.jobs.pace import seconds_per_example
 from workbench.jobs.planning import plan_run
 from workbench.store import choices, datasets, presets
 from workbench.store.home import shipped
-from workbench.store.runs import all_runs, free_name, open_run, runs_to_start_from, starting_run
+from workbench.store.runs import free_name, open_run, runs_to_start_from, starting_run
 from workbench.store.weights import count_parameters
 from workbench.ui import form
 from workbench.ui.border import border
@@ -47,8 +47,6 @@ DATA_OF_STAGE: dict[Stage, str] = {"sft": "sft_data", "dpo": "preference_data", 
 FIRST_RECIPE = "demo"
 DEMO_DATA = ("demo-sft", "demo-preferences")
 
-# How many earlier runs are asked how long a step took.
-RUNS_TO_LEARN_FROM = 6
 ROWS_TO_MEASURE = 200
 
 
@@ -349,7 +347,7 @@ def _forecast(config: RunConfig, stage: Stage) -> StageForecast:
         sum(lengths) / max(1, len(lengths)),
         _parameters(config.model),
         "cuda" if has_card() else "cpu",
-        _measured(config, stage),
+        seconds_per_example(config, stage),
     )
 
 
@@ -367,20 +365,6 @@ def _parameters(model: ModelRef) -> int | None:
     if model.source == "folder":
         return count_parameters(Path(model.name).expanduser())
     return next((one.parameters for one in presets.models() if one.id == model.name), None)
-
-
-def _measured(config: RunConfig, stage: Stage) -> float | None:
-    """Seconds per example in the newest earlier run of this model and stage on this machine."""
-    for run in all_runs()[:RUNS_TO_LEARN_FROM]:
-        try:
-            earlier = run.config()
-        except WorkbenchError:
-            continue
-        if earlier.model == config.model and stage in earlier.stages:
-            pace = seconds_per_step(run.metrics(), stage)
-            if pace is not None:
-                return pace / earlier.effective_batch
-    return None
 
 
 def _time_words(forecasts: list[StageForecast]) -> str:
