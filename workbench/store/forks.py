@@ -5,14 +5,14 @@ import shutil
 from dataclasses import asdict
 from typing import Any, get_args
 
-from workbench.core.config import Stage
+from workbench.core.config import ModelRef, Stage
 from workbench.core.errors import WorkbenchError
 from workbench.core.follow_up import Fork
 from workbench.core.metrics import RESUMED, Row
 from workbench.store import checkpoints
 from workbench.store.checkpoints import Checkpoint
 from workbench.store.home import read_json, write_json, write_text
-from workbench.store.runs import Run, open_run
+from workbench.store.runs import Run, all_runs, model_of, open_run
 
 FORKED = "forked"
 """Key of the line of metrics.jsonl behind which a forked run's own steps begin: run, stage and step that it came from."""
@@ -27,6 +27,11 @@ def fork_of(run: Run) -> Fork | None:
 def forks_of(run: Run) -> list[Fork]:
     """Where a new run could branch off this one: its whole checkpoints, the newest first."""
     return [Fork(run.name, found.stage, found.step) for found in checkpoints.whole(run, at_a_glance=True)]
+
+
+def forks_of_model(model: ModelRef) -> list[Fork]:
+    """Where a new run of a model could branch off an earlier one, the newest run first."""
+    return [fork for run in all_runs() if model_of(run) == model for fork in forks_of(run)]
 
 
 def newest_before(run: Run, stage: Stage, step: int) -> Fork | None:

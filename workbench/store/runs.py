@@ -203,7 +203,7 @@ def open_run(name: str) -> Run:
 
 def runs_to_start_from(model: ModelRef) -> list[Run]:
     """Every run whose result is an adapter of a base model, newest first."""
-    return [run for run in all_runs() if run.has_adapter and _model_of(run) == model]
+    return [run for run in all_runs() if run.has_adapter and model_of(run) == model]
 
 
 def starting_run(config: RunConfig) -> Run | None:
@@ -265,7 +265,8 @@ def free_name(wanted: str) -> str:
     return next(name for n in range(2, len(taken) + 3) if (name := f"{stem}-{n}") not in taken)
 
 
-def _model_of(run: Run) -> ModelRef | None:
+def model_of(run: Run) -> ModelRef | None:
+    """The base model of a run; None where its settings cannot be read."""
     try:
         return run.config().model
     except WorkbenchError:
