@@ -46,8 +46,10 @@ BASE_MODEL_CHOICE = ("The base model, with a fresh adapter", BASE_MODEL)
 
 DATA_OF_STAGE: dict[Stage, str] = {"sft": "sft_data", "dpo": "preference_data", "kto": "thumbs_data"}
 
-Offer = tuple[bool, bool]
-"""Whether a run can be started now, and whether it can be added to the queue."""
+Offer = tuple[str | None, int]
+"""The run that has the device, and how many wait for it: what the buttons and the summary depend on besides the form."""
+
+FREE: Offer = (None, 0)
 
 FIRST_RECIPE = "demo"
 DEMO_DATA = ("demo-sft", "demo-preferences")
@@ -196,7 +198,7 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         now = offer_now()
         if now == shown:
             return [gr.skip()] * 3
-        starts, waits = now
+        starts, waits = now[0] is None, now != FREE
         return [
             gr.Button(visible=starts),
             gr.Button(visible=waits, variant="secondary" if starts else "primary"),
@@ -254,9 +256,14 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
 
     def fill_in(config: RunConfig, start_from: str | None) -> list[Any]:
         """The Train page with the settings of a config. start_from: as the widget of that name holds it."""
-        choices.update(model=config.model)
+        data = {name: getattr(config, name) for name in DATA_OF_STAGE.values() if getattr(config, name)}
+        choices.update(model=config.model, **data)
         filled = dict(zip(names, fill(form.from_config(config, names)), strict=True))
-        return [go_to("train"), *(filled | {"start_from": _start_update(start_from)}).values()]
+        filled["start_from"] = _start_update(start_from)
+        chosen = choices.read()
+        updates = _data_updates(chosen.sft_data, chosen.preference_data, chosen.thumbs_data)
+        filled |= dict(zip(DATA_OF_STAGE.values(), updates, strict=True))
+        return [go_to("train"), *filled.values()]
 
     pages.opened["train"].select(
         enter,
@@ -284,7 +291,7 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
     )
     tab.start.click(start, widgets, [pages.tabs, tab.name], show_progress="minimal")
     tab.queue.click(add, widgets, [pages.tabs, tab.name], show_progress="minimal")
-    offered = gr.State((True, False))
+    offered = gr.State(FREE)
     pages.timer.tick(
         offer,
         [offered],
@@ -294,6 +301,7 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         concurrency_limit=None,
         api_visibility="private",
     )
+    offered.change(summary, widgets, tab.meaning, show_progress="hidden")
     pages.model.try_it.click(try_it, None, [pages.tabs, tab.recipe, *widgets], show_progress="hidden")
     pages.watch.better.click(run_better, pages.watch.run, [pages.tabs, *widgets], show_progress="hidden")
     for button, happens in (
@@ -344,9 +352,9 @@ def better_config(bench: Bench, run: Run) -> RunConfig:
 
 
 def offer_now() -> Offer:
-    """Start where the device is free; the queue where it is not, or where others wait."""
-    is_free = training.running() is None
-    return is_free, bool(not is_free or queue.waiting())
+    """Start is offered where the device is free; the queue where it is not, or where others wait."""
+    busy = training.running()
+    return busy.name if busy else None, len(queue.waiting())
 
 
 def summary_html(values: Mapping[str, Any]) -> Html:

@@ -12,7 +12,7 @@ from gradio.components import Component
 from workbench.core.errors import WorkbenchError
 from workbench.core.follow_up import Fork, reference_of
 from workbench.core.forecast import duration_words
-from workbench.core.health import RunFinding, examine
+from workbench.core.health import RunFinding, examine, with_changes
 from workbench.core.lifecycle import CAN_RESUME
 from workbench.core.metrics import charts, latest
 from workbench.jobs import queue, training
@@ -110,13 +110,15 @@ def draw(bench: Bench) -> WatchTab:
         remove = gr.Button("Take it out of the queue", visible=False, elem_id="wb-watch-remove")
         again = gr.Button("Run again with the same settings", visible=False, elem_id="wb-watch-again")
         better = gr.Button("A new run with the suggested change", visible=False, elem_id="wb-watch-better")
-        better_from = gr.Button("The same, from a checkpoint", visible=False, elem_id="wb-watch-better-from")
+        better_from = gr.Button(
+            "The suggested change, from a checkpoint", visible=False, elem_id="wb-watch-better-from"
+        )
         more = gr.Button("Two more epochs", visible=False, elem_id="wb-watch-more")
         compare = gr.Button("Compare base and aligned →", variant="primary", visible=False, elem_id="wb-watch-compare")
     waiting = gr.HTML(elem_id="wb-watch-queue")
     with gr.Row(elem_classes="wb-actions"):
         hold = gr.Button("Hold the queue", visible=False, elem_id="wb-watch-hold")
-        go_on = gr.Button("Let the queue go on", variant="primary", visible=False, elem_id="wb-watch-go-on")
+        go_on = gr.Button("Let the queue go on", visible=False, elem_id="wb-watch-go-on")
     health = gr.HTML(elem_id="wb-watch-health")
     with gr.Column(elem_classes=CHARTS_CLASS):
         drawn = {ident: chart(elem_id=f"wb-chart-{ident}") for ident in CHART_IDS}
@@ -262,7 +264,10 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
         gr.Button(visible=waits),
         gr.Button(visible=not running and not waits),
         gr.Button(visible=suggested(findings) is not None),
-        gr.Button(f"The same, from step {start_again.step:,}" if start_again else "", visible=start_again is not None),
+        gr.Button(
+            f"The suggested change, from step {start_again.step:,}" if start_again else "",
+            visible=start_again is not None,
+        ),
         gr.Button(visible=state == "finished" and run.has_adapter),
         gr.Button(visible=run.has_adapter),
         *queue_updates(),
@@ -303,11 +308,16 @@ def _described(run: Run) -> Waiting:
 
 
 def better_fork(run: Run, findings: Sequence[RunFinding]) -> Fork | None:
-    """The newest checkpoint before the trouble that a finding with other settings saw; None where there is none."""
+    """The newest checkpoint before the trouble from which the suggested settings can go on; None where there is none."""
     finding = suggested(findings)
-    if finding is None or finding.from_step is None:
+    fork = newest_before(run, finding.stage, finding.from_step) if finding and finding.from_step else None
+    if not finding or not fork:
         return None
-    return newest_before(run, finding.stage, finding.from_step)
+    try:
+        training.check(with_changes(run.adjusted_config(), finding, run.name), fork)
+    except WorkbenchError:
+        return None
+    return fork
 
 
 def is_drawn(ident: str, stages: tuple[str, ...]) -> bool:
@@ -335,7 +345,9 @@ def head_html(bench: Bench, run: Run) -> Html:
         return join(card(run.name, shown, text(checkpoint_line(bench, run))), *adjusted_html(run), *stopping)
     if state == "queued":
         return notice(
-            "info", f"{run.name} waits in the queue", waiting_words(run.name, [one.name for one in queue.waiting()])
+            "info",
+            f"{run.name} waits in the queue",
+            waiting_words(run.name, [one.name for one in queue.waiting()], queue.held()),
         )
     if state == "finished":
         return join(
