@@ -170,3 +170,20 @@ def test_the_chart_of_a_loss_has_its_own_start_as_its_reference():
     assert kto["rewards"]["lines"][0]["points"] == [[9, 0.1]]
     assert "Held-out: 0.30" in kto["margin"]["reading"]
     assert kto["dpo-loss"]["lines"] == []
+
+
+@pytest.mark.parametrize(("stage", "title"), [("orpo", "ORPO loss (nats)"), ("simpo", "SimPO loss (nats)")])
+def test_without_a_reference_the_charts_say_so_and_draw_none(stage, title):
+    """Rewards are beta times log-probabilities: the margin starts where the base model has it, here at 0.2."""
+    rows = [
+        {"stage": stage, "step": step, "steps": 2, "time": float(step), "eval_loss": loss}
+        | {"eval_rewards/margins": margin, "eval_rewards/accuracies": 0.6, "eval_rewards/chosen": -1.0}
+        for step, loss, margin in ((0, 1.5, 0.2), (2, 1.25, 0.6))
+    ]
+    drawn = charts(rows, {stage: 2})
+    assert drawn["dpo-loss"]["measure"] == title and drawn["dpo-loss"]["references"] == []
+    assert drawn["dpo-loss"]["reading"].endswith("On held-out pairs it went from 1.500 to 1.250.")
+    assert drawn["rewards"]["references"] == [] and drawn["rewards"]["measure"].endswith("per token")
+    assert drawn["margin"]["reading"].endswith("per token and times beta. Held-out: from 0.20 to 0.60.")
+    assert drawn["accuracy"]["lines"][0]["points"] == [[0, 0.6], [2, 0.6]]
+    assert drawn["kto-loss"]["lines"] == []

@@ -57,7 +57,7 @@ def settings_words(recipe: Recipe) -> str:
     """What a recipe sets, in a line."""
     config = RunConfig.model_validate(recipe.apply({"name": "any"}))
     noun = _NOUNS.get(config.stages[-1], "pairs")
-    rates = " then ".join(f"{stage_settings(config, stage).learning_rate:g}" for stage in config.stages)
+    rates = " then ".join(_short(stage_settings(config, stage).learning_rate) for stage in config.stages)
     limits = {stage: stage_settings(config, stage).max_steps for stage in config.stages}
     length = " then ".join(
         f"{limits[stage]} steps" if limits[stage] else f"{stage_settings(config, stage).epochs:g} epoch"
@@ -68,12 +68,17 @@ def settings_words(recipe: Recipe) -> str:
         length,
         f"learning rate {rates}",
         f"rank {config.adapter.rank}",
-        config.optimizer,
+        f"optimizer {config.optimizer}",
         f"gradient checkpointing {config.gradient_checkpointing}",
     ]
     if config.stages[-1] != "sft":
         words.append(f"reference {config.reference}")
     return ", ".join(words)
+
+
+def _short(rate: float) -> str:
+    """0.000005 as 5e-6, as papers write it."""
+    return f"{rate:.1e}".replace(".0e", "e").replace("e-0", "e-")
 
 
 def _models_words(recipe: Recipe) -> str:
