@@ -27,6 +27,14 @@ def test_steps_count_through_both_stages_on_one_axis():
     assert drawn["dpo-loss"]["references"] == [{"y": math.log(2), "label": "ln 2: no preference yet"}]
 
 
+def test_a_curve_of_two_runs_has_a_mark_where_they_part():
+    """Branched off at step 1 of DPO, behind 10 SFT steps: at step 11."""
+    branched = {"phase": "branched off", "forked": {"run": "first", "stage": "dpo", "step": 1}}
+    drawn = charts([dpo_row(1, 5, loss=0.69), branched, dpo_row(2, 6, loss=0.6)], PLAN)
+    assert drawn["dpo-loss"]["marks"] == [{"x": 11, "label": "branched off"}]
+    assert [mark["label"] for mark in drawn["gradient-norm"]["marks"]] == ["DPO starts", "branched off"]
+
+
 def test_held_out_numbers_are_lines_of_their_own():
     rows = [dpo_row(0, 0, eval_loss=0.6931), dpo_row(1, 1, loss=0.69), dpo_row(5, 5, eval_loss=0.6)]
     lines = {line["name"]: line for line in charts(rows, {"dpo": 20})["dpo-loss"]["lines"]}

@@ -22,7 +22,7 @@ from workbench.jobs.bench import Bench, has_card
 from workbench.jobs.pace import seconds_per_example
 from workbench.jobs.planning import plan_run
 from workbench.store import choices, datasets, presets
-from workbench.store.forks import forks_of, forks_of_model
+from workbench.store.forks import fork_of, forks_of, forks_of_model
 from workbench.store.home import shipped
 from workbench.store.runs import Run, free_name, open_run, runs_to_start_from
 from workbench.store.weights import count_parameters
@@ -220,8 +220,11 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         """The settings of an earlier run, under a free name."""
         if not run:
             raise WorkbenchError("Choose a run first.")
-        config = open_run(run).config()
-        return fill_in(config.model_copy(update={"name": free_name(config.name)}), config.start_from)
+        again = open_run(run)
+        config = again.config()
+        fork = fork_of(again)
+        start_from = fork.written if fork and fork in forks_of_model(config.model) else config.start_from
+        return fill_in(config.model_copy(update={"name": free_name(config.name)}), start_from)
 
     @border
     def run_better(run: str | None) -> list[Any]:
