@@ -5,12 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast, get_args
 
-from workbench.core.config import RunConfig, Stage, read_config, reference_words
+from workbench.core.config import OF_PAIRS, RunConfig, Stage, read_config, reference_words, stage_title
 from workbench.core.recipe import stage_settings
 
 MORE_EPOCHS = 2.0
 
-_DATA: dict[Stage, str] = {"sft": "sft_data", "dpo": "preference_data", "kto": "thumbs_data"}
+_DATA: dict[Stage, str] = {
+    "sft": "sft_data",
+    **dict.fromkeys(OF_PAIRS, "preference_data"),
+    "kto": "thumbs_data",
+}
 
 
 _WRITTEN = re.compile(r"(?P<run>[^@]+)@(?P<stage>[a-z]+)-(?P<step>\d+)")
@@ -26,7 +30,7 @@ class Fork:
 
     @property
     def words(self) -> str:
-        return f"step {self.step:,} of {self.stage.upper()} of {self.run}"
+        return f"step {self.step:,} of {stage_title(self.stage)} of {self.run}"
 
     @property
     def written(self) -> str:
@@ -50,18 +54,18 @@ def more_epochs(config: RunConfig, name: str) -> RunConfig:
     last = config.stages[-1]
     values = config.model_dump(mode="json") | {"name": name, "method": last, "start_from": config.name}
     values[last] |= {"epochs": MORE_EPOCHS, "max_steps": 0}
-    for stage, data in _DATA.items():
-        values[data] = config.data_of(last) if stage == last else None
+    values |= dict.fromkeys(_DATA.values()) | {_DATA[last]: config.data_of(last)}
     return read_config(values)
 
 
 def reference_of(config: RunConfig, fork: Fork | None) -> str:
     """The model that DPO or KTO is measured against, in words. A fork keeps the one of the run that it branched off."""
-    if fork is None or fork.stage == "sft":
-        return reference_words(config)
+    words = reference_words(config)
+    if fork is None or fork.stage == "sft" or not words:
+        return words
     if len(config.stages) > 1:
         return f"the SFT model of run {fork.run}"
-    return f"{reference_words(config)}, as in run {fork.run}"
+    return f"{words}, as in run {fork.run}"
 
 
 def fork_problems(config: RunConfig, earlier: RunConfig, fork: Fork, planned: Mapping[Stage, int]) -> list[str]:
@@ -72,7 +76,7 @@ def fork_problems(config: RunConfig, earlier: RunConfig, fork: Fork, planned: Ma
     """
     found = []
     for title, now, then, reason in _fixed(config, earlier, fork.stage):
-        if now != then:
+        if now != then and "auto" not in (now, then):  # left to the machine, which decides the same again
             found.append(
                 f"{title} is {now}, and it was {then} in {earlier.name}: {reason}. Set it to {then}, or start from the beginning."
             )
@@ -83,7 +87,7 @@ def fork_problems(config: RunConfig, earlier: RunConfig, fork: Fork, planned: Ma
         )
     if not found and planned[fork.stage] <= fork.step:
         found.append(
-            f"{fork.stage.upper()} has {planned[fork.stage]:,} steps with these settings, so nothing is left to train after "
+            f"{stage_title(fork.stage)} has {planned[fork.stage]:,} steps with these settings, so nothing is left to train after "
             f"{fork.words}. Take more steps or epochs, or an earlier step."
         )
     return found
@@ -105,15 +109,21 @@ def _fixed(config: RunConfig, earlier: RunConfig, stage: Stage) -> list[tuple[st
         ("Optimizer", config.optimizer, earlier.optimizer, optimizer),
         ("Weight decay", config.weight_decay, earlier.weight_decay, optimizer),
         ("Seed", config.seed, earlier.seed, rows),
+        ("Group by length", config.group_by_length, earlier.group_by_length, rows),
     ]
+    if earlier.group_by_length and stage != "kto":
+        own += [
+            ("Batch size", config.batch_size, earlier.batch_size, rows),
+            ("Longest example", config.max_length, earlier.max_length, rows),
+        ]
     if config.method != earlier.method:
         return own
     done = earlier.stages[: earlier.stages.index(stage)]
     for one in (*done, stage):
-        own.append((f"The data of {one.upper()}", config.data_of(one), earlier.data_of(one), rows))
+        own.append((f"The data of {stage_title(one)}", config.data_of(one), earlier.data_of(one), rows))
     for one in done:
         now, then = stage_settings(config, one), stage_settings(earlier, one)
         for name, field in type(then).model_fields.items():
-            reason = f"{one.upper()} is behind it"
+            reason = f"{stage_title(one)} is behind it"
             own.append((field.title or name, getattr(now, name), getattr(then, name), reason))
     return own

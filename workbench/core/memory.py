@@ -6,16 +6,15 @@ moments (activations, logits, the reference's pass) is an upper estimate: the fo
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from workbench.core.architectures import Linear, Shape
-from workbench.core.config import RunConfig
+from workbench.core.config import WITH_REFERENCE, RunConfig, Stage
 from workbench.core.recipe import Device, compute_dtype
 
-Objective = Literal["sft", "dpo", "kto"]
+Objective = Stage
 
 # The sequences that go through the model for one example. KTO's second is the mismatched answer of its KL estimate.
-SEQUENCES: dict[str, int] = {"sft": 1, "dpo": 2, "kto": 2}
+SEQUENCES: dict[str, int] = {"sft": 1, "dpo": 2, "kto": 2, "orpo": 2, "simpo": 2}
 
 # Part -> what it is called on a page, in the order in which a bar shows them.
 PARTS = {
@@ -32,6 +31,8 @@ PARTS = {
 }
 EXACT = ("weights_4bit", "weights", "embeddings", "adapter", "gradients", "optimizer")
 
+PASSING = ("activations", "logits", "reference")
+
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _FP32 = 4
 
@@ -46,6 +47,8 @@ _OPTIMIZER_BLOCK = 256
 
 # A process that uses CUDA takes .4 to 1.4 GB for itself (context, cuBLAS, loaded kernels), by card and driver.
 _CUDA_CONTEXT = 1_400_000_000
+# What Python and the libraries take on a machine without a card, where a forecast does not count them.
+LIBRARIES = 3 * 2**29  # bytes
 _ALLOCATION = 512  # PyTorch rounds every tensor on the card up to a multiple of this
 
 # Sizes of the loss's tiles in TRL 1.14.
@@ -80,6 +83,11 @@ class Forecast:
         return sum(self.parts.values())
 
     @property
+    def passing(self) -> int:
+        """What lives for moments of a step only."""
+        return sum(self.parts[part] for part in PASSING)
+
+    @property
     def exact(self) -> tuple[str, ...]:
         """The parts that are exact to the byte; the others are upper estimates."""
         return tuple(part for part in self.parts if part in EXACT)
@@ -93,6 +101,16 @@ def forecast(
     moment, passing = _worst_moment(shape, config, objective, device, paths)
     parts = stored(shape, config, objective, device, paths) | passing
     return Forecast(objective, parts | {"context": _context(shape, device)}, moment)
+
+
+def needed(forecast: Forecast, device: Device, peak: int | None = None) -> int:
+    """Bytes that a run takes of its device in all, by its forecast; by a probe where one told its `peak`.
+
+    peak: as engine/probe.py measures it: what passes on a card, the whole process without one.
+    """
+    if not device.is_cuda:
+        return forecast.total + LIBRARIES if peak is None else peak
+    return forecast.total if peak is None else forecast.total - forecast.passing + peak
 
 
 def stored(shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: Paths) -> dict[str, int]:
@@ -136,7 +154,7 @@ def optimizer_bytes(shape: Shape, rank: int, optimizer: str) -> int:
                 is_quantized = True
             else:
                 # PyTorch's AdamW also keeps the number of the step, as a tensor of one entry.
-                total += linear.count * (2 * _FP32 * entries + (_FP32 if optimizer == "adamw_torch" else 0))
+                total += linear.count * (2 * _FP32 * entries + (0 if optimizer.startswith("paged") else _FP32))
     return total + (2 * 256 * _FP32 if is_quantized else 0)
 
 
@@ -147,7 +165,7 @@ def _adapter_tensors(linear: Linear, rank: int) -> tuple[int, int]:
 
 def _has_reference_adapter(config: RunConfig, objective: Objective, paths: Paths) -> bool:
     """Whether a frozen copy of the adapter is kept as the reference: where training starts from a trained one."""
-    if objective == "sft":
+    if objective not in WITH_REFERENCE:
         return False
     return paths.from_adapter or config.stages[0] == "sft"
 
@@ -198,9 +216,11 @@ def _worst_moment(
         # PyTorch's AdamW makes a copy of a moment of all weights at once, when activations are gone.
         "while the optimizer steps": (2 * _FP32 * adapter_weights(shape, config.adapter.rank), 0, 0),
     }
-    if objective != "sft" and not paths.precomputed_reference:
+    if objective in WITH_REFERENCE and not paths.precomputed_reference:
         reference = max(_reference_logits(step, paths), _layer_without_gradients(step))
-        moments["while the reference answers"] = (kept + _last_norm(step), logits_waiting, reference)
+        # What is kept of a reference is asked for before the trained model begins (engine/reference.py).
+        waiting = (0, 0) if config.reference == "kept" else (kept + _last_norm(step), logits_waiting)
+        moments["while the reference answers"] = (*waiting, reference)
     worst = max(moments, key=lambda moment: sum(moments[moment]))
     activations, head, reference = (round(part * _SLACK) for part in moments[worst])
     return worst, {"activations": activations, "logits": head, "reference": reference}
@@ -217,7 +237,7 @@ def _step(shape: Shape, config: RunConfig, objective: Objective, device: Device)
         length=config.max_length,
         width=width,
         head_width=computed,
-        checkpointing=config.gradient_checkpointing,
+        checkpointing=config.gradient_checkpointing != "off",
         # TRL switches dropout off for DPO and KTO.
         dropout=config.adapter.dropout if objective == "sft" else 0.0,
         rank=config.adapter.rank,
@@ -308,12 +328,16 @@ def _logits(step: _Step, objective: Objective, paths: Paths) -> tuple[int, int]:
         # The output layer's values, an fp32 copy of those in half precision, log-softmax, its product, the gradient.
         per_logit = (16 if width == _FP32 else 18) + (width if step.shape.capped else 0)
         return min(tokens, _SFT_CHUNK) * vocabulary * per_logit + hidden * 4 * width, 0
+    whole = tokens * vocabulary
+    capped = whole * 2 * width if step.shape.capped else 0
+    if objective not in WITH_REFERENCE:
+        # TRL's experimental trainers know no leaner way, and compute no entropy. ORPO copies the chosen half besides.
+        copied = whole // 2 * _FP32 if objective == "orpo" else 0
+        return whole * 3 * _FP32 + copied + capped + hidden * width, 0
     if paths.chunked_logits:
         tile = min(tokens, _CHUNK_TOKENS) * min(vocabulary, _CHUNK_VOCABULARY)
         # A tile of logits in the computing type and in fp32, probabilities, and gradients as they are made.
         return tile * 5 * _FP32 + hidden * (_FP32 + 2 * width), hidden * width
-    whole = tokens * vocabulary
-    capped = whole * 2 * width if step.shape.capped else 0
     waiting = whole * _FP32 + capped
     if paths.fused_loss:
         # On the way back: fp32 logits and their gradient; or on the way there, the values that they were made from.

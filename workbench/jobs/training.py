@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from filelock import FileLock
 
-from workbench.core.config import RunConfig, Stage
+from workbench.core.config import RunConfig, Stage, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.follow_up import Fork, fork_problems
 from workbench.core.lifecycle import BEGIN, CAN_RESUME, WAITS_FOR_WORD, State, state, why_lost
@@ -36,6 +36,8 @@ LEARNS_FROM: dict[Stage, tuple[Kind, ...]] = {
     "sft": ("sft", "preference"),
     "dpo": ("preference",),
     "kto": ("unpaired",),
+    "orpo": ("preference",),
+    "simpo": ("preference",),
 }
 _HOLDS: dict[Kind, str] = {
     "preference": "pairs",
@@ -96,7 +98,7 @@ def check_data(config: RunConfig) -> None:
         about = datasets.about(config.data_of(stage) or "")
         if about.kind not in LEARNS_FROM[stage]:
             raise WorkbenchError(
-                f"{stage.upper()} cannot learn from {about.name}: it holds {_HOLDS[about.kind]}. Choose other data on the Data page."
+                f"{stage_title(stage)} cannot learn from {about.name}: it holds {_HOLDS[about.kind]}. Choose other data on the Data page."
             )
 
 
@@ -210,7 +212,7 @@ def in_words(run: Run) -> str:
 def checkpoint_words(run: Run) -> str:
     """Where a run can go on, such as "step 48 of DPO"; "" where it has no checkpoint."""
     found = checkpoints.newest(run, at_a_glance=True)
-    return f"step {found.step:,} of {found.stage.upper()}" if found else ""
+    return f"step {found.step:,} of {stage_title(found.stage)}" if found else ""
 
 
 def stop(run: Run) -> str:

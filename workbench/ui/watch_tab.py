@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
+from workbench.core.config import OF_PAIRS, stage_title
 from workbench.core.errors import WorkbenchError
+from workbench.core.fitting import in_gigabytes
 from workbench.core.follow_up import Fork, reference_of
 from workbench.core.forecast import duration_words
 from workbench.core.health import RunFinding, examine, with_changes
@@ -31,11 +33,11 @@ CHART_IDS = ("sft-loss", "dpo-loss", "kto-loss", "margin", "accuracy", "rewards"
 
 STAGES_OF_CHART = {
     "sft-loss": ("sft",),
-    "dpo-loss": ("dpo",),
+    "dpo-loss": OF_PAIRS,
     "kto-loss": ("kto",),
-    "margin": ("dpo", "kto"),
-    "accuracy": ("dpo",),
-    "rewards": ("dpo", "kto"),
+    "margin": (*OF_PAIRS, "kto"),
+    "accuracy": OF_PAIRS,
+    "rewards": (*OF_PAIRS, "kto"),
 }
 """Which stages a chart needs one of; the others are of every stage."""
 
@@ -281,7 +283,8 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
         run.log_tail(),
         details_html(run),
         gr.Button(
-            f"New run from step {branch.step:,} of {branch.stage.upper()}" if branch else "", visible=branch is not None
+            f"New run from step {branch.step:,} of {stage_title(branch.stage)}" if branch else "",
+            visible=branch is not None,
         ),
     ]
 
@@ -304,7 +307,7 @@ def _described(run: Run) -> Waiting:
         config = run.config()
     except WorkbenchError:
         return run.name, "its settings cannot be read", ""
-    return run.name, METHOD_WORDS.get(config.method, config.method.upper()), config.model.title
+    return run.name, METHOD_WORDS.get(config.method, stage_title(config.method)), config.model.title
 
 
 def better_fork(run: Run, findings: Sequence[RunFinding]) -> Fork | None:
@@ -391,7 +394,7 @@ def checkpoint_line(bench: Bench, run: Run) -> str:
     coming = bench.next_checkpoint(run)
     if coming is None:
         return now
-    return f"{now} Next checkpoint at step {coming.step:,} of {coming.stage.upper()}, in about {duration_words(coming.seconds)}."
+    return f"{now} Next checkpoint at step {coming.step:,} of {stage_title(coming.stage)}, in about {duration_words(coming.seconds)}."
 
 
 def numbers_html(bench: Bench, run: Run) -> Html:
@@ -399,9 +402,15 @@ def numbers_html(bench: Bench, run: Run) -> Html:
     rows = bench.rows(run)
     wanted = [
         ("SFT", "Held-out loss", "eval_loss", "sft", ".3f"),
-        ("DPO", "Held-out loss", "eval_loss", "dpo", ".3f"),
-        ("DPO", "Held-out accuracy", "eval_rewards/accuracies", "dpo", ".1%"),
-        ("DPO", "Held-out margin", "eval_rewards/margins", "dpo", ".3f"),
+        *[
+            (stage_title(stage), f"Held-out {label}", key, stage, shape)
+            for stage in OF_PAIRS
+            for label, key, shape in (
+                ("loss", "eval_loss", ".3f"),
+                ("accuracy", "eval_rewards/accuracies", ".1%"),
+                ("margin", "eval_rewards/margins", ".3f"),
+            )
+        ],
         ("KTO", "Held-out loss", "eval_loss", "kto", ".3f"),
         ("KTO", "Held-out margin", "eval_rewards/margins", "kto", ".3f"),
     ]
@@ -424,15 +433,35 @@ def details_html(run: Run) -> Html:
         ("Base model", config.model.name),
         ("Method", config.method),
         ("Branched off at", fork.words if fork else ""),
-        ("Reference", reference_of(config, fork) if config.stages[-1] != "sft" else ""),
+        ("Reference", reference_of(config, fork)),
         ("Data", ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages}))),
         ("Backend", environment.get("why", "told when the model is loaded")),
         ("Precision", str(environment.get("precision", config.precision)).upper()),
         ("Versions", versions),
+        ("Decided for this machine", "\n".join(run.chosen().get("words", []))),
+        ("Longest batch, tried first", "\n".join(probe_words(*one) for one in environment.get("probes", {}).items())),
+        ("Known of the reference", known_words(environment.get("reference", {}))),
         ("Changed on the way", "\n".join(one["words"] for one in run.adjustments())),
         ("Settings", "\n".join(f"{key}: {value}" for key, value in config.model_dump().items())),
     ]
     return facts([(label, value) for label, value in pairs if value])
+
+
+def probe_words(stage: str, probe: Mapping[str, Any]) -> str:
+    """What one step on the longest batch took, before the first step that counts."""
+    words = f"{stage_title(stage)}: {probe['rows']} × {probe['tokens']:,} tokens in {probe['seconds']:.1f} s."
+    if probe.get("needed") and probe.get("forecast"):
+        words += (
+            f" The run needs {in_gigabytes(probe['needed'])}; up to {in_gigabytes(probe['forecast'])} were forecast."
+        )
+    return words
+
+
+def known_words(reference: Mapping[str, int]) -> str:
+    """How often the reference was asked, and how often what it had said was read."""
+    if not reference:
+        return ""
+    return f"{reference['computed']:,} log-probabilities computed and kept for later runs, {reference['read']:,} read"
 
 
 def _find(run_name: str | None) -> Run | None:
