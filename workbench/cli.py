@@ -414,7 +414,7 @@ def _train(config: RunConfig, say: Any, fork: Fork | None = None) -> Run:
     earlier = earlier_paces(config)
     while training.state_of(run) == "running":
         try:
-            now = progress(run.metrics(), run.environment().get("plan", {}), earlier)
+            now = progress(run.metrics(), run.environment().get("plan", {}), earlier, config.evaluations)
             if (now.phase, now.step // 10) != shown:
                 shown = (now.phase, now.step // 10)
                 left = "" if now.seconds_left is None else f", about {now.seconds_left:.0f} s left"
