@@ -120,6 +120,11 @@ def planned_steps(config: RunConfig, stage: Stage, rows: int) -> int:
     return min(steps, own.max_steps) if own.max_steps else steps
 
 
+def steps_between_evaluations(evaluations: int, steps: int) -> int:
+    """Optimizer steps from one evaluation to the next, in a stage of so many."""
+    return max(1, math.ceil(steps / evaluations))
+
+
 def checkpoint_steps(config: RunConfig, steps: int) -> int:
     """Optimizer steps from one checkpoint to the next, in a stage of so many."""
     return config.checkpoint_steps or max(1, math.ceil(steps / CHECKPOINTS_PER_STAGE))
@@ -155,7 +160,7 @@ def trainer_arguments(
         "use_cpu": not device.is_cuda,
         "dataloader_pin_memory": device.is_cuda,
         "eval_strategy": "steps",
-        "eval_steps": max(1, math.ceil(steps / config.evaluations)),
+        "eval_steps": steps_between_evaluations(config.evaluations, steps),
         # Before the first step: where SFT's curve begins, and the check that DPO starts from its reference.
         "eval_on_start": True,
         "logging_steps": 1,

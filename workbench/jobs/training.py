@@ -57,7 +57,7 @@ def start(config: RunConfig, worker: Sequence[str] = WORKER, fork: Fork | None =
     check_room()
     # The lock is held only until the worker's pid is on disk: from then on the folder says who has the device.
     with starts():
-        _refuse_second(running())
+        _refuse_second(running(), "add this one to the queue, wait, or stop the other on the Watch page")
         run = make_run(config, fork, first=True)
         try:
             begin(run, worker)
@@ -78,9 +78,18 @@ def check(config: RunConfig, fork: Fork | None = None) -> None:
     if fork is None:
         starting_run(config)
         return
-    planned = {stage: planned_steps(config, stage, _rows(config, stage)) for stage in config.stages}
-    if found := fork_problems(config, open_run(fork.run).adjusted_config(), fork, planned):
+    source = open_run(fork.run)
+    abouts = {stage: datasets.about(config.data_of(stage) or "") for stage in config.stages}
+    planned = {stage: planned_steps(config, stage, about.train_rows) for stage, about in abouts.items()}
+    if found := fork_problems(config, source.adjusted_config(), fork, planned):
         raise WorkbenchError(*found)
+    now = abouts[fork.stage].version
+    then = source.environment().get("data", {}).get(fork.stage, {}).get("version", now)
+    if now != then:
+        raise WorkbenchError(
+            f"{abouts[fork.stage].name} is at version {now}, and {source.name} was trained on version {then}: the checkpoint "
+            "knows its place in those rows. Undo the changes on the Data page, or start from the beginning."
+        )
 
 
 def check_data(config: RunConfig) -> None:
@@ -91,10 +100,6 @@ def check_data(config: RunConfig) -> None:
             raise WorkbenchError(
                 f"{stage_title(stage)} cannot learn from {about.name}: it holds {_HOLDS[about.kind]}. Choose other data on the Data page."
             )
-
-
-def _rows(config: RunConfig, stage: Stage) -> int:
-    return datasets.about(config.data_of(stage) or "").train_rows
 
 
 def check_room() -> None:
@@ -145,7 +150,7 @@ def resume(run: Run, worker: Sequence[str] = WORKER) -> None:
     with starts():
         if state_of(run) not in CAN_RESUME:
             raise WorkbenchError(f"{run.name} is {state_of(run)}, so there is nothing to resume.")
-        _refuse_second(running())
+        _refuse_second(running(), "wait for it, or stop it on the Watch page")
         run.forget_end()
         begin(run, worker)
         if (held := queue.held()) and held.run == run.name:
@@ -165,11 +170,10 @@ def pause(run: Run) -> str:
     return words
 
 
-def _refuse_second(busy: Run | None) -> None:
+def _refuse_second(busy: Run | None, remedy: str) -> None:
     if busy:
         raise WorkbenchError(
-            f"{busy.name} is training. One run at a time has the device: add this one to the queue, wait, or stop the other "
-            "on the Watch page. Nothing was started."
+            f"{busy.name} is training. One run at a time has the device: {remedy}. Nothing was started."
         )
 
 
@@ -217,7 +221,8 @@ def stop(run: Run) -> str:
         raise WorkbenchError(f"{run.name} is not running, so there is nothing to stop.")
     if not run.stop_file.exists() or run.is_to_pause:
         write_text(run.stop_file, "")
-        return f"{run.name} stops after this step and saves its adapter. Press again to end it at once."
+        then = "" if queue.held() or not (waiting := queue.marked()) else f" Then {waiting[0].name} starts."
+        return f"{run.name} stops after this step and saves its adapter. Press again to end it at once.{then}"
     end(run)
     return f"{run.name} was ended at once."
 
