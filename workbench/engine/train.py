@@ -70,7 +70,18 @@ def again(folder: str) -> int:
     command = [sys.executable, "-m", "workbench.engine.train", folder]
     if os.name == "nt":  # where exec makes a new process, and this run would read as lost
         return subprocess.call(command)
+    _let_go_of_files()
     os.execv(sys.executable, command)
+
+
+def _let_go_of_files() -> None:
+    """Have all open files but the three standard ones closed as the next program begins.
+
+    A card's memory is held by its open device files, and not every library closes its own at an exec.
+    """
+    for number in map(int, os.listdir("/dev/fd")):
+        with contextlib.suppress(OSError):  # the one that listed them is closed by now
+            os.set_inheritable(number, number <= 2)
 
 
 def train(run: Run) -> tuple[Outcome, str]:
@@ -78,7 +89,7 @@ def train(run: Run) -> tuple[Outcome, str]:
     config = run.adjusted_config()
     device = this_device()
     shutil.rmtree(run.folder / "scratch", ignore_errors=True)  # of a worker that was killed while it saved
-    with_unsloth, _ = load.find_unsloth(device)
+    with_unsloth, _ = load.find_unsloth(device, config.precision)
 
     log_phase(run, "starting")
     loaded = load.load_base(
@@ -191,6 +202,11 @@ def train_stage(
 
     training, held_out = load_rows(config, stage)
     steps = planned_steps(config, stage, len(training))
+    if resume and resume.step >= steps:
+        # Ended between its last step and the end of the stage. A trainer that goes on from its end takes a step too many.
+        log_resumed(run, stage, resume.step)
+        take_weights(model, resume.folder)
+        return None
     arguments = trainer_arguments(config, stage, loaded.device, steps, str(run.folder / "scratch"))
     own = stage_settings(config, stage)
     report = Report(run, stage, checkpoint_steps(config, steps), None if isinstance(own, SftSettings) else own.beta)
@@ -201,15 +217,19 @@ def train_stage(
         "dpo": (DPOTrainer, DPOConfig),
         "kto": (KTOTrainer, KTOConfig),
     }[stage]
-    trainer = make(
-        model=model,
-        args=settings(**arguments),
-        train_dataset=training,
-        eval_dataset=held_out,
-        processing_class=loaded.tokenizer,
-        callbacks=[report],
-    )
+    with load.unsloth_may_refuse(loaded.backend):
+        trainer = make(
+            model=model,
+            args=settings(**arguments),
+            train_dataset=training,
+            eval_dataset=held_out,
+            processing_class=loaded.tokenizer,
+            callbacks=[report],
+        )
     trainer.remove_callback(PrinterCallback)  # the report prints what a person can read
+    if stage == "sft":
+        trainer.train_dataset = with_something_to_learn(trainer.train_dataset)
+        trainer.eval_dataset = with_something_to_learn(trainer.eval_dataset)
     _say_what_was_dropped(run, len(training), len(trainer.train_dataset))
     put_back(model, before)
     report.start_loss = start_loss(config, stage, trainer.eval_dataset["label"] if stage == "kto" else ())
@@ -221,15 +241,25 @@ def train_stage(
     if resume:
         log_resumed(run, stage, resume.step)
         trainer.args.eval_on_start = False  # its reference was verified at step 0, and is the same
-    trainer.train(
-        resume_from_checkpoint=str(resume.folder) if resume else None
-    )  # evaluates after the last step as well
+    with load.unsloth_may_refuse(loaded.backend, lambda: not report.stepped):
+        # Evaluates after the last step as well.
+        trainer.train(resume_from_checkpoint=str(resume.folder) if resume else None)
     log_numbers(run, stage, trainer.state.global_step, steps, {"trained_tokens": trainer.state.num_input_tokens_seen})
     if "ref" in model.peft_config:
         model.delete_adapter("ref")
     del trainer
     gc.collect()
     return report.ended
+
+
+def with_something_to_learn(rows: Any) -> Any:
+    """The rows of SFT of which a part of the answer is left within the longest example.
+
+    TRL drops the others. Unsloth, which prepares the rows in its stead, keeps them, and a batch of only those has a
+    loss of 0 / 0.
+    """
+    learned = [number for number, labels in enumerate(rows["labels"]) if any(label != -100 for label in labels)]
+    return rows if len(learned) == len(rows) else rows.select(learned)
 
 
 def put_back(model: Any, before: dict[str, Any]) -> None:
