@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import signal
 import sys
 import time
 
@@ -77,6 +75,13 @@ def test_a_night_between_two_steps_is_no_slow_step():
     """Two steps of 2 s, a night, then steps of 3 s: 3 s a step"""
     rows = [row("dpo", 1, time=0), row("dpo", 2, time=2), {"phase": "resumed", "stage": "dpo", RESUMED: 2, "time": 9e4}]
     assert seconds_per_step([*rows, row("dpo", 3, time=90003), row("dpo", 4, time=90006)], "dpo") == 3
+
+
+def test_a_clock_that_is_set_and_a_machine_that_sleeps_are_no_slow_steps():
+    """Steps of 2, 4 and 3 s; between them the clock goes back an hour, and the lid is closed for eight."""
+    times = [0, 2, 2 - 3600, 6 - 3600, 6 - 3600 + 8 * 3600, 9 - 3600 + 8 * 3600]
+    assert seconds_per_step([row("dpo", n, time=time) for n, time in enumerate(times, 1)], "dpo") == 3
+    assert seconds_per_step([row("dpo", 1, time=3600), row("dpo", 2, time=0)], "dpo") is None
 
 
 def ended(run, seconds=120):

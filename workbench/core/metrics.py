@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from workbench.core.config import Stage
@@ -16,6 +17,10 @@ KTO_START = 0.5  # its loss with both weights at 1
 
 RESUMED = "resumed"
 """Key of the line that says that a stage went on from a checkpoint: its value is the step, and `stage` is in the line."""
+
+# A step that took longer than both is no step: the machine slept, or its clock was set.
+SLEPT = 600.0  # seconds
+SLEPT_STEPS = 20.0  # times the usual
 
 # More points than a chart has pixels only cost time; each bucket keeps its lowest and highest point.
 POINTS_PER_LINE = 400
@@ -81,9 +86,14 @@ def seconds_per_step(rows: Sequence[Row], stage: str) -> float | None:
     timed = [row for row in rows[begun:] if "loss" in row and row["stage"] == stage][-50:]
     if len(timed) < 2:
         return None
-    first, last = timed[0], timed[-1]
-    steps: int = last["step"] - first["step"]
-    return float(last["time"] - first["time"]) / max(1, steps)
+    paces = [
+        (later["time"] - earlier["time"]) / max(1, later["step"] - earlier["step"])
+        for earlier, later in pairwise(timed)
+    ]
+    # A clock that was set, or a machine that slept, is no slow step either.
+    slowest = max(SLEPT, SLEPT_STEPS * sorted(paces)[len(paces) // 2])
+    believed = [pace for pace in paces if 0 <= pace <= slowest]
+    return float(sum(believed)) / len(believed) if believed else None
 
 
 def charts(rows: Sequence[Row], plan: dict[Stage, int]) -> dict[str, dict[str, Any]]:

@@ -54,19 +54,13 @@ def start(config: RunConfig, worker: Sequence[str] = WORKER) -> Run:
                 f"{stage.upper()} cannot learn from {about.name}: it holds {_HOLDS[about.kind]}. Choose other data on the Data page."
             )
     starting_run(config)
-    free = shutil.disk_usage(home()).free
-    if free < ROOM_TO_START:
-        raise WorkbenchError(
-            f"The disk has {free / 2**20:.0f} MB free, and a run needs at least {ROOM_TO_START / 2**20:.0f} MB. "
-            f"Make room, or set WORKBENCH_HOME to a folder on another disk. Nothing was started."
-        )
+    _refuse_full_disk()
     # The lock is held only until the worker's pid is on disk: from then on the folder says who has the device.
     with FileLock(home() / "start.lock"):
         _refuse_second(running())
         run = create_run(config)
         try:
             process = _spawn(run, worker)
-            run.write_worker(process.pid, processes.started(process.pid))
         except OSError as error:
             shutil.rmtree(run.folder, ignore_errors=True)
             raise WorkbenchError(f"The worker could not be started: {error}. Nothing was kept.") from error
@@ -77,15 +71,21 @@ def start(config: RunConfig, worker: Sequence[str] = WORKER) -> Run:
 def resume(run: Run, worker: Sequence[str] = WORKER) -> None:
     """Let a run go on from its newest whole checkpoint, or from its first step where it has none.
 
-    Raises WorkbenchError where it is not one that can go on, or where another run has the device.
+    Raises WorkbenchError where it is not one that can go on, where another run has the device, or where the disk is
+    nearly full.
     """
+    _refuse_full_disk()
     with FileLock(home() / "start.lock"):
         if state_of(run) not in CAN_RESUME:
             raise WorkbenchError(f"{run.name} is {state_of(run)}, so there is nothing to resume.")
         _refuse_second(running())
         run.forget_end()
-        process = _spawn(run, worker)
-        run.write_worker(process.pid, processes.started(process.pid))
+        try:
+            process = _spawn(run, worker)
+        except OSError as error:
+            raise WorkbenchError(
+                f"The worker could not be started: {error}. What {run.name} has saved is kept: resume it again."
+            ) from error
     threading.Thread(target=_supervise, args=(run, process), name=f"watch {run.name}", daemon=True).start()
 
 
@@ -95,6 +95,15 @@ def pause(run: Run) -> str:
         raise WorkbenchError(f"{run.name} is not running, so there is nothing to pause.")
     write_text(run.stop_file, PAUSE)
     return f"{run.name} pauses after this step. Resume goes on from there, today or another day."
+
+
+def _refuse_full_disk() -> None:
+    free = shutil.disk_usage(home()).free
+    if free < ROOM_TO_START:
+        raise WorkbenchError(
+            f"The disk has {free / 2**20:.0f} MB free, and a run needs at least {ROOM_TO_START / 2**20:.0f} MB. "
+            f"Make room, or set WORKBENCH_HOME to a folder on another disk. Nothing was started."
+        )
 
 
 def _refuse_second(busy: Run | None) -> None:
@@ -162,9 +171,13 @@ def end(run: Run) -> None:
 
 
 def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
-    """The worker in a session of its own, so that neither a closed window nor Ctrl+C in its terminal ends it."""
+    """The worker in a session of its own, so that neither a closed window nor Ctrl+C in its terminal ends it.
+
+    Raises OSError, with no process left, where it cannot be started or where the folder cannot say who it is: a worker
+    that nobody knows of would share the device with the next.
+    """
     with open(run.log_file, "ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*worker, str(run.folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -175,13 +188,21 @@ def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
             start_new_session=os.name != "nt",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
+    begun = processes.started(process.pid)
+    try:
+        run.write_worker(process.pid, begun)
+    except OSError:
+        processes.end_tree(process.pid, begun)
+        process.wait()
+        raise
+    return process
 
 
 def _supervise(run: Run, process: subprocess.Popen[bytes]) -> None:
     """Wait for the worker; where it ended without a word, keep how."""
     code = process.wait()
-    if run.folder.exists() and run.result() is None:
+    if run.worker().get("pid") == process.pid and run.result() is None:
         try:
-            run.write_exit_code(code)
+            run.write_exit_code(process.pid, code)
         except OSError:
             return  # The disk is full or gone: the run reads as lost, which it is.
