@@ -46,8 +46,8 @@ def tiny_config(architecture: str) -> dict[str, Any]:
     return {"model_type": architecture} | _LLAMA | SIZES[architecture]
 
 
-def tiny_model(values: Mapping[str, Any], precision: str, device: Device = CPU) -> Any:
-    """A random model of that config, loaded as the workbench loads one."""
+def tiny_model(values: Mapping[str, Any], precision: str, device: Device = CPU, place: int | str | None = None) -> Any:
+    """A random model of that config, loaded as the workbench loads one. place: where, if not on the device."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -57,14 +57,14 @@ def tiny_model(values: Mapping[str, Any], precision: str, device: Device = CPU) 
     dtype = {"bf16": "bfloat16", "fp32": "float32"}.get(precision, compute_dtype(device))
     arguments: dict[str, Any] = {
         "dtype": getattr(torch, dtype),
-        "device_map": {"": 0 if device.is_cuda else "cpu"},
+        "device_map": {"": place if place is not None else 0 if device.is_cuda else "cpu"},
     }
     if precision == "nf4":
         arguments["quantization_config"] = BitsAndBytesConfig(**quantization_arguments(device))
     with tempfile.TemporaryDirectory() as folder:
         AutoModelForCausalLM.from_config(AutoConfig.for_model(**values)).save_pretrained(folder)
         model = AutoModelForCausalLM.from_pretrained(folder, **arguments)
-    if not device.is_cuda:
+    if place == "cpu" or not device.is_cuda:
         keep_four_bit_weights_as_they_are(model)
     return model
 
@@ -126,7 +126,7 @@ def passing_peak(values: Mapping[str, Any], config: RunConfig, stage: str) -> in
     step()  # makes gradients and moments, which are counted elsewhere
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         step()
-    return _highest(record)
+    return highest(record)
 
 
 def _rows(config: RunConfig, stage: str) -> list[dict[str, str]]:
@@ -137,7 +137,7 @@ def _rows(config: RunConfig, stage: str) -> list[dict[str, str]]:
     return [{"prompt": "a", "chosen": answer, "rejected": answer + " a"} for answer in answers]
 
 
-def _highest(record: Any) -> int:
+def highest(record: Any) -> int:
     """The most bytes alive at once, from the record's allocations and frees in their order."""
     changes = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
     alive = most = 0

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from configs import demo_config
+from real_runs import curve, ended, weights
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.metrics import RESUMED, as_trained, seconds_per_step
@@ -82,28 +83,6 @@ def test_a_clock_that_is_set_and_a_machine_that_sleeps_are_no_slow_steps():
     times = [0, 2, 2 - 3600, 6 - 3600, 6 - 3600 + 8 * 3600, 9 - 3600 + 8 * 3600]
     assert seconds_per_step([row("dpo", n, time=time) for n, time in enumerate(times, 1)], "dpo") == 3
     assert seconds_per_step([row("dpo", 1, time=3600), row("dpo", 2, time=0)], "dpo") is None
-
-
-def ended(run, seconds=120):
-    until = time.monotonic() + seconds
-    while training.state_of(run) == "running":
-        assert time.monotonic() < until, run.log_tail()
-        time.sleep(0.1)
-    return training.state_of(run)
-
-
-def weights(run):
-    return hashlib.sha256((run.adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
-
-
-def curve(run):
-    """Every logged loss, by stage, step and kind."""
-    return {
-        (one["stage"], one["step"], key): one[key]
-        for one in run.metrics()
-        for key in ("loss", "eval_loss")
-        if key in one
-    }
 
 
 def wait_for_step(run, stage, step):

@@ -10,7 +10,6 @@ the run is let go to its end, and is compared with one that nobody killed: the s
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
 import random
@@ -27,6 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from configs import demo_config  # noqa: E402
+from real_runs import curve, weights  # noqa: E402
 
 from workbench.jobs import training  # noqa: E402
 from workbench.store import checkpoints  # noqa: E402
@@ -167,20 +167,6 @@ def litter(run: Run) -> list[str]:
     return sorted(file.name for file in run.folder.iterdir() if file.name.startswith(".") or file.name == "scratch")
 
 
-def curve(run: Run) -> dict[tuple[str, int, str], float]:
-    """Every logged loss, by stage, step and kind."""
-    rows = run.metrics()
-    return {(row["stage"], row["step"], key): row[key] for row in rows for key in ("loss", "eval_loss") if key in row}
-
-
-def fingerprint(run: Run) -> str:
-    return hashlib.sha256((run.adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
-
-
-def wait_to_the_end(run: Run) -> None:
-    run_out(run, lambda: False)
-
-
 @dataclass
 class Tally:
     """What was done and what was found."""
@@ -194,8 +180,10 @@ def killed_run(name: str, most: int, dice: random.Random, tally: Tally) -> Run:
     run = training.start(demo_config(name, **SETTINGS))
     last = AGAIN
     for _ in range(most):
-        # Again at once only makes sense after another kill.
-        moment = dice.choice([one for one in MOMENTS if one != AGAIN or last != AGAIN])
+        # Again at once only makes sense after another kill; of the others the rarest, so that each has its share.
+        rest = [one for one in MOMENTS if one != AGAIN or last != AGAIN]
+        fewest = min(tally.kills[one] for one in rest)
+        moment = dice.choice([one for one in rest if tally.kills[one] <= fewest + 1])
         if not (MOMENTS[moment](run, dice) and kill(run)):
             break  # it ended before the moment came
         tally.kills[moment] += 1
@@ -215,7 +203,7 @@ def judge(run: Run, untouched: Run) -> list[str]:
     found += [f"{run.name} still has {name}" for name in litter(run)]
     if curve(run) != curve(untouched):
         found.append(f"{run.name} has another curve than the run that nobody killed")
-    if fingerprint(run) != fingerprint(untouched):
+    if weights(run) != weights(untouched):
         found.append(f"{run.name} has another adapter than the run that nobody killed")
     return found
 

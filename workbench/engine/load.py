@@ -69,7 +69,7 @@ def unsloth_may_refuse(backend: str, still: Callable[[], bool] = lambda: True) -
     except Exception as error:
         if backend != "unsloth" or not still() or is_out_of_memory(error) or is_out_of_room(error):
             raise
-        raise UnslothRefused(_first_sentence(error)) from error
+        raise UnslothRefused(_first_sentence(error).removeprefix("Unsloth: ").rstrip(".!")) from error
 
 
 def find_unsloth(device: Device, precision: Precision = "auto") -> tuple[bool, str]:

@@ -195,6 +195,7 @@ def train_stage(
     resume: where the stage goes on. fresh: the adapter is as it was made, so the reference of DPO and KTO is the base
     model; otherwise the reference is the model as the stage before, or the run that was started from, left it.
     """
+    from peft.helpers import disable_input_dtype_casting
     from transformers import PrinterCallback
     from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
@@ -241,7 +242,12 @@ def train_stage(
     if resume:
         log_resumed(run, stage, resume.step)
         trainer.args.eval_on_start = False  # its reference was verified at step 0, and is the same
-    with load.unsloth_may_refuse(loaded.backend, lambda: not report.stepped):
+    # Beside weights in 16 bits PEFT would keep an fp32 copy of every input of the adapter, which autocast turns back.
+    without_copies = loaded.device.is_cuda and loaded.precision in ("bf16", "fp16")
+    with (
+        load.unsloth_may_refuse(loaded.backend, lambda: not report.stepped),
+        disable_input_dtype_casting(model, active=without_copies),
+    ):
         # Evaluates after the last step as well.
         trainer.train(resume_from_checkpoint=str(resume.folder) if resume else None)
     log_numbers(run, stage, trainer.state.global_step, steps, {"trained_tokens": trainer.state.num_input_tokens_seen})
