@@ -1,6 +1,6 @@
 """The adapter in fp32, as the workbench trains it, against the cast to bf16 that TRL makes: what each learns and takes.
 
-    python tests/benchmarks/adapter_precision.py [--steps 200] [--seeds 17 18] [--rates 5e-6 2e-5 2e-4] [--memory-only]
+    python tests/benchmarks/adapter_precision.py [--steps 200] [--seeds 17 18] [--rates 5e-6 2e-5 2e-4] [--only memory]
 
 Margin: DPO runs of the real worker on the demo model in NF4, the same but for the cast; the held-out reward margin after
 the last step. In bf16 a weight has 8 bits of mantissa, so that an update below 0.4 % of it rounds away.
@@ -168,15 +168,16 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[17, 18])
     parser.add_argument("--rates", type=float, nargs="+", default=[5e-6, 2e-5, 2e-4])
-    parser.add_argument("--memory-only", action="store_true")
+    parser.add_argument("--only", choices=("memory", "margin"), help="one of the two tables")
     parser.add_argument("--worker", choices=ADAPTERS, help=argparse.SUPPRESS)
     parser.add_argument("folder", nargs="?", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         return worker(options.worker, options.folder)
     os.environ["WORKBENCH_HOME"] = tempfile.mkdtemp(prefix="adapter-precision-")
-    memory()
-    if not options.memory_only:
+    if options.only != "margin":
+        memory()
+    if options.only != "memory":
         margins(options.rates, options.steps, options.seeds)
     return 0
 
