@@ -47,6 +47,16 @@ def test_a_paused_run_is_not_resumed_onto_a_full_disk(monkeypatch):
     assert training.state_of(run) == "paused"
 
 
+def test_a_worker_that_had_no_room_for_a_last_word_is_told_by_the_disk(monkeypatch):
+    """It could write neither a result nor a log, and the window not even its exit code."""
+    run = create_run(demo_config())
+    run.write_worker(99_999_999, 1.0)
+    assert training.in_words(run).startswith("The worker is gone: the machine was switched off")
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=4096))
+    assert training.in_words(run).startswith("The disk is full, so the worker could not write on. Make room first.")
+
+
 def test_a_run_whose_config_cannot_be_written_leaves_no_folder(monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")

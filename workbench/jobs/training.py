@@ -28,6 +28,8 @@ WORKER = (sys.executable, "-m", "workbench.engine.train")
 # A run needs room for its adapters, its log and its metrics; less than this and it would end in the middle.
 ROOM_TO_START = 300 * 2**20  # bytes
 
+FULL = 2**20  # bytes; a disk with less has no room for a page of text
+
 LEARNS_FROM: dict[Stage, tuple[Kind, ...]] = {
     "sft": ("sft", "preference"),
     "dpo": ("preference",),
@@ -139,7 +141,10 @@ def in_words(run: Run) -> str:
             return "It will pause after this step and save."
         return "It will stop after this step and save." if run.stop_file.exists() else "It is training."
     result = run.result()
-    return result.why if result else why_lost(run.exit_code(), run.log_tail(), checkpoint_words(run))
+    if result:
+        return result.why
+    is_full = shutil.disk_usage(run.folder).free < FULL
+    return why_lost(run.exit_code(), run.log_tail(), checkpoint_words(run), is_full)
 
 
 def checkpoint_words(run: Run) -> str:
