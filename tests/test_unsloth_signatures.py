@@ -10,12 +10,13 @@ import importlib.util
 import os
 import subprocess
 import sys
+import types
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from workbench.core.config import AdapterSettings
+from workbench.core.config import AdapterSettings, ModelRef
 from workbench.core.errors import WorkbenchError
 from workbench.core.recipe import Device, unsloth_adapter_arguments, unsloth_load_arguments
 from workbench.engine import load
@@ -127,6 +128,31 @@ def test_a_precision_that_unsloth_would_round_is_left_to_transformers(monkeypatc
     monkeypatch.delenv(load.WITHOUT_UNSLOTH, raising=False)
     assert load.find_unsloth(CARD, "fp32") == (False, "Unsloth has no kernels for full precision")
     assert load.find_unsloth(T4, "bf16") == (False, "Unsloth computes in 16 bits, and this card has no bf16")
+
+
+def test_unsloth_is_asked_for_no_more_tokens_than_the_model_has_places_for(monkeypatch, tmp_path):
+    """It would stretch the places, which makes another model of it. Here it only writes down what it is asked for."""
+    import torch
+
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "max_position_embeddings": 512}')
+    (tmp_path / "model.safetensors").touch()
+    asked = {}
+
+    class FastLanguageModel:
+        @staticmethod
+        def from_pretrained(**arguments):
+            asked.update(arguments)
+            raise NotImplementedError("Unsloth: no card here!")
+
+    monkeypatch.setitem(sys.modules, "unsloth", types.SimpleNamespace(FastLanguageModel=FastLanguageModel))
+    monkeypatch.setenv("UNSLOTH_DISABLE_STATISTICS", "")
+    monkeypatch.setenv("UNSLOTH_COMPILE_LOCATION", "")
+    model = ModelRef(source="folder", name=str(tmp_path))
+    for max_length, wanted in ((2048, 512), (256, 256)):
+        with pytest.raises(load.UnslothRefused, match="no card here"):
+            load.load_base(model, "auto", T4, print, max_length, with_unsloth=True)
+        assert (asked["max_seq_length"], asked["dtype"], asked["load_in_4bit"]) == (wanted, torch.float16, True)
+        assert os.environ["UNSLOTH_DISABLE_STATISTICS"] == "1"
 
 
 def refused(error: BaseException, backend: str = "unsloth", still: bool = True) -> type[BaseException]:

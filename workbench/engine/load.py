@@ -205,7 +205,9 @@ def _load_with_unsloth(ref: ModelRef, folder: Path, precision: Precision, device
     four_bit = precision in ("auto", "nf4")
     os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
     os.environ["UNSLOTH_COMPILE_LOCATION"] = str(home() / "unsloth-cache")
-    arguments = unsloth_load_arguments(str(folder), max_length, four_bit, device)
+    # Asked for more tokens than a model has places for, Unsloth stretches them: another model than the chat would load.
+    places = _read_config(folder).get("max_position_embeddings") or max_length
+    arguments = unsloth_load_arguments(str(folder), min(max_length, places), four_bit, device)
     arguments["dtype"] = getattr(torch, arguments["dtype"])
     with unsloth_may_refuse("unsloth"):
         # It patches Transformers, PEFT and TRL as it is imported, so nothing of theirs may be imported before it.
