@@ -138,6 +138,7 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
     assert ended(pieces) == "finished", training.in_words(pieces)
     assert curve(pieces) == curve(whole)
     assert weights(pieces) == weights(whole)
+    assert pieces.environment()["probes"].keys() == {"sft", "dpo"}, "what the lives before found out is kept"
     left = {file.name for file in pieces.folder.iterdir()}
     assert left - {file.name for file in whole.folder.iterdir()} <= {"exit.json"}
 

@@ -123,7 +123,7 @@ def train(run: Run) -> tuple[Outcome, str]:
     plan = {
         stage: planned_steps(config, stage, datasets.about(_data(config, stage)).train_rows) for stage in config.stages
     }
-    run.write_environment(_environment(config, loaded, plan))
+    run.add_to_environment(_environment(config, loaded, plan))  # what an earlier life found out stays
 
     begun = checkpoints.newest(run)
     for number, stage in enumerate(config.stages):
