@@ -397,8 +397,8 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "method": config.method,
         "model": config.model.name,
         "loss": latest(rows, "eval_loss", config.stages[-1]),
-        "accuracy": latest(rows, "eval_rewards/accuracies", "dpo"),
-        "margin": latest(rows, "eval_rewards/margins", "dpo"),
+        "accuracy": latest(rows, "eval_rewards/accuracies", config.stages[-1]),
+        "margin": latest(rows, "eval_rewards/margins", config.stages[-1]),
         "folder": str(run.folder),
     }
 

@@ -9,6 +9,8 @@ _STAGE_WORDS = {
     "sft": "supervised fine-tuning (SFT)",
     "dpo": "direct preference optimization (DPO)",
     "kto": "Kahneman-Tversky optimization (KTO)",
+    "orpo": "odds-ratio preference optimization (ORPO)",
+    "simpo": "simple preference optimization (SimPO)",
 }
 
 
@@ -55,6 +57,17 @@ def model_card(config: RunConfig, environment: Mapping[str, Any], results: Mappi
             "Beta": f"{config.kto.beta:g}",
             "Weights of liked / disliked": f"{config.kto.desirable_weight:g} / {config.kto.undesirable_weight:g}",
             "Reference": reference_words(config),
+        }
+    if "orpo" in config.stages:
+        settings |= {
+            "ORPO learning rate": f"{config.orpo.learning_rate:g}",
+            "Weight of the odds ratio": f"{config.orpo.weight:g}",
+        }
+    if "simpo" in config.stages:
+        settings |= {
+            "SimPO learning rate": f"{config.simpo.learning_rate:g}",
+            "Beta": f"{config.simpo.beta:g}",
+            "Target margin / beta": f"{config.simpo.margin_ratio:g}",
         }
     return "\n".join(
         [

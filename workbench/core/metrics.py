@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from workbench.core.config import Stage
+from workbench.core.config import OF_PAIRS, WITH_REFERENCE, Stage, stage_title
 from workbench.core.losses import LN_2
 
 Row = dict[str, Any]
@@ -101,7 +101,8 @@ def charts(rows: Sequence[Row], plan: dict[Stage, int]) -> dict[str, dict[str, A
 
     Steps count through both stages of a run, so that one axis serves all charts.
     """
-    preference: Stage = "kto" if "kto" in plan else "dpo"
+    preference: Stage = next((stage for stage in plan if stage != "sft"), "dpo")
+    pairs: Stage = preference if preference in OF_PAIRS else "dpo"
     marks = [{"x": plan["sft"], "label": "DPO starts"}] if len(plan) == 2 else []
 
     def line(stage: Stage, key: str, name: str, role: str, **look: str) -> dict[str, Any]:
@@ -129,10 +130,10 @@ def charts(rows: Sequence[Row], plan: dict[Stage, int]) -> dict[str, dict[str, A
         chart(
             "dpo-loss",
             "Does it tell better from worse?",
-            "DPO loss (nats)",
-            both("dpo", "loss"),
-            references=[_no_preference_yet(rows, "dpo")],
-            reading=_reading_of_preference_loss(rows, "dpo", "pairs"),
+            f"{stage_title(pairs)} loss (nats)",
+            both(pairs, "loss"),
+            references=[_no_preference_yet(rows, pairs)] if pairs in WITH_REFERENCE else [],
+            reading=_reading_of_preference_loss(rows, pairs, "pairs"),
         ),
         chart(
             "kto-loss",
@@ -154,28 +155,28 @@ def charts(rows: Sequence[Row], plan: dict[Stage, int]) -> dict[str, dict[str, A
             "accuracy",
             "How often does it prefer the right answer?",
             "reward accuracy",
-            both("dpo", "rewards/accuracies"),
+            both(pairs, "rewards/accuracies"),
             references=[{"y": 0.5, "label": "chance"}],
-            reading=_reading_of_accuracy(rows),
+            reading=_reading_of_accuracy(rows, pairs),
         ),
         chart(
             "rewards",
             "What moves: the chosen or the rejected answers?",
-            "implicit reward",
+            "implicit reward" if preference in WITH_REFERENCE else "beta × log-probability per token",
             [
                 line(preference, "rewards/chosen", "chosen", "chosen"),
                 line(preference, "rewards/rejected", "rejected", "rejected", style="dashed"),
                 line(preference, "eval_rewards/chosen", "chosen, held-out", "chosen", style="dotted"),
                 line(preference, "eval_rewards/rejected", "rejected, held-out", "rejected", style="dotted"),
             ],
-            references=[{"y": 0.0, "label": "reference model"}],
+            references=[{"y": 0.0, "label": "reference model"}] if preference in WITH_REFERENCE else [],
             reading="The gap between the two is the margin. Rejected falling is the usual way; both falling is normal too.",
         ),
         chart(
             "learning-rate",
             "How large are the steps?",
             "learning rate",
-            [line(stage, "learning_rate", stage.upper(), "base", weight="thin") for stage in plan],
+            [line(stage, "learning_rate", stage_title(stage), "base", weight="thin") for stage in plan],
             marks=marks,
             reading="Rises during the warm-up, then falls to nothing, so that the end of a run settles.",
         ),
@@ -183,7 +184,7 @@ def charts(rows: Sequence[Row], plan: dict[Stage, int]) -> dict[str, dict[str, A
             "gradient-norm",
             "Is training stable?",
             "gradient norm",
-            [line(stage, "grad_norm", stage.upper(), "base", weight="thin") for stage in plan],
+            [line(stage, "grad_norm", stage_title(stage), "base", weight="thin") for stage in plan],
             marks=marks,
             reading="Even is good. A jump to many times its usual height means that a step went wrong.",
         ),
@@ -279,6 +280,8 @@ def _no_preference_yet(rows: Sequence[Row], stage: Stage) -> dict[str, Any]:
 
 
 def _reading_of_preference_loss(rows: Sequence[Row], stage: Stage, noun: str) -> str:
+    if stage not in WITH_REFERENCE:
+        return _reading_without_reference(rows, stage)
     start = _start(rows, stage)
     number = f"ln 2 = {LN_2:.3f}" if start == LN_2 else _start_words(start)
     words = f"It starts at {number}, where the model has no preference yet; lower is better."
@@ -288,17 +291,30 @@ def _reading_of_preference_loss(rows: Sequence[Row], stage: Stage, noun: str) ->
     return f"{words} On held-out {noun} it is now {held_out[-1]:.3f}."
 
 
+def _reading_without_reference(rows: Sequence[Row], stage: Stage) -> str:
+    words = "Lower is better. There is no reference, so where it starts says how the base model saw the pairs."
+    held_out = _values(rows, "eval_loss", stage)
+    if len(held_out) < 2:
+        return words
+    return f"{words} On held-out pairs it went from {held_out[0]:.3f} to {held_out[-1]:.3f}."
+
+
 def _reading_of_margin(rows: Sequence[Row], stage: Stage) -> str:
-    meaning = "How much more the model has come to favour chosen over rejected answers, against the reference model."
+    has_reference = stage in WITH_REFERENCE
+    against = ", against the reference model" if has_reference else ", per token and times beta"
+    verb = "has come to favour" if has_reference else "favours"
+    meaning = f"How much more the model {verb} chosen over rejected answers{against}."
     held_out = _values(rows, "eval_rewards/margins", stage)
     if not held_out:
         return meaning
+    if not has_reference:
+        return f"{meaning} Held-out: from {held_out[0]:.2f} to {held_out[-1]:.2f}."
     verdict = "It prefers the chosen ones." if held_out[-1] > 0.05 else "There is no clear preference yet."
     return f"{meaning} Held-out: {held_out[-1]:.2f}. {verdict}"
 
 
-def _reading_of_accuracy(rows: Sequence[Row]) -> str:
-    held_out = _values(rows, "eval_rewards/accuracies", "dpo")
+def _reading_of_accuracy(rows: Sequence[Row], stage: Stage) -> str:
+    held_out = _values(rows, "eval_rewards/accuracies", stage)
     if not held_out:
         return "Share of pairs in which the chosen answer gets the higher reward. Half is chance."
     return f"On held-out pairs the chosen answer wins in {held_out[-1]:.0%} of cases. Half is chance; 70 to 75 % is usual for real data."

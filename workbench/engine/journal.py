@@ -5,7 +5,7 @@ import math
 import time
 from typing import Any
 
-from workbench.core.config import Stage
+from workbench.core.config import Stage, stage_title
 from workbench.core.metrics import RESUMED, Row
 from workbench.store.runs import Run
 
@@ -19,7 +19,12 @@ def log_resumed(run: Run, stage: Stage, step: int) -> None:
     """The run goes on from a checkpoint; what was logged after it does not count any more."""
     _append(
         run,
-        {"phase": f"resumed at step {step:,} of {stage.upper()}", "stage": stage, RESUMED: step, "time": time.time()},
+        {
+            "phase": f"resumed at step {step:,} of {stage_title(stage)}",
+            "stage": stage,
+            RESUMED: step,
+            "time": time.time(),
+        },
     )
 
 

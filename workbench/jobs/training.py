@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from filelock import FileLock
 
-from workbench.core.config import RunConfig, Stage
+from workbench.core.config import RunConfig, Stage, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.lifecycle import CAN_RESUME, State, state, why_lost
 from workbench.core.messages import Kind
@@ -34,6 +34,8 @@ LEARNS_FROM: dict[Stage, tuple[Kind, ...]] = {
     "sft": ("sft", "preference"),
     "dpo": ("preference",),
     "kto": ("unpaired",),
+    "orpo": ("preference",),
+    "simpo": ("preference",),
 }
 _HOLDS: dict[Kind, str] = {
     "preference": "pairs",
@@ -53,7 +55,7 @@ def start(config: RunConfig, worker: Sequence[str] = WORKER) -> Run:
         about = datasets.about(config.data_of(stage) or "")
         if about.kind not in LEARNS_FROM[stage]:
             raise WorkbenchError(
-                f"{stage.upper()} cannot learn from {about.name}: it holds {_HOLDS[about.kind]}. Choose other data on the Data page."
+                f"{stage_title(stage)} cannot learn from {about.name}: it holds {_HOLDS[about.kind]}. Choose other data on the Data page."
             )
     starting_run(config)
     _refuse_full_disk()
@@ -150,7 +152,7 @@ def in_words(run: Run) -> str:
 def checkpoint_words(run: Run) -> str:
     """Where a run can go on, such as "step 48 of DPO"; "" where it has no checkpoint."""
     found = checkpoints.newest(run, at_a_glance=True)
-    return f"step {found.step:,} of {found.stage.upper()}" if found else ""
+    return f"step {found.step:,} of {stage_title(found.stage)}" if found else ""
 
 
 def stop(run: Run) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,17 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from workbench.core.config import DpoSettings, ModelRef, RunConfig, Stage, read_config, reference_words
+from workbench.core.config import (
+    OF_PAIRS,
+    WITH_REFERENCE,
+    DpoSettings,
+    ModelRef,
+    RunConfig,
+    Stage,
+    read_config,
+    reference_words,
+    stage_title,
+)
 from workbench.core.errors import WorkbenchError
 from workbench.core.forecast import LOADING, StageForecast, forecast_stage, range_words
 from workbench.core.health import with_changes
@@ -19,7 +29,7 @@ from workbench.core.metrics import seconds_per_step
 from workbench.core.names import to_name
 from workbench.jobs import training
 from workbench.jobs.bench import Bench, has_card
-from workbench.jobs.planning import plan_run
+from workbench.jobs.planning import machine, plan_run
 from workbench.store import choices, datasets, presets
 from workbench.store.home import shipped
 from workbench.store.runs import all_runs, free_name, open_run, runs_to_start_from, starting_run
@@ -29,20 +39,41 @@ from workbench.ui.border import border
 from workbench.ui.memory_bar import memory_bar
 from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, card, empty, facts, join, notice, page_head
+from workbench.ui.train_presets import (
+    about_html,
+    card_choices,
+    depends_on_card,
+    fitting_choice,
+    preset_choices,
+    preset_words,
+)
 from workbench.ui.watch_tab import findings_of, suggested
 
-METHODS = [("SFT, then DPO", "sft+dpo"), ("DPO", "dpo"), ("SFT", "sft"), ("KTO", "kto")]
+METHODS = [
+    ("SFT, then DPO", "sft+dpo"),
+    ("DPO", "dpo"),
+    ("SFT", "sft"),
+    ("KTO", "kto"),
+    ("ORPO (experimental)", "orpo"),
+    ("SimPO (experimental)", "simpo"),
+]
 METHOD_HELP = (
     "SFT (supervised fine-tuning) imitates good answers. DPO (direct preference optimization) learns from pairs of a better "
     "and a worse answer, measured against a reference: the model as it was when DPO began. KTO (Kahneman-Tversky optimization) "
-    "does so with single answers that have a thumb up or down."
+    "does so with single answers that have a thumb up or down. ORPO and SimPO take pairs and no reference: less time and memory, "
+    "and nothing that holds the model to what it was."
 )
 
 BASE_MODEL = ""
 """What "Start from" holds where a run starts from the base model."""
 BASE_MODEL_CHOICE = ("The base model, with a fresh adapter", BASE_MODEL)
 
-DATA_OF_STAGE: dict[Stage, str] = {"sft": "sft_data", "dpo": "preference_data", "kto": "thumbs_data"}
+DATA_OF_STAGE: dict[Stage, str] = {
+    "sft": "sft_data",
+    **dict.fromkeys(OF_PAIRS, "preference_data"),
+    "kto": "thumbs_data",
+}
+EXPERIMENTAL = ("orpo", "simpo")
 
 FIRST_RECIPE = "demo"
 DEMO_DATA = ("demo-sft", "demo-preferences")
@@ -56,13 +87,15 @@ ROWS_TO_MEASURE = 200
 class TrainTab:
     method: gr.Radio
     recipe: gr.Dropdown
+    card: gr.Dropdown
+    about: gr.HTML
     name: gr.Textbox
     sft_data: gr.Dropdown
     preference_data: gr.Dropdown
     thumbs_data: gr.Dropdown
     start_from: gr.Dropdown
     settings: dict[str, Component]  # by dotted name
-    of_stage: list[tuple[Stage, Component]]  # what only one stage needs
+    of_stage: list[tuple[tuple[Stage, ...], Component]]  # what only some stages need
     advanced: gr.Accordion
     meaning: gr.HTML
     start: gr.Button
@@ -88,14 +121,21 @@ def draw(bench: Bench) -> TrainTab:
         )
     )
     settings: dict[str, Component] = {}
-    of_stage: list[tuple[Stage, Component]] = []
+    of_stage: list[tuple[tuple[Stage, ...], Component]] = []
     first = recipe_values(FIRST_RECIPE)
-    known = [(one.title, one.id) for one in presets.recipes()]
+    device, _ = machine()
+    own_card = presets.card_of(device).id
     with gr.Row(elem_classes="wb-two wb-meaning-first"):
         with gr.Column():
             recipe = gr.Dropdown(
-                known, value=FIRST_RECIPE, label="Preset", info=_recipe_words(FIRST_RECIPE), elem_id="wb-train-recipe"
-            )
+                preset_choices(), value=FIRST_RECIPE, label="Preset", info=preset_words(FIRST_RECIPE, own_card),
+                elem_id="wb-train-recipe",
+            )  # fmt: skip
+            card = gr.Dropdown(
+                card_choices(device), value=own_card, label="For which card", visible="hidden", elem_id="wb-train-card",
+                info="A preset sets for each card what fits: models, length, batch, optimizer.",
+            )  # fmt: skip
+            about = gr.HTML(about_html(FIRST_RECIPE, own_card, ModelRef()), elem_id="wb-train-about")
             method = gr.Radio(METHODS, value="sft+dpo", label="Method", info=METHOD_HELP, elem_id="wb-train-method")
             with gr.Row():
                 sft_data = gr.Dropdown(
@@ -103,7 +143,7 @@ def draw(bench: Bench) -> TrainTab:
                 )
                 preference_data = gr.Dropdown(
                     [],
-                    label="Data for DPO",
+                    label="Data of pairs",
                     info="Pairs of a better and a worse answer.",
                     elem_id="wb-train-preference-data",
                 )
@@ -114,7 +154,7 @@ def draw(bench: Bench) -> TrainTab:
                     visible="hidden",
                     elem_id="wb-train-thumbs-data",
                 )
-            of_stage += [("sft", sft_data), ("dpo", preference_data), ("kto", thumbs_data)]
+            of_stage += [(("sft",), sft_data), (OF_PAIRS, preference_data), (("kto",), thumbs_data)]
             start_from = gr.Dropdown(
                 [BASE_MODEL_CHOICE], value=BASE_MODEL, label="Start from", elem_id="wb-train-start-from",
                 info="A fresh adapter on the base model, or the adapter that an earlier run of this model ended with.",
@@ -131,12 +171,12 @@ def draw(bench: Bench) -> TrainTab:
                 for pair in _in_pairs(form.advanced()):
                     with gr.Row(elem_classes="wb-settings"):
                         settings |= {setting: _draw(setting, first) for setting in pair}
-            of_stage += [(stage, drawn) for name, drawn in settings.items() if (stage := _stage_of(name))]
+            of_stage += [((stage,), drawn) for name, drawn in settings.items() if (stage := _stage_of(name))]
         with gr.Column():
             meaning = gr.HTML(elem_id="wb-train-meaning")
             start = gr.Button("Start training", variant="primary", elem_id="wb-train-start")
     return TrainTab(
-        method, recipe, name, sft_data, preference_data, thumbs_data, start_from, settings, of_stage, advanced, meaning, start
+        method, recipe, card, about, name, sft_data, preference_data, thumbs_data, start_from, settings, of_stage, advanced, meaning, start
     )  # fmt: skip
 
 
@@ -152,23 +192,36 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         """Updates of all widgets, in order; a setting that is not named keeps its value."""
         return [gr.update(value=values[name]) if name in values else gr.skip() for name in names]
 
-    @border
-    def take_recipe(recipe: str) -> list[Any]:
-        return [gr.Dropdown(info=_recipe_words(recipe)), *fill(recipe_values(recipe))]
+    def preset_updates(recipe: str | None, card: str) -> list[Any]:
+        """Updates of the widgets around the preset: what it is for, whether the card matters, what it sets."""
+        return [
+            gr.Dropdown(value=recipe, info=preset_words(recipe, card)),
+            gr.Dropdown(value=card, visible=depends_on_card(recipe) or "hidden"),
+            about_html(recipe, card, choices.read().model),
+        ]
 
     @border
-    def enter(start_from: str | None) -> list[Any]:
-        """What the page shows when it is opened: the data there is now, and the runs to start from."""
+    def take_recipe(recipe: str | None, card: str) -> list[Any]:
+        return [*preset_updates(recipe, card), *fill(recipe_values(recipe, card) if recipe else {})]
+
+    @border
+    def enter(recipe: str | None, card: str, start_from: str | None) -> list[Any]:
+        """What the page shows when it is opened: the data there is now, the runs to start from, a preset for the model."""
         chosen = choices.read()
+        fitting = fitting_choice(recipe, chosen.model)
+        filled = dict(
+            zip(names, fill(recipe_values(fitting, card) if fitting != recipe and fitting else {}), strict=True)
+        )
         nothing_chosen = not chosen.sft_data and not chosen.preference_data
         data = (
             DEMO_DATA if nothing_chosen and chosen.model.source == "demo" else (chosen.sft_data, chosen.preference_data)
         )
-        return [*_data_updates(*data, chosen.thumbs_data), _start_update(start_from)]
+        filled["sft_data"], filled["preference_data"], filled["thumbs_data"] = _data_updates(*data, chosen.thumbs_data)
+        return [*preset_updates(fitting, card), *(filled | {"start_from": _start_update(start_from)}).values()]
 
     @border
     def show_stages(method: str) -> list[Any]:
-        return [gr.update(visible=_visible(stage, method)) for stage, _ in tab.of_stage]
+        return [gr.update(visible=_visible(stages, method)) for stages, _ in tab.of_stage]
 
     @border
     def start(*values: Any) -> tuple[Any, Any]:
@@ -177,17 +230,17 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         return go_to("watch"), gr.Textbox(free_name(run.name))
 
     @border
-    def try_it() -> list[Any]:
+    def try_it(card: str) -> list[Any]:
         """Demo model, demo data and the demo preset: everything is set, and Start is the next click."""
         choices.update(model=ModelRef(), sft_data=DEMO_DATA[0], preference_data=DEMO_DATA[1])
         filled = dict(zip(names, fill(recipe_values(FIRST_RECIPE)), strict=True))
         filled["sft_data"], filled["preference_data"], filled["thumbs_data"] = _data_updates(*DEMO_DATA, None)
         filled["start_from"] = _start_update(BASE_MODEL)
         filled["name"] = gr.Textbox(free_name("demo"))
-        return [go_to("train"), gr.Dropdown(value=FIRST_RECIPE, info=_recipe_words(FIRST_RECIPE)), *filled.values()]
+        return [go_to("train"), *preset_updates(FIRST_RECIPE, card), *filled.values()]
 
     @border
-    def run_again(run: str | None) -> list[Any]:
+    def run_again(run: str | None, card: str) -> list[Any]:
         """The settings of an earlier run, under a free name."""
         if not run:
             raise WorkbenchError("Choose a run first.")
@@ -195,10 +248,10 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         choices.update(model=config.model)
         values = form.from_config(config, names) | {"name": free_name(config.name)}
         filled = dict(zip(names, fill(values), strict=True)) | {"start_from": _start_update(config.start_from)}
-        return [go_to("train"), *filled.values()]
+        return [go_to("train"), *preset_updates(None, card), *filled.values()]
 
     @border
-    def run_better(run: str | None) -> list[Any]:
+    def run_better(run: str | None, card: str) -> list[Any]:
         """The settings of an earlier run with what its health suggests, under a free name."""
         chosen = open_run(run or "")
         finding = suggested(findings_of(bench, chosen))
@@ -207,12 +260,14 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         config = with_changes(chosen.adjusted_config(), finding, free_name(chosen.name))
         choices.update(model=config.model)
         filled = dict(zip(names, fill(form.from_config(config, names)), strict=True))
-        return [go_to("train"), *(filled | {"start_from": _start_update(config.start_from)}).values()]
+        filled["start_from"] = _start_update(config.start_from)
+        return [go_to("train"), *preset_updates(None, card), *filled.values()]
 
+    preset = [tab.recipe, tab.card, tab.about]
     pages.opened["train"].select(
         enter,
-        tab.start_from,
-        [tab.sft_data, tab.preference_data, tab.thumbs_data, tab.start_from],
+        [tab.recipe, tab.card, tab.start_from],
+        [*preset, *widgets],
         show_progress="hidden",
     ).then(summary, widgets, tab.meaning, show_progress="hidden")
     tab.method.change(
@@ -222,8 +277,13 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         show_progress="hidden",
         trigger_mode="always_last",
     )
-    tab.recipe.input(
-        take_recipe, tab.recipe, [tab.recipe, *widgets], show_progress="hidden", trigger_mode="always_last"
+    gr.on(
+        [tab.recipe.input, tab.card.input],
+        take_recipe,
+        [tab.recipe, tab.card],
+        [*preset, *widgets],
+        show_progress="hidden",
+        trigger_mode="always_last",
     )
     gr.on(
         [widget.change for widget in widgets],
@@ -234,14 +294,15 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         trigger_mode="always_last",
     )
     tab.start.click(start, widgets, [pages.tabs, tab.name], show_progress="minimal")
-    pages.model.try_it.click(try_it, None, [pages.tabs, tab.recipe, *widgets], show_progress="hidden")
-    pages.watch.better.click(run_better, pages.watch.run, [pages.tabs, *widgets], show_progress="hidden")
-    pages.watch.again.click(run_again, pages.watch.run, [pages.tabs, *widgets], show_progress="hidden")
+    filled_in = [pages.tabs, *preset, *widgets]
+    pages.model.try_it.click(try_it, tab.card, filled_in, show_progress="hidden")
+    pages.watch.better.click(run_better, [pages.watch.run, tab.card], filled_in, show_progress="hidden")
+    pages.watch.again.click(run_again, [pages.watch.run, tab.card], filled_in, show_progress="hidden")
 
 
-def recipe_values(recipe: str) -> dict[str, Any]:
+def recipe_values(recipe: str, card: str | None = None) -> dict[str, Any]:
     """Every setting of a preset by its dotted name; what the preset does not name has its default."""
-    config = RunConfig.model_validate(presets.recipe(recipe).apply({"name": "any"}))
+    config = RunConfig.model_validate(presets.recipe(recipe, card).apply({"name": "any"}))
     drawn = [name for name in form.fields() if name == "method" or name.split(".")[0] not in form.DRAWN_ELSEWHERE]
     return form.from_config(config, drawn)
 
@@ -256,9 +317,8 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     suggested = free_name(to_name(f"{model.title}-{values['method'].replace('+', '-')}", "run"))
     named = {**values, "name": typed or suggested}
     # Data that the method does not use would be kept in the run's config as if it had been.
-    for stage, data in DATA_OF_STAGE.items():
-        if stage not in values["method"].split("+"):
-            named[data] = None
+    used = {DATA_OF_STAGE[stage] for stage in values["method"].split("+")}
+    named |= dict.fromkeys(set(DATA_OF_STAGE.values()) - used)
     named["start_from"] = values.get("start_from") or None
     return read_config(form.to_values(named) | {"model": model.model_dump()})
 
@@ -277,13 +337,18 @@ def summary_html(values: Mapping[str, Any]) -> Html:
         )
     pairs: list[tuple[str, object]] = [("Base model", model.title)]
     for one in forecasts:
-        verb = "pairs" if one.stage == "dpo" else "answers"
-        pairs.append((one.stage.upper(), f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}"))
+        verb = "pairs" if one.stage in OF_PAIRS else "answers"
+        pairs.append(
+            (stage_title(one.stage), f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}")
+        )
     pairs.append(("Effective batch", f"{config.effective_batch} ({config.batch_size} at once × {config.accumulation})"))
     if config.start_from:
         pairs.append(("Starts from", f"the adapter of {config.start_from}"))
-    if config.stages[-1] != "sft":
+    if config.stages[-1] in WITH_REFERENCE:
         pairs.append(("Reference", f"{reference_words(config)}, verified before the first step"))
+    if config.stages[-1] in EXPERIMENTAL:
+        pairs.append(("Reference", "none: nothing but a low learning rate holds the model to what it was"))
+        pairs.append(("Method", "experimental: may change or be removed in TRL, the library that trains"))
     if "dpo" in config.stages:
         pairs.append(("DPO loss", loss_words(config.dpo)))
     pairs.append(("Expected time", _time_words(forecasts)))
@@ -418,7 +483,7 @@ def _start_update(start_from: str | None) -> Any:
 def _draw(setting: str, values: Mapping[str, Any]) -> Component:
     """A setting with its value, shown where the method that these values name needs it."""
     stage = _stage_of(setting)
-    return form.draw_field(setting, values[setting], _visible(stage, values["method"]) if stage else True)
+    return form.draw_field(setting, values[setting], _visible((stage,), values["method"]) if stage else True)
 
 
 def _stage_of(name: str) -> Stage | None:
@@ -426,14 +491,9 @@ def _stage_of(name: str) -> Stage | None:
     return next((stage for stage in DATA_OF_STAGE if name.startswith(f"{stage}.")), None)
 
 
-def _visible(stage: Stage, method: str) -> bool | str:
-    """Whether what a stage needs is shown. Hidden ones stay on the page, so that they keep what was set."""
-    return stage in method.split("+") or "hidden"
-
-
-def _recipe_words(recipe: str) -> str:
-    one = presets.recipe(recipe)
-    return f"{one.summary} {one.source}"
+def _visible(stages: Sequence[Stage], method: str) -> bool | str:
+    """Whether what some stages need is shown. Hidden ones stay on the page, so that they keep what was set."""
+    return any(stage in stages for stage in method.split("+")) or "hidden"
 
 
 def _in_pairs(names: list[str]) -> list[list[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.core.config import reference_words
+from workbench.core.config import OF_PAIRS, reference_words, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.fitting import in_gigabytes
 from workbench.core.forecast import duration_words
@@ -29,11 +29,11 @@ CHART_IDS = ("sft-loss", "dpo-loss", "kto-loss", "margin", "accuracy", "rewards"
 
 STAGES_OF_CHART = {
     "sft-loss": ("sft",),
-    "dpo-loss": ("dpo",),
+    "dpo-loss": OF_PAIRS,
     "kto-loss": ("kto",),
-    "margin": ("dpo", "kto"),
-    "accuracy": ("dpo",),
-    "rewards": ("dpo", "kto"),
+    "margin": (*OF_PAIRS, "kto"),
+    "accuracy": OF_PAIRS,
+    "rewards": (*OF_PAIRS, "kto"),
 }
 """Which stages a chart needs one of; the others are of every stage."""
 
@@ -295,9 +295,15 @@ def numbers_html(bench: Bench, run: Run) -> Html:
     rows = bench.rows(run)
     wanted = [
         ("SFT", "Held-out loss", "eval_loss", "sft", ".3f"),
-        ("DPO", "Held-out loss", "eval_loss", "dpo", ".3f"),
-        ("DPO", "Held-out accuracy", "eval_rewards/accuracies", "dpo", ".1%"),
-        ("DPO", "Held-out margin", "eval_rewards/margins", "dpo", ".3f"),
+        *[
+            (stage_title(stage), f"Held-out {label}", key, stage, shape)
+            for stage in OF_PAIRS
+            for label, key, shape in (
+                ("loss", "eval_loss", ".3f"),
+                ("accuracy", "eval_rewards/accuracies", ".1%"),
+                ("margin", "eval_rewards/margins", ".3f"),
+            )
+        ],
         ("KTO", "Held-out loss", "eval_loss", "kto", ".3f"),
         ("KTO", "Held-out margin", "eval_rewards/margins", "kto", ".3f"),
     ]
@@ -318,7 +324,7 @@ def details_html(run: Run) -> Html:
         ("Folder", run.folder),
         ("Base model", config.model.name),
         ("Method", config.method),
-        ("Reference", reference_words(config) if config.stages[-1] != "sft" else ""),
+        ("Reference", reference_words(config)),
         ("Data", ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages}))),
         ("Backend", environment.get("why", "told when the model is loaded")),
         ("Precision", str(environment.get("precision", config.precision)).upper()),
@@ -334,7 +340,7 @@ def details_html(run: Run) -> Html:
 
 def probe_words(stage: str, probe: Mapping[str, Any]) -> str:
     """What one step on the longest batch took, before the first step that counts."""
-    words = f"{stage.upper()}: {probe['rows']} × {probe['tokens']:,} tokens in {probe['seconds']:.1f} s."
+    words = f"{stage_title(stage)}: {probe['rows']} × {probe['tokens']:,} tokens in {probe['seconds']:.1f} s."
     if probe.get("needed") and probe.get("forecast"):
         words += (
             f" The run needs {in_gigabytes(probe['needed'])}; up to {in_gigabytes(probe['forecast'])} were forecast."

@@ -25,6 +25,9 @@ STAGE_RULES: dict[Stage, tuple[Look, ...]] = {
         dpo.over_optimised, dpo.length_decides,
     ),
     "kto": (every_stage.exploding, every_stage.nothing_moves),
+    # Without a reference rewards do not start at 0, so that what is said of DPO's does not hold.
+    "orpo": OF_EVERY_STAGE,
+    "simpo": OF_EVERY_STAGE,
 }  # fmt: skip
 
 # The limits of these were set on runs with the sigmoid loss; other losses have other scales.
