@@ -114,7 +114,7 @@ def trainer_for(
             processing_class=load_tokenizer(shipped("assets") / "demo" / "model"),
         )
     put_back(model, before)
-    if stage != "sft":
+    if "ref" in model.peft_config:
         model.delete_adapter("ref")
     return trainer
 

@@ -250,8 +250,8 @@ def train_stage(
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
     kept = stage in WITH_REFERENCE and config.reference == "kept"
     reference = open_reference(loaded, model, fresh, paths) if kept else None
-    make, settings = trainer_class(config, stage, reference)
     with load.unsloth_may_refuse(loaded.backend):
+        make, settings = trainer_class(config, stage, reference)
         trainer = make(
             model=model,
             args=settings(**arguments),
