@@ -76,12 +76,12 @@ def adapter_arguments(adapter: AdapterSettings) -> dict[str, Any]:
     }
 
 
-def unsloth_load_arguments(path: str, max_length: int, four_bit: bool) -> dict[str, Any]:
-    """For unsloth.FastLanguageModel.from_pretrained. `dtype` None lets Unsloth take bf16 or fp16 by the card."""
+def unsloth_load_arguments(path: str, max_length: int, four_bit: bool, device: Device) -> dict[str, Any]:
+    """For unsloth.FastLanguageModel.from_pretrained. `dtype` is the name of a torch type, the one that the trainer computes in."""
     return {
         "model_name": path,
         "max_seq_length": max_length,
-        "dtype": None,
+        "dtype": compute_dtype(device),
         "load_in_4bit": four_bit,
         "trust_remote_code": False,
         # The folder that was checked, and no copy of the model that Unsloth keeps under its own name.

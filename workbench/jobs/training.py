@@ -32,6 +32,8 @@ WORKER = (sys.executable, "-m", "workbench.engine.train")
 # A run needs room for its adapters, its log and its metrics; less than this and it would end in the middle.
 ROOM_TO_START = 300 * 2**20  # bytes
 
+FULL = 2**20  # bytes; a disk with less has no room for a page of text
+
 LEARNS_FROM: dict[Stage, tuple[Kind, ...]] = {
     "sft": ("sft", "preference"),
     "dpo": ("preference",),
@@ -136,7 +138,6 @@ def begin(run: Run, worker: Sequence[str] = WORKER) -> None:
     process = _spawn(run, worker)
     assert process.stdin, "it was asked for"
     with contextlib.suppress(BrokenPipeError), process.stdin:  # one that ended already is seen by its watcher
-        run.write_worker(process.pid, processes.started(process.pid))
         process.stdin.write(f"{BEGIN}\n".encode())
     queue.unmark(run)
     threading.Thread(target=_supervise, args=(run, process), name=f"watch {run.name}", daemon=True).start()
@@ -145,14 +146,21 @@ def begin(run: Run, worker: Sequence[str] = WORKER) -> None:
 def resume(run: Run, worker: Sequence[str] = WORKER) -> None:
     """Let a run go on from its newest whole checkpoint, or from its first step where it has none.
 
-    Raises WorkbenchError where it is not one that can go on, or where another run has the device.
+    Raises WorkbenchError where it is not one that can go on, where another run has the device, or where the disk is
+    nearly full.
     """
+    check_room()
     with starts():
         if state_of(run) not in CAN_RESUME:
             raise WorkbenchError(f"{run.name} is {state_of(run)}, so there is nothing to resume.")
         _refuse_second(running(), "wait for it, or stop it on the Watch page")
         run.forget_end()
-        begin(run, worker)
+        try:
+            begin(run, worker)
+        except OSError as error:
+            raise WorkbenchError(
+                f"The worker could not be started: {error}. What {run.name} has saved is kept: resume it again."
+            ) from error
         if (held := queue.held()) and held.run == run.name:
             queue.release()  # the device was given back
 
@@ -206,7 +214,10 @@ def in_words(run: Run) -> str:
     if now == "queued":
         return "It waits in the queue for the device."
     result = run.result()
-    return result.why if result else why_lost(run.exit_code(), run.log_tail(), checkpoint_words(run))
+    if result:
+        return result.why
+    is_full = shutil.disk_usage(run.folder).free < FULL
+    return why_lost(run.exit_code(), run.log_tail(), checkpoint_words(run), is_full)
 
 
 def checkpoint_words(run: Run) -> str:
@@ -239,9 +250,13 @@ def end(run: Run) -> None:
 
 
 def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
-    """The worker in a session of its own, so that neither a closed window nor Ctrl+C in its terminal ends it."""
+    """The worker in a session of its own, so that neither a closed window nor Ctrl+C in its terminal ends it.
+
+    Raises OSError, with no process left, where it cannot be started or where the folder cannot say who it is: a worker
+    that nobody knows of would share the device with the next.
+    """
     with open(run.log_file, "ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*worker, str(run.folder)],
             stdin=subprocess.PIPE,
             stdout=log,
@@ -252,13 +267,21 @@ def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
             start_new_session=os.name != "nt",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
+    begun = processes.started(process.pid)
+    try:
+        run.write_worker(process.pid, begun)
+    except OSError:
+        processes.end_tree(process.pid, begun)
+        process.wait()
+        raise
+    return process
 
 
 def _supervise(run: Run, process: subprocess.Popen[bytes]) -> None:
     """Wait for the worker; where it ended without a word, keep how."""
     code = process.wait()
-    if run.folder.exists() and run.result() is None:
+    if run.worker().get("pid") == process.pid and run.result() is None:
         try:
-            run.write_exit_code(code)
+            run.write_exit_code(process.pid, code)
         except OSError:
             return  # The disk is full or gone: the run reads as lost, which it is.
