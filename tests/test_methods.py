@@ -12,6 +12,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.follow_up import Fork, more_epochs
 from workbench.core.metrics import FORKED
 from workbench.engine import load, train
+from workbench.engine.journal import log_numbers
 from workbench.jobs import training
 from workbench.store import datasets, forks
 from workbench.store.runs import Run, create_run, runs_to_start_from, starting_run
@@ -328,7 +329,12 @@ def test_two_more_epochs_start_from_the_finished_run_which_is_their_reference(on
     assert (config.method, config.dpo.epochs, config.dpo.max_steps, config.sft_data) == ("dpo", 2, 0, None)
     assert (config.dpo.learning_rate, config.start_from) == (first.config().dpo.learning_rate, "first")
     assert reference_words(config) == "run first as it ended"
-    run = trained(**config.model_dump() | SMALL | {"dpo": config.dpo.model_dump() | {"max_steps": 1}})
+    run = create_run(demo_config(**config.model_dump() | SMALL | {"dpo": config.dpo.model_dump() | {"max_steps": 1}}))
+    # An earlier life of it was lost before its first checkpoint: it begins again, and those steps do not count.
+    for step in range(3):
+        log_numbers(run, "dpo", step, 3, {"loss": 9.0, "eval_loss": 9.0})
+    assert train.main(str(run.folder)) == 0, run.result()
+    assert [row["step"] for row in run.metrics() if "loss" in row] == [1]
     start = first_evaluation(run, "dpo")
     assert abs(start["eval_loss"] - math.log(2)) < 0.002
     assert rewards(start) == [0.0, 0.0]

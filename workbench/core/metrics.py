@@ -14,7 +14,8 @@ epoch) and whatever numbers the trainer logged under its own names; or a `phase`
 KTO_START = 0.5  # its loss with both weights at 1
 
 RESUMED = "resumed"
-"""Key of the line that says that a stage went on from a checkpoint: its value is the step, and `stage` is in the line."""
+"""Key of the line that says that a stage went on from a checkpoint: its value is the step, and `stage` is in the line.
+-1: it began again, because it had none yet."""
 
 FORKED = "forked"
 """Key of the line behind which a run that branched off another one has its own steps: run, stage and step it came from."""

@@ -28,6 +28,12 @@ def log_resumed(run: Run, stage: Stage, step: int) -> None:
     )
 
 
+def log_begun_again(run: Run, stage: Stage) -> None:
+    """A stage that was lost before its first checkpoint takes all its steps once more; what was logged does not count."""
+    words = f"{stage_title(stage)} begins again: it had no checkpoint yet"
+    _append(run, {"phase": words, "stage": stage, RESUMED: -1, "time": time.time()})
+
+
 def log_numbers(run: Run, stage: Stage, step: int, steps: int, numbers: dict[str, Any]) -> Row:
     """One line of metrics.jsonl, which is given back. A number that is not finite is written as null: JSON has no word for it."""
     clean = {key: _plain(value) for key, value in numbers.items()}

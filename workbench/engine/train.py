@@ -31,7 +31,7 @@ from workbench.core.metrics import Row, latest
 from workbench.core.recipe import Device, checkpoint_steps, planned_steps, start_loss, trainer_arguments
 from workbench.engine import load
 from workbench.engine.device import this_device
-from workbench.engine.journal import log_numbers, log_phase, log_resumed
+from workbench.engine.journal import log_begun_again, log_numbers, log_phase, log_resumed
 from workbench.engine.trouble import Diverged, explain, is_out_of_memory
 from workbench.store import checkpoints, datasets, model_configs
 from workbench.store.checkpoints import Checkpoint
@@ -247,6 +247,8 @@ def train_stage(
     arguments = trainer_arguments(
         config, stage, loaded.device, steps, str(run.folder / "scratch"), paths.chunked_logits
     )
+    if not resume and any(row.get("stage") == stage for row in run.metrics()):
+        log_begun_again(run, stage)
     beta = {"dpo": config.dpo.beta, "kto": config.kto.beta}.get(stage)
     report = Report(run, stage, checkpoint_steps(config, steps), beta)
 
