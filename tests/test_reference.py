@@ -1,6 +1,7 @@
 """The reference's log-probabilities are computed once, kept, and never those of another model or text."""
 
 import json
+import math
 import os
 import struct
 
@@ -64,15 +65,20 @@ def test_kto_keeps_its_mismatched_answers_too(one_base):
     assert losses(first)[0] == losses(again)[0]
 
 
-def test_kept_values_of_another_model_are_refused_before_the_first_step(one_base, home):
-    first = trained("first")
+def test_kept_values_of_another_model_are_forgotten_and_the_reference_is_asked_again(one_base, home, monkeypatch):
+    trained("first")
     [file] = (home / "reference").iterdir()
     shifted = [{key: value - 3 for key, value in json.loads(line).items()} for line in file.read_text().splitlines()]
     file.write_text("\n".join(json.dumps(line) for line in shifted) + "\n")
-    run = create_run(demo_config("again", **DPO | {"dpo": TWO_STEPS}))
-    assert train.main(str(run.folder)) == 1
-    assert "the reference is not the model that training starts from" in run.result().why
-    assert first.result().outcome == "finished"
+    monkeypatch.setattr(train, "again", lambda folder: train.main(folder))
+    again = trained("again")
+    assert "what was kept of the reference does not hold any more, so it is asked again" in [
+        row.get("phase") for row in again.metrics()
+    ]
+    assert [row["eval_loss"] for row in again.metrics() if row.get("step") == 0 and "eval_loss" in row] == [
+        pytest.approx(0.693147, abs=1e-4)
+    ]
+    assert again.environment()["reference"]["computed"] == 32
 
 
 def batch(rows: list[list[int]], answer_from: int) -> dict[str, torch.Tensor]:
@@ -93,13 +99,23 @@ def test_a_digest_is_of_the_tokens_and_of_where_the_answer_begins_not_of_the_pad
     assert digests_of(batch([[5, 6, 7]], 2)) != [alone]
 
 
-def test_a_torn_line_is_passed_over_and_what_stands_before_it_is_known(home):
+def test_a_torn_line_is_passed_over_and_the_ones_around_it_are_known(home):
     kept = KeptLogProbs("one")
     kept.add({"a": -1.5, "b": -2.0})
     with open(kept.file, "a") as file:
         file.write('{"c": -3')
+    KeptLogProbs("one").add({"d": -4.0})
     again = KeptLogProbs("one")
-    assert (again.get("a"), again.get("b"), again.get("c")) == (-1.5, -2.0, None)
+    assert [again.get(digest) for digest in "abcd"] == [-1.5, -2.0, None, -4.0]
+
+
+def test_what_was_known_first_stays_and_what_is_no_number_is_not_kept(home):
+    """Two runs that met an answer in different batches round it differently: neither may see its reference change."""
+    one, other = KeptLogProbs("one"), KeptLogProbs("one")
+    one.add({"a": -1.0, "b": math.nan, "c": -math.inf})
+    other.add({"a": -1.01})
+    again = KeptLogProbs("one")
+    assert [again.get(digest) for digest in "abc"] == [-1.0, None, None]
 
 
 def test_a_disk_that_is_full_costs_nothing_but_the_keeping(home, monkeypatch, capsys):
@@ -124,16 +140,18 @@ def test_the_references_used_longest_ago_go_first(home):
     assert sorted(file.stem for file in (home / "reference").iterdir()) == ["middle", "new"]
 
 
-def test_weights_that_were_trained_have_another_fingerprint(tmp_path):
-    def store(value: int) -> None:
-        header = json.dumps({"w": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}).encode()
-        (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes([value] * 4))
+def test_a_model_that_differs_in_one_weight_or_setting_has_another_fingerprint(tmp_path):
+    """200,000 bytes of one tensor: the rows of new tokens at its end are seen too."""
 
-    store(1)
-    before = fingerprint(tmp_path)
-    assert fingerprint(tmp_path) == before
-    store(2)
-    assert fingerprint(tmp_path) != before
+    def store(*, first: int = 1, last: int = 1, config: str = "{}") -> str:
+        header = json.dumps({"w": {"dtype": "U8", "shape": [200_000], "data_offsets": [0, 200_000]}}).encode()
+        weights = bytes([first]) + bytes(199_998) + bytes([last])
+        (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + weights)
+        (tmp_path / "config.json").write_text(config)
+        return fingerprint(tmp_path)
+
+    assert store() == store()
+    assert len({store(), store(first=2), store(last=2), store(config='{"rope_theta": 5}')}) == 4
 
 
 def test_another_release_of_a_library_does_not_read_what_was_computed_by_the_one_before(base, monkeypatch):
@@ -141,3 +159,24 @@ def test_another_release_of_a_library_does_not_read_what_was_computed_by_the_one
     assert reference.open_reference(base, None, fresh=True).kept.file == before
     monkeypatch.setattr(reference, "_version", lambda package: "99")
     assert reference.open_reference(base, None, fresh=True).kept.file != before
+
+
+def test_a_run_that_goes_on_with_half_the_batch_meets_each_row_once():
+    """Memory ran out after 10 of 20 batches of 4: what is left are the 40 rows that were not met yet, two at a time"""
+    from datasets import Dataset
+
+    rows = Dataset.from_dict({"input_ids": [[1] * (5 + index * 7 % 50) for index in range(80)]})
+
+    class Trainer:
+        train_dataset = rows
+
+    def order(asked):
+        make = train.trainer_class(asked, "sft", None)[0]
+        return list(make._get_train_sampler(Trainer()))
+
+    whole = order(demo_config(batch_size=4))
+    assert sorted(whole) == list(range(80))
+    run = create_run(demo_config(batch_size=4))
+    run.adjust({"batch_size": 2, "accumulation": 2}, "half the batch")
+    assert order(run.config()) == whole
+    assert order(run.adjusted_config()) != whole

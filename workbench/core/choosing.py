@@ -38,40 +38,39 @@ def choose(shape: Shape | None, config: RunConfig, device: Device, offered: Path
     offered: the paths that this machine has; one that costs time is taken only where it is needed.
     """
     offered = offered or Paths()
-    paths = replace(offered, chunked_logits=False)
-    open_ones = {
-        name: value
-        for name, value in (("gradient_checkpointing", "on"), ("optimizer", "adamw_torch"))
-        if getattr(config, name) == "auto"
-    }
-    if shape is None:
-        words = ["The memory of this architecture cannot be forecast, so gradient checkpointing is on."]
-        return Chosen(open_ones, paths, tuple(words if "gradient_checkpointing" in open_ones else ()))
-    weighed = _Weighed(shape, config, device)
-    words = []
-    if "gradient_checkpointing" in open_ones:
-        without = weighed.total(open_ones | {"gradient_checkpointing": "off"}, paths)
-        if without <= weighed.room:
-            open_ones["gradient_checkpointing"] = "off"
-            words.append(
-                f"Gradient checkpointing is off: without it {in_gigabytes(without)} are needed, and it would cost a third of the speed."
-            )
-        else:
-            words.append(f"Gradient checkpointing is on: without it {in_gigabytes(without)} would be needed.")
-    if (
-        offered.chunked_logits
-        and weighed.total(open_ones, paths) > weighed.room
-        and config.stages[-1] in WITH_REFERENCE
-    ):
-        paths = replace(paths, chunked_logits=True)
+    taken = replace(offered, chunked_logits=False)
+    weighed = _Weighed(shape, config, device) if shape else None
+    changes, words = _open_ones(config), []
+    if "gradient_checkpointing" in changes:
+        words.append(_decide_checkpointing(changes, weighed, taken))
+    if weighed and offered.chunked_logits and config.stages[-1] in WITH_REFERENCE and weighed.is_short(changes, taken):
+        taken = offered
         words.append("Log-probabilities are computed in tiles: all logits at once would not fit.")
-    if "optimizer" in open_ones and device.is_cuda and weighed.total(open_ones, paths) > weighed.room:
-        open_ones["optimizer"] = "paged_adamw_8bit"
+    if "optimizer" in changes and weighed and device.is_cuda and weighed.is_short(changes, taken):
+        changes["optimizer"] = "paged_adamw_8bit"
         words.append("The optimizer is the paged one with 8 bits: it gives way when memory runs short.")
     if config.optimizer.startswith("paged") and not device.is_cuda:
-        open_ones["optimizer"] = "adamw_torch"
+        changes["optimizer"] = "adamw_torch"
         words.append(f"The optimizer is adamw_torch: {config.optimizer} needs a card.")
-    return Chosen(open_ones, paths, tuple(words))
+    return Chosen(changes, taken, tuple(words))
+
+
+def _open_ones(config: RunConfig) -> dict[str, Any]:
+    """What is left open, with what it becomes where nothing speaks against it."""
+    usual = {"gradient_checkpointing": "on", "optimizer": "adamw_torch"}
+    return {name: value for name, value in usual.items() if getattr(config, name) == "auto"}
+
+
+def _decide_checkpointing(changes: dict[str, Any], weighed: "_Weighed | None", paths: Paths) -> str:
+    """Switch it off in `changes` where the run fits without it. Returns why, or why not."""
+    if weighed is None:
+        return "The memory of this model cannot be forecast, so gradient checkpointing is on."
+    without = changes | {"gradient_checkpointing": "off"}
+    needed = in_gigabytes(weighed.total(without, paths))
+    if weighed.is_short(without, paths):
+        return f"Gradient checkpointing is on: without it {needed} would be needed."
+    changes.update(without)
+    return f"Gradient checkpointing is off: {needed} are needed without it, and it costs a third of the speed."
 
 
 class _Weighed:
@@ -79,7 +78,10 @@ class _Weighed:
 
     def __init__(self, shape: Shape, config: RunConfig, device: Device):
         self._shape, self._config, self._device = shape, config, device
-        self.room = TIGHT * device.memory * (SHARE_OF_A_CARD if device.is_cuda else SHARE_OF_A_MACHINE)
+        self._room = TIGHT * device.memory * (SHARE_OF_A_CARD if device.is_cuda else SHARE_OF_A_MACHINE)
+
+    def is_short(self, changes: Mapping[str, Any], paths: Paths) -> bool:
+        return self.total(changes, paths) > self._room
 
     def total(self, changes: Mapping[str, Any], paths: Paths) -> int:
         config = self._config.model_copy(update=dict(changes))

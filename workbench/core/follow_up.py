@@ -106,12 +106,11 @@ def _fixed(config: RunConfig, earlier: RunConfig, stage: Stage) -> list[tuple[st
         ("Alpha", config.adapter.alpha, earlier.adapter.alpha, "it scales what the weights of the checkpoint do"),
         ("Start from", config.start_from, earlier.start_from, "the reference would be another one"),
         ("Method", config.method, earlier.method, "the checkpoint belongs to a stage of that method"),
+        ("Optimizer", config.optimizer, earlier.optimizer, optimizer),
         ("Weight decay", config.weight_decay, earlier.weight_decay, optimizer),
         ("Seed", config.seed, earlier.seed, rows),
         ("Group by length", config.group_by_length, earlier.group_by_length, rows),
     ]
-    if config.optimizer != "auto":  # which becomes the same one on the same machine
-        own.append(("Optimizer", config.optimizer, earlier.optimizer, optimizer))
     if earlier.group_by_length and stage != "kto":
         own += [
             ("Batch size", config.batch_size, earlier.batch_size, rows),

@@ -110,7 +110,8 @@ def needed(forecast: Forecast, device: Device, peak: int | None = None) -> int:
     """
     if not device.is_cuda:
         return forecast.total + LIBRARIES if peak is None else peak
-    return forecast.total if peak is None else forecast.total - forecast.passing + peak
+    # The probe's batch is the first that has gradients, so its peak holds them.
+    return forecast.total if peak is None else forecast.total - forecast.passing - forecast.parts["gradients"] + peak
 
 
 def stored(shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: Paths) -> dict[str, int]:

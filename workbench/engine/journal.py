@@ -7,6 +7,7 @@ from typing import Any
 
 from workbench.core.config import Stage, stage_title
 from workbench.core.metrics import RESUMED, Row
+from workbench.store.home import append_line
 from workbench.store.runs import Run
 
 
@@ -44,13 +45,7 @@ def log_numbers(run: Run, stage: Stage, step: int, steps: int, numbers: dict[str
 
 def _append(run: Run, row: dict[str, Any]) -> None:
     with open(run.metrics_file, "ab+") as file:
-        # A line that a kill or a full disk broke off must not swallow this one.
-        file.seek(0, 2)
-        if file.tell():
-            file.seek(-1, 2)
-            if file.read(1) != b"\n":
-                file.write(b"\n")
-        file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+        append_line(file, json.dumps(row, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:

@@ -58,6 +58,7 @@ def _lengths(table: pyarrow.Table) -> list[int]:
             "input_ids",
             "prompt_ids",
             "completion_ids",
+            "KL_completion_ids",
             "chosen_ids",
             "rejected_ids",
             "chosen_input_ids",
@@ -69,5 +70,5 @@ def _lengths(table: pyarrow.Table) -> list[int]:
         return list(count["input_ids"])
     if "chosen_input_ids" in count:  # of ORPO and SimPO, where they hold the prompt too
         return [max(pair) for pair in zip(count["chosen_input_ids"], count["rejected_input_ids"], strict=True)]
-    answers = [count[name] for name in ("completion_ids", "chosen_ids", "rejected_ids") if name in count]
+    answers = [counts for name, counts in count.items() if name != "prompt_ids"]
     return [prompt + max(answer) for prompt, *answer in zip(count["prompt_ids"], *answers, strict=True)]

@@ -1,7 +1,8 @@
 """The reference's log-probabilities: computed when a pair is first seen, kept, and read by every later epoch and run.
 
 They follow from the base model, the adapter that training starts from and the ids of the tokens; not from the seed, the
-rank, the loss or beta. So a second run on the same pairs pays nothing for its reference.
+rank, the loss or beta. So a second run on the same pairs pays nothing for its reference. Their last digits are those of
+the batch in which an answer was first seen: padding is rounded away differently.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from workbench.store.reference import KeptLogProbs, sweep
 from workbench.store.weights import fingerprint
 
 # Another release may compute in another way, and a loss that starts beside ln 2 would look like a wrong reference.
-_COMPUTES = ("torch", "transformers", "peft", "bitsandbytes", "unsloth")
+_COMPUTES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "unsloth", "triton", "liger-kernel")
 
 
 class Reference:
@@ -76,10 +77,12 @@ def open_reference(loaded: Loaded, model: Any, fresh: bool, paths: Paths | None 
     fresh: its adapter changes nothing yet, so the base model itself is the reference. paths: the way to
     the log-probabilities, of which each rounds in its own manner.
     """
+    paths = paths or Paths()
+    ways = f"{paths.fused_loss} {paths.chunked_logits}"
     digest = hashlib.sha256(fingerprint(loaded.folder).encode())
     for package in _COMPUTES:
         digest.update(f"{package} {_version(package)}\n".encode())
-    digest.update(f"{loaded.backend} {loaded.precision} {loaded.device.name} {paths or Paths()}".encode())
+    digest.update(f"{loaded.backend} {loaded.precision} {loaded.device.name} {ways}".encode())
     if not fresh:
         _add_adapter(digest, model)
     name = f"{to_name(loaded.facts['title'], 'model')[:40]}-{digest.hexdigest()[:24]}"

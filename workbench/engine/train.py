@@ -32,7 +32,7 @@ from workbench.core.recipe import Device, checkpoint_steps, planned_steps, start
 from workbench.engine import load
 from workbench.engine.device import this_device
 from workbench.engine.journal import log_begun_again, log_numbers, log_phase, log_resumed
-from workbench.engine.trouble import Diverged, explain, is_out_of_memory
+from workbench.engine.trouble import Diverged, Forgotten, explain, is_out_of_memory
 from workbench.store import checkpoints, datasets, model_configs
 from workbench.store.checkpoints import Checkpoint
 from workbench.store.forks import fork_of
@@ -60,6 +60,8 @@ def main(folder: str) -> int:
         outcome, why = train(run)
     except load.UnslothRefused as refused:
         os.environ[load.WITHOUT_UNSLOTH] = str(refused)
+        return again(folder)
+    except Forgotten:
         return again(folder)
     except BaseException as error:  # whatever ended the run, its folder must say so
         reserve.unlink(missing_ok=True)
@@ -154,7 +156,7 @@ def decide(run: Run, device: Device) -> Paths:
             shape = shape_of(model_configs.config_of(config.model))
         except WorkbenchError:  # where the model cannot be had at all, loading it says so
             shape = None
-        found = choose(shape, config, device, offered_paths(device))
+        found = choose(shape, config, device, offered_paths(config, device))
         run.write_chosen({"changes": found.changes, "paths": asdict(found.paths), "words": found.words})
     return Paths(**run.chosen()["paths"])
 
@@ -234,7 +236,7 @@ def train_stage(
 
     from workbench.engine.probe import Probe
     from workbench.engine.reference import open_reference
-    from workbench.engine.report import Report
+    from workbench.engine.report import Report, WrongReference
     from workbench.engine.resuming import OwnLearningRate
 
     training, held_out = load_rows(config, stage)
@@ -256,7 +258,7 @@ def train_stage(
     kept = stage in WITH_REFERENCE and config.reference == "kept"
     reference = open_reference(loaded, model, fresh, paths) if kept else None
     with load.unsloth_may_refuse(loaded.backend):
-        make, settings = trainer_class(config, stage, reference)
+        make, settings = trainer_class(run.config(), stage, reference)
         trainer = make(
             model=model,
             args=settings(**arguments),
@@ -286,12 +288,19 @@ def train_stage(
         )
     # Beside weights in 16 bits PEFT would keep an fp32 copy of every input of the adapter, which autocast turns back.
     without_copies = loaded.device.is_cuda and loaded.precision in ("bf16", "fp16")
-    with (
-        load.unsloth_may_refuse(loaded.backend, lambda: not report.stepped),
-        disable_input_dtype_casting(model, active=without_copies),
-    ):
-        # Evaluates after the last step as well.
-        trainer.train(resume_from_checkpoint=str(resume.folder) if resume else None)
+    try:
+        with (
+            load.unsloth_may_refuse(loaded.backend, lambda: not report.stepped),
+            disable_input_dtype_casting(model, active=without_copies),
+        ):
+            # Evaluates after the last step as well.
+            trainer.train(resume_from_checkpoint=str(resume.folder) if resume else None)
+    except WrongReference:
+        if not reference or not reference.read:
+            raise
+        reference.kept.forget()
+        log_phase(run, "what was kept of the reference does not hold any more, so it is asked again")
+        raise Forgotten from None
     log_numbers(run, stage, trainer.state.global_step, steps, {"trained_tokens": trainer.state.num_input_tokens_seen})
     if reference:
         run.add_to_environment({"reference": {"read": reference.read, "computed": reference.computed}})
@@ -328,8 +337,11 @@ def note_probe(run: Run, config: RunConfig, stage: Stage, device: Device, paths:
     )
 
 
-def trainer_class(config: RunConfig, stage: Stage, reference: Any) -> tuple[type, type]:
-    """The trainer of a stage and the type of its arguments. reference: what is known of it, where that is kept."""
+def trainer_class(asked: RunConfig, stage: Stage, reference: Any) -> tuple[type, type]:
+    """The trainer of a stage and the type of its arguments. reference: what is known of it, where that is kept.
+
+    asked: the settings as they were asked for. A run that goes on with smaller batches must keep its order of rows.
+    """
     import trl
     from trl.experimental.cpo import CPOConfig
     from trl.experimental.orpo import ORPOConfig
@@ -347,8 +359,8 @@ def trainer_class(config: RunConfig, stage: Stage, reference: Any) -> tuple[type
     }[stage]
     if reference:
         make = keeping(make, reference)
-    if config.group_by_length and stage != "kto":
-        make = grouping(make, config.batch_size, config.max_length, config.seed)
+    if asked.group_by_length and stage != "kto":
+        make = grouping(make, asked.batch_size, asked.max_length, asked.seed)
     return make, settings
 
 

@@ -10,6 +10,10 @@ _MEMORY_REMEDIES = (
 )
 
 
+class Forgotten(Exception):
+    """What was kept of a reference was not of this one; the worker starts itself again, with nothing known."""
+
+
 class Diverged(WorkbenchError):
     """The loss is not a number any more."""
 

@@ -25,9 +25,8 @@ def plan_run(config: RunConfig, download: Download | None = None) -> Plan:
     """
     device, free = machine()
     shape = shape_of(model_configs.config_of(config.model, download))
-    chosen = choose(shape, config, device, offered_paths(device))
-    paths = replace(chosen.paths, from_adapter=bool(config.start_from))
-    found = plan(shape, chosen.config(config), device, free, paths, smaller=model_configs.suggestions())
+    chosen = choose(shape, config, device, offered_paths(config, device))
+    found = plan(shape, chosen.config(config), device, free, chosen.paths, smaller=model_configs.suggestions())
     return replace(found, chosen=chosen.words)
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from platformdirs import user_data_path
 
@@ -65,6 +65,16 @@ def shipped(part: str) -> Path:
     package = Path(workbench.__file__).parent
     inside = package / "_shipped" / part
     return inside if inside.is_dir() else package.parent / part
+
+
+def append_line(file: IO[bytes], line: str) -> None:
+    """Add a line to a file that is open for reading and appending. One that a kill or a full disk broke off does not swallow it."""
+    file.seek(0, 2)
+    if file.tell():
+        file.seek(-1, 2)
+        if file.read(1) != b"\n":
+            file.write(b"\n")
+    file.write(line.encode() + b"\n")
 
 
 def write_json(path: Path, value: Any) -> None:
