@@ -61,10 +61,12 @@ def test_a_run_whose_config_cannot_be_written_leaves_no_folder(monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("workbench.store.runs.write_json", full)
-    with pytest.raises(WorkbenchError, match="The run a-run could not be stored .*The disk is full: make room on it"):
-        create_run(demo_config())
-    monkeypatch.undo()
+    with monkeypatch.context() as disk:
+        disk.setattr("workbench.store.runs.write_json", full)
+        with pytest.raises(
+            WorkbenchError, match="The run a-run could not be stored .*The disk is full: make room on it"
+        ):
+            create_run(demo_config())
     assert create_run(demo_config()).name == "a-run", "the name is free"
 
 

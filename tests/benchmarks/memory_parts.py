@@ -19,6 +19,7 @@ import io
 import logging
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -247,6 +248,7 @@ def main() -> None:
         return tables(options.method)
     from workbench.engine.device import this_device
 
+    os.environ["WORKBENCH_HOME"] = tempfile.mkdtemp(prefix="memory-parts-")  # for what is kept of references
     measure(this_device(), options.gigabytes)
 
 
