@@ -1,45 +1,52 @@
-"""Lines of metrics.jsonl. Imports nothing heavy, so that a worker can speak from its first second."""
+"""Lines of metrics.jsonl and samples.jsonl. Imports nothing heavy, so that a worker can speak from its first second."""
 
 import json
 import math
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from workbench.core.config import Stage
+from workbench.core.health import Sample
 from workbench.core.metrics import RESUMED, Row
 from workbench.store.runs import Run
 
 
 def log_phase(run: Run, phase: str) -> None:
     """What the worker is doing when it is not training, in words."""
-    _append(run, {"phase": phase, "time": time.time()})
+    append_lines(run.metrics_file, [{"phase": phase, "time": time.time()}])
 
 
 def log_resumed(run: Run, stage: Stage, step: int) -> None:
     """The run goes on from a checkpoint; what was logged after it does not count any more."""
-    _append(
-        run,
-        {"phase": f"resumed at step {step:,} of {stage.upper()}", "stage": stage, RESUMED: step, "time": time.time()},
-    )
+    phase = f"resumed at step {step:,} of {stage.upper()}"
+    append_lines(run.metrics_file, [{"phase": phase, "stage": stage, RESUMED: step, "time": time.time()}])
 
 
 def log_numbers(run: Run, stage: Stage, step: int, steps: int, numbers: dict[str, Any]) -> Row:
     """One line of metrics.jsonl, which is given back. A number that is not finite is written as null: JSON has no word for it."""
     clean = {key: _plain(value) for key, value in numbers.items()}
     row = {"stage": stage, "step": step, "steps": steps, "time": time.time()} | clean
-    _append(run, row)
+    append_lines(run.metrics_file, [row])
     return row
 
 
-def _append(run: Run, row: dict[str, Any]) -> None:
-    with open(run.metrics_file, "ab+") as file:
+def log_samples(run: Run, samples: Sequence[Sample]) -> None:
+    """The answers of one evaluation, as lines of samples.jsonl."""
+    append_lines(run.samples_file, samples)
+
+
+def append_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows at the end of a file of JSON lines, in one write."""
+    with open(path, "ab+") as file:
         # A line that a kill or a full disk broke off must not swallow this one.
         file.seek(0, 2)
         if file.tell():
             file.seek(-1, 2)
             if file.read(1) != b"\n":
                 file.write(b"\n")
-        file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+        file.write(b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in rows))
 
 
 def _plain(value: Any) -> Any:

@@ -188,12 +188,15 @@ def train_stage(
     from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
     from workbench.engine.report import Report
+    from workbench.engine.samples import fixed_prompts
 
     training, held_out = load_rows(config, stage)
     steps = planned_steps(config, stage, len(training))
     arguments = trainer_arguments(config, stage, loaded.device, steps, str(run.folder / "scratch"))
     own = stage_settings(config, stage)
-    report = Report(run, stage, checkpoint_steps(config, steps), None if isinstance(own, SftSettings) else own.beta)
+    prompts = fixed_prompts(held_out, loaded.tokenizer, config.samples, config.max_length)
+    beta = None if isinstance(own, SftSettings) else own.beta
+    report = Report(run, stage, checkpoint_steps(config, steps), beta, prompts)
 
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
     make, settings = {

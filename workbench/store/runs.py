@@ -141,6 +141,17 @@ class Run:
         with open(self.folder / "findings.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(finding) + "\n")
 
+    @property
+    def samples_file(self) -> Path:
+        return self.folder / "samples.jsonl"
+
+    def samples(self) -> list[dict[str, Any]]:
+        """All complete lines of samples.jsonl, the answers to the fixed prompts at each evaluation."""
+        try:
+            return list(_rows(self.samples_file.read_bytes()))
+        except FileNotFoundError:
+            return []
+
     def forget_end(self) -> None:
         """Make the run one that has not ended: it goes on."""
         for file in (self.folder / "result.json", self.folder / "exit.json", self.stop_file):
