@@ -22,6 +22,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from made_runs import store_thumbs  # noqa: E402
 from run_cases import CASES, RunCase  # noqa: E402
 
 from workbench.core.config import RunConfig, read_config  # noqa: E402
@@ -149,6 +150,7 @@ def main() -> int:
         table(options.judge, options.rows)
         return 0
     os.environ["WORKBENCH_HOME"] = tempfile.mkdtemp()
+    store_thumbs(pairs=600)
     keep = options.keep or Path(tempfile.mkdtemp(prefix="seeded-runs-"))
     keep.mkdir(parents=True, exist_ok=True)
     for case in [CASE_OF[name] for name in options.case] if options.case else CASES:

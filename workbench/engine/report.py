@@ -68,8 +68,7 @@ class Report(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None,
         train_dataloader: Any = None, processing_class: Any = None, **_: Any,
     ):  # fmt: skip
-        # The facts are of pairs and of examples to imitate; no rule asks for those of single answers with a thumb.
-        if state.global_step == 0 and train_dataloader is not None and self.stage != "kto":
+        if state.global_step == 0 and train_dataloader is not None:
             facts = stage_facts(train_dataloader.dataset, args.max_length, end_tokens(model, processing_class))
             self.rows.append(log_numbers(self.run, self.stage, 0, state.max_steps, facts))
 
