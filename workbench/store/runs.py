@@ -146,11 +146,12 @@ class Run:
         return self.folder / "samples.jsonl"
 
     def samples(self) -> list[dict[str, Any]]:
-        """All complete lines of samples.jsonl, the answers to the fixed prompts at each evaluation."""
+        """The lines of samples.jsonl: answers to the fixed prompts at each evaluation. What was answered again counts once."""
         try:
-            return list(_rows(self.samples_file.read_bytes()))
+            lines = _rows(self.samples_file.read_bytes())
         except FileNotFoundError:
             return []
+        return list({(one.get("stage"), one.get("step"), json.dumps(one.get("prompt"))): one for one in lines}.values())
 
     def forget_end(self) -> None:
         """Make the run one that has not ended: it goes on."""

@@ -23,6 +23,7 @@ from workbench.ui.chart import CHARTS_CLASS, chart, packed
 from workbench.ui.health_view import health_html
 from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, page_head, table, text
+from workbench.ui.samples_view import samples_html
 
 CHART_IDS = ("sft-loss", "dpo-loss", "kto-loss", "margin", "accuracy", "rewards", "learning-rate", "gradient-norm")
 
@@ -61,6 +62,7 @@ class WatchTab:
     health: gr.HTML
     compare: gr.Button
     charts: dict[str, gr.HTML]
+    samples: gr.HTML
     log: gr.Textbox
     details: gr.HTML
 
@@ -91,6 +93,8 @@ def draw(bench: Bench) -> WatchTab:
     health = gr.HTML(elem_id="wb-watch-health")
     with gr.Column(elem_classes=CHARTS_CLASS):
         drawn = {ident: chart(elem_id=f"wb-chart-{ident}") for ident in CHART_IDS}
+    with gr.Accordion("What it answers, at the start and now", open=False):
+        samples = gr.HTML(elem_id="wb-watch-samples")
     with gr.Accordion("The worker's last lines", open=False):
         log = gr.Textbox(
             show_label=False,
@@ -103,7 +107,7 @@ def draw(bench: Bench) -> WatchTab:
         )
     with gr.Accordion("Settings, versions and files of this run", open=False):
         details = gr.HTML()
-    return WatchTab(run, head, stop, pause, resume, again, better, health, compare, drawn, log, details)
+    return WatchTab(run, head, stop, pause, resume, again, better, health, compare, drawn, samples, log, details)
 
 
 def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
@@ -117,6 +121,7 @@ def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
         tab.health,
         tab.compare,
         *tab.charts.values(),
+        tab.samples,
         tab.log,
         tab.details,
     ]
@@ -195,6 +200,7 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
             *[gr.HTML(visible="hidden")] * len(CHART_IDS),
             "",
             "",
+            "",
         ]
     state = training.state_of(run)
     rows = bench.rows(run)
@@ -220,6 +226,7 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
             else gr.skip()
             for ident in CHART_IDS
         ],
+        samples_html(run.samples()) if drawn else gr.skip(),
         run.log_tail(),
         details_html(run),
     ]
