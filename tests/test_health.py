@@ -144,6 +144,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run_and_halves_the_rate():
     rows = [start(), *[step(number) for number in range(1, 7)], step(7, loss=None)]
     finding = only(rows)
     assert (finding.rule, finding.step, finding.from_step, finding.stop) == ("exploding", 7, 6, True)
+    assert "from a checkpoint of step 6 or earlier where one is kept, otherwise from the beginning" in finding.advice
     assert finding.changes == {"dpo.learning_rate": 1e-4}
 
 
@@ -417,6 +418,10 @@ def test_a_run_past_its_best_goes_back_to_it():
     finding = only(rows)
     assert (finding.rule, finding.from_step, finding.changes) == ("over_optimised", 20, {"dpo.max_steps": 20})
     assert "from 5.0 to 10.0 nats" in finding.evidence
+    assert (
+        finding.advice
+        == "Take the model of step 20: from a checkpoint where one is kept, or from a run that ends there."
+    )
 
 
 def test_facts_of_answers_are_counted_by_hand():
