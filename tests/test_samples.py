@@ -9,9 +9,12 @@ from workbench.core.chat import Sampling
 from workbench.engine import load, train
 from workbench.engine.device import this_device
 from workbench.engine.generate import answers
+from workbench.engine.journal import log_numbers, log_samples
 from workbench.engine.samples import MOST_TOKENS, Samples, fixed_prompts
+from workbench.jobs.bench import Bench
 from workbench.store.runs import Run, create_run
 from workbench.ui.samples_view import samples_html
+from workbench.ui.watch_tab import page_of, signature
 
 # Dropout draws random numbers in training, and checkpointing forbids the cache that answering needs.
 TOUCHY = {
@@ -167,3 +170,15 @@ def test_hostile_answers_are_shown_as_text():
     page = samples_html([shown("dpo", 0, "<img src=x onerror=alert(1)>"), shown("dpo", 3, "</div><script>x</script>")])
     assert "&lt;b&gt;snow" in page and "&lt;script&gt;" in page
     assert "<b>" not in page and "<img" not in page and "<script" not in page
+
+
+def test_new_answers_reach_the_page_and_old_ones_are_not_sent_again():
+    run = create_run(demo_config())
+    log_samples(run, [shown("dpo", 0, "Frozen rain.")])
+    log_numbers(run, "dpo", 0, 4, {"samples/answers": 1.0})
+    bench = Bench()
+    shown_now = page_of(bench, run.name, ())
+    assert any("Frozen rain." in str(part) for part in shown_now)
+    again = page_of(bench, run.name, signature(bench, run.name))
+    assert len(again) == len(shown_now) == len(page_of(bench, None, ()))
+    assert not any("Frozen rain." in str(part) for part in again)
