@@ -1,5 +1,6 @@
 """What is said of a run from its logged rows: every rule on rows written by hand, and silence on a run that is well."""
 
+import gzip
 import json
 import math
 import time
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from configs import demo_config
-from run_cases import BAD, CASES, HEALTHY
+from run_cases import BAD, CASES, HEALTHY, judged
 
 from workbench.core.config import read_config
 from workbench.core.errors import WorkbenchError
@@ -678,6 +679,23 @@ def test_a_finding_is_shown_with_its_evidence_its_meaning_and_what_to_do():
     assert health_html([], config()) == ""
     hostile = a_finding().model_copy(update={"evidence": "<script>"})
     assert "<script>" not in finding_html(hostile, config())
+
+
+def test_seeded_faults_are_named_within_the_first_fifth_and_runs_that_are_well_are_left_alone():
+    """Real runs of the demo model, kept by tests/benchmarks/seeded_runs.py; runs with a fault were ended after a fifth."""
+    kept = json.loads(gzip.decompress((Path(__file__).parent / "runs" / "seeded.json.gz").read_bytes()))
+    known = {case.name: case for case in CASES}
+    assert {one["case"] for one in kept} == set(known)
+    missed, alarmed = [], []
+    for one in kept:
+        case = known[one["case"]]
+        alarms = [said for said in judged(case, one["rows"], one["plan"]) if said.is_alarm]
+        if case.rules and not any(said.is_early and said.finding.rule in case.rules for said in alarms):
+            missed.append(case.name)
+        if not case.rules and alarms:
+            alarmed.append(case.name)
+    assert len(missed) <= 0.05 * len(BAD), missed
+    assert len(alarmed) <= 0.05 * len(HEALTHY), alarmed
 
 
 def test_every_rule_has_words_and_every_case_names_rules_that_exist():

@@ -24,10 +24,10 @@ class Samples:
         self.run = run
         self.stage = stage
         self.prompts = list(prompts)
-        self.known: dict[int, list[Sample]] = {}  # step -> its answers, those of an earlier life of the run too
+        self.known: dict[int, list[Any]] = {}  # step -> its answers, those of an earlier life of the run too
         for line in run.samples():
             if line.get("stage") == stage:
-                self.known.setdefault(line["step"], []).append(line)  # type: ignore[arg-type]
+                self.known.setdefault(line["step"], []).append(line)
 
     def facts_at(self, step: int, model: Any, tokenizer: Any) -> dict[str, float]:
         """The answers after a step in numbers; see `sample_facts`. They are written to samples.jsonl.
@@ -102,12 +102,12 @@ def undisturbed(model: Any) -> Iterator[None]:
 
 def fixed_prompts(rows: Any, tokenizer: Any, most: int, max_length: int) -> list[list[Message]]:
     """The first `most` different prompts of held-out rows, which the seed has shuffled, that leave room for an answer."""
-    found: list[list[Message]] = []
+    found: list[Any] = []
     for row in rows:
         if len(found) == most:
             break
         prompt = [{"role": message["role"], "content": message["content"]} for message in row["prompt"]]
         ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=False)
         if prompt not in found and len(ids) < max_length:
-            found.append(prompt)  # type: ignore[arg-type]
+            found.append(prompt)
     return found
