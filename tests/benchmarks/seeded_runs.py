@@ -66,11 +66,12 @@ def ended_early(report: Any, until: float) -> None:
     report.on_step_end = on_step_end
 
 
-def train_case(case: RunCase, keep: Path, whole: bool) -> None:
-    """Run a case in a worker of its own and keep what it logged."""
+def train_case(case: RunCase, keep: Path, whole: bool, seed: int | None) -> None:
+    """Run a case in a worker of its own and keep what it logged. seed: another one than the case has."""
     from workbench.jobs import training
 
-    config = read_config(case.settings() | {"name": f"{case.name}-{time.time_ns()}"})
+    named = {"name": f"{case.name}-{time.time_ns()}"}
+    config = read_config(case.settings() | named | ({} if seed is None else {"seed": seed}))
     command = [sys.executable, __file__, "--worker", case.name, *(["--whole"] if whole else [])]
     began = time.time()
     run = training.start(config, worker=command)
@@ -145,6 +146,7 @@ def main() -> int:
     parser.add_argument("--pack", type=Path, metavar="FILE", help="with --judge: write what was kept to one small file")
     parser.add_argument("--rows", action="store_true", help="also print what was said")
     parser.add_argument("--whole", action="store_true", help="train runs with a fault to their end")
+    parser.add_argument("--seed", type=int, help="another seed for all of them: other batches, other held-out examples")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("folder", nargs="?", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -160,7 +162,7 @@ def main() -> int:
     keep = options.keep or Path(tempfile.mkdtemp(prefix="seeded-runs-"))
     keep.mkdir(parents=True, exist_ok=True)
     for case in [CASE_OF[name] for name in options.case] if options.case else CASES:
-        train_case(case, keep, options.whole)
+        train_case(case, keep, options.whole, options.seed)
         print(f"{case.name}: trained", file=sys.stderr, flush=True)
     print(f"What was logged is in {keep}.")
     table(kept_in(keep), options.rows)
