@@ -238,7 +238,7 @@ def without_end() -> None:
 
 
 # That the pairs are told apart at once is true of these runs too, but it sends to the data, which are not at fault.
-RUN_AWAY = ("rate_too_high", "exploding", "chosen_falls")
+RUN_AWAY = ("rate_too_high", "exploding", "chosen_falls", "too_fast")
 
 BAD = (
     RunCase("wrong-reference", "the reference is not the start", ("wrong_reference",), plant=wrong_reference),

@@ -287,9 +287,9 @@ def test_each_loss_has_a_lowest_beta_of_its_own():
         # Of 20 tokens each: 18 / 20 = .9 and 22 / 20 = 1.1.
         ("sigmoid_norm", 5, 18.0, False),
         ("sigmoid_norm", 5, 22.0, True),
-        # ipo at .1 aims at 5 nats for each of 20 tokens: 100 nats, a reward margin of 10.
-        ("ipo", 0.1, 9.0, False),
-        ("ipo", 0.1, 11.0, True),
+        # ipo at 1 aims at half a nat for each of 20 tokens: 10 nats, a reward margin of 10.
+        ("ipo", 1, 9.0, False),
+        ("ipo", 1, 11.0, True),
     ],
 )
 def test_pairs_are_too_easy_where_their_own_loss_is_content(loss, beta, margin, content):
@@ -339,7 +339,7 @@ def test_chosen_answers_may_fall_by_a_nat_per_token_and_no_further():
 
 def test_without_a_count_of_tokens_those_of_prompt_and_answer_are_the_most_there_can_be():
     """4 steps of 8 pairs are 64 sequences; 640 tokens are 10 each, of which -11 nats are more than one each."""
-    rows = [step(number, chosen=-1.1, margin=2.0, num_tokens=160 * number) for number in range(1, 5)]
+    rows = [step(number, chosen=-1.1, margin=0.8, num_tokens=160 * number) for number in range(1, 5)]
     assert only(rows).rule == "chosen_falls"
     assert rules([row | {"num_tokens": 2 * row["num_tokens"]} for row in rows]) == []
 
@@ -358,6 +358,16 @@ def test_falling_without_gaining_anything_is_named_early():
     before = [step(number, chosen=-0.1, margin=0.5) for number in range(1, 7)]
     assert only([facts(), *before, *[step(n, chosen=-0.6, margin=0.5) for n in range(7, 12)]]).rule == "chosen_falls"
     assert rules([facts(), *before, *[step(n, chosen=-0.6, margin=1.0) for n in range(7, 12)]]) == []
+
+
+def test_a_margin_of_more_than_a_nat_per_token_in_the_first_fifth_is_a_matter_of_the_rate():
+    """Answers of 20 tokens: a reward margin of 2.1 at beta .1 is 21 nats, 1.05 for each. Later that is no fault."""
+    far = [step(n, chosen=0.0, margin=2.1, accuracy=1.0) for n in (1, 2, 3, 4)]
+    finding = only([facts(), *far])
+    assert (finding.rule, finding.changes) == ("too_fast", {"dpo.learning_rate": 2e-5})
+    assert "21 nats, 1.1 for each token" in finding.evidence
+    assert rules([facts(), *[row | {"rewards/margins": 1.9} for row in far]]) == ["too_easy"]
+    assert rules([facts(), *[row | {"step": row["step"] + 10} for row in far]]) == []
 
 
 def test_apo_down_may_lower_both_sides_and_others_may_not():
@@ -565,12 +575,12 @@ def kto_step(number, margin, chosen=0.1, **numbers):
 
 
 def test_thumbs_that_teach_nothing_are_named_after_a_fifth_of_the_steps():
-    """10 batches of 8 at +.1 and -.1: their spread is .1054, an answer's .1054 x root 8 / 2 = .149. Of 80 answers the mean is
-    0, with an error of 2 x .149 / root 80 = .033: at most .067 ahead, which is .45 of an answer's spread."""
+    """The last 5 batches of 8 at +.1 and -.1 spread by .1095, an answer by .1095 x root 8 / 2 = .155. Of 80 answers the mean
+    is 0, with an error of 2 x .155 / root 80 = .0346: at most .069 ahead, which is .45 of an answer's spread."""
     rows = [kto_step(number, 0.1 if number % 2 else -0.1) for number in range(1, 12)]
     finding = only(rows, kto_config(), KTO_PLAN)
     assert finding.rule == "not_learning"
-    assert "0 nats ahead of the disliked ones, give or take 0.67, in 80 answers" in finding.evidence
+    assert "0 nats ahead of the disliked ones, give or take 0.69, in 80 answers" in finding.evidence
     assert rules(rows[:9], kto_config(), KTO_PLAN) == []
     # At +.2 and 0 the mean is .1, three times the error.
     learning = [kto_step(number, 0.2 if number % 2 else 0.0) for number in range(1, 12)]

@@ -20,7 +20,7 @@ OF_EVERY_STAGE: tuple[Look, ...] = (
 OF_PREFERENCES: tuple[Look, ...] = (
     *OF_EVERY_STAGE, every_stage.length_exploited, preference.wrong_reference, preference.repeated,
     preference.hardly_moves, preference.beta_too_low, preference.beta_too_high, preference.too_easy,
-    preference.chosen_falls, preference.rate_too_high, preference.over_optimised,
+    preference.too_fast, preference.chosen_falls, preference.rate_too_high, preference.over_optimised,
 )  # fmt: skip
 
 STAGE_RULES: dict[Stage, tuple[Look, ...]] = {
@@ -38,7 +38,9 @@ EXPLAINS = {
     "wrong_reference": set(RULES) - {"wrong_reference", "exploding"},
     "nothing_moves": {"not_learning", "hardly_moves", "sft_stuck", "repeated"},
     "hardly_moves": {"not_learning"},
-    "repeated": {"too_easy", "held_out_at_chance", "seen_often"},
+    "answers_alike": {"too_easy", "too_fast"},
+    "repeated": {"too_easy", "too_fast", "held_out_at_chance", "seen_often"},
+    "too_fast": {"too_easy"},
     "by_heart": {"seen_often"},
     "sft_too_easy": {"by_heart"},
 }

@@ -141,8 +141,9 @@ def thumbs_not_learned(curve: Curve) -> RunFinding | None:
         margins += measured * last["eval_rewards/margins"]
         answers += measured
     margin = margins / answers
-    # A difference of two means, of half of the answers each, varies by 2 / root n of an answer's own spread.
-    of_a_batch = statistics.stdev(row["rewards/margins"] for row in rows)
+    # A difference of two means, of half of the answers each, varies by 2 / root n of an answer's own spread. That grows
+    # as the model moves, so the last batches tell what it is now.
+    of_a_batch = statistics.stdev(row["rewards/margins"] for row in rows[-WINDOW:])
     of_an_answer = of_a_batch * math.sqrt(curve.config.effective_batch) / 2
     error = 2 * of_an_answer / math.sqrt(answers)
     if answers < FEWEST or margin > CLEARLY * error:
@@ -246,6 +247,23 @@ def too_easy(curve: Curve) -> RunFinding | None:
         f"At step {last[-1]['step']} of {curve.steps} {told} {mean(last, 'loss'):.3f} and the margin "
         f"{mean(last, 'rewards/margins') / curve.beta:.0f} nats.",
         changes={f"{curve.stage}.learning_rate": rounded(curve.rate / 2)},
+    )
+
+
+def too_fast(curve: Curve) -> RunFinding | None:
+    """A margin that no data explains: what the answers are takes longer to learn than that."""
+    last = [row for row in curve.moved_until(FIRST_FIFTH)[-3:] if has(row, "rewards/margins")]
+    if len(last) < 3 or not curve.tokens:
+        return None
+    nats = mean(last, "rewards/margins") / curve.beta
+    if nats <= RULES["too_fast"].limit * curve.tokens:
+        return None
+    return found_by(
+        "too_fast",
+        curve,
+        f"At step {last[-1]['step']} of {curve.steps} the margin was {nats:.0f} nats, {nats / curve.tokens:.1f} for each "
+        "token of an answer.",
+        changes={f"{curve.stage}.learning_rate": rounded(curve.rate / 10)},
     )
 
 

@@ -113,6 +113,15 @@ RULES: dict[str, Rule] = {
         why="Margin as the loss feels it within the first fifth of the steps, at an accuracy above .98: at 1 less than "
         "half of sigmoid's loss is left, and nothing of hinge's. Healthy runs are below .2 there.",
     ),
+    "too_fast": Rule(
+        title="The model is thrown far off in its first steps",
+        meaning="It has moved further from the reference than whole runs with known results. Its language will not last.",
+        advice="Take a tenth of the learning rate. If it is thrown off again, look at the data for what gives chosen answers away.",
+        weight="care",
+        limit=1.0,
+        why="Nats of margin for each token within the first fifth of the steps. Ten published runs end, after all of theirs, "
+        "with 102 to 158 nats in answers of some hundred tokens.",
+    ),
     "chosen_falls": Rule(
         title="The chosen answers become improbable",
         meaning="The model moves away from the chosen answers as well as from the rejected ones, towards text that "
