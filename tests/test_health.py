@@ -218,8 +218,8 @@ def test_an_accuracy_like_a_coins_is_named_after_a_fifth_of_the_steps():
 
 
 def test_margins_that_are_clearly_above_0_are_learning_whatever_the_accuracy():
-    """Batches of 8 at +.1 and -.1, 10 of them: a pair spreads by .105 x 2.83 = .298. With 100 held-out pairs there are
-    180, so twice the standard error is .0444; a held-out margin of .07 makes .0389 of all, and .09 makes .05."""
+    """Batches of 8 at +.1 and -.1: the last 5 spread by .1095, a pair by .1095 x 2.83 = .31. With 100 held-out pairs there
+    are 180, so twice the standard error is .0462; a held-out margin of .07 makes .0389 of all, and .09 makes .05."""
     rows = [step(number, margin=0.1 if number % 2 else -0.1, accuracy=0.5) for number in range(1, 12)]
     assert rules([*rows, held_out(11, LN_2, 0.5, **{"eval_rewards/margins": 0.07})]) == ["not_learning"]
     assert rules([*rows, held_out(11, LN_2, 0.5, **{"eval_rewards/margins": 0.09})]) == []

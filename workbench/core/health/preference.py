@@ -104,8 +104,11 @@ def not_learning(curve: Curve) -> RunFinding | None:
         hits += measured * last["eval_rewards/accuracies"]
         margins += measured * last["eval_rewards/margins"]
         pairs += measured
-    # Means of a batch vary by a pair's own spread over the root of the batch.
-    spread = statistics.stdev(row["rewards/margins"] for row in rows) * math.sqrt(curve.config.effective_batch)
+    # Means of a batch vary by a pair's own spread over the root of the batch. That grows as the model moves, so the last
+    # batches tell what it is now.
+    spread = statistics.stdev(row["rewards/margins"] for row in rows[-WINDOW:]) * math.sqrt(
+        curve.config.effective_batch
+    )
     if pairs < FEWEST or margins / pairs > CLEARLY * spread / math.sqrt(pairs):
         return None
     low, high = wilson(hits / pairs, pairs)
@@ -141,8 +144,7 @@ def thumbs_not_learned(curve: Curve) -> RunFinding | None:
         margins += measured * last["eval_rewards/margins"]
         answers += measured
     margin = margins / answers
-    # A difference of two means, of half of the answers each, varies by 2 / root n of an answer's own spread. That grows
-    # as the model moves, so the last batches tell what it is now.
+    # A difference of two means, of half of the answers each, varies by 2 / root n of an answer's own spread.
     of_a_batch = statistics.stdev(row["rewards/margins"] for row in rows[-WINDOW:])
     of_an_answer = of_a_batch * math.sqrt(curve.config.effective_batch) / 2
     error = 2 * of_an_answer / math.sqrt(answers)
