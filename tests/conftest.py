@@ -1,4 +1,4 @@
-"""What all tests share: a home of their own."""
+"""What tests share: a home of their own, and a base model that is loaded once."""
 
 from pathlib import Path
 
@@ -11,3 +11,36 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("WORKBENCH_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def base():
+    """The demo model in 4 bits, as a worker loads it."""
+    from configs import demo_config
+
+    from workbench.engine import load
+    from workbench.engine.device import this_device
+
+    return load.load_base(demo_config().model, "nf4", this_device(), lambda words: None)
+
+
+@pytest.fixture
+def one_base(monkeypatch, base):
+    """The base model is loaded once for all; each run takes the adapter of the one before off it."""
+    from workbench.engine import load
+
+    add, added = load.add_adapter, []
+
+    def take_off(*_args, **_kwargs):
+        while added:
+            added.pop().unload()
+        return base
+
+    def add_and_remember(*arguments):
+        added.append(add(*arguments))
+        return added[-1]
+
+    monkeypatch.setattr(load, "load_base", take_off)
+    monkeypatch.setattr(load, "add_adapter", add_and_remember)
+    yield
+    take_off()

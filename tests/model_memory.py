@@ -82,15 +82,19 @@ def trainer_for(values: Mapping[str, Any], config: RunConfig, stage: str, device
     Every second row is a quarter as long as the longest, so that there is padding.
     """
     from datasets import Dataset
-    from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
     from workbench.engine.load import load_tokenizer
-    from workbench.engine.train import put_back
+    from workbench.engine.reference import Reference
+    from workbench.engine.train import put_back, trainer_class
     from workbench.store.home import shipped
+    from workbench.store.reference import KeptLogProbs
 
     model = with_adapter(tiny_model(values, "nf4", device), config)
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
-    make, settings = (SFTTrainer, SFTConfig) if stage == "sft" else (DPOTrainer, DPOConfig)
+    reference = Reference(KeptLogProbs("measured")) if stage != "sft" and config.reference == "kept" else None
+    if reference:
+        reference.keeps = False  # so that each step asks for it
+    make, settings = trainer_class(config, stage, reference)  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory() as folder:
         arguments = trainer_arguments(config, stage, device, 2, folder)  # type: ignore[arg-type]
         trainer = make(
@@ -110,7 +114,7 @@ def passing_peak(values: Mapping[str, Any], config: RunConfig, stage: str) -> in
     from torch.profiler import ProfilerActivity, profile
 
     trainer = trainer_for(values, config, stage)
-    if config.gradient_checkpointing:
+    if config.gradient_checkpointing != "off":
         trainer.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     trainer.current_gradient_accumulation_steps = 1
     trainer.create_optimizer()

@@ -32,5 +32,12 @@ def test_an_odd_batch_never_makes_the_effective_batch_smaller():
 def test_length_goes_last_and_stops_at_the_floor():
     """192 -> 144 -> 128"""
     taken, last = rungs(demo_config(batch_size=1, max_length=192))
-    assert taken == [{"gradient_checkpointing": True}, {"max_length": 144}, {"max_length": SHORTEST}]
+    assert taken == [{"gradient_checkpointing": "on"}, {"max_length": 144}, {"max_length": SHORTEST}]
     assert next_rung(last) is None
+
+
+def test_a_reference_beside_the_model_is_asked_before_it_before_answers_are_cut():
+    config = demo_config(batch_size=1, gradient_checkpointing=True, reference="beside", max_length=192)
+    taken, _ = rungs(config)
+    assert taken[0] == {"reference": "kept"}
+    assert taken[1] == {"max_length": 144}

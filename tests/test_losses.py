@@ -128,7 +128,7 @@ def test_kto_needs_thumbs_and_a_batch_of_two():
     assert "Batch size is 1; KTO needs at least 2" in refused.value.problems[1]
     config = kto_config(batch_size=3)
     assert next_rung(config).changes == {"batch_size": 2, "accumulation": 2}
-    assert next_rung(kto_config(batch_size=2)).changes == {"gradient_checkpointing": True}
+    assert next_rung(kto_config(batch_size=2)).changes == {"gradient_checkpointing": "on"}
 
 
 def test_the_reference_is_named_by_what_its_stage_starts_from():

@@ -175,14 +175,18 @@ def test_the_logits_of_one_pair_outweigh_a_small_model(id, vocabulary, hidden):
 
 def test_with_the_fused_kernel_the_reference_is_the_worst_moment():
     """Per logit 4 bytes wait, and 4 of the reference with the 2 that they come from: 10. On the way back there are 8."""
-    found = forecast(shape(QWEN_HALF_B), run(batch_size=1, max_length=1024), "dpo", CARD, Paths(fused_loss=True))
+    beside = run(batch_size=1, max_length=1024, reference="beside")
+    found = forecast(shape(QWEN_HALF_B), beside, "dpo", CARD, Paths(fused_loss=True))
     assert found.moment == "while the reference answers"
     assert found.parts["logits"] == round(1.04 * 2048 * 151_936 * 4)
     assert found.parts["reference"] == round(1.04 * 2048 * 151_936 * 6)
-    kept = Paths(fused_loss=True, precomputed_reference=True)
-    after = forecast(shape(QWEN_HALF_B), run(batch_size=1, max_length=1024), "dpo", CARD, kept)
+    precomputed = Paths(fused_loss=True, precomputed_reference=True)
+    after = forecast(shape(QWEN_HALF_B), beside, "dpo", CARD, precomputed)
     assert after.parts["reference"] == 0
     assert found.total - after.total == pytest.approx(1.04 * 2048 * 151_936 * 2, rel=0.01)
+    # Asked before the trained model begins, the reference is never the worst moment: 6 bytes are less than 8.
+    kept = forecast(shape(QWEN_HALF_B), run(batch_size=1, max_length=1024), "dpo", CARD, Paths(fused_loss=True))
+    assert kept.total == after.total
 
 
 def test_sft_and_the_chunked_path_never_build_all_logits():
@@ -256,6 +260,7 @@ def test_what_costs_memory_costs_it_in_the_forecast(more):
     "settings",
     [
         {"stage": "dpo"},
+        {"stage": "dpo", "reference": "beside"},
         {"stage": "dpo", "checkpointing": False},
         {"stage": "dpo", "vocabulary": 6144},
         {"stage": "sft", "length": 256},
@@ -273,6 +278,7 @@ def test_the_forecast_is_not_below_the_peak_of_a_real_step(settings):
         batch_size=2,
         max_length=length,
         gradient_checkpointing=settings.get("checkpointing", True),
+        reference=settings.get("reference", "kept"),
         adapter={"rank": 8, "alpha": 16, "dropout": settings.get("dropout", 0.0)},
     )
     found = forecast(shape_of(values), config, stage, CPU)

@@ -10,38 +10,12 @@ from made_runs import finished, store_thumbs
 from workbench.core.config import reference_words
 from workbench.core.errors import WorkbenchError
 from workbench.engine import load, train
-from workbench.engine.device import this_device
 from workbench.jobs import training
 from workbench.store import datasets
 from workbench.store.runs import Run, create_run, runs_to_start_from, starting_run
 
 SMALL = {"batch_size": 4, "held_out_limit": 8, "evaluations": 1, "max_length": 128}
 TWO_STEPS = {"learning_rate": 2e-4, "max_steps": 2}
-
-
-@pytest.fixture(scope="module")
-def base():
-    return load.load_base(demo_config().model, "nf4", this_device(), lambda words: None)
-
-
-@pytest.fixture
-def one_base(monkeypatch, base):
-    """The base model is loaded once for all; each run takes the adapter of the one before off it."""
-    add, added = load.add_adapter, []
-
-    def take_off(*_args, **_kwargs):
-        while added:
-            added.pop().unload()
-        return base
-
-    def add_and_remember(*arguments):
-        added.append(add(*arguments))
-        return added[-1]
-
-    monkeypatch.setattr(load, "load_base", take_off)
-    monkeypatch.setattr(load, "add_adapter", add_and_remember)
-    yield
-    take_off()
 
 
 def trained(**changes) -> Run:

@@ -138,6 +138,8 @@ def plan(options: argparse.Namespace) -> int:
             f"{part.replace('_', ' '):<20} {size / 2**20:>10,.1f} MiB{' (exact)' if part in found.forecast.exact else ''}"
         )
     print(f"{'in all':<20} {found.total / 2**20:>10,.1f} MiB\n{verdict_words(found.verdict, found.total, found.free)}")
+    for words in found.chosen:
+        print(f"  {words}")
     for remedy in found.remedies:
         print(f"  {remedy.words} saves {remedy.saves / 2**20:,.1f} MiB")
     return 0

@@ -263,13 +263,25 @@ class RunConfig(Settings):
         title="Gradient clipping",
         description="Longest gradient that a step may use; longer ones are scaled down to it.",
     )
-    optimizer: Literal["adamw_torch", "paged_adamw_8bit", "paged_adamw_32bit"] = Field(
-        "adamw_torch", title="Optimizer", description="The paged ones save memory and need a CUDA card."
+    optimizer: Literal["auto", "adamw_torch", "paged_adamw_8bit", "paged_adamw_32bit"] = Field(
+        "auto",
+        title="Optimizer",
+        description="The paged ones save memory and need a CUDA card. auto takes the one with 8 bits where memory is short.",
     )
-    gradient_checkpointing: bool = Field(
-        True,
+    gradient_checkpointing: Literal["auto", "on", "off"] = Field(
+        "auto",
         title="Gradient checkpointing",
-        description="Computes activations again instead of keeping them: much less memory, about a third slower.",
+        description="Computes activations again instead of keeping them: much less memory, about a third slower. auto: on where it is needed.",
+    )
+    reference: Literal["kept", "beside"] = Field(
+        "kept",
+        title="Reference log-probabilities",
+        description="kept: each is computed once and read by later epochs and runs, also with another beta, loss, rank or seed. beside: computed anew at each step.",
+    )
+    group_by_length: bool = Field(
+        True,
+        title="Group by length",
+        description="SFT and DPO: batches of examples of about the same length, so that less is padded. Which ones meet is still random.",
     )
     evaluations: int = Field(
         8,
@@ -296,6 +308,11 @@ class RunConfig(Settings):
         description="A lost or paused run goes on from its last checkpoint. 0: ten per stage, and one every ten minutes at least.",
     )
     seed: int = Field(17, ge=0, le=2**31 - 1, title="Seed", description="Same seed, data and device: same run.")
+
+    @field_validator("gradient_checkpointing", mode="before")
+    @classmethod
+    def _switch_in_words(cls, value: Any) -> Any:
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     @field_validator("name")
     @classmethod

@@ -65,6 +65,7 @@ class Plan:
     free: int
     verdict: Verdict
     remedies: tuple[Remedy, ...]
+    chosen: tuple[str, ...] = ()  # what was decided of the settings that the run leaves open, in words
 
     @property
     def total(self) -> int:
@@ -81,6 +82,7 @@ class Plan:
                 {"words": one.words, "saves": one.saves, "changes": dict(one.changes), "enough": one.enough}
                 for one in self.remedies
             ],
+            "chosen": list(self.chosen),
             "exact": list(self.forecast.exact),
             "stage": self.forecast.objective,
             "moment": self.forecast.moment,
@@ -236,9 +238,9 @@ def _smaller_batches(config: RunConfig) -> Iterator[_Change]:
 
 
 def _checkpointing(config: RunConfig) -> Iterator[_Change]:
-    if not config.gradient_checkpointing:
+    if config.gradient_checkpointing == "off":
         words = "Turn gradient checkpointing on: the same result, about a third slower."
-        yield _Change(words, {"gradient_checkpointing": True}, cost=3)
+        yield _Change(words, {"gradient_checkpointing": "on"}, cost=3)
 
 
 def _small_optimizer(config: RunConfig, device: Device) -> Iterator[_Change]:

@@ -49,7 +49,7 @@ def forecast_stage(
         return StageForecast(stage, rows, steps, None, False)
     answers = 2 if stage == "dpo" else 1
     tokens = min(characters / CHARACTERS_PER_TOKEN, answers * config.max_length)
-    work = examples * tokens * parameters * operations_per_weight(stage, config.gradient_checkpointing)
+    work = examples * tokens * parameters * operations_per_weight(stage, config.gradient_checkpointing != "off")
     slow, fast = GUESSED_RATES[device]
     return StageForecast(stage, rows, steps, (work / fast, work / slow), False)
 

@@ -32,10 +32,12 @@ def next_rung(config: RunConfig) -> Rung | None:
             f"batch size {config.batch_size} to {batch}, with accumulation {config.accumulation} to {accumulation}: the "
             "effective batch stays",
         )
-    if not config.gradient_checkpointing:
+    if config.gradient_checkpointing == "off":
         return Rung(
-            {"gradient_checkpointing": True}, "gradient checkpointing switched on: slower, and much less memory"
+            {"gradient_checkpointing": "on"}, "gradient checkpointing switched on: slower, and much less memory"
         )
+    if config.reference == "beside" and config.stages[-1] != "sft":
+        return Rung({"reference": "kept"}, "the reference is asked before each batch, not beside it: the same result")
     if config.max_length > SHORTEST:
         length = max(SHORTEST, int(config.max_length * _SHORTER) // 8 * 8)
         return Rung(

@@ -32,6 +32,8 @@ PARTS = {
 }
 EXACT = ("weights_4bit", "weights", "embeddings", "adapter", "gradients", "optimizer")
 
+PASSING = ("activations", "logits", "reference")
+
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _FP32 = 4
 
@@ -46,6 +48,8 @@ _OPTIMIZER_BLOCK = 256
 
 # A process that uses CUDA takes .4 to 1.4 GB for itself (context, cuBLAS, loaded kernels), by card and driver.
 _CUDA_CONTEXT = 1_400_000_000
+# What Python and the libraries take on a machine without a card, where a forecast does not count them.
+LIBRARIES = 3 * 2**29  # bytes
 _ALLOCATION = 512  # PyTorch rounds every tensor on the card up to a multiple of this
 
 # Sizes of the loss's tiles in TRL 1.14.
@@ -80,6 +84,11 @@ class Forecast:
         return sum(self.parts.values())
 
     @property
+    def passing(self) -> int:
+        """What lives for moments of a step only."""
+        return sum(self.parts[part] for part in PASSING)
+
+    @property
     def exact(self) -> tuple[str, ...]:
         """The parts that are exact to the byte; the others are upper estimates."""
         return tuple(part for part in self.parts if part in EXACT)
@@ -93,6 +102,16 @@ def forecast(
     moment, passing = _worst_moment(shape, config, objective, device, paths)
     parts = stored(shape, config, objective, device, paths) | passing
     return Forecast(objective, parts | {"context": _context(shape, device)}, moment)
+
+
+def needed(forecast: Forecast, device: Device, peak: int | None = None) -> int:
+    """Bytes that a run takes of its device in all, by its forecast; by a probe where one told its `peak`.
+
+    peak: as engine/probe.py measures it: what passes on a card, the whole process without one.
+    """
+    if not device.is_cuda:
+        return forecast.total + LIBRARIES if peak is None else peak
+    return forecast.total if peak is None else forecast.total - forecast.passing + peak
 
 
 def stored(shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: Paths) -> dict[str, int]:
@@ -136,7 +155,7 @@ def optimizer_bytes(shape: Shape, rank: int, optimizer: str) -> int:
                 is_quantized = True
             else:
                 # PyTorch's AdamW also keeps the number of the step, as a tensor of one entry.
-                total += linear.count * (2 * _FP32 * entries + (_FP32 if optimizer == "adamw_torch" else 0))
+                total += linear.count * (2 * _FP32 * entries + (0 if optimizer.startswith("paged") else _FP32))
     return total + (2 * 256 * _FP32 if is_quantized else 0)
 
 
@@ -200,7 +219,9 @@ def _worst_moment(
     }
     if objective != "sft" and not paths.precomputed_reference:
         reference = max(_reference_logits(step, paths), _layer_without_gradients(step))
-        moments["while the reference answers"] = (kept + _last_norm(step), logits_waiting, reference)
+        # What is kept of a reference is asked for before the trained model begins (engine/reference.py).
+        waiting = (0, 0) if config.reference == "kept" else (kept + _last_norm(step), logits_waiting)
+        moments["while the reference answers"] = (*waiting, reference)
     worst = max(moments, key=lambda moment: sum(moments[moment]))
     activations, head, reference = (round(part * _SLACK) for part in moments[worst])
     return worst, {"activations": activations, "logits": head, "reference": reference}
@@ -217,7 +238,7 @@ def _step(shape: Shape, config: RunConfig, objective: Objective, device: Device)
         length=config.max_length,
         width=width,
         head_width=computed,
-        checkpointing=config.gradient_checkpointing,
+        checkpointing=config.gradient_checkpointing != "off",
         # TRL switches dropout off for DPO and KTO.
         dropout=config.adapter.dropout if objective == "sft" else 0.0,
         rank=config.adapter.rank,

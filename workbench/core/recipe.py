@@ -113,8 +113,14 @@ def checkpoint_steps(config: RunConfig, steps: int) -> int:
     return config.checkpoint_steps or max(1, math.ceil(steps / CHECKPOINTS_PER_STAGE))
 
 
-def trainer_arguments(config: RunConfig, stage: Stage, device: Device, steps: int, folder: str) -> dict[str, Any]:
-    """For trl.SFTConfig, DPOConfig or KTOConfig. `steps`: optimizer steps of the stage; `folder`: where TRL may write."""
+def trainer_arguments(
+    config: RunConfig, stage: Stage, device: Device, steps: int, folder: str, chunked_logits: bool = False
+) -> dict[str, Any]:
+    """For trl.SFTConfig, DPOConfig or KTOConfig.
+
+    steps: optimizer steps of the stage; folder: where TRL may write; chunked_logits: take the way to the log-probabilities
+    of DPO and KTO that never builds all logits.
+    """
     own = stage_settings(config, stage)
     dtype = compute_dtype(device)
     arguments: dict[str, Any] = {
@@ -125,11 +131,11 @@ def trainer_arguments(config: RunConfig, stage: Stage, device: Device, steps: in
         "warmup_steps": round(config.warmup * steps),
         "weight_decay": config.weight_decay,
         "max_grad_norm": config.max_grad_norm,
-        "optim": config.optimizer,
+        "optim": "adamw_torch" if config.optimizer == "auto" else config.optimizer,
         "per_device_train_batch_size": config.batch_size,
         "per_device_eval_batch_size": config.batch_size,
         "gradient_accumulation_steps": config.accumulation,
-        "gradient_checkpointing": config.gradient_checkpointing,
+        "gradient_checkpointing": config.gradient_checkpointing != "off",
         "max_length": config.max_length,
         "seed": config.seed,
         "bf16": dtype == "bfloat16",
@@ -151,6 +157,8 @@ def trainer_arguments(config: RunConfig, stage: Stage, device: Device, steps: in
     }
     if stage == "sft":
         return arguments | {"completion_only_loss": True}
+    if chunked_logits:
+        arguments["use_liger_kernel"] = True  # TRL's name for it; liger's own kernels are not used there
     return arguments | (_dpo_arguments(config.dpo) if stage == "dpo" else _kto_arguments(config.kto))
 
 

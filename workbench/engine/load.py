@@ -47,6 +47,7 @@ class Loaded:
     precision: str  # "nf4", "bf16", "fp16" or "fp32"
     why: str  # why this backend and precision
     facts: dict[str, Any]  # what the Model page shows
+    folder: Path  # with its files
 
 
 class UnslothRefused(Exception):
@@ -212,7 +213,7 @@ def _ready(
         "backend": backend,
         "why": why,
     }
-    return Loaded(model, tokenizer, device, backend, precision, why, facts)
+    return Loaded(model, tokenizer, device, backend, precision, why, facts, folder)
 
 
 def _complete(tokenizer: Any) -> Any:

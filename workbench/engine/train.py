@@ -12,27 +12,44 @@ import signal
 import subprocess
 import sys
 import traceback
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from workbench.core.architectures import shape_of
 from workbench.core.card import model_card
+from workbench.core.choosing import choose
 from workbench.core.config import RunConfig, SftSettings, Stage
 from workbench.core.errors import WorkbenchError
 from workbench.core.ladder import next_rung
+from workbench.core.memory import Paths, forecast, needed
 from workbench.core.messages import PARTS
 from workbench.core.metrics import latest
-from workbench.core.recipe import checkpoint_steps, planned_steps, stage_settings, start_loss, trainer_arguments
+from workbench.core.recipe import (
+    Device,
+    checkpoint_steps,
+    planned_steps,
+    stage_settings,
+    start_loss,
+    trainer_arguments,
+)
 from workbench.engine import load
 from workbench.engine.device import this_device
 from workbench.engine.journal import log_numbers, log_phase, log_resumed
 from workbench.engine.trouble import Diverged, explain, is_out_of_memory
-from workbench.store import checkpoints, datasets
+from workbench.store import checkpoints, datasets, model_configs
 from workbench.store.checkpoints import Checkpoint
 from workbench.store.home import write_text
+from workbench.store.installed import offered_paths
 from workbench.store.runs import Outcome, Run, starting_run
 
 # Held back at the start and given up when the disk is full, so that there is room to say so.
 RESERVE = 64 * 1024  # bytes
+
+# Which rows are held out for measuring, and KTO's neighbours, stay the same from run to run: so that runs with different
+# seeds can be compared, and share what is known of their reference.
+ORDER_SEED = 17
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "unsloth")
 
@@ -75,8 +92,9 @@ def again(folder: str) -> int:
 
 def train(run: Run) -> tuple[Outcome, str]:
     """All stages of a run. Returns how it ended and why, in words."""
-    config = run.adjusted_config()
     device = this_device()
+    paths = decide(run, device)
+    config = run.adjusted_config()
     shutil.rmtree(run.folder / "scratch", ignore_errors=True)  # of a worker that was killed while it saved
     with_unsloth, _ = load.find_unsloth(device)
 
@@ -84,7 +102,7 @@ def train(run: Run) -> tuple[Outcome, str]:
     loaded = load.load_base(
         config.model, config.precision, device, lambda text: log_phase(run, text), config.max_length, with_unsloth
     )
-    model = load.add_adapter(loaded, config.adapter, config.gradient_checkpointing, config.seed)
+    model = load.add_adapter(loaded, config.adapter, config.gradient_checkpointing != "off", config.seed)
     # An absolute path of this machine has no place in a file that is meant to be shared.
     model.peft_config["default"].base_model_name_or_path = config.model.name
     if config.start_from:
@@ -105,7 +123,7 @@ def train(run: Run) -> tuple[Outcome, str]:
         log_phase(run, f"preparing the data for {stage.upper()}")
         resume = begun if begun and begun.stage == stage else None
         fresh = number == 0 and not config.start_from
-        ended = train_stage(run, config, loaded, model, stage, fresh, resume)
+        ended = train_stage(run, config, loaded, model, stage, fresh, resume, paths)
         if ended == "paused":
             return ended, f"Paused, as you asked. Resume goes on from {words_of(checkpoints.newest(run))}."
         if ended or is_last:
@@ -119,6 +137,19 @@ def train(run: Run) -> tuple[Outcome, str]:
             )
     shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)  # the adapter is the result
     return "finished", _closing_words(run, config)
+
+
+def decide(run: Run, device: Device) -> Paths:
+    """Decide what the config leaves open, once for the whole run, and write it down. Returns the paths to take."""
+    if not run.chosen():
+        config = run.config()
+        try:
+            shape = shape_of(model_configs.config_of(config.model))
+        except WorkbenchError:  # where the model cannot be had at all, loading it says so
+            shape = None
+        found = choose(shape, config, device, offered_paths(device))
+        run.write_chosen({"changes": found.changes, "paths": asdict(found.paths), "words": found.words})
+    return Paths(**run.chosen()["paths"])
 
 
 def keep_last_good(run: Run) -> str:
@@ -177,7 +208,14 @@ def words_of(checkpoint: Checkpoint | None) -> str:
 
 
 def train_stage(
-    run: Run, config: RunConfig, loaded: load.Loaded, model: Any, stage: Stage, fresh: bool, resume: Checkpoint | None
+    run: Run,
+    config: RunConfig,
+    loaded: load.Loaded,
+    model: Any,
+    stage: Stage,
+    fresh: bool,
+    resume: Checkpoint | None,
+    paths: Paths,
 ) -> Outcome | None:
     """One stage on `model`, in place. Returns "stopped" or "paused" where that was asked for.
 
@@ -185,25 +223,26 @@ def train_stage(
     model; otherwise the reference is the model as the stage before, or the run that was started from, left it.
     """
     from transformers import PrinterCallback
-    from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
+    from workbench.engine.probe import Probe
+    from workbench.engine.reference import open_reference
     from workbench.engine.report import Report
     from workbench.engine.samples import fixed_prompts
 
     training, held_out = load_rows(config, stage)
     steps = planned_steps(config, stage, len(training))
-    arguments = trainer_arguments(config, stage, loaded.device, steps, str(run.folder / "scratch"))
+    arguments = trainer_arguments(
+        config, stage, loaded.device, steps, str(run.folder / "scratch"), paths.chunked_logits
+    )
     own = stage_settings(config, stage)
     prompts = fixed_prompts(held_out, loaded.tokenizer, config.samples, config.max_length)
     beta = None if isinstance(own, SftSettings) else own.beta
     report = Report(run, stage, checkpoint_steps(config, steps), beta, prompts)
 
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
-    make, settings = {
-        "sft": (SFTTrainer, SFTConfig),
-        "dpo": (DPOTrainer, DPOConfig),
-        "kto": (KTOTrainer, KTOConfig),
-    }[stage]
+    kept = stage != "sft" and config.reference == "kept"
+    reference = open_reference(loaded, model, fresh, paths) if kept else None
+    make, settings = trainer_class(config, stage, reference)
     trainer = make(
         model=model,
         args=settings(**arguments),
@@ -224,15 +263,54 @@ def train_stage(
     if resume:
         log_resumed(run, stage, resume.step)
         trainer.args.eval_on_start = False  # its reference was verified at step 0, and is the same
+    else:
+        trainer.add_callback(
+            Probe(trainer, reference, config.max_length, partial(note_probe, run, config, stage, loaded.device, paths))
+        )
     trainer.train(
         resume_from_checkpoint=str(resume.folder) if resume else None
     )  # evaluates after the last step as well
     log_numbers(run, stage, trainer.state.global_step, steps, {"trained_tokens": trainer.state.num_input_tokens_seen})
+    if reference:
+        run.add_to_environment({"reference": {"read": reference.read, "computed": reference.computed}})
     if "ref" in model.peft_config:
         model.delete_adapter("ref")
     del trainer
     gc.collect()
     return report.ended
+
+
+def note_probe(run: Run, config: RunConfig, stage: Stage, device: Device, paths: Paths, found: dict[str, Any]) -> None:
+    """Write down what the longest batch took, beside what was forecast of it."""
+    memory = {}
+    with contextlib.suppress(WorkbenchError):  # of an architecture that is not known there is no forecast
+        as_long = config.model_copy(update={"max_length": found["tokens"]})
+        expected = forecast(shape_of(model_configs.config_of(config.model)), as_long, stage, device, paths)
+        memory = {"forecast": needed(expected, device), "needed": needed(expected, device, found["peak"])}
+    probes = run.environment().get("probes", {})
+    run.add_to_environment({"probes": probes | {stage: found | memory}})
+    print(
+        f"{stage.upper()}: the longest batch ({found['rows']} x {found['tokens']} tokens) took {found['seconds']:.2f} s"
+    )
+
+
+def trainer_class(config: RunConfig, stage: Stage, reference: Any) -> tuple[type, type]:
+    """The trainer of a stage and the type of its arguments. reference: what is known of it, where that is kept."""
+    import trl
+
+    from workbench.engine.order import grouping
+    from workbench.engine.reference import keeping
+
+    make, settings = {
+        "sft": (trl.SFTTrainer, trl.SFTConfig),
+        "dpo": (trl.DPOTrainer, trl.DPOConfig),
+        "kto": (trl.KTOTrainer, trl.KTOConfig),
+    }[stage]
+    if reference:
+        make = keeping(make, reference)
+    if config.group_by_length and stage != "kto":
+        make = grouping(make, config.batch_size, config.max_length, config.seed)
+    return make, settings
 
 
 def put_back(model: Any, before: dict[str, Any]) -> None:
@@ -276,8 +354,8 @@ def load_rows(config: RunConfig, stage: Stage) -> tuple[Any, Any]:
         held_out = training
     if stage == "kto":
         # TRL goes through them in order, and a batch with only one thumb teaches little.
-        training = training.shuffle(seed=config.seed)
-    return training, held_out.shuffle(seed=config.seed).select(range(min(len(held_out), config.held_out_limit)))
+        training = training.shuffle(seed=ORDER_SEED)
+    return training, held_out.shuffle(seed=ORDER_SEED).select(range(min(len(held_out), config.held_out_limit)))
 
 
 def save_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:

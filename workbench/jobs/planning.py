@@ -1,18 +1,19 @@
 """Will a run fit on this machine: its memory, part by part, against what is free. Loads no weights and no torch."""
 
 import platform
+from dataclasses import replace
 
 import psutil
 
 from workbench.core.architectures import shape_of
+from workbench.core.choosing import choose
 from workbench.core.config import RunConfig
 from workbench.core.fitting import Plan, plan
+from workbench.core.memory import LIBRARIES
 from workbench.core.recipe import Device
 from workbench.store import model_configs
+from workbench.store.installed import offered_paths
 from workbench.store.model_configs import Download
-
-# What Python and the libraries take themselves, which the forecast of a run on a CPU does not count.
-LIBRARIES = 3 * 2**29  # bytes
 
 BF16_FROM = (8, 0)  # compute capability of the first cards with bf16 (Ampere)
 
@@ -24,7 +25,10 @@ def plan_run(config: RunConfig, download: Download | None = None) -> Plan:
     """
     device, free = machine()
     shape = shape_of(model_configs.config_of(config.model, download))
-    return plan(shape, config, device, free, smaller=model_configs.suggestions())
+    chosen = choose(shape, config, device, offered_paths(device))
+    paths = replace(chosen.paths, from_adapter=bool(config.start_from))
+    found = plan(shape, chosen.config(config), device, free, paths, smaller=model_configs.suggestions())
+    return replace(found, chosen=chosen.words)
 
 
 def machine() -> tuple[Device, int]:

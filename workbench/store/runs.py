@@ -100,9 +100,17 @@ class Run:
         row = {"changes": changes, "words": words, "time": time.time()}
         write_json(self.folder / "adjustments.json", [*self.adjustments(), row])
 
+    def chosen(self) -> dict[str, Any]:
+        """What was decided of the settings that the config leaves open: {"changes": settings, "paths": ..., "words": [...]}."""
+        found = read_json(self.folder / "chosen.json")
+        return found if isinstance(found, dict) else {}
+
+    def write_chosen(self, values: dict[str, Any]) -> None:
+        write_json(self.folder / "chosen.json", values)
+
     def adjusted_config(self) -> RunConfig:
-        """The config with what was changed on the way."""
-        config = self.config()
+        """The config with what was decided at its start and what was changed on the way."""
+        config = self.config().model_copy(update=self.chosen().get("changes", {}))
         for one in self.adjustments():
             config = config.model_copy(update=one["changes"])
         return config
@@ -113,6 +121,10 @@ class Run:
 
     def write_environment(self, values: dict[str, Any]) -> None:
         write_json(self.folder / "environment.json", values)
+
+    def add_to_environment(self, values: dict[str, Any]) -> None:
+        """What became known on the way."""
+        self.write_environment(self.environment() | values)
 
     def worker(self) -> dict[str, Any]:
         """`pid` and `created` (start time in seconds since the epoch) of the worker; empty before it started."""

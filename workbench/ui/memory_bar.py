@@ -32,7 +32,7 @@ def memory_bar(plan: Plan) -> Html:
     kind, title = _KINDS[plan.verdict], _TITLES[plan.verdict]
     words = f"{verdict_words(plan.verdict, plan.total, plan.free)} Most is needed {plan.forecast.moment}."
     return Html(
-        f'<section class="wb-fit">{join(notice(kind, title, words), _bar(plan), _legend(plan), _remedies(plan))}</section>'
+        f'<section class="wb-fit">{join(notice(kind, title, words), _bar(plan), _legend(plan), _remedies(plan), _chosen(plan))}</section>'
     )
 
 
@@ -69,6 +69,14 @@ def _remedies(plan: Plan) -> Html:
     heading = "Together these make it fit" if enough else "These save most, and are not enough"
     return join(
         _list(heading, together), _list("Either of these is enough" if together else "What makes it fit", alone)
+    )
+
+
+def _chosen(plan: Plan) -> Html:
+    """What the run leaves open, and what it becomes on this machine."""
+    rows = "".join(f"<li>{escape(words)}</li>" for words in plan.chosen)
+    return Html(
+        f'<div class="wb-memory-remedies"><h4>Decided for this machine</h4><ul>{rows}</ul></div>' if rows else ""
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import gradio as gr
 
 from workbench.core.config import reference_words
 from workbench.core.errors import WorkbenchError
+from workbench.core.fitting import in_gigabytes
 from workbench.core.forecast import duration_words
 from workbench.core.health import RunFinding, examine
 from workbench.core.lifecycle import CAN_RESUME
@@ -329,10 +330,30 @@ def details_html(run: Run) -> Html:
         ("Backend", environment.get("why", "told when the model is loaded")),
         ("Precision", str(environment.get("precision", config.precision)).upper()),
         ("Versions", versions),
+        ("Decided for this machine", "\n".join(run.chosen().get("words", []))),
+        ("Longest batch, tried first", "\n".join(probe_words(*one) for one in environment.get("probes", {}).items())),
+        ("Known of the reference", known_words(environment.get("reference", {}))),
         ("Changed on the way", "\n".join(one["words"] for one in run.adjustments())),
         ("Settings", "\n".join(f"{key}: {value}" for key, value in config.model_dump().items())),
     ]
     return facts([(label, value) for label, value in pairs if value])
+
+
+def probe_words(stage: str, probe: Mapping[str, Any]) -> str:
+    """What one step on the longest batch took, before the first step that counts."""
+    words = f"{stage.upper()}: {probe['rows']} × {probe['tokens']:,} tokens in {probe['seconds']:.1f} s."
+    if probe.get("needed") and probe.get("forecast"):
+        words += (
+            f" The run needs {in_gigabytes(probe['needed'])}; up to {in_gigabytes(probe['forecast'])} were forecast."
+        )
+    return words
+
+
+def known_words(reference: Mapping[str, int]) -> str:
+    """How often the reference was asked, and how often what it had said was read."""
+    if not reference:
+        return ""
+    return f"{reference['computed']:,} log-probabilities computed and kept for later runs, {reference['read']:,} read"
 
 
 def _find(run_name: str | None) -> Run | None:

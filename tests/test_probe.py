@@ -1,0 +1,71 @@
+"""One step on the longest batch before the first one counts, of which nothing stays but what it told."""
+
+import pytest
+from configs import demo_config
+
+from workbench.core.fitting import in_gigabytes
+from workbench.engine import train
+from workbench.engine.probe import Probe
+from workbench.store.runs import Run, create_run
+from workbench.ui.watch_tab import details_html, probe_words
+
+SMALL = {"batch_size": 4, "held_out_limit": 8, "evaluations": 1, "max_length": 128}
+TWO_STEPS = {"learning_rate": 1e-3, "max_steps": 2}
+
+
+def trained(name: str) -> Run:
+    """SFT with dropout, which draws random numbers in each step, then DPO."""
+    with_dropout = {"rank": 8, "alpha": 16, "dropout": 0.1}
+    run = create_run(demo_config(name, **SMALL, adapter=with_dropout, sft=TWO_STEPS, dpo=TWO_STEPS))
+    assert train.main(str(run.folder)) == 0, run.result()
+    return run
+
+
+def numbers(run: Run) -> list:
+    """All that was logged but what time tells."""
+    timed = ("time", "runtime", "per_second")
+    return [
+        {key: value for key, value in row.items() if not any(word in key for word in timed)}
+        for row in run.metrics()
+        if "stage" in row
+    ]
+
+
+def test_the_run_goes_on_as_if_the_probe_had_not_been(one_base, monkeypatch):
+    probed = trained("probed")
+    for stage in ("sft", "dpo"):
+        found = probed.environment()["probes"][stage]
+        assert found["rows"] == 4 and 60 < found["tokens"] <= 128 and found["seconds"] > 0
+        assert found["forecast"] > 3 * 2**29, "the libraries are counted"
+        assert in_gigabytes(found["needed"]) in probe_words(stage, found)
+    assert "Longest batch, tried first" in details_html(probed)
+
+    monkeypatch.setattr(Probe, "on_train_begin", lambda *_args, **_named: None)
+    assert numbers(trained("not-probed")) == numbers(probed)
+
+
+def test_a_longest_batch_that_does_not_fit_is_known_before_the_first_step(one_base, monkeypatch):
+    class Full:
+        def __init__(self):
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("workbench.engine.probe._Peak", Full)
+    monkeypatch.setattr(train, "again", lambda folder: 7)
+    run = create_run(demo_config(**SMALL | {"batch_size": 4}))
+    assert train.main(str(run.folder)) == 7
+    assert run.adjusted_config().batch_size == 2
+    assert not any("loss" in row for row in run.metrics())
+
+
+def test_what_was_not_measured_is_not_said():
+    assert (
+        probe_words("dpo", {"rows": 1, "tokens": 1024, "seconds": 2.0, "peak": None})
+        == "DPO: 1 × 1,024 tokens in 2.0 s."
+    )
+
+
+@pytest.mark.parametrize("reference", [{}, {"computed": 1200, "read": 0}])
+def test_what_is_known_of_the_reference_is_said_where_there_is_one(reference):
+    run = create_run(demo_config())
+    run.write_environment({"reference": reference})
+    assert ("1,200 log-probabilities computed" in details_html(run)) == bool(reference)

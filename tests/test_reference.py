@@ -1,0 +1,143 @@
+"""The reference's log-probabilities are computed once, kept, and never those of another model or text."""
+
+import json
+import os
+import struct
+
+import pytest
+import torch
+from configs import demo_config
+from made_runs import store_thumbs
+
+from workbench.engine import reference, train
+from workbench.engine.reference import digests_of
+from workbench.store.reference import KeptLogProbs, sweep
+from workbench.store.runs import Run, create_run
+from workbench.store.weights import fingerprint
+
+TWO_STEPS = {"learning_rate": 2e-4, "max_steps": 2}
+DPO = {"method": "dpo", "sft_data": None, "batch_size": 4, "held_out_limit": 8, "evaluations": 1, "max_length": 128}
+
+
+def trained(name: str, **changes) -> Run:
+    run = create_run(demo_config(name, **DPO | {"dpo": TWO_STEPS} | changes))
+    assert train.main(str(run.folder)) == 0, run.result()
+    return run
+
+
+def losses(run: Run) -> list[float]:
+    return [row[key] for row in run.metrics() for key in ("loss", "eval_loss") if key in row]
+
+
+def test_a_second_run_with_another_beta_rank_loss_and_seed_asks_no_reference(one_base, home):
+    """2 steps of 4 pairs and 8 held-out ones: 32 answers, and 16 of them once more after the last step"""
+    first = trained("first")
+    assert first.environment()["reference"] == {"read": 16, "computed": 32}
+    again = trained("again", dpo=TWO_STEPS | {"beta": 0.3, "loss": "ipo"}, adapter={"rank": 4, "alpha": 8})
+    assert again.environment()["reference"] == {"read": 48, "computed": 0}
+    other = trained("other", seed=5)
+    assert other.environment()["reference"]["computed"] <= 16, "the held-out pairs are the same for every seed"
+    assert len(list((home / "reference").iterdir())) == 1
+
+
+def test_the_curve_is_the_one_of_a_reference_that_is_asked_at_each_step(one_base):
+    kept, read, beside = trained("kept"), trained("read"), trained("beside", reference="beside")
+    assert losses(kept) == losses(read) == losses(beside)
+    assert "reference" not in beside.environment()
+
+
+def test_after_sft_the_reference_is_the_sft_model_and_has_a_file_of_its_own(one_base, home):
+    alone = trained("alone")
+    both = trained("both", method="sft+dpo", sft_data="demo-sft", sft={"learning_rate": 1e-3, "max_steps": 2})
+    first = next(row for row in both.metrics() if row.get("stage") == "dpo" and "eval_loss" in row)
+    assert (first["eval_loss"], first["eval_rewards/chosen"]) == (pytest.approx(0.693147, abs=1e-4), 0)
+    assert both.environment()["reference"]["computed"] == alone.environment()["reference"]["computed"]
+    assert len(list((home / "reference").iterdir())) == 2
+
+
+def test_kto_keeps_its_mismatched_answers_too(one_base):
+    store_thumbs()
+    settings = {"method": "kto", "preference_data": None, "thumbs_data": "thumbs", "kto": TWO_STEPS}
+    first, again = trained("first", **settings), trained("again", **settings | {"seed": 3})
+    assert first.environment()["reference"]["computed"] > 0
+    assert again.environment()["reference"]["computed"] == 0
+    assert losses(first)[0] == losses(again)[0]
+
+
+def test_kept_values_of_another_model_are_refused_before_the_first_step(one_base, home):
+    first = trained("first")
+    [file] = (home / "reference").iterdir()
+    shifted = [{key: value - 3 for key, value in json.loads(line).items()} for line in file.read_text().splitlines()]
+    file.write_text("\n".join(json.dumps(line) for line in shifted) + "\n")
+    run = create_run(demo_config("again", **DPO | {"dpo": TWO_STEPS}))
+    assert train.main(str(run.folder)) == 1
+    assert "the reference is not the model that training starts from" in run.result().why
+    assert first.result().outcome == "finished"
+
+
+def batch(rows: list[list[int]], answer_from: int) -> dict[str, torch.Tensor]:
+    """Rows padded to the same length with 0, as a collator does."""
+    longest = max(len(row) for row in rows)
+    return {
+        "input_ids": torch.tensor([row + [0] * (longest - len(row)) for row in rows]),
+        "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
+        "completion_mask": torch.tensor([[int(answer_from <= at < len(row)) for at in range(longest)] for row in rows]),
+    }
+
+
+def test_a_digest_is_of_the_tokens_and_of_where_the_answer_begins_not_of_the_padding():
+    [alone] = digests_of(batch([[5, 6, 7]], 1))
+    padded, longer = digests_of(batch([[5, 6, 7], [5, 6, 7, 0]], 1))
+    assert alone == padded
+    assert longer != alone
+    assert digests_of(batch([[5, 6, 7]], 2)) != [alone]
+
+
+def test_a_torn_line_is_passed_over_and_what_stands_before_it_is_known(home):
+    kept = KeptLogProbs("one")
+    kept.add({"a": -1.5, "b": -2.0})
+    with open(kept.file, "a") as file:
+        file.write('{"c": -3')
+    again = KeptLogProbs("one")
+    assert (again.get("a"), again.get("b"), again.get("c")) == (-1.5, -2.0, None)
+
+
+def test_a_disk_that_is_full_costs_nothing_but_the_keeping(home, monkeypatch, capsys):
+    kept = KeptLogProbs("one")
+    kept.file.mkdir(parents=True)  # nothing can be appended to a folder
+    kept.add({"a": -1.5})
+    kept.add({"b": -1.0})
+    assert (kept.get("a"), kept.get("b")) == (-1.5, -1.0)
+    assert capsys.readouterr().out.count("cannot be kept") == 1
+
+
+def test_the_references_used_longest_ago_go_first(home):
+    for name in ("old", "middle", "new"):
+        KeptLogProbs(name).add({"x" * 40: -1.0})
+    for age, name in enumerate(("new", "middle", "old")):
+        file = home / "reference" / f"{name}.jsonl"
+        os.utime(file, (1e9 - age, 1e9 - age))
+    size = (home / "reference" / "old.jsonl").stat().st_size
+    sweep(keep="old", most=2 * size)
+    assert sorted(file.stem for file in (home / "reference").iterdir()) == ["middle", "new", "old"]
+    sweep(keep="new", most=2 * size)
+    assert sorted(file.stem for file in (home / "reference").iterdir()) == ["middle", "new"]
+
+
+def test_weights_that_were_trained_have_another_fingerprint(tmp_path):
+    def store(value: int) -> None:
+        header = json.dumps({"w": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}).encode()
+        (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes([value] * 4))
+
+    store(1)
+    before = fingerprint(tmp_path)
+    assert fingerprint(tmp_path) == before
+    store(2)
+    assert fingerprint(tmp_path) != before
+
+
+def test_another_release_of_a_library_does_not_read_what_was_computed_by_the_one_before(base, monkeypatch):
+    before = reference.open_reference(base, None, fresh=True).kept.file
+    assert reference.open_reference(base, None, fresh=True).kept.file == before
+    monkeypatch.setattr(reference, "_version", lambda package: "99")
+    assert reference.open_reference(base, None, fresh=True).kept.file != before

@@ -1,0 +1,63 @@
+"""The order in which a trainer goes through its rows: batches of about the same length."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow
+import pyarrow.compute
+from torch.utils.data import Sampler
+
+from workbench.core.length_groups import in_groups
+
+_ROWS_AT_ONCE = 2000
+
+
+class InGroups(Sampler[int]):
+    """Another order in each epoch, and the same one for the same seed and epoch, wherever a run goes on."""
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int):
+        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        # Seeds that lie beside each other must not share orders in later epochs.
+        return iter(in_groups(self.lengths, self.batch_size, self.seed * 1_000_003 + self.epoch))
+
+
+def grouping(trainer_class: type, batch_size: int, max_length: int, seed: int) -> type:
+    """A trainer whose batches hold rows of about the same length. Not for KTO, whose rows are paired with neighbours."""
+
+    class Grouping(trainer_class):  # type: ignore[misc]
+        def _get_train_sampler(self, train_dataset: Any = None) -> InGroups:
+            rows = self.train_dataset if train_dataset is None else train_dataset
+            return InGroups(row_lengths(rows, max_length), batch_size, seed)
+
+    return Grouping
+
+
+def row_lengths(rows: Any, max_length: int) -> list[int]:
+    """Tokens of the longest sequence of each row, as it is cut. rows: a datasets.Dataset that TRL has tokenised."""
+    lengths: list[int] = []
+    # By Arrow: as Python's lists the ids of a large dataset would take gigabytes.
+    for table in rows.with_format("arrow").iter(_ROWS_AT_ONCE):
+        lengths += [min(length, max_length) for length in _lengths(table)]
+    return lengths
+
+
+def _lengths(table: pyarrow.Table) -> list[int]:
+    count = {
+        name: pyarrow.compute.list_value_length(table[name]).to_pylist()
+        for name in ("input_ids", "prompt_ids", "completion_ids", "chosen_ids", "rejected_ids")
+        if name in table.column_names
+    }
+    if "input_ids" in count:
+        return list(count["input_ids"])
+    answers = [count[name] for name in ("completion_ids", "chosen_ids", "rejected_ids") if name in count]
+    return [prompt + max(answer) for prompt, *answer in zip(count["prompt_ids"], *answers, strict=True)]
