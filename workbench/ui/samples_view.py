@@ -16,7 +16,10 @@ Line = Mapping[str, Any]
 def samples_html(samples: Sequence[Line]) -> Html:
     """The first prompts of the stage that was answered last, each with its answers at the start and now."""
     if not samples:
-        return empty("No sample answers yet", "The model answers a few held-out prompts at each evaluation.")
+        return empty(
+            "No sample answers yet",
+            "The model answers a few held-out prompts at each evaluation, unless Sample answers is set to 0.",
+        )
     stage, step = samples[-1]["stage"], samples[-1]["step"]
     start = [one for one in samples if (one["stage"], one["step"]) == (stage, 0)]
     now = [one for one in samples if (one["stage"], one["step"]) == (stage, step)]
