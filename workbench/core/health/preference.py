@@ -51,12 +51,12 @@ def wrong_reference(curve: Curve) -> RunFinding | None:
     if loss is not None and right and nats <= REFERENCE_NATS:
         return None
     said = "not a number" if loss is None else f"{loss:.4f}"
-    loss_words = "" if start is None else f"{_named(start)} and "
+    wanted = "that should be 0" if start is None else f"they should be {_named(start)} and 0"
     return found_by(
         "wrong_reference",
         curve,
-        f"Before the first step the loss is {said}, and an answer is up to {nats:.4f} nats away from the reference; they "
-        f"should be {loss_words}0.",
+        f"Before the first step the loss is {said}, and an answer is up to {nats:.4f} nats away from the reference; "
+        f"{wanted}.",
     )
 
 
