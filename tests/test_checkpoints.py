@@ -110,7 +110,11 @@ def wait_for_step(run, stage, step):
 
 def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_not():
     """Killed in SFT, paused in DPO after SFT, whose reference is the SFT adapter: bit for bit the same."""
-    steps = {"sft": {"learning_rate": 1e-3, "max_steps": 6}, "dpo": {"learning_rate": 2e-4, "max_steps": 12}}
+    steps = {
+        "sft": {"learning_rate": 1e-3, "max_steps": 6},
+        "dpo": {"learning_rate": 2e-4, "max_steps": 12},
+        "samples": 2,
+    }
     whole = training.start(demo_config("whole", **steps))
     assert ended(whole) == "finished", training.in_words(whole)
     assert not (whole.folder / "checkpoints").exists()
@@ -129,6 +133,8 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
     assert ended(pieces) == "finished", training.in_words(pieces)
     assert curve(pieces) == curve(whole)
     assert weights(pieces) == weights(whole)
+    assert pieces.samples() == whole.samples()
+    assert len(pieces.samples_file.read_text().splitlines()) == len(whole.samples()), "none was given twice"
 
 
 # The real worker, whose memory runs out once, at step 5 of its first life. The next life is the plain worker.
