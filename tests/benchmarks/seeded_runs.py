@@ -1,13 +1,13 @@
 """What is said of runs that go wrong in a known way, and of runs that are well.
 
     python tests/benchmarks/seeded_runs.py [--case NAME ...] [--keep FOLDER]   # train, keep, judge
-    python tests/benchmarks/seeded_runs.py --judge FOLDER [--rows]             # judge what was kept, without training
-    python tests/benchmarks/seeded_runs.py --judge FOLDER --pack FILE          # all of it in one small file, for the tests
+    python tests/benchmarks/seeded_runs.py --judge FOLDER ... [--rows]         # judge what was kept, without training
+    python tests/benchmarks/seeded_runs.py --judge FOLDER ... --pack FILE      # all of it in one small file, for the tests
 
 Every case of tests/run_cases.py is a run of the real worker on the demo model, one after the other. A run with a fault
 stops after the first fifth of its steps, as it must be found by then; --whole trains it to its end. What a worker logged
-is kept as one JSON file for each case, so that rules can be judged again in a second; tests/runs/seeded.json.gz is that
-of the limits that are set now, and tests/test_health.py judges it. Each run is judged as it would be watched: after every
+is kept as one JSON file for each case, so that rules can be judged again in a second. tests/runs/seeded.json.gz holds all
+cases, some of them with a second seed; tests/test_health.py judges it. Each run is judged as it would be watched: after every
 logged row anew. In the table, `found` is the first step at which a rule that names the fault had spoken.
 """
 
@@ -142,7 +142,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", nargs="+", choices=sorted(CASE_OF), metavar="NAME", help="only these")
     parser.add_argument("--keep", type=Path, help="folder for what was logged (default: a new one)")
-    parser.add_argument("--judge", type=Path, metavar="FOLDER", help="judge what was kept there, without training")
+    parser.add_argument("--judge", type=Path, nargs="+", metavar="FOLDER", help="judge what was kept, without training")
     parser.add_argument("--pack", type=Path, metavar="FILE", help="with --judge: write what was kept to one small file")
     parser.add_argument("--rows", action="store_true", help="also print what was said")
     parser.add_argument("--whole", action="store_true", help="train runs with a fault to their end")
@@ -153,9 +153,10 @@ def main() -> int:
     if options.worker:
         return worker(options.worker, options.whole, options.folder)
     if options.judge:
-        table(kept_in(options.judge), options.rows)
+        kept = [one for folder in options.judge for one in kept_in(folder)]
+        table(kept, options.rows)
         if options.pack:
-            pack(kept_in(options.judge), options.pack)
+            pack(kept, options.pack)
         return 0
     os.environ["WORKBENCH_HOME"] = tempfile.mkdtemp()
     store_thumbs(pairs=600)
