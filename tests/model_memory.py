@@ -91,7 +91,7 @@ def trainer_for(values: Mapping[str, Any], config: RunConfig, stage: str, device
 
     model = with_adapter(tiny_model(values, "nf4", device), config)
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
-    reference = Reference(KeptLogProbs("measured")) if stage != "sft" and config.reference == "kept" else None
+    reference = Reference(KeptLogProbs("measured")) if stage == "dpo" and config.reference == "kept" else None
     if reference:
         reference.keeps = False  # so that each step asks for it
     make, settings = trainer_class(config, stage, reference)  # type: ignore[arg-type]
@@ -120,10 +120,13 @@ def passing_peak(values: Mapping[str, Any], config: RunConfig, stage: str) -> in
     trainer.create_optimizer()
     trainer.model.train()
     batch = next(iter(trainer.get_train_dataloader()))
-    assert batch["input_ids"].shape[1] == config.max_length
+    ids = batch["input_ids" if "input_ids" in batch else "chosen_input_ids"]
+    assert ids.shape[1] == config.max_length
 
     def step() -> None:
-        trainer.training_step(trainer.model, {name: part.clone() for name, part in batch.items()})
+        trainer.training_step(
+            trainer.model, {name: part.clone() for name, part in batch.items() if hasattr(part, "clone")}
+        )
         trainer.optimizer.step()
         trainer.optimizer.zero_grad(set_to_none=False)
 

@@ -2,10 +2,11 @@
 
 import gc
 import json
+import math
 from pathlib import Path
 
 import pytest
-from model_memory import SIZES, passing_peak, tiny_config, tiny_model, with_adapter
+from model_memory import SIZES, passing_peak, tiny_config, tiny_model, trainer_for, with_adapter
 
 from workbench.core.architectures import KNOWN, shape_of
 from workbench.core.config import ModelRef, RunConfig, read_config
@@ -263,6 +264,8 @@ def test_what_costs_memory_costs_it_in_the_forecast(more):
         {"stage": "dpo", "reference": "beside"},
         {"stage": "dpo", "checkpointing": False},
         {"stage": "dpo", "vocabulary": 6144},
+        {"stage": "orpo", "vocabulary": 6144},
+        {"stage": "simpo", "vocabulary": 6144},
         {"stage": "sft", "length": 256},
         {"stage": "sft", "checkpointing": False, "dropout": 0.1},
     ],
@@ -319,6 +322,16 @@ def test_a_size_that_is_no_number_of_features_is_refused(value):
 def test_a_missing_size_is_named():
     with pytest.raises(WorkbenchError, match="no intermediate_size"):
         shape_of({key: value for key, value in tiny_config("llama").items() if key != "intermediate_size"})
+
+
+@pytest.mark.parametrize("stage", ["sft", "dpo"])
+def test_a_granite_without_experts_trains(stage):
+    """TRL takes a config that could name experts for one that does, and fails over the balance of none."""
+    values = tiny_config("granitemoehybrid") | {"vocab_size": 1536, "router_aux_loss_coef": 0.01}
+    trainer = trainer_for(values, run(method=stage, max_length=32, batch_size=2, accumulation=1), stage)
+    trainer.train()
+    assert all(math.isfinite(row["loss"]) for row in trainer.state.log_history if "loss" in row)
+    assert "aux_loss" not in trainer.state.log_history[0]
 
 
 def test_a_granite_with_mamba_layers_and_a_model_that_is_quantised_already_are_left_to_a_probe():

@@ -7,11 +7,13 @@ import pytest
 from configs import demo_config
 from made_runs import finished, store_thumbs
 
-from workbench.core.config import reference_words
+from workbench.core.config import reference_words, stage_title
 from workbench.core.errors import WorkbenchError
+from workbench.core.follow_up import Fork, more_epochs
+from workbench.core.metrics import FORKED
 from workbench.engine import load, train
 from workbench.jobs import training
-from workbench.store import datasets
+from workbench.store import datasets, forks
 from workbench.store.runs import Run, create_run, runs_to_start_from, starting_run
 
 SMALL = {"batch_size": 4, "held_out_limit": 8, "evaluations": 1, "max_length": 128}
@@ -75,6 +77,89 @@ def test_kto_learns_from_thumbs_with_an_fp32_adapter_and_the_base_model_as_its_r
     assert all(weight.abs().max() > 0 for name, weight in weights.items() if "lora_B" in name)
     card = (run.adapter / "README.md").read_text()
     assert "Kahneman-Tversky" in card and "| Reference | the base model |" in card
+
+
+@pytest.mark.parametrize("method", ["orpo", "simpo"])
+def test_without_a_reference_pairs_are_learned_with_an_fp32_adapter(one_base, method):
+    """Where the loss begins says what the base model makes of the pairs: its rewards are beta times mean log-probabilities."""
+    import torch
+    from safetensors.torch import load_file
+
+    own = {"learning_rate": 1e-3, "max_steps": 6} | ({"beta": 2.0, "margin_ratio": 0.5} if method == "simpo" else {})
+    run = trained(method=method, sft_data=None, **{method: own})
+    first, last = (
+        [row for row in run.metrics() if row.get("stage") == method and "eval_loss" in row][place] for place in (0, -1)
+    )
+    beta = 2.0 if method == "simpo" else 0.1
+    for side in ("chosen", "rejected"):
+        assert first[f"eval_rewards/{side}"] == pytest.approx(beta * first[f"eval_logps/{side}"], rel=1e-4)
+        assert -6 < first[f"eval_logps/{side}"] < 0, "nats per token, not of the whole answer"
+    assert last["eval_loss"] < first["eval_loss"]
+    assert last["eval_rewards/margins"] > first["eval_rewards/margins"]
+    weights = load_file(run.adapter / "adapter_model.safetensors")
+    assert {weight.dtype for weight in weights.values()} == {torch.float32}
+    card = (run.adapter / "README.md").read_text()
+    assert stage_title(method) in card and "Reference" not in card and "Reward accuracy" in card
+    assert run.result().why.startswith("Finished. On held-out pairs it prefers the chosen answer")
+    assert any("answers/ended" in row and row["answers/ended"] == 1.0 for row in run.metrics())
+
+
+@pytest.mark.parametrize("method", ["orpo", "simpo"])
+def test_a_run_without_a_reference_goes_on_from_its_checkpoint_to_the_same_weights(one_base, method):
+    import torch
+    from safetensors.torch import load_file
+
+    own = {"learning_rate": 1e-3, "max_steps": 3}
+    whole = trained(name="whole", method=method, checkpoint_steps=1, **{method: own})
+    pieces = create_run(demo_config("pieces", **SMALL, method=method, checkpoint_steps=1, **{method: own}))
+    pieces.stop_file.write_text("pause")
+    assert train.main(str(pieces.folder)) == 0
+    assert pieces.result().outcome == "paused"
+    pieces.forget_end()
+    assert train.main(str(pieces.folder)) == 0, pieces.result()
+    weights = [load_file(run.adapter / "adapter_model.safetensors") for run in (whole, pieces)]
+    assert all(torch.equal(weight, weights[1][name]) for name, weight in weights[0].items())
+    curves = [[row["loss"] for row in run.metrics() if "loss" in row] for run in (whole, pieces)]
+    assert len(curves[0]) == 3 and curves[0] == curves[1]
+
+
+def test_a_row_is_trained_on_as_the_same_tokens_with_and_without_a_reference(one_base):
+    """DPO's tokens are those of the chat template, cut at the end; TRL's experimental trainers would make others."""
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+    from trl.experimental.orpo import ORPOConfig
+
+    from workbench.engine.experimental import OrpoInTokens
+
+    loaded = load.load_base()
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": "Tell me about the sea. " * times}],
+            "chosen": [{"role": "assistant", "content": "It is wide and salty. " * chosen}],
+            "rejected": [{"role": "assistant", "content": "No."}],
+        }
+        for times, chosen in ((1, 1), (2, 40), (40, 1), (300, 1))
+    ]
+    most = 96
+    made = {}
+    for make, settings in ((DPOTrainer, DPOConfig), (OrpoInTokens, ORPOConfig)):
+        model = load.add_adapter(loaded, demo_config().adapter, False, 1)
+        arguments = settings(max_length=most, use_cpu=True, bf16=False, report_to="none", gradient_checkpointing=False)
+        trainer = make(
+            model=model,
+            args=arguments,
+            train_dataset=Dataset.from_list(rows),
+            eval_dataset=Dataset.from_list(rows),
+            processing_class=loaded.tokenizer,
+        )
+        made[make] = trainer.train_dataset
+    dpo, orpo = made[DPOTrainer], made[OrpoInTokens]
+    assert len(dpo) == len(orpo) < len(rows), "a prompt that fills the longest example leaves nothing to learn"
+    for one, other in zip(dpo, orpo, strict=True):
+        for side in ("chosen", "rejected"):
+            assert other[f"{side}_input_ids"] == (one["prompt_ids"] + one[f"{side}_ids"])[:most]
+            trained_on = [label for label in other[f"{side}_labels"] if label != -100]
+            assert trained_on == one[f"{side}_ids"][: most - len(one["prompt_ids"])] != []
 
 
 def test_a_run_goes_on_from_where_another_ended(one_base, monkeypatch):
@@ -187,6 +272,66 @@ def test_a_run_that_was_paused_keeps_the_reference_that_it_started_from(one_base
     assert len(reference) == len(ended)
     for name, weight in ended.items():
         assert torch.equal(reference[name.replace(".weight", ".ref.weight")].float(), weight), name
+
+
+def test_a_run_that_branches_off_goes_on_with_its_own_learning_rate_and_the_reference_of_the_first(
+    one_base, monkeypatch
+):
+    """Half the rate from step 4 on, where the first run broke at step 7; nothing of it is needed afterwards.
+
+    Its reference is the run that the first one started from. Step 5 has the same weights before it, the same pairs and the same reference: so the same loss and rewards, and half the
+    rate. Step 6 is its own.
+    """
+    from workbench.engine import report
+
+    known = report.Report.on_step_end
+
+    def breaks(self, args, state, control, **_):
+        known(self, args, state, control)
+        if state.global_step == 7:
+            raise RuntimeError("the power went")
+
+    ended_run("zero")
+    datasets.add(enumerate(datasets.read("demo-preferences", "train", 60), 1), "few", source="a test")
+    settings = SMALL | {"method": "dpo", "preference_data": "few", "start_from": "zero", "checkpoint_steps": 2}
+    first = create_run(demo_config("first", **settings, dpo={"learning_rate": 2e-4, "max_steps": 8}))
+    monkeypatch.setattr(report.Report, "on_step_end", breaks)
+    assert train.main(str(first.folder)) == 1
+    monkeypatch.setattr(report.Report, "on_step_end", known)
+    fork = forks.newest_before(first, "dpo", 5)
+    assert fork == Fork("first", "dpo", 4)
+    half = demo_config("half", **settings, dpo={"learning_rate": 1e-4, "max_steps": 8})
+    training.check(half, fork)
+    branch = training.make_run(half, fork)
+    before = {row["step"]: row for row in first.metrics() if "loss" in row}
+    shutil.rmtree(first.folder)
+
+    assert train.main(str(branch.folder)) == 0, branch.result()
+    rows = branch.metrics()
+    after = {row["step"]: row for row in rows if "loss" in row}
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [row[FORKED] for row in rows if FORKED in row] == [{"run": "first", "stage": "dpo", "step": 4}]
+    for step in (5, 6):
+        assert after[step]["learning_rate"] == pytest.approx(before[step]["learning_rate"] / 2)
+    for key in ("loss", "rewards/chosen", "rewards/rejected"):
+        assert after[4][key] == before[4][key] and after[5][key] == before[5][key]
+        assert after[6][key] != before[6][key]
+    card = (branch.adapter / "README.md").read_text()
+    assert "| Reference | run zero as it ended, as in run first |" in card
+    assert "| Branched off at | step 4 of DPO of first |" in card
+
+
+def test_two_more_epochs_start_from_the_finished_run_which_is_their_reference(one_base):
+    """Of an SFT, then DPO run the DPO is done once more; it starts at ln 2, with the adapter that the run ended with."""
+    first = ended_run("first")
+    config = more_epochs(first.config(), "first-2")
+    assert (config.method, config.dpo.epochs, config.dpo.max_steps, config.sft_data) == ("dpo", 2, 0, None)
+    assert (config.dpo.learning_rate, config.start_from) == (first.config().dpo.learning_rate, "first")
+    assert reference_words(config) == "run first as it ended"
+    run = trained(**config.model_dump() | SMALL | {"dpo": config.dpo.model_dump() | {"max_steps": 1}})
+    start = first_evaluation(run, "dpo")
+    assert abs(start["eval_loss"] - math.log(2)) < 0.002
+    assert rewards(start) == [0.0, 0.0]
 
 
 def test_a_start_that_does_not_fit_is_refused_with_all_that_stands_against_it():

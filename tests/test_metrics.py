@@ -2,8 +2,11 @@
 
 import math
 
+import pytest
+
 from workbench.core.lifecycle import state, why_lost
-from workbench.core.metrics import charts, latest, progress, seconds_per_step, thin_out
+from workbench.core.metrics import charts, latest, thin_out
+from workbench.core.pace import next_checkpoint, progress, seconds_per_step
 
 PLAN = {"sft": 10, "dpo": 20}
 
@@ -22,6 +25,14 @@ def test_steps_count_through_both_stages_on_one_axis():
     assert drawn["sft-loss"]["lines"][0]["points"] == [[1, 3.0]]
     assert drawn["margin"]["lines"][0]["points"] == [[11, 0.1]]
     assert drawn["dpo-loss"]["references"] == [{"y": math.log(2), "label": "ln 2: no preference yet"}]
+
+
+def test_a_curve_of_two_runs_has_a_mark_where_they_part():
+    """Branched off at step 1 of DPO, behind 10 SFT steps: at step 11."""
+    branched = {"phase": "branched off", "forked": {"run": "first", "stage": "dpo", "step": 1}}
+    drawn = charts([dpo_row(1, 5, loss=0.69), branched, dpo_row(2, 6, loss=0.6)], PLAN)
+    assert drawn["dpo-loss"]["marks"] == [{"x": 11, "label": "branched off"}]
+    assert [mark["label"] for mark in drawn["gradient-norm"]["marks"]] == ["DPO starts", "branched off"]
 
 
 def test_held_out_numbers_are_lines_of_their_own():
@@ -59,6 +70,50 @@ def test_the_time_left_counts_the_stage_to_come_twice():
     now = progress([{"phase": "training SFT", "time": 99}, *rows], PLAN)
     assert (now.step, now.steps, now.stage, now.phase) == (4, 30, "sft", "training SFT")
     assert now.seconds_left == 12 + 80
+
+
+def test_the_time_left_takes_what_an_earlier_run_measured_for_the_stage_to_come():
+    """4 of 10 SFT steps at 2 s each: 6 more are 12 s; 20 DPO steps at 7 s, as they took another run, are 140 s."""
+    rows = [sft_row(step, 100 + 2 * step, loss=1.0) for step in range(1, 5)]
+    assert progress(rows, PLAN, {"dpo": 7.0}).seconds_left == 12 + 140
+
+
+def test_evaluations_have_their_share_of_the_time_left():
+    """Steps of 2 s, with an evaluation of 10 s after every fifth: 2 + 10 / 5 = 4 s a step, 10 steps left."""
+    rows, now = [dpo_row(0, 0, eval_loss=0.69, eval_runtime=10)], 0
+    for step in range(1, 11):
+        now += 2
+        rows.append(dpo_row(step, now, loss=0.6))
+        if step % 5 == 0:
+            now += 10
+            rows.append(dpo_row(step, now, eval_loss=0.6, eval_runtime=10))
+    assert seconds_per_step(rows, "dpo", 4) == 4
+    assert progress(rows, {"dpo": 20}, evaluations=4).seconds_left == 40
+    assert seconds_per_step(rows[:4], "dpo", 4) == 4, "the evaluation before the first step was timed already"
+
+
+@pytest.mark.parametrize("jump", [5 * 3600, -5 * 3600], ids=["forth", "back"])
+def test_a_clock_that_jumps_by_hours_leaves_the_time_left_as_it_was(jump):
+    """Steps of 3 s; the clock was put while an evaluation of 6 s ran, one each 10 steps. So 3.6 s a step, or 3 s where the
+    evaluation seems to have ended before it began."""
+    rows = [dpo_row(step, 3 * step, loss=0.6) for step in range(1, 5)]
+    rows += [dpo_row(0, 0, eval_loss=0.69, eval_runtime=6), dpo_row(4, 18 + jump, eval_loss=0.6, eval_runtime=6 + jump)]
+    rows += [dpo_row(step, 6 + 3 * step + jump, loss=0.6) for step in range(5, 11)]
+    assert seconds_per_step(rows, "dpo", 2) == pytest.approx(3.6 if jump > 0 else 3.0)
+    assert 0 < progress(rows, {"dpo": 20}).seconds_left < 60
+
+
+def test_the_next_checkpoint_comes_by_steps_or_by_ten_minutes_whichever_is_first():
+    """Steps of 2 s: one each 50 steps. Steps of 20 s: 600 s are 30 steps after the last one, at step 60."""
+    quick = [{"stage": "dpo", "step": n, "steps": 200, "time": 2 * n, "loss": 0.6} for n in range(1, 71)]
+    found = next_checkpoint(quick, "dpo", 50, 50)
+    assert (found.step, found.seconds) == (100, 60)
+    slow = [{"stage": "dpo", "step": n, "steps": 200, "time": 20 * n, "loss": 0.6} for n in range(1, 34)]
+    assert next_checkpoint(slow, "dpo", 50, 30).step == 50
+    found = next_checkpoint(slow, "dpo", 100, 30)
+    assert (found.step, found.seconds) == (60, 540)
+    assert next_checkpoint(quick, "dpo", 500, 50) is None, "the stage ends before"
+    assert next_checkpoint(quick[:1], "dpo", 50, None) is None, "no step was timed yet"
 
 
 def test_the_time_left_of_the_last_stage_is_its_own():
@@ -125,3 +180,20 @@ def test_the_chart_of_a_loss_has_its_own_start_as_its_reference():
     assert kto["rewards"]["lines"][0]["points"] == [[9, 0.1]]
     assert "Held-out: 0.30" in kto["margin"]["reading"]
     assert kto["dpo-loss"]["lines"] == []
+
+
+@pytest.mark.parametrize(("stage", "title"), [("orpo", "ORPO loss (nats)"), ("simpo", "SimPO loss (nats)")])
+def test_without_a_reference_the_charts_say_so_and_draw_none(stage, title):
+    """Rewards are beta times log-probabilities: the margin starts where the base model has it, here at 0.2."""
+    rows = [
+        {"stage": stage, "step": step, "steps": 2, "time": float(step), "eval_loss": loss}
+        | {"eval_rewards/margins": margin, "eval_rewards/accuracies": 0.6, "eval_rewards/chosen": -1.0}
+        for step, loss, margin in ((0, 1.5, 0.2), (2, 1.25, 0.6))
+    ]
+    drawn = charts(rows, {stage: 2})
+    assert drawn["dpo-loss"]["measure"] == title and drawn["dpo-loss"]["references"] == []
+    assert drawn["dpo-loss"]["reading"].endswith("On held-out pairs it went from 1.500 to 1.250.")
+    assert drawn["rewards"]["references"] == [] and drawn["rewards"]["measure"].endswith("per token")
+    assert drawn["margin"]["reading"].endswith("per token and times beta. Held-out: from 0.20 to 0.60.")
+    assert drawn["accuracy"]["lines"][0]["points"] == [[0, 0.6], [2, 0.6]]
+    assert drawn["kto-loss"]["lines"] == []

@@ -4,9 +4,11 @@ import pytest
 from configs import demo_config
 from made_runs import finished, store_thumbs
 
+from workbench.core.config import ModelRef, parse_model
 from workbench.core.errors import WorkbenchError
-from workbench.store import datasets
-from workbench.ui import train_tab
+from workbench.core.recipe import Device
+from workbench.store import datasets, presets
+from workbench.ui import train_presets, train_tab
 from workbench.ui.form import from_config
 
 
@@ -80,9 +82,10 @@ def test_thumbs_that_weigh_unevenly_are_said_with_weights_that_fit():
 
 
 def test_settings_of_a_stage_are_shown_where_the_method_has_it():
-    assert train_tab._visible("dpo", "sft+dpo") is True
-    assert train_tab._visible("kto", "sft+dpo") == "hidden"
-    assert train_tab._visible("dpo", "kto") == "hidden"
+    assert train_tab._visible(["dpo"], "sft+dpo") is True
+    assert train_tab._visible(["kto"], "sft+dpo") == "hidden"
+    assert train_tab._visible(["dpo"], "kto") == "hidden"
+    assert train_tab._visible(["dpo", "orpo", "simpo"], "simpo") is True
     assert train_tab._stage_of("kto.beta") == "kto" and train_tab._stage_of("batch_size") is None
 
 
@@ -97,3 +100,64 @@ def test_a_run_again_fills_in_the_run_that_it_started_from():
 def test_kto_without_thumbs_is_refused_by_the_form():
     with pytest.raises(WorkbenchError, match="KTO needs answers with a thumb"):
         train_tab.config_from(form_values(method="kto"))
+
+
+def test_a_preset_is_chosen_by_what_it_is_for_and_the_card_of_this_machine_is_marked():
+    ids = [name for _, name in train_presets.preset_choices()]
+    assert ids == ["demo", "demo-kto", "first-try", "everyday", "careful", "kto", "zephyr-qlora", "zephyr-qlora-sft"]
+    titles = dict(train_presets.card_choices(Device("cuda", "a card", True, 8 * 2**30)))
+    assert titles["8 GB card · this machine"] == "8gb" and titles["12 GB card"] == "12gb" and len(titles) == 6
+    assert [train_presets.depends_on_card(name) for name in ("demo", "everyday", "kto", None)] == [
+        False, True, False, False,
+    ]  # fmt: skip
+
+
+def test_the_page_says_what_a_preset_sets_for_which_models_and_by_which_source():
+    said = train_presets.about_html("everyday", "8gb", parse_model("Qwen/Qwen2.5-1.5B-Instruct"))
+    assert "Qwen2.5 1.5B Instruct, SmolLM2 1.7B Instruct" in said
+    assert (
+        "1 × 16 pairs of at most 768 tokens, 1 epoch, learning rate 5e-6, rank 16, optimizer paged_adamw_8bit, gradient "
+        "checkpointing on, reference kept" in said
+    )
+    assert "LoRA Without Regret" in said and "For 8 GB one pair of 768 tokens at a time" in said
+    assert 'role="note"' not in said, "nothing stands against this model"
+
+
+@pytest.mark.parametrize(
+    ("preset", "card", "model", "words"),
+    [
+        ("everyday", "8gb", "Qwen/Qwen3-8B", "Qwen3-8B is larger than the models of this preset"),
+        ("everyday", "24gb", "Qwen/Qwen2.5-0.5B-Instruct", "Not reckoned for Qwen2.5-0.5B-Instruct"),
+        ("first-try", "6gb", "owner/unheard-of", "Not reckoned for unheard-of"),
+        ("demo", "6gb", "owner/unheard-of", "would be harmed by the demo&#x27;s learning rate"),
+        ("careful", "cpu", "demo", "Not made for the demo model"),
+    ],
+)
+def test_a_model_that_a_preset_was_not_made_for_is_said(preset, card, model, words):
+    assert words in train_presets.about_html(preset, card, parse_model(model))
+
+
+def test_the_demo_preset_gives_way_where_another_model_was_chosen():
+    """Its learning rate is fifty times that of a model from the Hub."""
+    other = parse_model("owner/other")
+    assert train_presets.fitting_choice("demo", other) == "first-try"
+    assert train_presets.fitting_choice("demo", ModelRef()) == "demo"
+    assert train_presets.fitting_choice("careful", other) == "careful"
+    assert train_presets.fitting_choice(None, other) is None, "the settings of an earlier run stay as they are"
+
+
+def test_every_preset_on_every_card_fills_every_setting_of_the_form():
+    for card in presets.cards():
+        for _, name in train_presets.preset_choices():
+            values = train_tab.recipe_values(name, card.id)
+            assert values.keys() == train_tab.recipe_values("demo").keys()
+            assert train_presets.settings_words(presets.recipe(name, card.id))
+
+
+@pytest.mark.parametrize("method", ["orpo", "simpo"])
+def test_a_method_without_a_reference_says_so_and_that_it_is_experimental(method):
+    said = train_tab.summary_html(form_values(method=method))
+    assert "none: nothing but a low learning rate holds the model to what it was" in said
+    assert "experimental: may change or be removed in TRL" in said
+    config = train_tab.config_from(form_values(method=method))
+    assert (config.sft_data, config.preference_data, config.thumbs_data) == (None, "demo-preferences", None)

@@ -47,3 +47,26 @@ def test_a_dataset_of_thumbs_leads_to_kto_with_its_own_settings_and_a_run_to_sta
         expect(meaning).to_contain_text("Its paper used beta 5; it is 0.2.", timeout=SOON)
     finally:
         window.close()
+
+
+def test_a_preset_is_chosen_for_a_purpose_and_a_card_and_says_for_which_models(page: Page, home: Path):
+    window = Window(home)
+    window.start()
+    try:
+        page.goto(window.address)
+        page.get_by_role("tab", name="3 Train").click()
+        about = page.locator("#wb-train-about")
+        expect(about).to_contain_text("the demo model", timeout=SOON)
+        expect(page.locator("#wb-train-card")).to_be_hidden()
+        choose(page, "wb-train-recipe", "Everyday")
+        expect(page.locator("#wb-train-card input")).to_have_value(re.compile("this machine"), timeout=SOON)
+        choose(page, "wb-train-card", "8 GB card")
+        expect(page.locator("#wb-setting-max_length input")).to_have_value("768", timeout=SOON)
+        expect(about).to_contain_text("Llama 3.2 3B Instruct")
+        expect(about).to_contain_text("Not made for the demo model")
+        expect(page.locator("#wb-train-meaning")).to_contain_text("16 (1 at once × 16)", timeout=SOON)
+        choose(page, "wb-train-recipe", "^Demo$")
+        expect(page.locator("#wb-train-card")).to_be_hidden(timeout=SOON)
+        expect(page.locator("#wb-train-meaning")).to_contain_text("60 steps on 1,200 answers", timeout=SOON)
+    finally:
+        window.close()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from workbench.core.architectures import Shape
-from workbench.core.config import RunConfig
+from workbench.core.config import WITH_REFERENCE, RunConfig
 from workbench.core.fitting import TIGHT, in_gigabytes, worst_stage
 from workbench.core.memory import Paths
 from workbench.core.recipe import Device
@@ -58,7 +58,11 @@ def choose(shape: Shape | None, config: RunConfig, device: Device, offered: Path
             )
         else:
             words.append(f"Gradient checkpointing is on: without it {in_gigabytes(without)} would be needed.")
-    if offered.chunked_logits and weighed.total(open_ones, paths) > weighed.room and config.stages[-1] != "sft":
+    if (
+        offered.chunked_logits
+        and weighed.total(open_ones, paths) > weighed.room
+        and config.stages[-1] in WITH_REFERENCE
+    ):
         paths = replace(paths, chunked_logits=True)
         words.append("Log-probabilities are computed in tiles: all logits at once would not fit.")
     if "optimizer" in open_ones and device.is_cuda and weighed.total(open_ones, paths) > weighed.room:

@@ -13,9 +13,14 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.losses import LossId, find_loss
 from workbench.core.names import NAME_RULE, is_name
 
-Method = Literal["sft", "dpo", "sft+dpo", "kto"]
+Method = Literal["sft", "dpo", "sft+dpo", "kto", "orpo", "simpo"]
 Precision = Literal["auto", "nf4", "bf16", "fp32"]
-Stage = Literal["sft", "dpo", "kto"]
+Stage = Literal["sft", "dpo", "kto", "orpo", "simpo"]
+
+OF_PAIRS: tuple[Stage, ...] = ("dpo", "orpo", "simpo")
+"""The stages that learn from chosen and rejected answers."""
+WITH_REFERENCE: tuple[Stage, ...] = ("dpo", "kto")
+"""The stages that measure the model against the one that it was."""
 
 DEMO_MODEL = "demo"
 
@@ -195,6 +200,75 @@ class KtoSettings(Settings):
     )
 
 
+class OrpoSettings(Settings):
+    """Odds-ratio preference optimization: imitate the chosen answer and prefer it at once, without a reference.
+
+    Hong et al. 2024. The defaults are those of TRL's own example for an adapter.
+    """
+
+    learning_rate: float = Field(
+        8e-5,
+        gt=0,
+        le=1,
+        title="ORPO learning rate",
+        description="Size of each step of ORPO. Published recipes take 5e-6 to 8e-6 on all weights; an adapter takes about ten times that.",
+    )
+    epochs: float = Field(1.0, gt=0, le=100, title="ORPO epochs", description="How often ORPO goes through the pairs.")
+    max_steps: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        title="ORPO steps at most",
+        description="Ends ORPO after this many steps. 0: as many as the epochs need.",
+    )
+    weight: float = Field(
+        0.1,
+        ge=0.001,
+        le=10,
+        title="Weight of the odds ratio",
+        description="How much preferring the chosen answer counts beside imitating it; lambda in the paper. Published recipes take 0.05 to 0.1.",
+    )
+
+
+class SimpoSettings(Settings):
+    """Simple preference optimization: prefer the chosen answer by its mean log-probability, without a reference.
+
+    Meng et al. 2024. Beta 2 and a margin of half of it are what its authors tell to begin with.
+    """
+
+    learning_rate: float = Field(
+        5e-6,
+        gt=0,
+        le=1,
+        title="SimPO learning rate",
+        description="Size of each step of SimPO. Its paper used 3e-7 to 1e-6 on all weights; an adapter takes about ten times that. Too high, and answers repeat themselves.",
+    )
+    epochs: float = Field(
+        1.0, gt=0, le=100, title="SimPO epochs", description="How often SimPO goes through the pairs."
+    )
+    max_steps: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        title="SimPO steps at most",
+        description="Ends SimPO after this many steps. 0: as many as the epochs need.",
+    )
+    beta: float = Field(
+        2.0,
+        ge=0.001,
+        le=100,
+        title="SimPO beta",
+        description="How sharply pairs are told apart. Much larger than that of DPO: 2 to 10.",
+    )
+    margin_ratio: float = Field(
+        0.5,
+        ge=0,
+        le=10,
+        title="Target margin / beta",
+        description="By how many nats per token the chosen answer should be likelier; gamma / beta in the paper, which used 0.1 to 0.8.",
+    )
+
+
 class RunConfig(Settings):
     """A whole run, as it is written to `config.json` before the start and never changed."""
 
@@ -202,7 +276,7 @@ class RunConfig(Settings):
     method: Method = Field(
         "sft+dpo",
         title="Method",
-        description="SFT imitates good answers. DPO learns from pairs of a better and a worse answer. SFT then DPO does both, with the SFT model as the reference. KTO learns from single answers with a thumb up or down.",
+        description="SFT imitates good answers. DPO learns from pairs of a better and a worse answer. SFT then DPO does both, with the SFT model as the reference. KTO learns from single answers with a thumb up or down. ORPO and SimPO (both experimental) learn from pairs without a reference.",
     )
     model: ModelRef = ModelRef()
     start_from: str | None = Field(
@@ -214,7 +288,7 @@ class RunConfig(Settings):
         None, title="SFT data", description="Dataset that SFT imitates. A preference dataset lends its chosen answers."
     )
     preference_data: str | None = Field(
-        None, title="Preference data", description="Dataset of pairs that DPO learns from."
+        None, title="Preference data", description="Dataset of pairs that DPO, ORPO or SimPO learns from."
     )
     thumbs_data: str | None = Field(
         None, title="Thumbs data", description="Dataset of single answers with a thumb up or down that KTO learns from."
@@ -227,7 +301,7 @@ class RunConfig(Settings):
         ge=1,
         le=256,
         title="Batch size",
-        description="Examples (SFT), pairs (DPO) or answers (KTO) on the device at once. Costs memory.",
+        description="Examples (SFT), pairs (DPO, ORPO, SimPO) or answers (KTO) on the device at once. Costs memory.",
     )
     accumulation: int = Field(
         4,
@@ -247,6 +321,8 @@ class RunConfig(Settings):
     sft: SftSettings = SftSettings()
     dpo: DpoSettings = DpoSettings()
     kto: KtoSettings = KtoSettings()
+    orpo: OrpoSettings = OrpoSettings()
+    simpo: SimpoSettings = SimpoSettings()
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
         "cosine", title="Learning-rate schedule", description="How the learning rate falls after the warm-up."
     )
@@ -281,7 +357,7 @@ class RunConfig(Settings):
     group_by_length: bool = Field(
         True,
         title="Group by length",
-        description="SFT and DPO: batches of examples of about the same length, so that less is padded. Which ones meet is still random.",
+        description="All but KTO: batches of examples of about the same length, so that less is padded. Which ones meet is still random.",
     )
     evaluations: int = Field(
         8,
@@ -335,7 +411,7 @@ class RunConfig(Settings):
         """Name of the dataset that a stage trains on."""
         if stage == "kto":
             return self.thumbs_data
-        return self.preference_data if stage == "dpo" else self.sft_data or self.preference_data
+        return self.preference_data if stage in OF_PAIRS else self.sft_data or self.preference_data
 
 
 def checked(kind: type[S], values: dict[str, Any]) -> S:
@@ -365,9 +441,11 @@ def read_config(values: dict[str, Any]) -> RunConfig:
 def problems(config: RunConfig) -> list[str]:
     """What makes a well-formed config impossible to run, seen from the config alone."""
     found = []
-    if "dpo" in config.stages and not config.preference_data:
+    pairs = next((stage for stage in config.stages if stage in OF_PAIRS), None)
+    if pairs and not config.preference_data:
         found.append(
-            "DPO needs preference data, and none is chosen. Choose a dataset with chosen and rejected answers on the Data page."
+            f"{stage_title(pairs)} needs preference data, and none is chosen. Choose a dataset with chosen and rejected answers "
+            "on the Data page."
         )
     if "sft" in config.stages and not config.data_of("sft"):
         found.append("SFT needs data, and none is chosen. Choose a dataset on the Data page.")
@@ -378,8 +456,15 @@ def problems(config: RunConfig) -> list[str]:
     return found
 
 
+def stage_title(stage: str) -> str:
+    """What a stage is called on a page."""
+    return "SimPO" if stage == "simpo" else stage.upper()
+
+
 def reference_words(config: RunConfig) -> str:
-    """The model that DPO or KTO is measured against: the one that its stage starts from."""
+    """The model that DPO or KTO is measured against: the one that its stage starts from. "" where there is none."""
+    if config.stages[-1] not in WITH_REFERENCE:
+        return ""
     if len(config.stages) > 1:
         return "the SFT model of this run"
     return f"run {config.start_from} as it ended" if config.start_from else "the base model"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from workbench.core.config import RunConfig, Stage
+from workbench.core.config import OF_PAIRS, RunConfig, Stage
 from workbench.core.recipe import planned_steps
 
 # Rates that hobbyists' machines reach in training, from slow to fast, in floating-point operations per second:
@@ -37,7 +37,7 @@ def forecast_stage(
 ) -> StageForecast:
     """Steps and time of a stage.
 
-    characters: mean length of an example (SFT, KTO) or of prompt, chosen and rejected together (DPO); parameters: of the
+    characters: mean length of an example (SFT, KTO) or of prompt, chosen and rejected together (pairs); parameters: of the
     base model, None where it is not known yet; seconds_per_example: measured in an earlier run of this model and stage.
     """
     steps = planned_steps(config, stage, rows)
@@ -47,7 +47,7 @@ def forecast_stage(
         return StageForecast(stage, rows, steps, (seconds * 0.8, seconds * 1.3), True)
     if parameters is None:
         return StageForecast(stage, rows, steps, None, False)
-    answers = 2 if stage == "dpo" else 1
+    answers = 2 if stage in OF_PAIRS else 1
     tokens = min(characters / CHARACTERS_PER_TOKEN, answers * config.max_length)
     work = examples * tokens * parameters * operations_per_weight(stage, config.gradient_checkpointing != "off")
     slow, fast = GUESSED_RATES[device]
@@ -60,7 +60,7 @@ def operations_per_weight(stage: Stage, gradient_checkpointing: bool) -> int:
     Forward 2, backward to the inputs 2; checkpointing computes the forward pass again; DPO adds the reference's.
     KTO adds the reference's and, for its KL term, one of both models on other answers.
     """
-    return 4 + 2 * gradient_checkpointing + {"sft": 0, "dpo": 2, "kto": 6}[stage]
+    return 4 + 2 * gradient_checkpointing + {"dpo": 2, "kto": 6}.get(stage, 0)
 
 
 def duration_words(seconds: float) -> str:

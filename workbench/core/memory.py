@@ -6,16 +6,15 @@ moments (activations, logits, the reference's pass) is an upper estimate: the fo
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from workbench.core.architectures import Linear, Shape
-from workbench.core.config import RunConfig
+from workbench.core.config import WITH_REFERENCE, RunConfig, Stage
 from workbench.core.recipe import Device, compute_dtype
 
-Objective = Literal["sft", "dpo", "kto"]
+Objective = Stage
 
 # The sequences that go through the model for one example. KTO's second is the mismatched answer of its KL estimate.
-SEQUENCES: dict[str, int] = {"sft": 1, "dpo": 2, "kto": 2}
+SEQUENCES: dict[str, int] = {"sft": 1, "dpo": 2, "kto": 2, "orpo": 2, "simpo": 2}
 
 # Part -> what it is called on a page, in the order in which a bar shows them.
 PARTS = {
@@ -166,7 +165,7 @@ def _adapter_tensors(linear: Linear, rank: int) -> tuple[int, int]:
 
 def _has_reference_adapter(config: RunConfig, objective: Objective, paths: Paths) -> bool:
     """Whether a frozen copy of the adapter is kept as the reference: where training starts from a trained one."""
-    if objective == "sft":
+    if objective not in WITH_REFERENCE:
         return False
     return paths.from_adapter or config.stages[0] == "sft"
 
@@ -217,7 +216,7 @@ def _worst_moment(
         # PyTorch's AdamW makes a copy of a moment of all weights at once, when activations are gone.
         "while the optimizer steps": (2 * _FP32 * adapter_weights(shape, config.adapter.rank), 0, 0),
     }
-    if objective != "sft" and not paths.precomputed_reference:
+    if objective in WITH_REFERENCE and not paths.precomputed_reference:
         reference = max(_reference_logits(step, paths), _layer_without_gradients(step))
         # What is kept of a reference is asked for before the trained model begins (engine/reference.py).
         waiting = (0, 0) if config.reference == "kept" else (kept + _last_norm(step), logits_waiting)
@@ -329,12 +328,16 @@ def _logits(step: _Step, objective: Objective, paths: Paths) -> tuple[int, int]:
         # The output layer's values, an fp32 copy of those in half precision, log-softmax, its product, the gradient.
         per_logit = (16 if width == _FP32 else 18) + (width if step.shape.capped else 0)
         return min(tokens, _SFT_CHUNK) * vocabulary * per_logit + hidden * 4 * width, 0
+    whole = tokens * vocabulary
+    capped = whole * 2 * width if step.shape.capped else 0
+    if objective not in WITH_REFERENCE:
+        # TRL's experimental trainers know no leaner way, and compute no entropy. ORPO copies the chosen half besides.
+        copied = whole // 2 * _FP32 if objective == "orpo" else 0
+        return whole * 3 * _FP32 + copied + capped + hidden * width, 0
     if paths.chunked_logits:
         tile = min(tokens, _CHUNK_TOKENS) * min(vocabulary, _CHUNK_VOCABULARY)
         # A tile of logits in the computing type and in fp32, probabilities, and gradients as they are made.
         return tile * 5 * _FP32 + hidden * (_FP32 + 2 * width), hidden * width
-    whole = tokens * vocabulary
-    capped = whole * 2 * width if step.shape.capped else 0
     waiting = whole * _FP32 + capped
     if paths.fused_loss:
         # On the way back: fp32 logits and their gradient; or on the way there, the values that they were made from.

@@ -1,11 +1,10 @@
-"""What a trainer logged -> what a person sees: charts, progress, time left."""
+"""What a trainer logged -> what a person sees: charts, and a sentence on each."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from workbench.core.config import Stage
+from workbench.core.config import OF_PAIRS, WITH_REFERENCE, Stage, stage_title
 from workbench.core.losses import LN_2
 
 Row = dict[str, Any]
@@ -17,36 +16,11 @@ KTO_START = 0.5  # its loss with both weights at 1
 RESUMED = "resumed"
 """Key of the line that says that a stage went on from a checkpoint: its value is the step, and `stage` is in the line."""
 
+FORKED = "forked"
+"""Key of the line behind which a run that branched off another one has its own steps: run, stage and step it came from."""
+
 # More points than a chart has pixels only cost time; each bucket keeps its lowest and highest point.
 POINTS_PER_LINE = 400
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is."""
-
-    phase: str
-    stage: Stage | None  # None before the first step
-    step: int  # counted through all stages
-    steps: int
-    seconds_left: float | None  # None until two steps were timed
-
-
-def progress(rows: Sequence[Row], plan: dict[Stage, int]) -> Progress:
-    """How far a run with `plan` (stage -> steps) has come, from its rows."""
-    total = sum(plan.values())
-    phase = next((row["phase"] for row in reversed(rows) if "phase" in row), "starting")
-    trained = [row for row in rows if "loss" in row]
-    if not trained:
-        return Progress(phase, None, 0, total, None)
-    last = trained[-1]
-    done = _offset(plan, last["stage"]) + last["step"]
-    left = last["steps"] - last["step"]
-    later = sum(steps for stage, steps in plan.items() if _offset(plan, stage) > _offset(plan, last["stage"]))
-    pace = seconds_per_step(rows, last["stage"])
-    # A later DPO stage is taken to cost twice an SFT step: two answers per row, and the reference pass besides.
-    seconds = None if pace is None else pace * (left + 2 * later)
-    return Progress(phase, last["stage"], done, total, seconds)
 
 
 def as_trained(rows: list[Row]) -> list[Row]:
@@ -71,28 +45,19 @@ def _is_after(row: Row, stage: str, step: int) -> bool:
     return (row["stage"] == stage and row["step"] > step) or (stage == "sft" and row["stage"] == "dpo")
 
 
-def seconds_per_step(rows: Sequence[Row], stage: str) -> float | None:
-    """Mean wall time of a step of `stage`, evaluations included; None with fewer than two steps.
-
-    The last 50 steps count, so that the time left follows a machine that slows down.
-    """
-    # A run that was paused for a night has no step that took a night.
-    begun = max((place for place, row in enumerate(rows) if RESUMED in row), default=0)
-    timed = [row for row in rows[begun:] if "loss" in row and row["stage"] == stage][-50:]
-    if len(timed) < 2:
-        return None
-    first, last = timed[0], timed[-1]
-    steps: int = last["step"] - first["step"]
-    return float(last["time"] - first["time"]) / max(1, steps)
-
-
 def charts(rows: Sequence[Row], plan: dict[Stage, int]) -> dict[str, dict[str, Any]]:
     """The charts of a run, by id. A stage that the run does not have leaves its charts without lines.
 
     Steps count through both stages of a run, so that one axis serves all charts.
     """
-    preference: Stage = "kto" if "kto" in plan else "dpo"
-    marks = [{"x": plan["sft"], "label": "DPO starts"}] if len(plan) == 2 else []
+    preference: Stage = next((stage for stage in plan if stage != "sft"), "dpo")
+    pairs: Stage = preference if preference in OF_PAIRS else "dpo"
+    both_stages = [{"x": plan["sft"], "label": "DPO starts"}] if len(plan) == 2 else []
+    marks = [
+        {"x": _offset(plan, row[FORKED]["stage"]) + row[FORKED]["step"], "label": "branched off"}
+        for row in rows
+        if FORKED in row
+    ]
 
     def line(stage: Stage, key: str, name: str, role: str, **look: str) -> dict[str, Any]:
         return _line(rows, plan, stage, key, name, role, **look)
@@ -100,7 +65,7 @@ def charts(rows: Sequence[Row], plan: dict[Stage, int]) -> dict[str, dict[str, A
     def chart(ident: str, title: str, measure: str, lines: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         shared = {"id": ident, "title": title, "measure": measure, "unit": "", "x": "step", "references": []}
         kept = [one for one in lines if one["points"]]
-        return shared | {"lines": kept, "marks": []} | more | {"reading": more["reading"] if kept else ""}
+        return shared | {"lines": kept, "marks": marks} | more | {"reading": more["reading"] if kept else ""}
 
     def both(stage: Stage, key: str) -> list[dict[str, Any]]:
         return [
@@ -119,10 +84,10 @@ def charts(rows: Sequence[Row], plan: dict[Stage, int]) -> dict[str, dict[str, A
         chart(
             "dpo-loss",
             "Does it tell better from worse?",
-            "DPO loss (nats)",
-            both("dpo", "loss"),
-            references=[_no_preference_yet(rows, "dpo")],
-            reading=_reading_of_preference_loss(rows, "dpo", "pairs"),
+            f"{stage_title(pairs)} loss (nats)",
+            both(pairs, "loss"),
+            references=[_no_preference_yet(rows, pairs)] if pairs in WITH_REFERENCE else [],
+            reading=_reading_of_preference_loss(rows, pairs, "pairs"),
         ),
         chart(
             "kto-loss",
@@ -144,37 +109,37 @@ def charts(rows: Sequence[Row], plan: dict[Stage, int]) -> dict[str, dict[str, A
             "accuracy",
             "How often does it prefer the right answer?",
             "reward accuracy",
-            both("dpo", "rewards/accuracies"),
+            both(pairs, "rewards/accuracies"),
             references=[{"y": 0.5, "label": "chance"}],
-            reading=_reading_of_accuracy(rows),
+            reading=_reading_of_accuracy(rows, pairs),
         ),
         chart(
             "rewards",
             "What moves: the chosen or the rejected answers?",
-            "implicit reward",
+            "implicit reward" if preference in WITH_REFERENCE else "beta × log-probability per token",
             [
                 line(preference, "rewards/chosen", "chosen", "chosen"),
                 line(preference, "rewards/rejected", "rejected", "rejected", style="dashed"),
                 line(preference, "eval_rewards/chosen", "chosen, held-out", "chosen", style="dotted"),
                 line(preference, "eval_rewards/rejected", "rejected, held-out", "rejected", style="dotted"),
             ],
-            references=[{"y": 0.0, "label": "reference model"}],
+            references=[{"y": 0.0, "label": "reference model"}] if preference in WITH_REFERENCE else [],
             reading="The gap between the two is the margin. Rejected falling is the usual way; both falling is normal too.",
         ),
         chart(
             "learning-rate",
             "How large are the steps?",
             "learning rate",
-            [line(stage, "learning_rate", stage.upper(), "base", weight="thin") for stage in plan],
-            marks=marks,
+            [line(stage, "learning_rate", stage_title(stage), "base", weight="thin") for stage in plan],
+            marks=[*both_stages, *marks],
             reading="Rises during the warm-up, then falls to nothing, so that the end of a run settles.",
         ),
         chart(
             "gradient-norm",
             "Is training stable?",
             "gradient norm",
-            [line(stage, "grad_norm", stage.upper(), "base", weight="thin") for stage in plan],
-            marks=marks,
+            [line(stage, "grad_norm", stage_title(stage), "base", weight="thin") for stage in plan],
+            marks=[*both_stages, *marks],
             reading="Even is good. A jump to many times its usual height means that a step went wrong.",
         ),
     ]
@@ -269,6 +234,8 @@ def _no_preference_yet(rows: Sequence[Row], stage: Stage) -> dict[str, Any]:
 
 
 def _reading_of_preference_loss(rows: Sequence[Row], stage: Stage, noun: str) -> str:
+    if stage not in WITH_REFERENCE:
+        return _reading_without_reference(rows, stage)
     start = _start(rows, stage)
     number = f"ln 2 = {LN_2:.3f}" if start == LN_2 else _start_words(start)
     words = f"It starts at {number}, where the model has no preference yet; lower is better."
@@ -278,17 +245,30 @@ def _reading_of_preference_loss(rows: Sequence[Row], stage: Stage, noun: str) ->
     return f"{words} On held-out {noun} it is now {held_out[-1]:.3f}."
 
 
+def _reading_without_reference(rows: Sequence[Row], stage: Stage) -> str:
+    words = "Lower is better. There is no reference, so where it starts says how the base model saw the pairs."
+    held_out = _values(rows, "eval_loss", stage)
+    if len(held_out) < 2:
+        return words
+    return f"{words} On held-out pairs it went from {held_out[0]:.3f} to {held_out[-1]:.3f}."
+
+
 def _reading_of_margin(rows: Sequence[Row], stage: Stage) -> str:
-    meaning = "How much more the model has come to favour chosen over rejected answers, against the reference model."
+    has_reference = stage in WITH_REFERENCE
+    against = ", against the reference model" if has_reference else ", per token and times beta"
+    verb = "has come to favour" if has_reference else "favours"
+    meaning = f"How much more the model {verb} chosen over rejected answers{against}."
     held_out = _values(rows, "eval_rewards/margins", stage)
     if not held_out:
         return meaning
+    if not has_reference:
+        return f"{meaning} Held-out: from {held_out[0]:.2f} to {held_out[-1]:.2f}."
     verdict = "It prefers the chosen ones." if held_out[-1] > 0.05 else "There is no clear preference yet."
     return f"{meaning} Held-out: {held_out[-1]:.2f}. {verdict}"
 
 
-def _reading_of_accuracy(rows: Sequence[Row]) -> str:
-    held_out = _values(rows, "eval_rewards/accuracies", "dpo")
+def _reading_of_accuracy(rows: Sequence[Row], stage: Stage) -> str:
+    held_out = _values(rows, "eval_rewards/accuracies", stage)
     if not held_out:
         return "Share of pairs in which the chosen answer gets the higher reward. Half is chance."
     return f"On held-out pairs the chosen answer wins in {held_out[-1]:.0%} of cases. Half is chance; 70 to 75 % is usual for real data."

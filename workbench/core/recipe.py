@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.core.config import AdapterSettings, DpoSettings, KtoSettings, RunConfig, SftSettings, Stage
+from workbench.core.config import (
+    WITH_REFERENCE,
+    AdapterSettings,
+    DpoSettings,
+    KtoSettings,
+    OrpoSettings,
+    RunConfig,
+    SftSettings,
+    SimpoSettings,
+    Stage,
+)
 from workbench.core.losses import SFT_TERM, find_loss, kto_start
 
 # What LoRA is attached to: every linear layer but the head ("LoRA Without Regret": all linear layers matter).
@@ -93,11 +103,13 @@ def unsloth_adapter_arguments(adapter: AdapterSettings, gradient_checkpointing: 
     }
 
 
-def stage_settings(config: RunConfig, stage: Stage) -> SftSettings | DpoSettings | KtoSettings:
+StageSettings = SftSettings | DpoSettings | KtoSettings | OrpoSettings | SimpoSettings
+
+
+def stage_settings(config: RunConfig, stage: Stage) -> StageSettings:
     """The settings that are a stage's own."""
-    if stage == "sft":
-        return config.sft
-    return config.dpo if stage == "dpo" else config.kto
+    own: StageSettings = getattr(config, stage)
+    return own
 
 
 def planned_steps(config: RunConfig, stage: Stage, rows: int) -> int:
@@ -108,6 +120,11 @@ def planned_steps(config: RunConfig, stage: Stage, rows: int) -> int:
     return min(steps, own.max_steps) if own.max_steps else steps
 
 
+def steps_between_evaluations(evaluations: int, steps: int) -> int:
+    """Optimizer steps from one evaluation to the next, in a stage of so many."""
+    return max(1, math.ceil(steps / evaluations))
+
+
 def checkpoint_steps(config: RunConfig, steps: int) -> int:
     """Optimizer steps from one checkpoint to the next, in a stage of so many."""
     return config.checkpoint_steps or max(1, math.ceil(steps / CHECKPOINTS_PER_STAGE))
@@ -116,7 +133,7 @@ def checkpoint_steps(config: RunConfig, steps: int) -> int:
 def trainer_arguments(
     config: RunConfig, stage: Stage, device: Device, steps: int, folder: str, chunked_logits: bool = False
 ) -> dict[str, Any]:
-    """For trl.SFTConfig, DPOConfig or KTOConfig.
+    """For trl.SFTConfig, DPOConfig, KTOConfig, ORPOConfig or CPOConfig.
 
     steps: optimizer steps of the stage; folder: where TRL may write; chunked_logits: take the way to the log-probabilities
     of DPO and KTO that never builds all logits.
@@ -143,7 +160,7 @@ def trainer_arguments(
         "use_cpu": not device.is_cuda,
         "dataloader_pin_memory": device.is_cuda,
         "eval_strategy": "steps",
-        "eval_steps": max(1, math.ceil(steps / config.evaluations)),
+        "eval_steps": steps_between_evaluations(config.evaluations, steps),
         # Before the first step: where SFT's curve begins, and the check that DPO starts from its reference.
         "eval_on_start": True,
         "logging_steps": 1,
@@ -155,6 +172,13 @@ def trainer_arguments(
         "report_to": "none",
         "disable_tqdm": True,
     }
+    if stage == "orpo":
+        return arguments | {"beta": config.orpo.weight}
+    if stage == "simpo":
+        return arguments | _simpo_arguments(config.simpo)
+    # A model of a family with experts that has none, such as Granite 4.0 Micro, has no load to balance, and TRL fails
+    # where it tries. Where there are experts, those of the frozen model are balanced already.
+    arguments["router_aux_loss_coef"] = 0.0
     if stage == "sft":
         return arguments | {"completion_only_loss": True}
     if chunked_logits:
@@ -170,7 +194,7 @@ def start_loss(config: RunConfig, stage: Stage, thumbs: Sequence[bool] = ()) -> 
     if stage == "kto":
         weights = config.kto.desirable_weight, config.kto.undesirable_weight
         return kto_start(*weights, sum(thumbs), len(thumbs) - sum(thumbs))
-    if stage == "sft" or config.dpo.sft_weight:
+    if stage not in WITH_REFERENCE or config.dpo.sft_weight:
         return None
     return find_loss(config.dpo.loss).start(config.dpo.beta, config.dpo.label_smoothing)
 
@@ -191,4 +215,14 @@ def _kto_arguments(kto: KtoSettings) -> dict[str, Any]:
         "beta": kto.beta,
         "desirable_weight": kto.desirable_weight,
         "undesirable_weight": kto.undesirable_weight,
+    }
+
+
+def _simpo_arguments(simpo: SimpoSettings) -> dict[str, Any]:
+    """For trl.experimental.cpo, whose loss is SimPO's without its SFT term. TRL's gamma is the margin in units of the loss."""
+    return {
+        "loss_type": "simpo",
+        "cpo_alpha": 0.0,
+        "beta": simpo.beta,
+        "simpo_gamma": simpo.margin_ratio * simpo.beta,
     }

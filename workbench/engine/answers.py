@@ -34,6 +34,13 @@ def answers(rows: Any, most: int) -> tuple[Tokens, Tokens, Tokens | None]:
             if part in rows.column_names
         ]
         return prompts, sides[0], sides[1] if len(sides) == 2 else None
+    if "chosen_input_ids" in rows.column_names:
+        prompts = list(rows["prompt_input_ids"])
+        chosen, rejected = (
+            [ids[len(prompt) : most] for ids, prompt in zip(rows[f"{part}_input_ids"], prompts, strict=True)]
+            for part in ("chosen", "rejected")
+        )
+        return prompts, chosen, rejected
     cut = [list(zip(row["input_ids"][:most], row["labels"][:most], strict=True)) for row in rows]
     asked, answered = (
         [[token for token, label in one if (label == -100) == is_prompt] for one in cut] for is_prompt in (True, False)

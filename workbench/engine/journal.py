@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.core.config import Stage
+from workbench.core.config import Stage, stage_title
 from workbench.core.health import Sample
 from workbench.core.metrics import RESUMED, Row
 from workbench.store.runs import Run
@@ -20,7 +20,7 @@ def log_phase(run: Run, phase: str) -> None:
 
 def log_resumed(run: Run, stage: Stage, step: int) -> None:
     """The run goes on from a checkpoint; what was logged after it does not count any more."""
-    phase = f"resumed at step {step:,} of {stage.upper()}"
+    phase = f"resumed at step {step:,} of {stage_title(stage)}"
     append_lines(run.metrics_file, [{"phase": phase, "stage": stage, RESUMED: step, "time": time.time()}])
 
 

@@ -54,10 +54,20 @@ def row_lengths(rows: Any, max_length: int) -> list[int]:
 def _lengths(table: pyarrow.Table) -> list[int]:
     count = {
         name: pyarrow.compute.list_value_length(table[name]).to_pylist()
-        for name in ("input_ids", "prompt_ids", "completion_ids", "chosen_ids", "rejected_ids")
+        for name in (
+            "input_ids",
+            "prompt_ids",
+            "completion_ids",
+            "chosen_ids",
+            "rejected_ids",
+            "chosen_input_ids",
+            "rejected_input_ids",
+        )  # fmt: skip
         if name in table.column_names
     }
     if "input_ids" in count:
         return list(count["input_ids"])
+    if "chosen_input_ids" in count:  # of ORPO and SimPO, where they hold the prompt too
+        return [max(pair) for pair in zip(count["chosen_input_ids"], count["rejected_input_ids"], strict=True)]
     answers = [count[name] for name in ("completion_ids", "chosen_ids", "rejected_ids") if name in count]
     return [prompt + max(answer) for prompt, *answer in zip(count["prompt_ids"], *answers, strict=True)]

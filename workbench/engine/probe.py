@@ -61,7 +61,9 @@ def _nothing_happened(trainer: Any, reference: Reference | None) -> Iterator[Non
         if reference:
             reference.keeps = True
         trainer.model_wrapped.zero_grad()
-        trainer._metrics["train"].clear()
+        # TRL's experimental trainers call it otherwise.
+        logged = trainer._metrics if hasattr(trainer, "_metrics") else trainer._stored_metrics
+        logged["train"].clear()
         if tokens is not None:
             trainer._total_train_tokens = tokens
         random.setstate(states[0])

@@ -9,11 +9,12 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from workbench.core.config import Stage
+from workbench.core.config import Stage, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.health import examine
 from workbench.core.losses import LN_2
 from workbench.core.messages import Message
+from workbench.core.pace import MOST_BETWEEN_CHECKPOINTS
 from workbench.engine.answers import stage_facts
 from workbench.engine.generate import end_tokens
 from workbench.engine.journal import log_numbers
@@ -29,9 +30,6 @@ DRIFT_TOLERANCE = 0.1  # nats between policy and reference; a reward is beta tim
 # The rules are quick, but not for nothing: early on they look at each step, later at some.
 LOOKED_AT_EACH = 200
 LOOK_EVERY = 20
-
-# A step that takes minutes must not make a lost run lose hours.
-MOST_BETWEEN_CHECKPOINTS = 600.0  # seconds
 
 
 class WrongReference(WorkbenchError):
@@ -80,7 +78,7 @@ class Report(TrainerCallback):
         loss = logs.get("loss")
         if loss is not None and not math.isfinite(loss):
             raise Diverged(
-                f"The loss became {loss} at step {state.global_step} of {self.stage.upper()}: the weights have run away, "
+                f"The loss became {loss} at step {state.global_step} of {stage_title(self.stage)}: the weights have run away, "
                 "and the run was stopped. Most often the learning rate is too high. Halve it and start again."
             )
         # Before the first step the reference is what counts, and `check_start` looks at that.
@@ -94,7 +92,7 @@ class Report(TrainerCallback):
             if finding.rule not in self.told:
                 self.told.add(finding.rule)
                 self.run.note_finding(finding.model_dump(mode="json"))
-                print(f"{finding.title} ({finding.stage.upper()} step {finding.step}): {finding.evidence}")
+                print(f"{finding.title} ({stage_title(finding.stage)} step {finding.step}): {finding.evidence}")
             if finding.stop:
                 raise Diverged(f"{finding.title}: {finding.evidence} {finding.meaning} {finding.advice}")
 
@@ -128,7 +126,7 @@ def in_a_line(stage: Stage, step: int, steps: int, logs: dict[str, float]) -> st
     """An evaluation as a line of the worker's log."""
     words = {"eval_loss": "loss", "eval_rewards/accuracies": "accuracy", "eval_rewards/margins": "margin"}
     numbers = ", ".join(f"{word} {logs[key]:.4f}" for key, word in words.items() if key in logs)
-    return f"{stage.upper()} step {step}/{steps}: held-out {numbers}"
+    return f"{stage_title(stage)} step {step}/{steps}: held-out {numbers}"
 
 
 def check_start(metrics: dict[str, float], stage: Stage, start_loss: float | None, beta: float) -> None:
@@ -148,7 +146,7 @@ def check_start(metrics: dict[str, float], stage: Stage, start_loss: float | Non
     largest = max((abs(reward) for reward in rewards), default=math.nan)
     wanted = "a loss that is a number" if start_loss is None else _loss_words(start_loss)
     raise WrongReference(
-        f"Before its first step the {stage.upper()} loss is {loss:.4f} and the largest reward {largest:.4f}; a model that "
+        f"Before its first step the {stage_title(stage)} loss is {loss:.4f} and the largest reward {largest:.4f}; a model that "
         f"starts from its reference has {wanted} and 0. So the reference is not the model that training starts "
         "from, every later number would mislead, and the run was stopped. This is a fault of the workbench or of a "
         "library: please report it, with the run's folder."

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -20,26 +21,21 @@ from typing import Any
 from workbench.core.architectures import shape_of
 from workbench.core.card import model_card
 from workbench.core.choosing import choose
-from workbench.core.config import RunConfig, SftSettings, Stage
+from workbench.core.config import OF_PAIRS, WITH_REFERENCE, RunConfig, Stage, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.ladder import next_rung
+from workbench.core.lifecycle import BEGIN, WAITS_FOR_WORD
 from workbench.core.memory import Paths, forecast, needed
 from workbench.core.messages import PARTS
-from workbench.core.metrics import latest
-from workbench.core.recipe import (
-    Device,
-    checkpoint_steps,
-    planned_steps,
-    stage_settings,
-    start_loss,
-    trainer_arguments,
-)
+from workbench.core.metrics import Row, latest
+from workbench.core.recipe import Device, checkpoint_steps, planned_steps, start_loss, trainer_arguments
 from workbench.engine import load
 from workbench.engine.device import this_device
 from workbench.engine.journal import log_numbers, log_phase, log_resumed
 from workbench.engine.trouble import Diverged, explain, is_out_of_memory
 from workbench.store import checkpoints, datasets, model_configs
 from workbench.store.checkpoints import Checkpoint
+from workbench.store.forks import fork_of
 from workbench.store.home import write_text
 from workbench.store.installed import offered_paths
 from workbench.store.runs import Outcome, Run, starting_run
@@ -120,7 +116,7 @@ def train(run: Run) -> tuple[Outcome, str]:
         if not is_last and run.stage_adapter(stage).is_dir():
             take_weights(model, run.stage_adapter(stage))  # this stage was finished before the run was interrupted
             continue
-        log_phase(run, f"preparing the data for {stage.upper()}")
+        log_phase(run, f"preparing the data for {stage_title(stage)}")
         resume = begun if begun and begun.stage == stage else None
         fresh = number == 0 and not config.start_from
         ended = train_stage(run, config, loaded, model, stage, fresh, resume, paths)
@@ -133,7 +129,7 @@ def train(run: Run) -> tuple[Outcome, str]:
         if ended:
             return (
                 ended,
-                f"Stopped during {stage.upper()}, as you asked. The adapter as it was then is saved and can be compared.",
+                f"Stopped during {stage_title(stage)}, as you asked. The adapter as it was then is saved and can be compared.",
             )
     shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)  # the adapter is the result
     return "finished", _closing_words(run, config)
@@ -204,7 +200,7 @@ def take_weights(model: Any, folder: Path) -> None:
 
 def words_of(checkpoint: Checkpoint | None) -> str:
     assert checkpoint, "a run that paused has just written its checkpoint"
-    return f"step {checkpoint.step:,} of {checkpoint.stage.upper()}"
+    return f"step {checkpoint.step:,} of {stage_title(checkpoint.stage)}"
 
 
 def train_stage(
@@ -227,6 +223,7 @@ def train_stage(
     from workbench.engine.probe import Probe
     from workbench.engine.reference import open_reference
     from workbench.engine.report import Report
+    from workbench.engine.resuming import OwnLearningRate
     from workbench.engine.samples import fixed_prompts
 
     training, held_out = load_rows(config, stage)
@@ -234,13 +231,12 @@ def train_stage(
     arguments = trainer_arguments(
         config, stage, loaded.device, steps, str(run.folder / "scratch"), paths.chunked_logits
     )
-    own = stage_settings(config, stage)
     prompts = fixed_prompts(held_out, loaded.tokenizer, config.samples, config.max_length)
-    beta = None if isinstance(own, SftSettings) else own.beta
+    beta = {"dpo": config.dpo.beta, "kto": config.kto.beta}.get(stage)
     report = Report(run, stage, checkpoint_steps(config, steps), beta, prompts)
 
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
-    kept = stage != "sft" and config.reference == "kept"
+    kept = stage in WITH_REFERENCE and config.reference == "kept"
     reference = open_reference(loaded, model, fresh, paths) if kept else None
     make, settings = trainer_class(config, stage, reference)
     trainer = make(
@@ -249,17 +245,17 @@ def train_stage(
         train_dataset=training,
         eval_dataset=held_out,
         processing_class=loaded.tokenizer,
-        callbacks=[report],
+        callbacks=[OwnLearningRate(), report],
     )
     trainer.remove_callback(PrinterCallback)  # the report prints what a person can read
     _say_what_was_dropped(run, len(training), len(trainer.train_dataset))
     put_back(model, before)
     report.start_loss = start_loss(config, stage, trainer.eval_dataset["label"] if stage == "kto" else ())
-    if stage != "sft" and fresh:
+    if stage in WITH_REFERENCE and fresh:
         # TRL copied the untouched adapter as the reference. It changes nothing, so the base model itself will do.
         model.delete_adapter("ref")
 
-    log_phase(run, f"training {stage.upper()}")
+    log_phase(run, f"training {stage_title(stage)}")
     if resume:
         log_resumed(run, stage, resume.step)
         trainer.args.eval_on_start = False  # its reference was verified at step 0, and is the same
@@ -290,14 +286,17 @@ def note_probe(run: Run, config: RunConfig, stage: Stage, device: Device, paths:
     probes = run.environment().get("probes", {})
     run.add_to_environment({"probes": probes | {stage: found | memory}})
     print(
-        f"{stage.upper()}: the longest batch ({found['rows']} x {found['tokens']} tokens) took {found['seconds']:.2f} s"
+        f"{stage_title(stage)}: the longest batch ({found['rows']} x {found['tokens']} tokens) took {found['seconds']:.2f} s"
     )
 
 
 def trainer_class(config: RunConfig, stage: Stage, reference: Any) -> tuple[type, type]:
     """The trainer of a stage and the type of its arguments. reference: what is known of it, where that is kept."""
     import trl
+    from trl.experimental.cpo import CPOConfig
+    from trl.experimental.orpo import ORPOConfig
 
+    from workbench.engine.experimental import OrpoInTokens, SimpoInTokens
     from workbench.engine.order import grouping
     from workbench.engine.reference import keeping
 
@@ -305,6 +304,8 @@ def trainer_class(config: RunConfig, stage: Stage, reference: Any) -> tuple[type
         "sft": (trl.SFTTrainer, trl.SFTConfig),
         "dpo": (trl.DPOTrainer, trl.DPOConfig),
         "kto": (trl.KTOTrainer, trl.KTOConfig),
+        "orpo": (OrpoInTokens, ORPOConfig),
+        "simpo": (SimpoInTokens, CPOConfig),
     }[stage]
     if reference:
         make = keeping(make, reference)
@@ -374,15 +375,25 @@ def write_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None
     model.save_pretrained(folder, safe_serialization=True, selected_adapters=["default"])
     rows = run.metrics()
     measured = {
-        "DPO loss": latest(rows, "eval_loss", "dpo"),
-        "Reward accuracy": latest(rows, "eval_rewards/accuracies", "dpo"),
-        "Reward margin": latest(rows, "eval_rewards/margins", "dpo"),
+        **_of_pairs(rows, config),
         "KTO loss": latest(rows, "eval_loss", "kto"),
         "Reward margin of liked over disliked": latest(rows, "eval_rewards/margins", "kto"),
         "SFT loss": latest(rows, "eval_loss", "sft"),
     }
     results = {label: value for label, value in measured.items() if value is not None}
-    write_text(folder / "README.md", model_card(config, run.environment(), results))
+    write_text(folder / "README.md", model_card(config, run.environment(), results, fork_of(run)))
+
+
+def _of_pairs(rows: Sequence[Row], config: RunConfig) -> dict[str, float | None]:
+    """What a stage that learns from pairs reached, by what a model card calls it."""
+    stage = config.stages[-1]
+    if stage not in OF_PAIRS:
+        return {}
+    return {
+        f"{stage_title(stage)} loss": latest(rows, "eval_loss", stage),
+        "Reward accuracy": latest(rows, "eval_rewards/accuracies", stage),
+        "Reward margin": latest(rows, "eval_rewards/margins", stage),
+    }
 
 
 def _data(config: RunConfig, stage: Stage) -> str:
@@ -424,9 +435,10 @@ def _say_what_was_dropped(run: Run, before: int, after: int) -> None:
 
 def _closing_words(run: Run, config: RunConfig) -> str:
     rows = run.metrics()
-    accuracy = latest(rows, "eval_rewards/accuracies", "dpo")
+    last = config.stages[-1]
+    accuracy = latest(rows, "eval_rewards/accuracies", last) if last in OF_PAIRS else None
     if accuracy is not None:
-        margin = latest(rows, "eval_rewards/margins", "dpo") or 0.0
+        margin = latest(rows, "eval_rewards/margins", last) or 0.0
         return f"Finished. On held-out pairs it prefers the chosen answer in {accuracy:.0%} of cases, by a margin of {margin:.2f}."
     margin = latest(rows, "eval_rewards/margins", "kto")
     if margin is not None:
@@ -435,5 +447,10 @@ def _closing_words(run: Run, config: RunConfig) -> str:
     return "Finished." if loss is None else f"Finished. The held-out loss is {loss:.3f} nats per token."
 
 
+def may_begin() -> bool:
+    """Whether whoever started this worker has written down its pid, where it was told to wait for that."""
+    return os.environ.pop(WAITS_FOR_WORD, None) is None or sys.stdin.readline().strip() == BEGIN
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1]) if may_begin() else 1)

@@ -5,9 +5,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from workbench.core.config import Settings
+from workbench.core.config import ModelRef, Settings
 from workbench.core.errors import WorkbenchError
+from workbench.core.recipe import Device
 from workbench.store.home import shipped
+
+# A card that keeps some memory for error correction shows 94 % of what it is sold as; the next size down has 92 %.
+SOLD_AS = 0.93
 
 
 class ModelPreset(Settings):
@@ -46,11 +50,45 @@ class Recipe(Settings):
     title: str
     summary: str
     source: str = Field(description="Where the values come from.")
+    models: tuple[str, ...] = Field(min_length=1, description="Ids of the models that it is made for, or `demo`.")
+    memory_gb: int = Field(0, ge=0, description="Of the card that it is made for. 0: a CPU will do.")
     settings: dict[str, Any] = Field(description="Some of RunConfig's settings, nested as they are there.")
 
     def apply(self, values: dict[str, Any]) -> dict[str, Any]:
         """`values` with the recipe's settings laid over them. Neither is changed."""
         return _overlay(values, self.settings)
+
+    def is_made_for(self, model: ModelRef) -> bool:
+        """Whether its forecast was reckoned for this model."""
+        return model.name in self.models
+
+
+class Purpose(Settings):
+    """What a run is for: settings that are the same on every card."""
+
+    id: str
+    title: str
+    summary: str
+    source: str
+    settings: dict[str, Any]
+
+
+class CardPreset(Settings):
+    """What fits on a card, for some purposes."""
+
+    purposes: tuple[str, ...] = Field(min_length=1)
+    models: tuple[str, ...] = Field(min_length=1)
+    changed: str = Field(description="What differs from the purpose's source, and why.")
+    settings: dict[str, Any]
+
+
+class Card(Settings):
+    """A size of card that many people have."""
+
+    id: str
+    title: str
+    memory_gb: int = Field(ge=0, description="As it is sold. 0: no card.")
+    presets: tuple[CardPreset, ...]
 
 
 def models() -> list[ModelPreset]:
@@ -63,22 +101,68 @@ def datasets() -> list[DatasetPreset]:
     return [DatasetPreset.model_validate(entry) for entry in _entries("datasets")]
 
 
-def recipes() -> list[Recipe]:
-    """The recipes, in the order in which a person meets them."""
+def single_recipes() -> list[Recipe]:
+    """The recipes that are the same on every card."""
     return [Recipe.model_validate(entry) for entry in _entries("recipes")]
 
 
-def recipe(name: str) -> Recipe:
-    """The recipe whose id is `name`. Raises WorkbenchError that names the recipes there are."""
+def purposes() -> list[Purpose]:
+    """What a run can be for, from the shortest to the most careful."""
+    return [Purpose.model_validate(entry) for entry in _entries("recipes", "purposes")]
+
+
+def cards() -> list[Card]:
+    """The sizes of card, smallest first; before them, none."""
+    return [Card.model_validate(entry) for entry in _entries("recipes", "cards")]
+
+
+def recipes() -> list[Recipe]:
+    """Every recipe: those that stand by themselves, and each purpose on each card."""
+    known = {purpose.id: purpose for purpose in purposes()}
+    return single_recipes() + [
+        _on_card(known[purpose], card, preset)
+        for card in cards()
+        for preset in card.presets
+        for purpose in preset.purposes
+    ]
+
+
+def recipe(name: str, card: str | None = None) -> Recipe:
+    """The recipe called `name`: its id, or a purpose's on a card. Raises WorkbenchError that names the recipes there are."""
     known = {entry.id: entry for entry in recipes()}
-    if name not in known:
+    found = known.get(name) or known.get(f"{name}-{card}")
+    if not found:
         raise WorkbenchError(f"There is no recipe called {name[:80]!r}. Choose one of {', '.join(known)}.")
-    return known[name]
+    return found
 
 
-def _entries(kind: str) -> list[dict[str, Any]]:
-    with open(shipped("presets") / f"{kind}.toml", "rb") as file:
-        entries: list[dict[str, Any]] = tomllib.load(file)[kind]
+def card_of(device: Device) -> Card:
+    """The size of card that comes nearest to a machine, and not above it.
+
+    The smallest for a card that is smaller still: the forecast of memory then says what does not fit.
+    """
+    if not device.is_cuda:
+        return next(card for card in cards() if not card.memory_gb)
+    sizes = [card for card in cards() if card.memory_gb]
+    reached = [card for card in sizes if device.memory >= SOLD_AS * card.memory_gb * 2**30]
+    return reached[-1] if reached else sizes[0]
+
+
+def _on_card(purpose: Purpose, card: Card, preset: CardPreset) -> Recipe:
+    return Recipe(
+        id=f"{purpose.id}-{card.id}",
+        title=f"{purpose.title}, {card.title}",
+        summary=purpose.summary,
+        source=f"{purpose.source} {preset.changed}",
+        models=preset.models,
+        memory_gb=card.memory_gb,
+        settings=_overlay(purpose.settings, preset.settings),
+    )
+
+
+def _entries(file: str, kind: str = "") -> list[dict[str, Any]]:
+    with open(shipped("presets") / f"{file}.toml", "rb") as opened:
+        entries: list[dict[str, Any]] = tomllib.load(opened)[kind or file]
     return entries
 
 

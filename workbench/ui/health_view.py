@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from workbench.core.config import RunConfig
+from workbench.core.config import RunConfig, stage_title
 from workbench.core.findings import Weight
 from workbench.core.health import RunFinding, change_words
 from workbench.ui.parts import Html, Kind, join, notice
@@ -17,7 +17,7 @@ def health_html(findings: Sequence[RunFinding], config: RunConfig) -> Html:
 
 def finding_html(finding: RunFinding, config: RunConfig) -> Html:
     """One finding. The settings that follow from it stand behind the advice."""
-    where = f"{finding.title} ({finding.stage.upper()}, step {finding.step:,})" if finding.step else finding.title
+    where = f"{finding.title} ({stage_title(finding.stage)}, step {finding.step:,})" if finding.step else finding.title
     changes = change_words(config, finding)
     action = f"{finding.advice} {suggestion(finding, config)}." if changes else finding.advice
     return notice(_KINDS[finding.weight], where, f"{finding.evidence} {finding.meaning}", action)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workbench.core.config import stage_title
 from workbench.ui.parts import Html, Lane, card, conversation, empty, join, text
 
 # More would be a wall of text; all of them are in samples.jsonl.
@@ -26,7 +27,7 @@ def samples_html(samples: Sequence[Line]) -> Html:
     then = {str(one["prompt"]): one for one in start}
     pairs = [_pair(then.get(str(one["prompt"])), one) for one in now[:SHOWN]]
     count = f"{len(pairs)} of {len(now)} prompts" if len(now) > len(pairs) else f"{len(now)} prompts"
-    words = f"{count}, the likeliest answers, in {stage.upper()}. All of them are in samples.jsonl in the run's folder."
+    words = f"{count}, the likeliest answers, in {stage_title(stage)}. All of them are in samples.jsonl in the run's folder."
     return join(*pairs, text(words))
 
 

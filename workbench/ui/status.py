@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, get_args
 
-from workbench.core.config import Stage
+from workbench.core.config import Stage, stage_title
 from workbench.jobs.bench import Running
 from workbench.ui.parts import Html, escape
 
@@ -47,8 +47,12 @@ def time_left(seconds: float) -> str:
 def _run(run: Running) -> str:
     name, stage, step, steps, seconds = run
     share = min(max(step / steps, 0), 1) if steps > 0 else 0
-    words = f"{stage.upper()} <span>step {step}/{steps}</span>" if stage in _STAGES else f"<span>{escape(stage)}</span>"
-    left = f'<span class="wb-left">{time_left(seconds)} left</span>' if seconds is not None else ""
+    words = (
+        f"{stage_title(stage)} <span>step {step}/{steps}</span>"
+        if stage in _STAGES
+        else f"<span>{escape(stage)}</span>"
+    )
+    left = f'<span class="wb-left">about {time_left(seconds)} left</span>' if seconds is not None else ""
     return (
         '<span class="wb-run"><span class="wb-dot" aria-hidden="true"></span><span class="wb-verb">training</span> '
         f"<b>{escape(name)}</b> {words}"

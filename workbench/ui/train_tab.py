@@ -2,53 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 from gradio.components import Component
 
-from workbench.core.config import DpoSettings, ModelRef, RunConfig, Stage, read_config, reference_words
+from workbench.core.config import (
+    OF_PAIRS,
+    WITH_REFERENCE,
+    DpoSettings,
+    ModelRef,
+    RunConfig,
+    Stage,
+    read_config,
+    stage_title,
+)
 from workbench.core.errors import WorkbenchError
+from workbench.core.follow_up import Fork, more_epochs, parse_fork, reference_of
 from workbench.core.forecast import LOADING, StageForecast, forecast_stage, range_words
 from workbench.core.health import with_changes
 from workbench.core.losses import find_loss, kto_weights_advice
-from workbench.core.metrics import seconds_per_step
 from workbench.core.names import to_name
-from workbench.jobs import training
+from workbench.jobs import queue, training
 from workbench.jobs.bench import Bench, has_card
-from workbench.jobs.planning import plan_run
+from workbench.jobs.pace import seconds_per_example
+from workbench.jobs.planning import machine, plan_run
 from workbench.store import choices, datasets, presets
+from workbench.store.forks import fork_of, forks_of, forks_of_model
 from workbench.store.home import shipped
-from workbench.store.runs import all_runs, free_name, open_run, runs_to_start_from, starting_run
+from workbench.store.runs import Run, free_name, open_run, runs_to_start_from
 from workbench.store.weights import count_parameters
 from workbench.ui import form
 from workbench.ui.border import border
 from workbench.ui.memory_bar import memory_bar
 from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, card, empty, facts, join, notice, page_head
-from workbench.ui.watch_tab import findings_of, suggested
+from workbench.ui.train_presets import (
+    about_html,
+    card_choices,
+    depends_on_card,
+    fitting_choice,
+    preset_choices,
+    preset_words,
+)
+from workbench.ui.watch_tab import better_fork, findings_of, suggested
 
-METHODS = [("SFT, then DPO", "sft+dpo"), ("DPO", "dpo"), ("SFT", "sft"), ("KTO", "kto")]
+METHODS = [
+    ("SFT, then DPO", "sft+dpo"),
+    ("DPO", "dpo"),
+    ("SFT", "sft"),
+    ("KTO", "kto"),
+    ("ORPO (experimental)", "orpo"),
+    ("SimPO (experimental)", "simpo"),
+]
 METHOD_HELP = (
     "SFT (supervised fine-tuning) imitates good answers. DPO (direct preference optimization) learns from pairs of a better "
     "and a worse answer, measured against a reference: the model as it was when DPO began. KTO (Kahneman-Tversky optimization) "
-    "does so with single answers that have a thumb up or down."
+    "does so with single answers that have a thumb up or down. ORPO and SimPO take pairs and no reference: less time and memory, "
+    "and nothing that holds the model to what it was."
 )
 
 BASE_MODEL = ""
 """What "Start from" holds where a run starts from the base model."""
 BASE_MODEL_CHOICE = ("The base model, with a fresh adapter", BASE_MODEL)
 
-DATA_OF_STAGE: dict[Stage, str] = {"sft": "sft_data", "dpo": "preference_data", "kto": "thumbs_data"}
+DATA_OF_STAGE: dict[Stage, str] = {
+    "sft": "sft_data",
+    **dict.fromkeys(OF_PAIRS, "preference_data"),
+    "kto": "thumbs_data",
+}
+EXPERIMENTAL = ("orpo", "simpo")
+
+Offer = tuple[str | None, int]
+"""The run that has the device, and how many wait for it: what the buttons and the summary depend on besides the form."""
+
+FREE: Offer = (None, 0)
 
 FIRST_RECIPE = "demo"
 DEMO_DATA = ("demo-sft", "demo-preferences")
 
-# How many earlier runs are asked how long a step took.
-RUNS_TO_LEARN_FROM = 6
 ROWS_TO_MEASURE = 200
 
 
@@ -56,16 +91,19 @@ ROWS_TO_MEASURE = 200
 class TrainTab:
     method: gr.Radio
     recipe: gr.Dropdown
+    card: gr.Dropdown
+    about: gr.HTML
     name: gr.Textbox
     sft_data: gr.Dropdown
     preference_data: gr.Dropdown
     thumbs_data: gr.Dropdown
     start_from: gr.Dropdown
     settings: dict[str, Component]  # by dotted name
-    of_stage: list[tuple[Stage, Component]]  # what only one stage needs
+    of_stage: list[tuple[tuple[Stage, ...], Component]]  # what only some stages need
     advanced: gr.Accordion
     meaning: gr.HTML
     start: gr.Button
+    queue: gr.Button
 
     @property
     def named(self) -> dict[str, Component]:
@@ -88,14 +126,21 @@ def draw(bench: Bench) -> TrainTab:
         )
     )
     settings: dict[str, Component] = {}
-    of_stage: list[tuple[Stage, Component]] = []
+    of_stage: list[tuple[tuple[Stage, ...], Component]] = []
     first = recipe_values(FIRST_RECIPE)
-    known = [(one.title, one.id) for one in presets.recipes()]
+    device, _ = machine()
+    own_card = presets.card_of(device).id
     with gr.Row(elem_classes="wb-two wb-meaning-first"):
         with gr.Column():
             recipe = gr.Dropdown(
-                known, value=FIRST_RECIPE, label="Preset", info=_recipe_words(FIRST_RECIPE), elem_id="wb-train-recipe"
-            )
+                preset_choices(), value=FIRST_RECIPE, label="Preset", info=preset_words(FIRST_RECIPE, own_card),
+                elem_id="wb-train-recipe",
+            )  # fmt: skip
+            card = gr.Dropdown(
+                card_choices(device), value=own_card, label="For which card", visible="hidden", elem_id="wb-train-card",
+                info="A preset sets for each card what fits: models, length, batch, optimizer.",
+            )  # fmt: skip
+            about = gr.HTML(about_html(FIRST_RECIPE, own_card, ModelRef()), elem_id="wb-train-about")
             method = gr.Radio(METHODS, value="sft+dpo", label="Method", info=METHOD_HELP, elem_id="wb-train-method")
             with gr.Row():
                 sft_data = gr.Dropdown(
@@ -103,7 +148,7 @@ def draw(bench: Bench) -> TrainTab:
                 )
                 preference_data = gr.Dropdown(
                     [],
-                    label="Data for DPO",
+                    label="Data of pairs",
                     info="Pairs of a better and a worse answer.",
                     elem_id="wb-train-preference-data",
                 )
@@ -114,10 +159,11 @@ def draw(bench: Bench) -> TrainTab:
                     visible="hidden",
                     elem_id="wb-train-thumbs-data",
                 )
-            of_stage += [("sft", sft_data), ("dpo", preference_data), ("kto", thumbs_data)]
+            of_stage += [(("sft",), sft_data), (OF_PAIRS, preference_data), (("kto",), thumbs_data)]
             start_from = gr.Dropdown(
                 [BASE_MODEL_CHOICE], value=BASE_MODEL, label="Start from", elem_id="wb-train-start-from",
-                info="A fresh adapter on the base model, or the adapter that an earlier run of this model ended with.",
+                info="A fresh adapter on the base model, the adapter that an earlier run of this model ended with, or a step "
+                "of an unfinished one.",
             )  # fmt: skip
             name = gr.Textbox(
                 label="Name of the run", info="Becomes a folder. Lower-case letters, digits, dots and hyphens.",
@@ -131,12 +177,14 @@ def draw(bench: Bench) -> TrainTab:
                 for pair in _in_pairs(form.advanced()):
                     with gr.Row(elem_classes="wb-settings"):
                         settings |= {setting: _draw(setting, first) for setting in pair}
-            of_stage += [(stage, drawn) for name, drawn in settings.items() if (stage := _stage_of(name))]
+            of_stage += [((stage,), drawn) for name, drawn in settings.items() if (stage := _stage_of(name))]
         with gr.Column():
             meaning = gr.HTML(elem_id="wb-train-meaning")
             start = gr.Button("Start training", variant="primary", elem_id="wb-train-start")
+            add = gr.Button("Add to the queue", visible=False, elem_id="wb-train-queue")
     return TrainTab(
-        method, recipe, name, sft_data, preference_data, thumbs_data, start_from, settings, of_stage, advanced, meaning, start
+        method, recipe, card, about, name, sft_data, preference_data, thumbs_data, start_from, settings, of_stage, advanced,
+        meaning, start, add,
     )  # fmt: skip
 
 
@@ -152,67 +200,131 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         """Updates of all widgets, in order; a setting that is not named keeps its value."""
         return [gr.update(value=values[name]) if name in values else gr.skip() for name in names]
 
-    @border
-    def take_recipe(recipe: str) -> list[Any]:
-        return [gr.Dropdown(info=_recipe_words(recipe)), *fill(recipe_values(recipe))]
+    def preset_updates(recipe: str | None, card: str) -> list[Any]:
+        """Updates of the widgets around the preset: what it is for, whether the card matters, what it sets."""
+        return [
+            gr.Dropdown(value=recipe, info=preset_words(recipe, card)),
+            gr.Dropdown(value=card, visible=depends_on_card(recipe) or "hidden"),
+            about_html(recipe, card, choices.read().model),
+        ]
 
     @border
-    def enter(start_from: str | None) -> list[Any]:
-        """What the page shows when it is opened: the data there is now, and the runs to start from."""
+    def take_recipe(recipe: str | None, card: str) -> list[Any]:
+        return [*preset_updates(recipe, card), *fill(recipe_values(recipe, card) if recipe else {})]
+
+    @border
+    def enter(recipe: str | None, card: str, start_from: str | None) -> list[Any]:
+        """What the page shows when it is opened: the data there is now, the runs to start from, a preset for the model."""
         chosen = choices.read()
+        fitting = fitting_choice(recipe, chosen.model)
+        filled = dict(
+            zip(names, fill(recipe_values(fitting, card) if fitting != recipe and fitting else {}), strict=True)
+        )
         nothing_chosen = not chosen.sft_data and not chosen.preference_data
         data = (
             DEMO_DATA if nothing_chosen and chosen.model.source == "demo" else (chosen.sft_data, chosen.preference_data)
         )
-        return [*_data_updates(*data, chosen.thumbs_data), _start_update(start_from)]
+        filled["sft_data"], filled["preference_data"], filled["thumbs_data"] = _data_updates(*data, chosen.thumbs_data)
+        return [*preset_updates(fitting, card), *(filled | {"start_from": _start_update(start_from)}).values()]
 
     @border
     def show_stages(method: str) -> list[Any]:
-        return [gr.update(visible=_visible(stage, method)) for stage, _ in tab.of_stage]
+        return [gr.update(visible=_visible(stages, method)) for stages, _ in tab.of_stage]
 
     @border
     def start(*values: Any) -> tuple[Any, Any]:
-        run = bench.start(config_from(dict(zip(names, values, strict=True))))
+        form_values = dict(zip(names, values, strict=True))
+        run = bench.start(config_from(form_values), fork_from(form_values))
         choices.update(run=run.name)
         return go_to("watch"), gr.Textbox(free_name(run.name))
 
     @border
-    def try_it() -> list[Any]:
+    def add(*values: Any) -> tuple[Any, Any]:
+        form_values = dict(zip(names, values, strict=True))
+        run = queue.add(config_from(form_values), fork_from(form_values))
+        choices.update(run=run.name)
+        return go_to("watch"), gr.Textbox(free_name(run.name))
+
+    def offer(shown: Offer) -> list[Any]:
+        """The buttons that lead on, as things are now."""
+        now = offer_now()
+        if now == shown:
+            return [gr.skip()] * 3
+        starts, waits = now[0] is None, now != FREE
+        return [
+            gr.Button(visible=starts),
+            gr.Button(visible=waits, variant="secondary" if starts else "primary"),
+            now,
+        ]
+
+    @border
+    def try_it(card: str) -> list[Any]:
         """Demo model, demo data and the demo preset: everything is set, and Start is the next click."""
         choices.update(model=ModelRef(), sft_data=DEMO_DATA[0], preference_data=DEMO_DATA[1])
         filled = dict(zip(names, fill(recipe_values(FIRST_RECIPE)), strict=True))
         filled["sft_data"], filled["preference_data"], filled["thumbs_data"] = _data_updates(*DEMO_DATA, None)
         filled["start_from"] = _start_update(BASE_MODEL)
         filled["name"] = gr.Textbox(free_name("demo"))
-        return [go_to("train"), gr.Dropdown(value=FIRST_RECIPE, info=_recipe_words(FIRST_RECIPE)), *filled.values()]
+        return [go_to("train"), *preset_updates(FIRST_RECIPE, card), *filled.values()]
 
     @border
-    def run_again(run: str | None) -> list[Any]:
+    def run_again(run: str | None, card: str) -> list[Any]:
         """The settings of an earlier run, under a free name."""
         if not run:
             raise WorkbenchError("Choose a run first.")
-        config = open_run(run).config()
-        choices.update(model=config.model)
-        values = form.from_config(config, names) | {"name": free_name(config.name)}
-        filled = dict(zip(names, fill(values), strict=True)) | {"start_from": _start_update(config.start_from)}
-        return [go_to("train"), *filled.values()]
+        again = open_run(run)
+        config = again.config()
+        fork = fork_of(again)
+        start_from = fork.written if fork and fork in forks_of_model(config.model) else config.start_from
+        return fill_in(config.model_copy(update={"name": free_name(config.name)}), start_from, card)
 
     @border
-    def run_better(run: str | None) -> list[Any]:
+    def run_better(run: str | None, card: str) -> list[Any]:
         """The settings of an earlier run with what its health suggests, under a free name."""
-        chosen = open_run(run or "")
-        finding = suggested(findings_of(bench, chosen))
-        if finding is None:
-            raise WorkbenchError("Nothing is suggested for this run any more.")
-        config = with_changes(chosen.adjusted_config(), finding, free_name(chosen.name))
-        choices.update(model=config.model)
-        filled = dict(zip(names, fill(form.from_config(config, names)), strict=True))
-        return [go_to("train"), *(filled | {"start_from": _start_update(config.start_from)}).values()]
+        config = better_config(bench, open_run(run or ""))
+        return fill_in(config, config.start_from, card)
 
+    @border
+    def run_better_from(run: str | None, card: str) -> list[Any]:
+        """The same, from the newest checkpoint before the trouble."""
+        chosen = open_run(run or "")
+        fork = better_fork(chosen, findings_of(bench, chosen))
+        if fork is None:
+            raise WorkbenchError(f"{chosen.name} has no checkpoint from before the trouble any more.")
+        return fill_in(better_config(bench, chosen), fork.written, card)
+
+    @border
+    def run_branch(run: str | None, card: str) -> list[Any]:
+        """The settings of a run, from its newest checkpoint, to change something in them."""
+        chosen = open_run(run or "")
+        fork = next(iter(forks_of(chosen)), None)
+        if fork is None:
+            raise WorkbenchError(f"{chosen.name} has no checkpoint any more.")
+        config = chosen.adjusted_config()
+        return fill_in(config.model_copy(update={"name": free_name(config.name)}), fork.written, card)
+
+    @border
+    def run_more(run: str | None, card: str) -> list[Any]:
+        """Two more epochs of a finished run."""
+        chosen = open_run(run or "")
+        return fill_in(more_epochs(chosen.adjusted_config(), free_name(chosen.name)), chosen.name, card)
+
+    def fill_in(config: RunConfig, start_from: str | None, card: str) -> list[Any]:
+        """The Train page with the settings of a config. start_from: as the widget of that name holds it."""
+        data = {name: getattr(config, name) for name in DATA_OF_STAGE.values() if getattr(config, name)}
+        choices.update(model=config.model, **data)
+        filled = dict(zip(names, fill(form.from_config(config, names)), strict=True))
+        filled["start_from"] = _start_update(start_from)
+        chosen = choices.read()
+        data_updates = _data_updates(chosen.sft_data, chosen.preference_data, chosen.thumbs_data)
+        filled |= dict(zip(("sft_data", "preference_data", "thumbs_data"), data_updates, strict=True))
+        return [go_to("train"), *preset_updates(None, card), *filled.values()]
+
+    preset = [tab.recipe, tab.card, tab.about]
     pages.opened["train"].select(
         enter,
-        tab.start_from,
-        [tab.sft_data, tab.preference_data, tab.thumbs_data, tab.start_from],
+        [tab.recipe, tab.card, tab.start_from],
+        [*preset, *widgets],
         show_progress="hidden",
     ).then(summary, widgets, tab.meaning, show_progress="hidden")
     tab.method.change(
@@ -222,8 +334,13 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         show_progress="hidden",
         trigger_mode="always_last",
     )
-    tab.recipe.input(
-        take_recipe, tab.recipe, [tab.recipe, *widgets], show_progress="hidden", trigger_mode="always_last"
+    gr.on(
+        [tab.recipe.input, tab.card.input],
+        take_recipe,
+        [tab.recipe, tab.card],
+        [*preset, *widgets],
+        show_progress="hidden",
+        trigger_mode="always_last",
     )
     gr.on(
         [widget.change for widget in widgets],
@@ -234,14 +351,33 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         trigger_mode="always_last",
     )
     tab.start.click(start, widgets, [pages.tabs, tab.name], show_progress="minimal")
-    pages.model.try_it.click(try_it, None, [pages.tabs, tab.recipe, *widgets], show_progress="hidden")
-    pages.watch.better.click(run_better, pages.watch.run, [pages.tabs, *widgets], show_progress="hidden")
-    pages.watch.again.click(run_again, pages.watch.run, [pages.tabs, *widgets], show_progress="hidden")
+    tab.queue.click(add, widgets, [pages.tabs, tab.name], show_progress="minimal")
+    offered = gr.State(FREE)
+    pages.timer.tick(
+        offer,
+        [offered],
+        [tab.start, tab.queue, offered],
+        show_progress="hidden",
+        queue=False,
+        concurrency_limit=None,
+        api_visibility="private",
+    )
+    offered.change(summary, widgets, tab.meaning, show_progress="hidden")
+    filled_in = [pages.tabs, *preset, *widgets]
+    pages.model.try_it.click(try_it, tab.card, filled_in, show_progress="hidden")
+    for button, happens in (
+        (pages.watch.again, run_again),
+        (pages.watch.better, run_better),
+        (pages.watch.better_from, run_better_from),
+        (pages.watch.branch, run_branch),
+        (pages.watch.more, run_more),
+    ):
+        button.click(happens, [pages.watch.run, tab.card], filled_in, show_progress="hidden")
 
 
-def recipe_values(recipe: str) -> dict[str, Any]:
+def recipe_values(recipe: str, card: str | None = None) -> dict[str, Any]:
     """Every setting of a preset by its dotted name; what the preset does not name has its default."""
-    config = RunConfig.model_validate(presets.recipe(recipe).apply({"name": "any"}))
+    config = RunConfig.model_validate(presets.recipe(recipe, card).apply({"name": "any"}))
     drawn = [name for name in form.fields() if name == "method" or name.split(".")[0] not in form.DRAWN_ELSEWHERE]
     return form.from_config(config, drawn)
 
@@ -256,11 +392,30 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     suggested = free_name(to_name(f"{model.title}-{values['method'].replace('+', '-')}", "run"))
     named = {**values, "name": typed or suggested}
     # Data that the method does not use would be kept in the run's config as if it had been.
-    for stage, data in DATA_OF_STAGE.items():
-        if stage not in values["method"].split("+"):
-            named[data] = None
-    named["start_from"] = values.get("start_from") or None
+    used = {DATA_OF_STAGE[stage] for stage in values["method"].split("+")}
+    named |= dict.fromkeys(set(DATA_OF_STAGE.values()) - used)
+    fork = fork_from(values)
+    named["start_from"] = open_run(fork.run).config().start_from if fork else values.get("start_from") or None
     return read_config(form.to_values(named) | {"model": model.model_dump()})
+
+
+def fork_from(values: Mapping[str, Any]) -> Fork | None:
+    """Where the run of the form branches off another one; None where it begins by itself."""
+    return parse_fork(values.get("start_from") or "")
+
+
+def better_config(bench: Bench, run: Run) -> RunConfig:
+    """The settings of a run with what its health suggests, under a free name."""
+    finding = suggested(findings_of(bench, run))
+    if finding is None:
+        raise WorkbenchError("Nothing is suggested for this run any more.")
+    return with_changes(run.adjusted_config(), finding, free_name(run.name))
+
+
+def offer_now() -> Offer:
+    """Start is offered where the device is free; the queue where it is not, or where others wait."""
+    busy = training.running()
+    return busy.name if busy else None, len(queue.waiting())
 
 
 def summary_html(values: Mapping[str, Any]) -> Html:
@@ -268,8 +423,9 @@ def summary_html(values: Mapping[str, Any]) -> Html:
     model = choices.read().model
     try:
         config = config_from(values)
+        fork = fork_from(values)
+        training.check(config, fork)
         forecasts = [_forecast(config, stage) for stage in config.stages]
-        starting_run(config)
     except WorkbenchError as error:
         return join(
             empty("Not ready yet", "What is missing or wrong stands below; the summary appears when it is put right."),
@@ -277,30 +433,58 @@ def summary_html(values: Mapping[str, Any]) -> Html:
         )
     pairs: list[tuple[str, object]] = [("Base model", model.title)]
     for one in forecasts:
-        verb = "pairs" if one.stage == "dpo" else "answers"
-        pairs.append((one.stage.upper(), f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}"))
+        verb = "pairs" if one.stage in OF_PAIRS else "answers"
+        done = _done(one, fork)
+        behind = f", of which {done:,} are done" if done else ""
+        words = f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}{behind}"
+        pairs.append((stage_title(one.stage), words))
     pairs.append(("Effective batch", f"{config.effective_batch} ({config.batch_size} at once × {config.accumulation})"))
-    if config.start_from:
+    if fork:
+        pairs.append(("Starts from", f"{fork.words}: its adapter, optimizer and curve until then, with these settings"))
+    elif config.start_from:
         pairs.append(("Starts from", f"the adapter of {config.start_from}"))
-    if config.stages[-1] != "sft":
-        pairs.append(("Reference", f"{reference_words(config)}, verified before the first step"))
+    if config.stages[-1] in WITH_REFERENCE:
+        verified = f"when {fork.run} began" if fork and fork.stage != "sft" else "before the first step"
+        pairs.append(("Reference", f"{reference_of(config, fork)}, verified {verified}"))
+    if config.stages[-1] in EXPERIMENTAL:
+        pairs.append(("Reference", "none: nothing but a low learning rate holds the model to what it was"))
+        pairs.append(("Method", "experimental: may change or be removed in TRL, the library that trains"))
     if "dpo" in config.stages:
         pairs.append(("DPO loss", loss_words(config.dpo)))
-    pairs.append(("Expected time", _time_words(forecasts)))
+    pairs.append(("Expected time", _time_words([_left(one, fork) for one in forecasts])))
     pairs.append(("Result", f"an adapter of rank {config.adapter.rank} in the run {config.name}"))
-    busy = training.running()
-    waiting = (
-        [
-            notice(
-                "careful",
-                f"{busy.name} is training",
-                "One run at a time has the device. Wait for it, or stop it on the Watch page.",
-            )
-        ]
-        if busy
-        else []
-    )
-    return join(card("What will happen", facts(pairs)), memory_html(config), *_kto_notices(config), *waiting)
+    return join(card("What will happen", facts(pairs)), memory_html(config), *_kto_notices(config), *_turn_notices())
+
+
+def _turn_notices() -> list[Html]:
+    """What stands before this run: another one on the device, or runs that wait for it."""
+    busy, waiting = training.running(), queue.waiting()
+    count = f"{len(waiting)} {'run waits' if len(waiting) == 1 else 'runs wait'}"
+    if busy:
+        others = f"; {count} before it" if waiting else ""
+        words = f"One run at a time has the device. In the queue this one starts by itself when its turn comes{others}."
+        return [notice("info", f"{busy.name} is training", words)]
+    if waiting:
+        words = (
+            "Start takes the device at once, and they wait until it has ended. Add to the queue puts it behind them."
+        )
+        return [notice("info", f"{count} in the queue", words)]
+    return []
+
+
+def _done(forecast: StageForecast, fork: Fork | None) -> int:
+    """Steps of a stage that lie behind the step where a run branches off."""
+    stages = get_args(Stage)
+    if fork is None or stages.index(forecast.stage) > stages.index(fork.stage):
+        return 0
+    return fork.step if forecast.stage == fork.stage else forecast.steps
+
+
+def _left(forecast: StageForecast, fork: Fork | None) -> StageForecast:
+    """The forecast of what is left to do."""
+    share = 1 - _done(forecast, fork) / forecast.steps
+    seconds = forecast.seconds
+    return replace(forecast, seconds=seconds and (seconds[0] * share, seconds[1] * share))
 
 
 def loss_words(dpo: DpoSettings) -> str:
@@ -349,7 +533,7 @@ def _forecast(config: RunConfig, stage: Stage) -> StageForecast:
         sum(lengths) / max(1, len(lengths)),
         _parameters(config.model),
         "cuda" if has_card() else "cpu",
-        _measured(config, stage),
+        seconds_per_example(config, stage),
     )
 
 
@@ -367,20 +551,6 @@ def _parameters(model: ModelRef) -> int | None:
     if model.source == "folder":
         return count_parameters(Path(model.name).expanduser())
     return next((one.parameters for one in presets.models() if one.id == model.name), None)
-
-
-def _measured(config: RunConfig, stage: Stage) -> float | None:
-    """Seconds per example in the newest earlier run of this model and stage on this machine."""
-    for run in all_runs()[:RUNS_TO_LEARN_FROM]:
-        try:
-            earlier = run.config()
-        except WorkbenchError:
-            continue
-        if earlier.model == config.model and stage in earlier.stages:
-            pace = seconds_per_step(run.metrics(), stage)
-            if pace is not None:
-                return pace / earlier.effective_batch
-    return None
 
 
 def _time_words(forecasts: list[StageForecast]) -> str:
@@ -410,15 +580,19 @@ def _data_updates(sft_data: str | None, preference_data: str | None, thumbs_data
 
 def _start_update(start_from: str | None) -> Any:
     """The runs that the model of the Model page can start from, with one of them chosen, or the base model."""
-    names = [run.name for run in runs_to_start_from(choices.read().model)]
-    held = [BASE_MODEL_CHOICE, *[(f"{name}, as it ended", name) for name in names]]
-    return gr.Dropdown(held, value=start_from if start_from in names else BASE_MODEL)
+    model = choices.read().model
+    ended = [(f"{run.name}, as it ended", run.name) for run in runs_to_start_from(model)]
+    steps = [
+        (f"{fork.run}, at {stage_title(fork.stage)} step {fork.step:,}", fork.written) for fork in forks_of_model(model)
+    ]
+    known = [BASE_MODEL_CHOICE, *ended, *steps]
+    return gr.Dropdown(known, value=start_from if start_from in [value for _, value in known] else BASE_MODEL)
 
 
 def _draw(setting: str, values: Mapping[str, Any]) -> Component:
     """A setting with its value, shown where the method that these values name needs it."""
     stage = _stage_of(setting)
-    return form.draw_field(setting, values[setting], _visible(stage, values["method"]) if stage else True)
+    return form.draw_field(setting, values[setting], _visible((stage,), values["method"]) if stage else True)
 
 
 def _stage_of(name: str) -> Stage | None:
@@ -426,14 +600,9 @@ def _stage_of(name: str) -> Stage | None:
     return next((stage for stage in DATA_OF_STAGE if name.startswith(f"{stage}.")), None)
 
 
-def _visible(stage: Stage, method: str) -> bool | str:
-    """Whether what a stage needs is shown. Hidden ones stay on the page, so that they keep what was set."""
-    return stage in method.split("+") or "hidden"
-
-
-def _recipe_words(recipe: str) -> str:
-    one = presets.recipe(recipe)
-    return f"{one.summary} {one.source}"
+def _visible(stages: Sequence[Stage], method: str) -> bool | str:
+    """Whether what some stages need is shown. Hidden ones stay on the page, so that they keep what was set."""
+    return any(stage in stages for stage in method.split("+")) or "hidden"
 
 
 def _in_pairs(names: list[str]) -> list[list[str]]:

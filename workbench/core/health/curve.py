@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.core.config import RunConfig, SftSettings, Stage
+from workbench.core.config import RunConfig, Stage
 from workbench.core.findings import Weight
 from workbench.core.health.finding import RunFinding
 from workbench.core.health.rules import RULES
@@ -49,9 +49,8 @@ class Curve:
 
     @property
     def beta(self) -> float:
-        own = stage_settings(self.config, self.stage)
-        assert not isinstance(own, SftSettings), "SFT has no reference, and so no beta"
-        return own.beta
+        """Of a stage with a reference."""
+        return {"dpo": self.config.dpo.beta, "kto": self.config.kto.beta}[self.stage]
 
     @property
     def rate(self) -> float:

@@ -23,6 +23,11 @@ OF_PREFERENCES: tuple[Look, ...] = (
     preference.too_fast, preference.chosen_falls, preference.rate_too_high, preference.over_optimised,
 )  # fmt: skip
 
+# Without a reference rewards do not start at 0, so that what is said of DPO's does not hold.
+WITHOUT_REFERENCE: tuple[Look, ...] = (
+    *OF_EVERY_STAGE, every_stage.answers_alike, every_stage.length_exploited, preference.length_decides,
+)  # fmt: skip
+
 STAGE_RULES: dict[Stage, tuple[Look, ...]] = {
     "sft": (*OF_EVERY_STAGE, every_stage.answers_alike, sft.sft_rises, sft.sft_stuck, sft.sft_too_easy, sft.by_heart),
     "dpo": (
@@ -31,6 +36,8 @@ STAGE_RULES: dict[Stage, tuple[Look, ...]] = {
     ),
     # Single answers have no accuracy, and nothing to be longer than; and a thumb down may stand below the same each time.
     "kto": (*OF_PREFERENCES, preference.thumbs_not_learned),
+    "orpo": WITHOUT_REFERENCE,
+    "simpo": WITHOUT_REFERENCE,
 }  # fmt: skip
 
 # What follows from a finding need not be said beside it.

@@ -1,0 +1,106 @@
+"""The choice of a preset on the Train page: what for, on which card, for which models, and where its values come from."""
+
+from workbench.core.config import ModelRef, RunConfig
+from workbench.core.recipe import Device, stage_settings
+from workbench.store import presets
+from workbench.store.presets import Recipe
+from workbench.ui.parts import Html, facts, join, notice
+
+DEMO = "demo"
+FIRST_TRY = "first-try"
+
+_NOUNS = {"sft": "answers", "kto": "answers"}
+
+
+def preset_choices() -> list[tuple[str, str]]:
+    """Title and id of what can be chosen: for the demo model, then the purposes, then published recipes."""
+    single = [(one.title, one.id, one.models == (DEMO,)) for one in presets.single_recipes()]
+    of_demo, others = ([(title, name) for title, name, demo in single if demo == wanted] for wanted in (True, False))
+    return [*of_demo, *[(one.title, one.id) for one in presets.purposes()], *others]
+
+
+def card_choices(device: Device) -> list[tuple[str, str]]:
+    """Title and id of the sizes of card, with the one of this machine marked."""
+    own = presets.card_of(device).id
+    return [(f"{card.title} · this machine" if card.id == own else card.title, card.id) for card in presets.cards()]
+
+
+def depends_on_card(preset: str | None) -> bool:
+    """Whether a preset is another one on another card."""
+    return preset in [purpose.id for purpose in presets.purposes()]
+
+
+def fitting_choice(preset: str | None, model: ModelRef) -> str | None:
+    """The preset to begin with where the model was changed: what is made for the demo model alone harms any other."""
+    if preset and model.source != "demo" and not depends_on_card(preset) and presets.recipe(preset).models == (DEMO,):
+        return FIRST_TRY
+    return preset
+
+
+def preset_words(preset: str | None, card: str) -> str:
+    """What a preset is for, in a sentence."""
+    return (
+        presets.recipe(preset, card).summary if preset else "The settings of an earlier run. Choose one to start anew."
+    )
+
+
+def about_html(preset: str | None, card: str, model: ModelRef) -> Html:
+    """What a preset sets, for which models and by which source; and whether the chosen model is one of them."""
+    if not preset:
+        return Html("")
+    recipe = presets.recipe(preset, card)
+    pairs = [("Made for", _models_words(recipe)), ("Sets", settings_words(recipe)), ("Source", recipe.source)]
+    return join(facts(pairs), *_mismatch(recipe, model))
+
+
+def settings_words(recipe: Recipe) -> str:
+    """What a recipe sets, in a line."""
+    config = RunConfig.model_validate(recipe.apply({"name": "any"}))
+    noun = _NOUNS.get(config.stages[-1], "pairs")
+    rates = " then ".join(_short(stage_settings(config, stage).learning_rate) for stage in config.stages)
+    limits = {stage: stage_settings(config, stage).max_steps for stage in config.stages}
+    length = " then ".join(
+        f"{limits[stage]} steps" if limits[stage] else f"{stage_settings(config, stage).epochs:g} epoch"
+        for stage in config.stages
+    )
+    words = [
+        f"{config.batch_size} × {config.accumulation} {noun} of at most {config.max_length:,} tokens",
+        length,
+        f"learning rate {rates}",
+        f"rank {config.adapter.rank}",
+        f"optimizer {config.optimizer}",
+        f"gradient checkpointing {config.gradient_checkpointing}",
+    ]
+    if config.stages[-1] != "sft":
+        words.append(f"reference {config.reference}")
+    return ", ".join(words)
+
+
+def _short(rate: float) -> str:
+    """0.000005 as 5e-6, as papers write it."""
+    return f"{rate:.1e}".replace(".0e", "e").replace("e-0", "e-")
+
+
+def _models_words(recipe: Recipe) -> str:
+    titles = {model.id: model.title for model in presets.models()} | {DEMO: "the demo model"}
+    return ", ".join(titles[model] for model in recipe.models)
+
+
+def _mismatch(recipe: Recipe, model: ModelRef) -> list[Html]:
+    """A sentence where the chosen model is none of those that a preset is made for."""
+    if recipe.is_made_for(model):
+        return []
+    if model.source == "demo":
+        words = (
+            "The demo model is far smaller than these and hardly learns at such learning rates. Choose the Demo preset."
+        )
+        return [notice("careful", "Not made for the demo model", words)]
+    if recipe.models == (DEMO,):
+        words = f"{model.title} would be harmed by the demo's learning rate. Choose another preset, such as First try."
+        return [notice("careful", f"Not made for {model.title}", words)]
+    sizes = {one.id: one.parameters for one in presets.models()}
+    if sizes.get(model.name, 0) > max(sizes[name] for name in recipe.models):
+        words = "Choose one of its models on the Model page, or change what the memory beside suggests."
+        return [notice("careful", f"{model.title} is larger than the models of this preset", words)]
+    words = "It may do as well: the memory beside says whether it fits, the first evaluations whether it learns."
+    return [notice("info", f"Not reckoned for {model.title}", words)]
