@@ -18,6 +18,7 @@ def demo_config(name: str = "a-run", **changes: Any) -> RunConfig:
         "gradient_checkpointing": False,
         "evaluations": 2,
         "held_out_limit": 16,
+        "samples": 0,
         "sft": {"learning_rate": 1e-3, "max_steps": 4},
         "dpo": {"learning_rate": 2e-4, "max_steps": 4},
     }

@@ -35,3 +35,16 @@ def test_sft_examples_have_no_rejected_answer():
     facts = stage_facts(rows, 16, {END})
     assert (facts["answers/chosen"], facts["answers/ended"]) == (2, 1)
     assert "answers/rejected" not in facts
+
+
+def test_answers_with_a_thumb_are_counted_as_single_ones():
+    rows = Dataset.from_list([{"prompt_ids": [1], "completion_ids": [3, 4, END], "label": True}])
+    facts = stage_facts(rows, 16, {END})
+    assert (facts["answers/chosen"], facts["answers/ended"]) == (3, 1)
+    assert "answers/rejected" not in facts
+
+
+def test_an_answer_may_go_on_with_a_line_break_after_its_end():
+    """As ChatML writes it: the model stops at the end token, so the break behind it does no harm."""
+    rows = Dataset.from_list([{"prompt_ids": [1], "chosen_ids": [3, END, 7], "rejected_ids": [4, 7]}])
+    assert stage_facts(rows, 16, {END})["answers/ended"] == 1

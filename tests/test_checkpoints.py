@@ -117,6 +117,7 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
         "batch_size": 4,
         "max_length": 128,
         "held_out_limit": 8,
+        "samples": 2,
         "sft": {"learning_rate": 1e-3, "max_steps": 4},
         "dpo": {"learning_rate": 2e-4, "max_steps": 8},
     }
@@ -142,6 +143,8 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
     assert pieces.environment()["probes"].keys() == {"sft", "dpo"}, "what the lives before found out is kept"
     left = {file.name for file in pieces.folder.iterdir()}
     assert left - {file.name for file in whole.folder.iterdir()} <= {"exit.json"}
+    assert pieces.samples() == whole.samples()
+    assert len(pieces.samples_file.read_text().splitlines()) == len(whole.samples()), "none was given twice"
 
 
 # The real worker, whose memory runs out once, at step 5 of its first life. The next life is the plain worker.

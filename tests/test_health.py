@@ -1,5 +1,6 @@
 """What is said of a run from its logged rows: every rule on rows written by hand, and silence on a run that is well."""
 
+import gzip
 import json
 import math
 import time
@@ -7,11 +8,20 @@ from pathlib import Path
 
 import pytest
 from configs import demo_config
-from run_cases import BAD, CASES, HEALTHY
+from run_cases import BAD, CASES, HEALTHY, judged
 
 from workbench.core.config import read_config
 from workbench.core.errors import WorkbenchError
-from workbench.core.health import RULES, RunFinding, answer_facts, change_words, examine, with_changes
+from workbench.core.health import (
+    RULES,
+    RunFinding,
+    answer_facts,
+    change_words,
+    examine,
+    repetition,
+    sample_facts,
+    with_changes,
+)
 from workbench.ui.health_view import finding_html, health_html, suggestion
 
 LN_2 = math.log(2)
@@ -135,6 +145,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run_and_halves_the_rate():
     rows = [start(), *[step(number) for number in range(1, 7)], step(7, loss=None)]
     finding = only(rows)
     assert (finding.rule, finding.step, finding.from_step, finding.stop) == ("exploding", 7, 6, True)
+    assert "from a checkpoint of step 6 or earlier where one is kept, otherwise from the beginning" in finding.advice
     assert finding.changes == {"dpo.learning_rate": 1e-4}
 
 
@@ -207,8 +218,8 @@ def test_an_accuracy_like_a_coins_is_named_after_a_fifth_of_the_steps():
 
 
 def test_margins_that_are_clearly_above_0_are_learning_whatever_the_accuracy():
-    """Batches of 8 at +.1 and -.1, 10 of them: a pair spreads by .105 x 2.83 = .298. With 100 held-out pairs there are
-    180, so twice the standard error is .0444; a held-out margin of .07 makes .0389 of all, and .09 makes .05."""
+    """Batches of 8 at +.1 and -.1: the last 5 spread by .1095, a pair by .1095 x 2.83 = .31. With 100 held-out pairs there
+    are 180, so twice the standard error is .0462; a held-out margin of .07 makes .0389 of all, and .09 makes .05."""
     rows = [step(number, margin=0.1 if number % 2 else -0.1, accuracy=0.5) for number in range(1, 12)]
     assert rules([*rows, held_out(11, LN_2, 0.5, **{"eval_rewards/margins": 0.07})]) == ["not_learning"]
     assert rules([*rows, held_out(11, LN_2, 0.5, **{"eval_rewards/margins": 0.09})]) == []
@@ -238,17 +249,63 @@ def test_a_model_that_hardly_moves_is_told_by_nats_and_not_by_its_accuracy():
     assert rules([step(number, chosen=0.003) for number in range(1, 11)]) == []
 
 
+def test_labels_that_cancel_out_are_no_matter_of_the_rate():
+    """At most .015 nats either way, and right in half of the pairs: a small step would still go the right way."""
+    rows = [step(n, chosen=0.0005, margin=0.001 if n % 2 else -0.001, accuracy=0.5) for n in range(1, 11)]
+    assert rules([*rows, held_out(10, LN_2, 0.5)]) == ["not_learning"]
+    assert rules([*[row | {"rewards/accuracies": 0.9} for row in rows], held_out(10, LN_2, 0.9)]) == ["hardly_moves"]
+
+
 def test_a_warm_up_is_no_standing_still():
     rows = [step(number, chosen=0.0001, margin=0.0001, learning_rate=1e-5 * number) for number in range(1, 11)]
     assert rules(rows, config(warmup=0.9)) == []
 
 
 def test_a_beta_without_a_hold_is_named_with_the_margin_it_would_need():
-    """log 2 / 2 is reached at a reward margin of .88; .88 / .001 = 880 nats. Pairs are told apart by .5 nats."""
+    """1 / .001 = 1,000 nats. Pairs are told apart by .0005 / .001 = .5 nats."""
     rows = [step(number, chosen=0.0002, margin=0.0005) for number in range(1, 4)]
     finding = only(rows, config(dpo={"learning_rate": 2e-4, "beta": 0.001}))
     assert (finding.rule, finding.changes) == ("beta_too_low", {"dpo.beta": 0.1})
-    assert "0.5 nats" in finding.evidence and "880 nats" in finding.evidence
+    assert "a margin of 1,000 nats, and so far it is 0.5" in finding.evidence
+
+
+def test_each_loss_has_a_lowest_beta_of_its_own():
+    """sigmoid_norm feels a token's margin: at .1 it wants 10 nats for each. ipo aims at a margin, and .001 is one."""
+
+    def said_of(loss, beta):
+        return rules([step(n) for n in (1, 2, 3)], config(dpo={"learning_rate": 2e-4, "loss": loss, "beta": beta}))
+
+    assert said_of("sigmoid_norm", 0.1) == ["beta_too_low"]
+    assert said_of("sigmoid_norm", 2) == []
+    assert said_of("apo_zero", 0.001) == ["beta_too_low"]
+    assert said_of("ipo", 0.001) == []
+    assert said_of("sppo_hard", 0.001) == []
+    finding = only([step(n) for n in (1, 2)], config(dpo={"learning_rate": 2e-4, "loss": "sigmoid_norm", "beta": 0.1}))
+    assert finding.changes == {"dpo.beta": 5.0}
+    assert "10 nats for each token" in finding.evidence
+
+
+@pytest.mark.parametrize(
+    ("loss", "beta", "margin", "content"),
+    [
+        # The reward margin itself: .9 and 1.1.
+        ("hinge", 0.1, 0.9, False),
+        ("hinge", 0.1, 1.1, True),
+        # Of 20 tokens each: 18 / 20 = .9 and 22 / 20 = 1.1.
+        ("sigmoid_norm", 5, 18.0, False),
+        ("sigmoid_norm", 5, 22.0, True),
+        # ipo at 1 aims at half a nat for each of 20 tokens: 10 nats, a reward margin of 10.
+        ("ipo", 1, 9.0, False),
+        ("ipo", 1, 11.0, True),
+    ],
+)
+def test_pairs_are_too_easy_where_their_own_loss_is_content(loss, beta, margin, content):
+    settings = config(dpo={"learning_rate": 2e-4, "loss": loss, "beta": beta})
+    rows = [
+        facts(**{"answers/rejected": 20.0}),
+        *[step(n, chosen=0.0, margin=margin, accuracy=1.0) for n in range(1, 5)],
+    ]
+    assert rules(rows, settings) == (["too_easy"] if content else [])
 
 
 def test_a_beta_that_holds_the_model_is_named_when_the_loss_is_content():
@@ -289,7 +346,7 @@ def test_chosen_answers_may_fall_by_a_nat_per_token_and_no_further():
 
 def test_without_a_count_of_tokens_those_of_prompt_and_answer_are_the_most_there_can_be():
     """4 steps of 8 pairs are 64 sequences; 640 tokens are 10 each, of which -11 nats are more than one each."""
-    rows = [step(number, chosen=-1.1, margin=2.0, num_tokens=160 * number) for number in range(1, 5)]
+    rows = [step(number, chosen=-1.1, margin=0.8, num_tokens=160 * number) for number in range(1, 5)]
     assert only(rows).rule == "chosen_falls"
     assert rules([row | {"num_tokens": 2 * row["num_tokens"]} for row in rows]) == []
 
@@ -308,6 +365,45 @@ def test_falling_without_gaining_anything_is_named_early():
     before = [step(number, chosen=-0.1, margin=0.5) for number in range(1, 7)]
     assert only([facts(), *before, *[step(n, chosen=-0.6, margin=0.5) for n in range(7, 12)]]).rule == "chosen_falls"
     assert rules([facts(), *before, *[step(n, chosen=-0.6, margin=1.0) for n in range(7, 12)]]) == []
+
+
+def test_a_margin_of_more_than_a_nat_per_token_in_the_first_fifth_is_a_matter_of_the_rate():
+    """Answers of 20 tokens: a reward margin of 2.1 at beta .1 is 21 nats, 1.05 for each. Later that is no fault."""
+    far = [step(n, chosen=0.0, margin=2.1, accuracy=1.0) for n in (1, 2, 3, 4)]
+    finding = only([facts(), *far])
+    assert (finding.rule, finding.changes) == ("too_fast", {"dpo.learning_rate": 2e-5})
+    assert "21 nats, 1.1 for each token" in finding.evidence
+    assert rules([facts(), *[row | {"rewards/margins": 1.9} for row in far]]) == ["too_easy"]
+    assert rules([facts(), *[row | {"step": row["step"] + 10} for row in far]]) == []
+
+
+def test_apo_down_may_lower_both_sides_and_others_may_not():
+    """The fall of the test above, which is what this loss is for."""
+    rows = [facts(), *[step(number, chosen=-0.1, margin=0.5) for number in range(1, 7)]]
+    rows += [step(number, chosen=-0.6, margin=0.5) for number in range(7, 12)]
+    assert rules(rows, config(dpo={"learning_rate": 2e-4, "loss": "apo_down"})) == []
+    assert rules(rows, config(dpo={"learning_rate": 2e-4, "loss": "apo_zero"})) == ["chosen_falls"]
+
+
+def test_every_loss_is_above_its_own_start():
+    """hinge starts at 1: 1.05 is 5 % above it, 1.1 is 10 %. An SFT term has no formula, so the first evaluation counts."""
+    hinge = config(dpo={"learning_rate": 2e-4, "loss": "hinge"})
+    assert rules([step(3), held_out(3, 1.05), step(6), held_out(6, 1.05)], hinge) == []
+    assert rules([step(3), held_out(3, 1.1), step(6), held_out(6, 1.1)], hinge) == ["rate_too_high"]
+    term = config(dpo={"learning_rate": 2e-4, "sft_weight": 0.5})
+    worse = [step(3), held_out(3, 1.7), step(6), held_out(6, 1.7)]
+    assert rules(worse, term) == []
+    assert rules([start(eval_loss=1.5), *worse], term) == ["rate_too_high"]
+
+
+def test_a_wrong_reference_is_told_by_the_start_of_its_own_loss():
+    """ipo at .1 starts at (1 / .2) squared = 25, and .05 is .2 % of it. Rewards tell it of any loss, in nats."""
+    ipo = config(dpo={"learning_rate": 2e-4, "loss": "ipo"})
+    assert rules([start(eval_loss=25.04)], ipo) == []
+    assert rules([start(eval_loss=25.06)], ipo) == ["wrong_reference"]
+    norm = config(dpo={"learning_rate": 2e-4, "loss": "sigmoid_norm", "beta": 5})
+    assert rules([start(**{"eval_rewards/chosen": 0.4})], norm) == []
+    assert rules([start(**{"eval_rewards/chosen": 0.6})], norm) == ["wrong_reference"]
 
 
 def test_a_loss_above_ln_2_is_named_when_noise_does_not_explain_it():
@@ -340,6 +436,10 @@ def test_a_run_past_its_best_goes_back_to_it():
     finding = only(rows)
     assert (finding.rule, finding.from_step, finding.changes) == ("over_optimised", 20, {"dpo.max_steps": 20})
     assert "from 5.0 to 10.0 nats" in finding.evidence
+    assert (
+        finding.advice
+        == "Take the model of step 20: from a checkpoint where one is kept, or from a run that ends there."
+    )
 
 
 def test_facts_of_answers_are_counted_by_hand():
@@ -387,16 +487,141 @@ def test_three_rounds_are_suggested_instead_of_many():
     assert only([facts(**{"answers/examples": 16.0})]).changes == {"dpo.max_steps": 6}
 
 
-def sampled(number, **numbers):
-    return {"stage": "dpo", "step": number, "steps": 50} | {f"samples/{key}": value for key, value in numbers.items()}
+def sampled(number, tokens=20.0, at_limit=0.0, repetition=0.0, longer=0.0, repeats_more=0.0, answers=8):
+    """The sample answers of an evaluation in numbers."""
+    return {
+        "stage": "dpo",
+        "step": number,
+        "steps": 50,
+        "samples/answers": float(answers),
+        "samples/tokens": tokens,
+        "samples/at_limit": at_limit,
+        "samples/repetition": repetition,
+        "samples/longer": longer,
+        "samples/repeats_more": repeats_more,
+    }
 
 
-def test_answers_that_grow_or_never_end_are_told_by_samples_where_there_are_any():
-    """100 to 130 tokens is 1.3 x; 2 to 8 % at the limit is 6 points."""
-    assert only([sampled(0, tokens=100.0), sampled(20, tokens=130.0)]).rule == "length_exploited"
-    assert only([sampled(0, tokens=100.0), sampled(20, tokens=160.0)]).weight == "stop"
-    assert only([sampled(0, at_limit=0.02), sampled(20, at_limit=0.08)]).rule == "no_end"
-    assert rules([sampled(0, tokens=100.0, at_limit=0.02), sampled(20, tokens=120.0, at_limit=0.06)]) == []
+def test_answers_that_grow_are_told_by_length_and_by_how_many_did():
+    """20 to 26 tokens is 1.3 x. 7 of 8 longer: Wilson from .53, more than half; 6 of 8: from .41, perhaps chance."""
+    finding = only([sampled(0), sampled(20, tokens=26.0, longer=7 / 8)])
+    assert (finding.rule, finding.weight) == ("length_exploited", "care")
+    assert "88% of 8 sample answers are longer" in finding.evidence and "1.30 times" in finding.evidence
+    assert rules([sampled(0), sampled(20, tokens=26.0, longer=6 / 8)]) == []
+    assert rules([sampled(0), sampled(20, tokens=24.0, longer=1.0)]) == []
+    assert only([sampled(0), sampled(20, tokens=32.0, longer=1.0)]).weight == "stop"
+    assert rules([sampled(10), sampled(20, tokens=32.0, longer=1.0)]) == [], "the start is not known"
+
+
+def test_sft_writes_as_long_as_its_data_do():
+    rows = [row | {"stage": "sft"} for row in (sampled(0), sampled(20, tokens=60.0, longer=1.0))]
+    assert rules(rows, sft_config(), SFT_PLAN) == []
+
+
+def test_answers_without_an_end_are_told_where_it_is_no_chance():
+    """2 of 8 at the limit: Wilson from .071, so 7 points above none; 1 of 8: from .022."""
+    finding = only([sampled(0), sampled(20, at_limit=2 / 8)])
+    assert finding.rule == "no_end"
+    assert "25% of 8 sample answers run into their limit; before the first step it was 0%" in finding.evidence
+    assert rules([sampled(0), sampled(20, at_limit=1 / 8)]) == []
+    # 8 of 64: from .065.
+    assert rules([sampled(0, answers=64), sampled(20, at_limit=8 / 64, answers=64)]) == ["no_end"]
+    assert rules([sampled(0, at_limit=0.5), sampled(20, at_limit=0.5)]) == []
+
+
+def test_answers_in_loops_are_told_where_it_is_more_than_one():
+    """.06 more of the answers is repeated; 2 of 8: Wilson from .071; 1 of 8: from .022."""
+    finding = only([sampled(0, repetition=0.01), sampled(20, repetition=0.07, repeats_more=2 / 8)])
+    assert (finding.rule, finding.changes) == ("repeats_itself", {"dpo.learning_rate": 1e-4})
+    assert rules([sampled(0), sampled(20, repetition=0.06, repeats_more=1 / 8)]) == []
+    assert rules([sampled(0, repetition=0.03), sampled(20, repetition=0.07, repeats_more=2 / 8)]) == []
+
+
+def test_repetition_is_counted_by_hand():
+    """1 2 3 4 1 2 3 4 has five runs of four, 1234 2341 3412 4123 1234: one of five stood before."""
+    assert repetition([1, 2, 3, 4, 1, 2, 3, 4]) == pytest.approx(0.2)
+    assert repetition([5, 5, 5, 5, 5, 5]) == pytest.approx(2 / 3)
+    assert repetition([1, 2, 3]) == 0.0
+
+
+def answer(prompt, tokens, repetition=0.0, hit_limit=False):
+    return {
+        "stage": "dpo", "step": 0, "prompt": [{"role": "user", "content": prompt}], "answer": "", "tokens": tokens,
+        "hit_limit": hit_limit, "repetition": repetition,
+    }  # fmt: skip
+
+
+def test_sample_answers_are_compared_prompt_by_prompt():
+    """10 and 30 tokens became 20 and 30: one of two is longer. Repetition rose by .1 in one."""
+    before = [answer("a", 10), answer("b", 30)]
+    now = [answer("a", 20, 0.1), answer("b", 30, 0.0, True)]
+    assert sample_facts(now, before) == {
+        "samples/answers": 2.0,
+        "samples/tokens": 25.0,
+        "samples/at_limit": 0.5,
+        "samples/repetition": 0.05,
+        "samples/longer": 0.5,
+        "samples/repeats_more": 0.5,
+    }
+    assert "samples/longer" not in sample_facts(now, [])
+    assert "samples/longer" not in sample_facts(now, before[:1])
+    assert sample_facts([], before) == {}
+
+
+KTO_PLAN = {"kto": 50}
+
+
+def kto_config(**changes):
+    return demo_config(method="kto", thumbs_data="thumbs", **{"kto": {"learning_rate": 2e-4}} | changes)
+
+
+def kto_step(number, margin, chosen=0.1, **numbers):
+    """A step of KTO, which logs no accuracy."""
+    row = step(number, chosen, margin, **numbers) | {"stage": "kto", "loss": numbers.get("loss", 0.45)}
+    return {key: value for key, value in row.items() if key != "rewards/accuracies"}
+
+
+def test_thumbs_that_teach_nothing_are_named_after_a_fifth_of_the_steps():
+    """The last 5 batches of 8 at +.1 and -.1 spread by .1095, an answer by .1095 x root 8 / 2 = .155. Of 80 answers the mean
+    is 0, with an error of 2 x .155 / root 80 = .0346: at most .069 ahead, which is .45 of an answer's spread."""
+    rows = [kto_step(number, 0.1 if number % 2 else -0.1) for number in range(1, 12)]
+    finding = only(rows, kto_config(), KTO_PLAN)
+    assert finding.rule == "not_learning"
+    assert "0 nats ahead of the disliked ones, give or take 0.69, in 80 answers" in finding.evidence
+    assert rules(rows[:9], kto_config(), KTO_PLAN) == []
+    # At +.2 and 0 the mean is .1, three times the error.
+    learning = [kto_step(number, 0.2 if number % 2 else 0.0) for number in range(1, 12)]
+    assert rules(learning, kto_config(), KTO_PLAN) == []
+
+
+def test_thumbs_the_wrong_way_round_get_a_word_of_their_own():
+    rows = [kto_step(number, -0.2 if number % 2 else -0.1) for number in range(1, 12)]
+    assert "the wrong way round" in only(rows, kto_config(), KTO_PLAN).advice
+
+
+def test_kto_is_content_where_both_sides_are():
+    """Margins of 2.2 are 1.1 on either side; one batch of 1.8 in three is not."""
+    easy = [kto_step(number, 2.2, loss=0.25) for number in range(1, 6)]
+    finding = only(easy, kto_config(), KTO_PLAN)
+    assert (finding.rule, finding.changes) == ("too_easy", {"kto.learning_rate": 1e-4})
+    assert rules([*easy[:-1], kto_step(5, 1.8)], kto_config(), KTO_PLAN) == []
+
+
+def test_kto_is_watched_for_what_ends_a_run_too():
+    """In nats at beta .1: a reward of .02 is .2 away from the reference, one of -2.1 is 21 lost in 20 tokens."""
+    found = kto_config()
+    wrong = start(eval_loss=0.5) | {"stage": "kto", "eval_rewards/chosen": 0.02}
+    assert rules([wrong], found, KTO_PLAN) == ["wrong_reference"]
+    assert rules([wrong | {"eval_rewards/chosen": 0.0}], found, KTO_PLAN) == []
+    liked = facts() | {"stage": "kto"}
+    fallen = only([liked, kto_step(1, 0.1), *[kto_step(n, 1.0, chosen=-2.1) for n in (2, 3)]], found, KTO_PLAN)
+    assert fallen.rule == "chosen_falls" and "The liked answers lost 21 nats" in fallen.evidence
+    still = [kto_step(number, 0.0, chosen=0.0) for number in range(1, 6)]
+    assert rules(still, found, KTO_PLAN) == ["nothing_moves"]
+    assert rules([kto_step(1, 0.1, loss=None)], found, KTO_PLAN) == ["exploding"]
+    first = wrong | {"eval_rewards/chosen": 0.0}
+    higher = [held_out(step, loss) | {"stage": "kto"} for step, loss in ((3, 0.54), (6, 0.55))]
+    assert rules([first, kto_step(1, 0.1), *higher], found, KTO_PLAN) == ["rate_too_high"]
 
 
 def test_sft_that_does_not_learn_is_told_by_the_held_out_loss():
@@ -471,6 +696,27 @@ def test_a_finding_is_shown_with_its_evidence_its_meaning_and_what_to_do():
     assert health_html([], config()) == ""
     hostile = a_finding().model_copy(update={"evidence": "<script>"})
     assert "<script>" not in finding_html(hostile, config())
+
+
+def test_seeded_faults_are_named_within_the_first_fifth_and_runs_that_are_well_are_left_alone():
+    """Real runs of the demo model, kept by tests/benchmarks/seeded_runs.py; those with a fault were ended after a fifth."""
+    kept = json.loads(gzip.decompress((Path(__file__).parent / "runs" / "seeded.json.gz").read_bytes()))
+    known = {case.name: case for case in CASES}
+    assert {one["case"] for one in kept} == set(known)
+    bad = [one for one in kept if known[one["case"]].rules]
+    well = [one for one in kept if not known[one["case"]].rules]
+    missed = [one["case"] for one in bad if not is_named(known[one["case"]], one)]
+    alarmed = [one["case"] for one in well if any(said.is_alarm for said in heard(known[one["case"]], one))]
+    assert len(missed) <= 0.05 * len(bad), missed
+    assert len(alarmed) <= 0.05 * len(well), alarmed
+
+
+def heard(case, one):
+    return judged(case, one["rows"], one["plan"])
+
+
+def is_named(case, one) -> bool:
+    return any(said.is_alarm and said.is_early and said.finding.rule in case.rules for said in heard(case, one))
 
 
 def test_every_rule_has_words_and_every_case_names_rules_that_exist():

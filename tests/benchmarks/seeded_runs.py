@@ -1,15 +1,18 @@
 """What is said of runs that go wrong in a known way, and of runs that are well.
 
     python tests/benchmarks/seeded_runs.py [--case NAME ...] [--keep FOLDER]   # train, keep, judge
-    python tests/benchmarks/seeded_runs.py --judge FOLDER [--rows]             # judge what was kept, without training
+    python tests/benchmarks/seeded_runs.py --judge FOLDER ... [--rows]         # judge what was kept, without training
+    python tests/benchmarks/seeded_runs.py --judge FOLDER ... --pack FILE      # all of it in one small file, for the tests
 
 Every case of tests/run_cases.py is a run of the real worker on the demo model, one after the other. A run with a fault
 stops after the first fifth of its steps, as it must be found by then; --whole trains it to its end. What a worker logged
-is kept as one JSON file for each case, so that rules can be judged again in a second. Each run is judged as it would be
-watched: after every logged row anew. In the table, `found` is the first step at which a rule named the fault.
+is kept as one JSON file for each case, so that rules can be judged again in a second. tests/runs/seeded.json.gz holds all
+cases, some of them with a second seed; tests/test_health.py judges it. Each run is judged as it would be watched: after every
+logged row anew. In the table, `found` is the first step at which a rule that names the fault had spoken.
 """
 
 import argparse
+import gzip
 import json
 import math
 import os
@@ -22,12 +25,10 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from run_cases import CASES, RunCase  # noqa: E402
+from made_runs import store_thumbs  # noqa: E402
+from run_cases import CASES, FIFTH, RunCase, judged  # noqa: E402
 
 from workbench.core.config import RunConfig, read_config  # noqa: E402
-from workbench.core.health import RunFinding, examine  # noqa: E402
-
-FIFTH = 0.2
 
 CASE_OF = {case.name: case for case in CASES}
 
@@ -65,11 +66,12 @@ def ended_early(report: Any, until: float) -> None:
     report.on_step_end = on_step_end
 
 
-def train_case(case: RunCase, keep: Path, whole: bool) -> None:
-    """Run a case in a worker of its own and keep what it logged."""
+def train_case(case: RunCase, keep: Path, whole: bool, seed: int | None) -> None:
+    """Run a case in a worker of its own and keep what it logged. seed: another one than the case has."""
     from workbench.jobs import training
 
-    config = read_config(case.settings() | {"name": f"{case.name}-{time.time_ns()}"})
+    named = {"name": f"{case.name}-{time.time_ns()}"}
+    config = read_config(case.settings() | named | ({} if seed is None else {"seed": seed}))
     command = [sys.executable, __file__, "--worker", case.name, *(["--whole"] if whole else [])]
     began = time.time()
     run = training.start(config, worker=command)
@@ -88,45 +90,48 @@ def train_case(case: RunCase, keep: Path, whole: bool) -> None:
     (keep / f"{case.name}.json").write_text(json.dumps(kept))
 
 
-def judged(kept: dict[str, Any]) -> list[tuple[float, RunFinding]]:
-    """Every rule that spoke while the run was watched, with the share of all steps at which it did so first."""
-    config = RunConfig.model_validate(kept["config"])
-    plan = kept["plan"]
-    first: dict[str, tuple[float, RunFinding]] = {}
-    rows = kept["rows"]
-    for number in range(1, len(rows) + 1):
-        stage, step = rows[number - 1].get("stage"), rows[number - 1].get("step")
-        if stage is None:
-            continue
-        for finding in examine(rows[:number], config, plan):
-            first.setdefault(finding.rule, (step / plan[stage], finding))
-    return list(first.values())
-
-
-def table(folder: Path, show_rows: bool) -> None:
-    """One line for each case that was kept."""
+def kept_in(folder: Path) -> list[dict[str, Any]]:
+    """What was kept of each case, in the order of the cases."""
     files = [folder / f"{case.name}.json" for case in CASES]
+    return [json.loads(file.read_text()) for file in files if file.exists()]
+
+
+def pack(kept: list[dict[str, Any]], file: Path) -> None:
+    """What the rules read, in six figures and in one file that is the same for the same numbers."""
+    small = [
+        {"case": one["case"], "plan": one["plan"], "rows": [_short(row) for row in one["rows"] if "stage" in row]}
+        for one in kept
+    ]
+    text = json.dumps(small, separators=(",", ":")).encode()
+    file.write_bytes(gzip.compress(text, mtime=0))
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without what no rule asks for."""
+    unread = ("time", "entropy", "eval_entropy", "logits/", "eval_logits/", "logps/rejected", "eval_logps/", "train_")
+    shown = {key: value for key, value in row.items() if not key.startswith(unread)}
+    return {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in shown.items()}
+
+
+def table(kept_of_all: list[dict[str, Any]], show_rows: bool) -> None:
+    """One line for each case that was kept."""
     bad = found = well = alarmed = 0
     print(f"{'case':<18}{'steps':>6}{'found':>7}  {'rule':<20}all that was said (rule@step)")
-    for file in (one for one in files if one.exists()):
-        kept = json.loads(file.read_text())
+    for kept in kept_of_all:
         case = CASE_OF[kept["case"]]
-        said = judged(kept)
-        alarms = [(share, finding) for share, finding in said if finding.weight != "info"]
-        hits = sorted(
-            ((share, one) for share, one in alarms if one.rule in case.rules), key=lambda hit: (hit[0], hit[1].rule)
-        )
-        early = [hit for hit in hits if hit[0] <= FIFTH + 1e-9]
+        said = judged(case, kept["rows"], kept["plan"])
+        hits = [one for one in said if one.finding.rule in case.rules]
+        alarms = [one for one in said if one.is_alarm]
         if case.rules:
-            bad, found = bad + 1, found + bool(early)
+            bad, found = bad + 1, found + any(one.is_alarm and one.is_early for one in hits)
         else:
             well, alarmed = well + 1, alarmed + bool(alarms)
-        step = f"{hits[0][1].step}" if hits else "-"
-        rule = hits[0][1].rule if hits else "MISSED" if case.rules else "ALARM" if alarms else "quiet"
-        everything = " ".join(f"{one.rule}{'' if one.weight != 'info' else '(info)'}@{one.step}" for _, one in said)
+        step = f"{hits[0].step}" if hits else "-"
+        rule = hits[0].finding.rule if hits else "MISSED" if case.rules else "ALARM" if alarms else "quiet"
+        everything = " ".join(f"{one.finding.rule}{'' if one.is_alarm else '(info)'}@{one.step}" for one in said)
         print(f"{case.name:<18}{sum(kept['plan'].values()):>6}{step:>7}  {rule:<20}{everything}")
         if show_rows:
-            for _, finding in said:
+            for finding in [one.finding for one in said]:
                 print(
                     f"      [{finding.weight}] {finding.title}: {finding.evidence} {finding.advice} {finding.changes}"
                 )
@@ -137,25 +142,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", nargs="+", choices=sorted(CASE_OF), metavar="NAME", help="only these")
     parser.add_argument("--keep", type=Path, help="folder for what was logged (default: a new one)")
-    parser.add_argument("--judge", type=Path, metavar="FOLDER", help="judge what was kept there, without training")
+    parser.add_argument("--judge", type=Path, nargs="+", metavar="FOLDER", help="judge what was kept, without training")
+    parser.add_argument("--pack", type=Path, metavar="FILE", help="with --judge: write what was kept to one small file")
     parser.add_argument("--rows", action="store_true", help="also print what was said")
     parser.add_argument("--whole", action="store_true", help="train runs with a fault to their end")
+    parser.add_argument("--seed", type=int, help="another seed for all of them: other batches, other held-out examples")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("folder", nargs="?", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         return worker(options.worker, options.whole, options.folder)
     if options.judge:
-        table(options.judge, options.rows)
+        kept = [one for folder in options.judge for one in kept_in(folder)]
+        table(kept, options.rows)
+        if options.pack:
+            pack(kept, options.pack)
         return 0
     os.environ["WORKBENCH_HOME"] = tempfile.mkdtemp()
+    store_thumbs(pairs=600)
     keep = options.keep or Path(tempfile.mkdtemp(prefix="seeded-runs-"))
     keep.mkdir(parents=True, exist_ok=True)
     for case in [CASE_OF[name] for name in options.case] if options.case else CASES:
-        train_case(case, keep, options.whole)
+        train_case(case, keep, options.whole, options.seed)
         print(f"{case.name}: trained", file=sys.stderr, flush=True)
     print(f"What was logged is in {keep}.")
-    table(keep, options.rows)
+    table(kept_in(keep), options.rows)
     return 0
 
 

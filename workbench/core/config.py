@@ -369,6 +369,13 @@ class RunConfig(Settings):
     held_out_limit: int = Field(
         200, ge=8, le=10_000, title="Held-out examples at most", description="Examples that each evaluation measures."
     )
+    samples: int = Field(
+        8,
+        ge=0,
+        le=64,
+        title="Sample answers",
+        description="Held-out prompts that the model answers at each evaluation, to read and to watch length and repetition by. 0: none.",
+    )
     checkpoint_steps: int = Field(
         0,
         ge=0,

@@ -21,14 +21,19 @@ def stage_facts(rows: Any, max_length: int, ends: set[int]) -> dict[str, float]:
 
 
 def answers(rows: Any, most: int) -> tuple[Tokens, Tokens, Tokens | None]:
-    """Tokens of prompts, chosen and rejected answers, cut at `most` tokens with their prompt. SFT has no rejected ones."""
-    if "chosen_ids" in rows.column_names:
+    """Tokens of prompts, chosen and rejected answers, cut at `most` tokens with their prompt.
+
+    SFT and KTO have single answers, which stand where the chosen ones are.
+    """
+    if "prompt_ids" in rows.column_names:
         prompts = list(rows["prompt_ids"])
         room = [max(0, most - len(ids)) for ids in prompts]
-        chosen, rejected = (
-            [ids[:left] for ids, left in zip(rows[part], room, strict=True)] for part in ("chosen_ids", "rejected_ids")
-        )
-        return prompts, chosen, rejected
+        sides = [
+            [ids[:left] for ids, left in zip(rows[part], room, strict=True)]
+            for part in ("chosen_ids", "rejected_ids", "completion_ids")
+            if part in rows.column_names
+        ]
+        return prompts, sides[0], sides[1] if len(sides) == 2 else None
     if "chosen_input_ids" in rows.column_names:
         prompts = list(rows["prompt_input_ids"])
         chosen, rejected = (

@@ -1,11 +1,14 @@
-"""Lines of metrics.jsonl. Imports nothing heavy, so that a worker can speak from its first second."""
+"""Lines of metrics.jsonl and samples.jsonl. Imports nothing heavy, so that a worker can speak from its first second."""
 
 import json
 import math
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from workbench.core.config import Stage, stage_title
+from workbench.core.health import Sample
 from workbench.core.metrics import RESUMED, Row
 from workbench.store.home import append_line
 from workbench.store.runs import Run
@@ -13,39 +16,39 @@ from workbench.store.runs import Run
 
 def log_phase(run: Run, phase: str) -> None:
     """What the worker is doing when it is not training, in words."""
-    _append(run, {"phase": phase, "time": time.time()})
+    append_lines(run.metrics_file, [{"phase": phase, "time": time.time()}])
 
 
 def log_resumed(run: Run, stage: Stage, step: int) -> None:
     """The run goes on from a checkpoint; what was logged after it does not count any more."""
-    _append(
-        run,
-        {
-            "phase": f"resumed at step {step:,} of {stage_title(stage)}",
-            "stage": stage,
-            RESUMED: step,
-            "time": time.time(),
-        },
-    )
+    phase = f"resumed at step {step:,} of {stage_title(stage)}"
+    append_lines(run.metrics_file, [{"phase": phase, "stage": stage, RESUMED: step, "time": time.time()}])
 
 
 def log_begun_again(run: Run, stage: Stage) -> None:
     """A stage that was lost before its first checkpoint takes all its steps once more; what was logged does not count."""
     words = f"{stage_title(stage)} begins again: it had no checkpoint yet"
-    _append(run, {"phase": words, "stage": stage, RESUMED: -1, "time": time.time()})
+    append_lines(run.metrics_file, [{"phase": words, "stage": stage, RESUMED: -1, "time": time.time()}])
 
 
 def log_numbers(run: Run, stage: Stage, step: int, steps: int, numbers: dict[str, Any]) -> Row:
     """One line of metrics.jsonl, which is given back. A number that is not finite is written as null: JSON has no word for it."""
     clean = {key: _plain(value) for key, value in numbers.items()}
     row = {"stage": stage, "step": step, "steps": steps, "time": time.time()} | clean
-    _append(run, row)
+    append_lines(run.metrics_file, [row])
     return row
 
 
-def _append(run: Run, row: dict[str, Any]) -> None:
-    with open(run.metrics_file, "ab+") as file:
-        append_line(file, json.dumps(row, allow_nan=False))
+def log_samples(run: Run, samples: Sequence[Sample]) -> None:
+    """The answers of one evaluation, as lines of samples.jsonl."""
+    append_lines(run.samples_file, samples)
+
+
+def append_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows at the end of a file of JSON lines, in one write."""
+    if rows:
+        with open(path, "ab+") as file:
+            append_line(file, "\n".join(json.dumps(row, allow_nan=False) for row in rows))
 
 
 def _plain(value: Any) -> Any:

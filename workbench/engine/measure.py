@@ -1,7 +1,7 @@
 """python -m workbench.engine.measure RUN: how base, SFT and final model of a demo run answer held-out prompts.
 
 Prints one JSON object, model -> {"manner": share, "facts": share, "mark": share}, as the last line of standard output;
-writes every answer to RUN/samples.jsonl.
+writes every answer to RUN/measured.jsonl.
 """
 
 import json
@@ -54,7 +54,7 @@ def main(folder: str) -> int:
         for asked, answer in zip(prompts, given, strict=True)
     ]
     write_text(
-        run.folder / "samples.jsonl", "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
+        run.folder / "measured.jsonl", "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
     )
     print(json.dumps({name: _shares([s for s in samples if s["model"] == name]) for name in found}))
     return 0

@@ -1,7 +1,8 @@
-"""Trainer callback: every logged number to metrics.jsonl; the stop file; the check of the reference."""
+"""Trainer callback: every logged number to metrics.jsonl; sample answers; the stop file; the check of the reference."""
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from workbench.core.config import Stage, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.health import examine
 from workbench.core.losses import LN_2
+from workbench.core.messages import Message
 from workbench.core.pace import MOST_BETWEEN_CHECKPOINTS
 from workbench.engine.answers import stage_facts
+from workbench.engine.generate import end_tokens
 from workbench.engine.journal import log_numbers
+from workbench.engine.samples import Samples
 from workbench.engine.trouble import Diverged
 from workbench.store import checkpoints
 from workbench.store.runs import Outcome, Run
@@ -35,13 +39,24 @@ class WrongReference(WorkbenchError):
 class Report(TrainerCallback):
     """Writes down a stage as it goes, line by line."""
 
-    def __init__(self, run: Run, stage: Stage, checkpoint_steps: int, beta: float | None = None):
-        """beta: of a stage that has a reference, which is then verified before the first step."""
+    def __init__(
+        self,
+        run: Run,
+        stage: Stage,
+        checkpoint_steps: int,
+        beta: float | None = None,
+        prompts: Sequence[list[Message]] = (),
+    ):
+        """beta: of a stage that has a reference, which is then verified before the first step.
+
+        prompts: what the model answers at each evaluation.
+        """
         self.run = run
         self.stage = stage
         self.checkpoint_steps = checkpoint_steps
         self.beta = beta
         self.start_loss: float | None = None  # where policy = reference; None where it depends on the data
+        self.samples = Samples(run, stage, prompts)
         self.saved = time.monotonic()
         self.stepped = False  # whether this life of the worker has taken a step
         self.ended: Outcome | None = None  # "stopped" or "paused", where a person asked for it
@@ -49,13 +64,11 @@ class Report(TrainerCallback):
         self.told: set[str] = set()  # rules about health that spoke already
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, train_dataloader: Any = None,
-        processing_class: Any = None, **_: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None,
+        train_dataloader: Any = None, processing_class: Any = None, **_: Any,
     ):  # fmt: skip
-        # The facts are of pairs and of examples to imitate; no rule asks for those of single answers with a thumb.
-        if state.global_step == 0 and train_dataloader is not None and self.stage != "kto":
-            ends = {getattr(processing_class, "eos_token_id", None)}
-            facts = stage_facts(train_dataloader.dataset, args.max_length, ends)
+        if state.global_step == 0 and train_dataloader is not None:
+            facts = stage_facts(train_dataloader.dataset, args.max_length, end_tokens(model, processing_class))
             self.rows.append(log_numbers(self.run, self.stage, 0, state.max_steps, facts))
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any):
@@ -85,10 +98,16 @@ class Report(TrainerCallback):
                 raise Diverged(f"{finding.title}: {finding.evidence} {finding.meaning} {finding.advice}")
 
     def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None, **_: Any
-    ):
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None,
+        model: Any = None, processing_class: Any = None, **_: Any,
+    ):  # fmt: skip
         if self.beta is not None and state.global_step == 0:
             check_start(metrics, self.stage, self.start_loss, self.beta)
+        facts = self.samples.facts_at(state.global_step, model, processing_class)
+        if facts:
+            self.rows.append(log_numbers(self.run, self.stage, state.global_step, state.max_steps, facts))
+            if state.global_step:
+                self._look()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any):
         self.stepped = True

@@ -238,6 +238,7 @@ def train_stage(
     from workbench.engine.reference import open_reference
     from workbench.engine.report import Report, WrongReference
     from workbench.engine.resuming import OwnLearningRate
+    from workbench.engine.samples import fixed_prompts
 
     training, held_out = load_rows(config, stage)
     steps = planned_steps(config, stage, len(training))
@@ -251,8 +252,9 @@ def train_stage(
     )
     if not resume and any(row.get("stage") == stage for row in run.metrics()):
         log_begun_again(run, stage)
+    prompts = fixed_prompts(held_out, loaded.tokenizer, config.samples, config.max_length)
     beta = {"dpo": config.dpo.beta, "kto": config.kto.beta}.get(stage)
-    report = Report(run, stage, checkpoint_steps(config, steps), beta)
+    report = Report(run, stage, checkpoint_steps(config, steps), beta, prompts)
 
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
     kept = stage in WITH_REFERENCE and config.reference == "kept"
@@ -281,6 +283,7 @@ def train_stage(
     log_phase(run, f"training {stage_title(stage)}")
     if resume:
         log_resumed(run, stage, resume.step)
+        report.rows = run.metrics()  # without the steps that are taken once more
         trainer.args.eval_on_start = False  # its reference was verified at step 0, and is the same
     else:
         trainer.add_callback(

@@ -159,6 +159,18 @@ class Run:
         with open(self.folder / "findings.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(finding) + "\n")
 
+    @property
+    def samples_file(self) -> Path:
+        return self.folder / "samples.jsonl"
+
+    def samples(self) -> list[dict[str, Any]]:
+        """The lines of samples.jsonl: answers to the fixed prompts at each evaluation. What was answered again counts once."""
+        try:
+            lines = _rows(self.samples_file.read_bytes())
+        except FileNotFoundError:
+            return []
+        return list({(one.get("stage"), one.get("step"), json.dumps(one.get("prompt"))): one for one in lines}.values())
+
     def forget_end(self) -> None:
         """Make the run one that has not ended: it goes on."""
         for file in (self.folder / "result.json", self.folder / "exit.json", self.stop_file):

@@ -28,6 +28,7 @@ from workbench.ui.health_view import health_html
 from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, page_head, table, text
 from workbench.ui.queue_view import METHOD_WORDS, Waiting, queue_html, waiting_words
+from workbench.ui.samples_view import samples_html
 
 CHART_IDS = ("sft-loss", "dpo-loss", "kto-loss", "margin", "accuracy", "rewards", "learning-rate", "gradient-norm")
 
@@ -74,6 +75,7 @@ class WatchTab:
     go_on: gr.Button
     health: gr.HTML
     charts: dict[str, gr.HTML]
+    samples: gr.HTML
     log: gr.Textbox
     details: gr.HTML
     branch: gr.Button
@@ -84,7 +86,7 @@ class WatchTab:
         return [
             self.head, self.stop, self.pause, self.resume, self.front, self.remove, self.again, self.better,
             self.better_from, self.more, self.compare, self.queue, self.hold, self.go_on, self.health,
-            *self.charts.values(), self.log, self.details, self.branch,
+            *self.charts.values(), self.samples, self.log, self.details, self.branch,
         ]  # fmt: skip
 
 
@@ -124,6 +126,8 @@ def draw(bench: Bench) -> WatchTab:
     health = gr.HTML(elem_id="wb-watch-health")
     with gr.Column(elem_classes=CHARTS_CLASS):
         drawn = {ident: chart(elem_id=f"wb-chart-{ident}") for ident in CHART_IDS}
+    with gr.Accordion("What it answers, at the start and now", open=False):
+        samples = gr.HTML(elem_id="wb-watch-samples")
     with gr.Accordion("The worker's last lines", open=False):
         log = gr.Textbox(
             show_label=False,
@@ -139,7 +143,7 @@ def draw(bench: Bench) -> WatchTab:
         branch = gr.Button("New run from a checkpoint", visible=False, elem_id="wb-watch-branch")
     return WatchTab(
         run, head, stop, pause, resume, front, remove, again, better, better_from, more, compare, waiting, hold, go_on,
-        health, drawn, log, details, branch,
+        health, drawn, samples, log, details, branch,
     )  # fmt: skip
 
 
@@ -244,6 +248,7 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
             *[gr.HTML(visible="hidden")] * len(CHART_IDS),
             "",
             "",
+            "",
             gr.Button(visible=False),
         ]
     state = training.state_of(run)
@@ -280,6 +285,7 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
             else gr.skip()
             for ident in CHART_IDS
         ],
+        samples_html(run.samples()) if drawn else gr.skip(),
         run.log_tail(),
         details_html(run),
         gr.Button(

@@ -5,18 +5,21 @@ silent on later ones, when the run came round.
 """
 
 from workbench.core.health.examining import examine
-from workbench.core.health.facts import answer_facts
+from workbench.core.health.facts import Sample, answer_facts, repetition, sample_facts
 from workbench.core.health.finding import RunFinding, change_words, with_changes
-from workbench.core.health.rules import REFERENCE_LOSS, REFERENCE_REWARD, RULES, Rule
+from workbench.core.health.rules import REFERENCE_LOSS, REFERENCE_NATS, RULES, Rule
 
 __all__ = [
     "REFERENCE_LOSS",
-    "REFERENCE_REWARD",
+    "REFERENCE_NATS",
     "RULES",
     "Rule",
     "RunFinding",
+    "Sample",
     "answer_facts",
     "change_words",
     "examine",
+    "repetition",
+    "sample_facts",
     "with_changes",
 ]

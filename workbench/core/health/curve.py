@@ -11,9 +11,13 @@ from workbench.core.findings import Weight
 from workbench.core.health.finding import RunFinding
 from workbench.core.health.rules import RULES
 from workbench.core.metrics import Row
+from workbench.core.recipe import stage_settings, start_loss
 
 # So many rows are looked at together where a single one is too noisy.
 WINDOW = 5
+
+# Losses that divide the log-ratio of an answer by its length.
+PER_TOKEN = ("ipo", "sigmoid_norm")
 
 # Examples below which no share of them says anything.
 FEWEST = 64
@@ -45,11 +49,29 @@ class Curve:
 
     @property
     def beta(self) -> float:
-        return self.config.dpo.beta
+        """Of a stage with a reference."""
+        return {"dpo": self.config.dpo.beta, "kto": self.config.kto.beta}[self.stage]
 
     @property
     def rate(self) -> float:
-        return float(getattr(self.config, self.stage).learning_rate)
+        return stage_settings(self.config, self.stage).learning_rate
+
+    @property
+    def start_loss(self) -> float | None:
+        """The loss where nothing is preferred yet: as measured before the first step, or else as its formula says."""
+        first = self.measured[0] if self.measured else None
+        if first and first["step"] == 0 and has(first, "eval_loss"):
+            return float(first["eval_loss"])
+        return start_loss(self.config, self.stage) if self.stage == "dpo" else None
+
+    @property
+    def tokens(self) -> float | None:
+        """Mean tokens of a chosen answer: as counted, or at most as many as prompt and answer together have."""
+        if "answers/chosen" in self.facts:
+            return self.facts["answers/chosen"]
+        counted = [row["num_tokens"] for row in self.trained if has(row, "num_tokens")]
+        answers = (2 if self.stage == "dpo" else 1) * self.config.effective_batch * len(counted)
+        return counted[-1] / answers if counted and counted[-1] else None
 
     @property
     def moved(self) -> tuple[Row, ...]:
@@ -69,8 +91,26 @@ class Curve:
         return tuple(row for row in self.moved if row["step"] <= share * self.steps)
 
     def nats(self, row: Row, key: str) -> float:
-        """A reward of a row in nats."""
+        """A reward of a row in nats. TRL logs beta times the log-ratio of a whole answer, whatever the loss."""
         return float(row[key]) / self.beta
+
+    def felt(self, row: Row) -> float | None:
+        """The margin of a row as its loss feels it: from about 1 on the loss is content. None where that is not known.
+
+        The logistic losses and hinge feel beta times the margin of the answers, and sigmoid_norm that of their tokens.
+        sppo_hard aims at a margin of 1 / beta, ipo at 1 / (2 beta) for each token. KTO takes each answer by itself, so
+        that it needs 1 on either side.
+        """
+        margin = float(row["rewards/margins"])
+        if self.stage == "kto":
+            return margin / 2
+        if self.config.dpo.loss not in PER_TOKEN:
+            return margin
+        if self.tokens is None:
+            return None
+        rejected = self.facts.get("answers/rejected", self.tokens)
+        each = row["rewards/chosen"] / self.tokens - row["rewards/rejected"] / max(1.0, rejected)
+        return float(2 * each if self.config.dpo.loss == "ipo" else each)
 
 
 def curve_of(rows: Sequence[Row], config: RunConfig, plan: dict[Stage, int], stage: Stage) -> Curve | None:
@@ -116,8 +156,13 @@ def past_its_best(curve: Curve, limit: float) -> Row | None:
         return None
     best = min(rows, key=lambda row: row["eval_loss"])
     later = [row for row in rows if row["step"] > best["step"]]
-    worse = [row for row in later if row["eval_loss"] > best["eval_loss"] * (1 + limit)]
+    worse = [row for row in later if row["eval_loss"] > best["eval_loss"] + limit * abs(best["eval_loss"])]
     return best if best["step"] > 0 and len(worse) >= 2 and worse[-1] is later[-1] else None
+
+
+def ends_at(step: int) -> str:
+    """What to do about a run that went on for too long, whether there is a checkpoint of that step or not."""
+    return f"Take the model of step {step}: from a checkpoint where one is kept, or from a run that ends there."
 
 
 def start_and_now(curve: Curve) -> tuple[Row | None, Row | None]:

@@ -1,9 +1,10 @@
-"""Rules for SFT and for DPO."""
+"""Rules for every stage."""
 
 import math
 import statistics
 from collections.abc import Sequence
 
+from workbench.core.comparisons import wilson
 from workbench.core.health.curve import FEWEST, WINDOW, Curve, finite, found_by, has, rounded
 from workbench.core.health.finding import RunFinding
 from workbench.core.health.rules import RULES
@@ -49,12 +50,15 @@ def exploding(curve: Curve) -> RunFinding | None:
 
 
 def _blown_up(curve: Curve, row: Row, evidence: str, harmed: bool) -> RunFinding:
+    before = int(row["step"]) - 1
+    back = f"from a checkpoint of step {before} or earlier where one is kept, otherwise from the beginning"
     finding = found_by(
         "exploding",
         curve,
         evidence,
+        advice=f"Halve the learning rate and start again, {back}." if before else "",
         changes={f"{curve.stage}.learning_rate": rounded(curve.rate / 2)},
-        from_step=int(row["step"]) - 1 or None,
+        from_step=before or None,
     )
     later = {"step": int(row["step"]), "weight": "stop" if harmed else "care", "stop": harmed}
     return finding.model_copy(update=later)
@@ -75,7 +79,7 @@ def nothing_moves(curve: Curve) -> RunFinding | None:
     if all(row.get("grad_norm") == 0 for row in last):
         return found_by("nothing_moves", curve, f"The gradient was exactly 0 in the last {needed} steps.")
     rewards = [row.get(f"rewards/{side}") for row in last for side in ("chosen", "rejected")]
-    if curve.stage == "dpo" and all(reward == 0 for reward in rewards):
+    if curve.stage in ("dpo", "kto") and all(reward == 0 for reward in rewards):
         return found_by("nothing_moves", curve, f"All rewards were exactly 0 in the last {needed} steps.")
     if curve.stage == "dpo" and all(row.get("rewards/margins") == 0 for row in last):
         return found_by(
@@ -114,33 +118,67 @@ def answers_alike(curve: Curve) -> RunFinding | None:
 
 
 def no_end(curve: Curve) -> RunFinding | None:
-    """Trained answers without an end token, or answers to the fixed prompts that hit their limit more often."""
+    """Trained answers without an end token, or sample answers that hit their limit more often than chance explains."""
     limit = RULES["no_end"].limit
     without = 1 - curve.facts.get("answers/ended", 1.0)
     if without > limit:
         words = f"{without:.0%} of the answers that are trained on do not end in a token at which the model stops."
         return found_by("no_end", curve, words, weight="stop" if without >= 0.5 else None)
-    cut = [row for row in curve.rows if has(row, "samples/at_limit")]
-    if len(cut) < 2 or cut[0]["step"] != 0 or cut[-1]["samples/at_limit"] - cut[0]["samples/at_limit"] <= limit:
+    start, now = sampled(curve)
+    if start is None or now is None:
+        return None
+    lowest, _ = wilson(now["samples/at_limit"], int(now["samples/answers"]))
+    if lowest - start["samples/at_limit"] <= limit:
         return None
     return found_by(
         "no_end",
         curve,
-        f"{cut[-1]['samples/at_limit']:.0%} of the answers run into their limit; before the first step it was "
-        f"{cut[0]['samples/at_limit']:.0%}.",
+        f"{now['samples/at_limit']:.0%} of {now['samples/answers']:.0f} sample answers run into their limit; before the "
+        f"first step it was {start['samples/at_limit']:.0%}.",
     )
+
+
+def sampled(curve: Curve) -> tuple[Row | None, Row | None]:
+    """The sample answers before the first step and the last ones, in numbers; None where one of them is not known."""
+    rows = [row for row in curve.rows if has(row, "samples/answers")]
+    if len(rows) < 2 or rows[0]["step"] != 0 or not has(rows[-1], "samples/longer", "samples/repeats_more"):
+        return None, None
+    return rows[0], rows[-1]
 
 
 def length_exploited(curve: Curve) -> RunFinding | None:
-    """By the answers to the fixed prompts, where they are sampled."""
-    lengths = [row for row in curve.rows if has(row, "samples/tokens")]
-    if len(lengths) < 2 or lengths[0]["step"] != 0 or not lengths[0]["samples/tokens"]:
+    """By the sample answers: longer in all, and most of them longer than the answer to the same prompt was.
+
+    Not for SFT, which is asked to write as long as its data do.
+    """
+    start, now = sampled(curve)
+    if start is None or now is None or not start["samples/tokens"]:
         return None
-    ratio = lengths[-1]["samples/tokens"] / lengths[0]["samples/tokens"]
-    if ratio <= RULES["length_exploited"].limit:
+    ratio = now["samples/tokens"] / start["samples/tokens"]
+    most, _ = wilson(now["samples/longer"], int(now["samples/answers"]))
+    if ratio <= RULES["length_exploited"].limit or most <= 0.5:
         return None
     words = (
-        f"Answers are {lengths[-1]['samples/tokens']:.0f} tokens long, and were {lengths[0]['samples/tokens']:.0f} "
-        f"before the first step: {ratio:.2f} times as long."
+        f"{now['samples/longer']:.0%} of {now['samples/answers']:.0f} sample answers are longer than before the first "
+        f"step: {now['samples/tokens']:.0f} tokens on average, {ratio:.2f} times the {start['samples/tokens']:.0f} of then."
     )
     return found_by("length_exploited", curve, words, weight="stop" if ratio > 1.5 else None)
+
+
+def repeats_itself(curve: Curve) -> RunFinding | None:
+    """By the sample answers: more runs of four tokens said again, in more answers than one that went wrong."""
+    start, now = sampled(curve)
+    if start is None or now is None:
+        return None
+    more = now["samples/repetition"] - start["samples/repetition"]
+    several, _ = wilson(now["samples/repeats_more"], int(now["samples/answers"]))
+    if more <= RULES["repeats_itself"].limit or several <= 0.05:
+        return None
+    return found_by(
+        "repeats_itself",
+        curve,
+        f"{now['samples/repetition']:.0%} of the sample answers is said for a second time, word by word; before the first "
+        f"step it was {start['samples/repetition']:.0%}. {now['samples/repeats_more']:.0%} of "
+        f"{now['samples/answers']:.0f} answers do it more than then.",
+        changes={f"{curve.stage}.learning_rate": rounded(curve.rate / 2)},
+    )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from workbench.core.config import RunConfig, Stage
 from workbench.core.findings import Weight
-from workbench.core.health import dpo, every_stage, sft
+from workbench.core.health import every_stage, preference, sft
 from workbench.core.health.curve import Curve, curve_of
 from workbench.core.health.finding import RunFinding
 from workbench.core.health.rules import RULES
@@ -13,35 +13,42 @@ from workbench.core.metrics import Row
 Look = Callable[[Curve], RunFinding | None]
 
 OF_EVERY_STAGE: tuple[Look, ...] = (
-    every_stage.exploding, every_stage.nothing_moves, every_stage.seen_often, every_stage.answers_alike,
-    every_stage.no_end, every_stage.length_exploited,
+    every_stage.exploding, every_stage.nothing_moves, every_stage.seen_often, every_stage.no_end,
+    every_stage.repeats_itself,
+)  # fmt: skip
+
+OF_PREFERENCES: tuple[Look, ...] = (
+    *OF_EVERY_STAGE, every_stage.length_exploited, preference.wrong_reference, preference.repeated,
+    preference.hardly_moves, preference.beta_too_low, preference.beta_too_high, preference.too_easy,
+    preference.too_fast, preference.chosen_falls, preference.rate_too_high, preference.over_optimised,
+)  # fmt: skip
+
+# Without a reference rewards do not start at 0, so that what is said of DPO's does not hold.
+WITHOUT_REFERENCE: tuple[Look, ...] = (
+    *OF_EVERY_STAGE, every_stage.answers_alike, every_stage.length_exploited, preference.length_decides,
 )  # fmt: skip
 
 STAGE_RULES: dict[Stage, tuple[Look, ...]] = {
-    "sft": (*OF_EVERY_STAGE, sft.sft_rises, sft.sft_stuck, sft.sft_too_easy, sft.by_heart),
+    "sft": (*OF_EVERY_STAGE, every_stage.answers_alike, sft.sft_rises, sft.sft_stuck, sft.sft_too_easy, sft.by_heart),
     "dpo": (
-        *OF_EVERY_STAGE, dpo.wrong_reference, dpo.repeated, dpo.not_learning, dpo.hardly_moves, dpo.beta_too_low,
-        dpo.beta_too_high, dpo.too_easy, dpo.chosen_falls, dpo.rate_too_high, dpo.held_out_at_chance,
-        dpo.over_optimised, dpo.length_decides,
+        *OF_PREFERENCES, every_stage.answers_alike, preference.not_learning, preference.held_out_at_chance,
+        preference.length_decides,
     ),
-    "kto": (every_stage.exploding, every_stage.nothing_moves),
-    # Without a reference rewards do not start at 0, so that what is said of DPO's does not hold.
-    "orpo": OF_EVERY_STAGE,
-    "simpo": OF_EVERY_STAGE,
+    # Single answers have no accuracy, and nothing to be longer than; and a thumb down may stand below the same each time.
+    "kto": (*OF_PREFERENCES, preference.thumbs_not_learned),
+    "orpo": WITHOUT_REFERENCE,
+    "simpo": WITHOUT_REFERENCE,
 }  # fmt: skip
-
-# The limits of these were set on runs with the sigmoid loss; other losses have other scales.
-OF_SIGMOID: tuple[Look, ...] = (
-    dpo.wrong_reference, dpo.hardly_moves, dpo.beta_too_low, dpo.beta_too_high, dpo.too_easy, dpo.chosen_falls,
-    dpo.rate_too_high, dpo.over_optimised,
-)  # fmt: skip
 
 # What follows from a finding need not be said beside it.
 EXPLAINS = {
     "wrong_reference": set(RULES) - {"wrong_reference", "exploding"},
     "nothing_moves": {"not_learning", "hardly_moves", "sft_stuck", "repeated"},
-    "hardly_moves": {"not_learning"},
-    "repeated": {"too_easy", "held_out_at_chance", "seen_often"},
+    # Steps that are only too small go the right way all the same, and labels that contradict each other cancel out.
+    "not_learning": {"hardly_moves"},
+    "answers_alike": {"too_easy", "too_fast"},
+    "repeated": {"too_easy", "too_fast", "held_out_at_chance", "seen_often"},
+    "too_fast": {"too_easy"},
     "by_heart": {"seen_often"},
     "sft_too_easy": {"by_heart"},
 }
@@ -52,12 +59,10 @@ _WEIGHTS: tuple[Weight, ...] = ("stop", "care", "info")
 def examine(rows: Sequence[Row], config: RunConfig, plan: dict[Stage, int]) -> list[RunFinding]:
     """What is wrong with a run so far, the gravest first. rows: as Run.metrics gives them; plan: stage -> steps."""
     found = []
-    is_sigmoid = config.dpo.loss == "sigmoid" and not config.dpo.sft_weight
     for stage, rules in STAGE_RULES.items():
         curve = curve_of(rows, config, plan, stage)
-        fitting = [rule for rule in rules if is_sigmoid or rule not in OF_SIGMOID]
         if curve:
-            found += _unexplained([finding for rule in fitting if (finding := rule(curve))])
+            found += _unexplained([finding for rule in rules if (finding := rule(curve))])
     return sorted(found, key=lambda finding: (_WEIGHTS.index(finding.weight), finding.step))
 
 

@@ -26,27 +26,27 @@ class Rule:
     ends: bool = False
 
 
-# Both DPO rules of the start. Rounding stays far below them.
-REFERENCE_LOSS = 0.002  # nats away from ln 2
-REFERENCE_REWARD = 0.01
+# Where a model is its own reference. Rounding stays far below both.
+REFERENCE_LOSS = 0.002  # of the loss where that is above 1; that of ipo at a small beta is in the thousands
+REFERENCE_NATS = 0.1  # between model and reference, for a whole answer
 
 # A share of the steps. The first fifth is enough to judge whether a run has begun well; the warm-up is half of it.
 FIRST_FIFTH = 0.2
 
 RULES: dict[str, Rule] = {
     "wrong_reference": Rule(
-        title="DPO did not start from its reference",
+        title="The run did not start from its reference",
         meaning="Every reward compares the model with another one than it started from, so every later number misleads.",
         advice="Stop. This is a fault of the workbench or of a library: please report it, with the run's folder.",
         weight="stop",
         limit=REFERENCE_LOSS,
-        why="Nats between the loss before the first step and ln 2; a model that is its own reference has exactly ln 2.",
+        why="Between the loss before the first step and the one that a model has that is its own reference: ln 2 for sigmoid.",
         ends=True,
     ),
     "exploding": Rule(
         title="A step exploded",
         meaning="The weights were thrown far from where they were. What follows is repair at best.",
-        advice="Stop, go back to before this step, and halve the learning rate.",
+        advice="Halve the learning rate and start again.",
         weight="stop",
         limit=10,
         why="Gradient norm over the usual one of this run; noise between batches stays below three or four.",
@@ -76,7 +76,7 @@ RULES: dict[str, Rule] = {
         weight="care",
         limit=0.65,
         why="Upper end of the 95 % interval of the accuracy, while 50 % is inside it: published runs end between .65 and "
-        ".75, and with fewer pairs nothing can be said yet.",
+        ".75, and with fewer pairs nothing can be said yet. KTO: the margin that goes with it.",
     ),
     "hardly_moves": Rule(
         title="The model hardly moves",
@@ -89,18 +89,18 @@ RULES: dict[str, Rule] = {
     "beta_too_low": Rule(
         title="Beta is too low to hold the model",
         meaning="The loss does not feel the reference until the margin is hundreds of nats, which no answer survives.",
-        advice="Take a beta between .05 and .5.",
+        advice="Take a beta that its loss is used with.",
         weight="care",
         limit=0.005,
-        why="Beta. The lowest of any recipe with known results is .01.",
+        why="Beta. The lowest of any recipe with known results is .01; for sigmoid_norm, which is felt token by token, 2.",
     ),
     "beta_too_high": Rule(
         title="Beta holds the model where it was",
         meaning="The loss is content with a change that nobody will notice in the answers, and learning ends there.",
-        advice="Take a beta between .05 and .5.",
+        advice="Take a beta that its loss is used with.",
         weight="care",
         limit=1.0,
-        why="Nats of margin at which the loss is already below half of ln 2. At a beta up to .5 that takes two nats.",
+        why="Nats of margin at which the loss is already content. With sigmoid at a beta up to .5 that takes two nats.",
     ),
     "too_easy": Rule(
         title="The pairs are told apart at once",
@@ -109,14 +109,24 @@ RULES: dict[str, Rule] = {
         advice="Look at the data: length, a fixed phrase, a broken answer. If it is as it should be, take fewer epochs, "
         "half the learning rate or a higher beta.",
         weight="care",
-        limit=0.25,
-        why="DPO loss within the first fifth of the steps, at an accuracy above .98. Healthy runs are above .5 there.",
+        limit=1.0,
+        why="Margin as the loss feels it within the first fifth of the steps, at an accuracy above .98: at 1 less than "
+        "half of sigmoid's loss is left, and nothing of hinge's. Healthy runs are below .2 there.",
+    ),
+    "too_fast": Rule(
+        title="The model is thrown far off in its first steps",
+        meaning="It has moved further from the reference than whole runs with known results. Its language will not last.",
+        advice="Take a tenth of the learning rate. If it is thrown off again, look at the data for what gives chosen answers away.",
+        weight="care",
+        limit=1.0,
+        why="Nats of margin for each token within the first fifth of the steps. Ten published runs end, after all of theirs, "
+        "with 102 to 158 nats in answers of some hundred tokens.",
     ),
     "chosen_falls": Rule(
         title="The chosen answers become improbable",
         meaning="The model moves away from the chosen answers as well as from the rejected ones, towards text that "
         "nobody asked for. Falling a little is normal.",
-        advice="Halve the learning rate, raise beta, or end the run earlier.",
+        advice="Halve the learning rate, raise beta, add an SFT term, or take the loss apo_zero or sigmoid_norm.",
         weight="care",
         limit=1.0,
         why="Nats per token lost against the reference. Ten published runs at beta .01 lost 215 to 370 nats in answers of "
@@ -127,8 +137,9 @@ RULES: dict[str, Rule] = {
         meaning="It prefers the wrong answers more strongly than it knew nothing at the start: the steps overshoot.",
         advice="Halve the learning rate.",
         weight="care",
-        limit=0.05,
-        why="Nats by which the loss lies above ln 2, over several steps, further than the noise between batches explains.",
+        limit=0.07,
+        why="Share by which the loss lies above its start, over several steps, further than the noise between batches "
+        "explains.",
     ),
     "held_out_at_chance": Rule(
         title="It learns the training pairs only",
@@ -175,10 +186,19 @@ RULES: dict[str, Rule] = {
     "length_exploited": Rule(
         title="Answers become longer and longer",
         meaning="It has found that length pays.",
-        advice="Balance the lengths of the data, or end the run earlier.",
+        advice="Balance the lengths of the data, take the loss sigmoid_norm, or end the run earlier.",
         weight="care",
         limit=1.25,
-        why="Length of the answers to the fixed prompts over that before the first step; 1.5 and more is a failure.",
+        why="Tokens of the sample answers over those before the first step, most of them longer; 1.5 and more is a failure.",
+    ),
+    "repeats_itself": Rule(
+        title="Answers repeat themselves",
+        meaning="The model falls into loops: it was pushed further than its language holds.",
+        advice="Halve the learning rate, raise beta, or take fewer epochs.",
+        weight="care",
+        limit=0.05,
+        why="By how much more of the sample answers' runs of four tokens stood in them before, with more than one answer "
+        "to it.",
     ),
     "no_end": Rule(
         title="Answers without an end",
@@ -186,8 +206,8 @@ RULES: dict[str, Rule] = {
         advice="Raise the longest example; if that is not it, use a chat template that ends answers in the end token.",
         weight="care",
         limit=0.05,
-        why="Share of answers that are trained without an end token, or by which more answers to the fixed prompts hit "
-        "their limit. Up to one in twenty is harmless.",
+        why="Share of answers that are trained without an end token, or by which more sample answers surely hit their "
+        "limit. Up to one in twenty is harmless.",
     ),
     "sft_stuck": Rule(
         title="SFT does not learn",

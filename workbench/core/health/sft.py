@@ -1,6 +1,16 @@
 """Rules for SFT."""
 
-from workbench.core.health.curve import WINDOW, Curve, found_by, has, mean, past_its_best, rounded, start_and_now
+from workbench.core.health.curve import (
+    WINDOW,
+    Curve,
+    ends_at,
+    found_by,
+    has,
+    mean,
+    past_its_best,
+    rounded,
+    start_and_now,
+)
 from workbench.core.health.finding import RunFinding
 from workbench.core.health.rules import FIRST_FIFTH, RULES
 from workbench.core.metrics import Row
@@ -65,13 +75,15 @@ def by_heart(curve: Curve) -> RunFinding | None:
     """Held-out past its minimum by two evaluations, or far above the training loss on rows seen again and again."""
     best = past_its_best(curve, RULES["by_heart"].limit)
     if best is not None:
+        step = int(best["step"])
         return found_by(
             "by_heart",
             curve,
-            f"The held-out loss was lowest at step {best['step']}, {best['eval_loss']:.3f}; now it is "
+            f"The held-out loss was lowest at step {step}, {best['eval_loss']:.3f}; now it is "
             f"{curve.measured[-1]['eval_loss']:.3f}.",
-            changes={"sft.max_steps": int(best["step"])},
-            from_step=int(best["step"]),
+            advice=ends_at(step),
+            changes={"sft.max_steps": step},
+            from_step=step,
         )
     rows = [row for row in curve.moved[-WINDOW:] if has(row, "loss", "epoch")]
     _, now = start_and_now(curve)

@@ -1,0 +1,184 @@
+"""Answers to fixed prompts at each evaluation, from the real worker on the demo model."""
+
+import hashlib
+
+import pytest
+from configs import demo_config
+
+from workbench.core.chat import Sampling
+from workbench.engine import load, train
+from workbench.engine.device import this_device
+from workbench.engine.generate import answers
+from workbench.engine.journal import log_numbers, log_samples
+from workbench.engine.samples import MOST_TOKENS, Samples, fixed_prompts
+from workbench.jobs.bench import Bench
+from workbench.store.runs import Run, create_run
+from workbench.ui.samples_view import samples_html
+from workbench.ui.watch_tab import page_of, signature
+
+# Dropout draws random numbers in training, and checkpointing forbids the cache that answering needs.
+TOUCHY = {
+    "method": "dpo",
+    "sft_data": None,
+    "dpo": {"learning_rate": 1e-3, "max_steps": 3},
+    "batch_size": 4,
+    "held_out_limit": 8,
+    "evaluations": 2,
+    "gradient_checkpointing": True,
+    "adapter": {"dropout": 0.1},
+}
+
+
+@pytest.fixture(scope="module")
+def base():
+    return load.load_base(demo_config().model, "nf4", this_device(), lambda words: None)
+
+
+@pytest.fixture
+def one_base(monkeypatch, base):
+    """The base model is loaded once; each run takes the adapter of the one before off it."""
+    add, added = load.add_adapter, []
+
+    def add_and_remember(*arguments):
+        added.append(add(*arguments))
+        return added[-1]
+
+    def take_off(*_args, **_kwargs):
+        while added:
+            added.pop().unload()
+        return base
+
+    monkeypatch.setattr(load, "load_base", take_off)
+    monkeypatch.setattr(load, "add_adapter", add_and_remember)
+    yield
+    take_off()
+
+
+def trained(name: str, **changes) -> Run:
+    run = create_run(demo_config(name, **TOUCHY | changes))
+    assert train.main(str(run.folder)) == 0, run.result()
+    return run
+
+
+def numbers(run: Run) -> list[dict]:
+    """What was logged, without the samples and without what a clock said."""
+    clock = ("time", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "train_runtime")
+    clock += ("train_samples_per_second", "train_steps_per_second")
+    rows = [row for row in run.metrics() if "step" in row and "samples/answers" not in row]
+    return [{key: value for key, value in row.items() if key not in clock} for row in rows]
+
+
+def test_answering_in_the_middle_of_training_changes_no_number_of_it(one_base, base):
+    """Bit for bit the same curve and adapter with and without; before step 1 the answers are the base model's own."""
+    without, sampled = trained("without", samples=0), trained("sampled", samples=3)
+    assert numbers(sampled) == numbers(without)
+    adapters = [(run.adapter / "adapter_model.safetensors").read_bytes() for run in (without, sampled)]
+    assert hashlib.sha256(adapters[0]).digest() == hashlib.sha256(adapters[1]).digest()
+
+    assert not without.samples_file.exists()
+    lines = sampled.samples()
+    assert [(line["stage"], line["step"]) for line in lines] == [("dpo", step) for step in (0, 2, 3) for _ in range(3)]
+    prompts = [line["prompt"] for line in lines[:3]]
+    assert [line["prompt"] for line in lines[3:6]] == prompts and prompts[0] != prompts[1]
+    load.load_base(None)  # takes the adapter off
+    likeliest = Sampling(temperature=0, max_new_tokens=MOST_TOKENS)
+    assert [line["answer"] for line in lines[:3]] == answers(base.model.eval(), base.tokenizer, prompts, likeliest)
+    told = [row for row in sampled.metrics() if "samples/answers" in row]
+    assert [row["step"] for row in told] == [0, 2, 3]
+    assert told[0]["samples/tokens"] == pytest.approx(sum(line["tokens"] for line in lines[:3]) / 3)
+    assert "samples/longer" in told[1]
+
+
+def test_an_answer_that_cannot_be_had_does_not_end_a_run(one_base, monkeypatch, capsys):
+    """The first ones are answered; then memory is short, and nobody asks again."""
+    answer, asked = Samples._answered, []
+
+    def short_of_memory(self, step, model, tokenizer):
+        asked.append(step)
+        if step:
+            raise RuntimeError("CUDA out of memory")
+        return answer(self, step, model, tokenizer)
+
+    monkeypatch.setattr(Samples, "_answered", short_of_memory)
+    run = trained("short", samples=2)
+    assert run.result().outcome == "finished"
+    assert asked == [0, 2]
+    assert capsys.readouterr().out.count("No more sample answers in this stage: RuntimeError: CUDA out of memory") == 1
+    assert len(run.samples()) == 2
+
+
+def test_a_run_that_was_resumed_does_not_answer_twice_at_one_step(monkeypatch):
+    """Answers of an earlier life count; those that a kill broke off in the middle are given again."""
+    run = create_run(demo_config())
+    prompts = [[{"role": "user", "content": text}] for text in ("a", "b")]
+    asked = []
+
+    def answered(self, step, model, tokenizer):
+        asked.append(step)
+        length = 2 + step
+        return [
+            {"stage": "dpo", "step": step, "prompt": prompt, "answer": "x", "tokens": length, "hit_limit": False,
+             "repetition": 0.0} for prompt in prompts
+        ]  # fmt: skip
+
+    monkeypatch.setattr(Samples, "_answered", answered)
+    first = Samples(run, "dpo", prompts)
+    before = [first.facts_at(step, None, None) for step in (0, 5)]
+    assert [facts["samples/tokens"] for facts in before] == [2, 7]
+
+    again = Samples(run, "dpo", prompts)
+    assert again.facts_at(5, None, None) == before[1]
+    assert asked == [0, 5] and len(run.samples()) == 4
+
+    lines = run.samples_file.read_text().splitlines(keepends=True)
+    run.samples_file.write_text("".join(lines[:3]) + lines[3][:20])
+    torn = Samples(run, "dpo", prompts)
+    assert torn.facts_at(5, None, None) == before[1]
+    assert asked == [0, 5, 5]
+    assert [line["step"] for line in run.samples()] == [0, 0, 5, 5]
+    assert Samples(run, "sft", prompts).known == {}
+
+
+def test_prompts_are_different_and_leave_room_for_an_answer(base):
+    """Said twice, one prompt counts once; one of some 50 tokens leaves no room in 40."""
+    texts = ["What is snow?", "What is snow?", "What is snow, " * 10, "What is ice?", "What is rain?"]
+    rows = [{"prompt": [{"role": "user", "content": text}], "chosen": []} for text in texts]
+    found = fixed_prompts(rows, base.tokenizer, 2, 40)
+    assert [prompt[0]["content"] for prompt in found] == ["What is snow?", "What is ice?"]
+    assert fixed_prompts(rows, base.tokenizer, 0, 40) == []
+
+
+def shown(stage, step, text, tokens=5, **more):
+    prompt = [{"role": "user", "content": "What is <b>snow</b>?"}]
+    line = {"stage": stage, "step": step, "prompt": prompt, "answer": text, "tokens": tokens}
+    return line | {"hit_limit": False, "repetition": 0.0} | more
+
+
+def test_the_watch_page_shows_the_start_beside_now():
+    samples = [shown("sft", 0, "of SFT"), shown("dpo", 0, "Frozen rain."), shown("dpo", 5, "between")]
+    samples.append(shown("dpo", 1200, "Snow, snow, snow", tokens=96, hit_limit=True, repetition=0.25))
+    page = samples_html(samples)
+    assert page.index("before the first step") < page.index("Frozen rain.") < page.index("after step 1,200")
+    assert "96 tokens, cut: its end was not reached, 25% said again" in page
+    assert "of SFT" not in page and "between" not in page
+    assert "No sample answers yet" in samples_html([])
+    assert samples_html([shown("dpo", 0, "Frozen rain.")]).count("wb-lane") == 1
+
+
+def test_hostile_answers_are_shown_as_text():
+    """The prompt and the answer both come from outside."""
+    page = samples_html([shown("dpo", 0, "<img src=x onerror=alert(1)>"), shown("dpo", 3, "</div><script>x</script>")])
+    assert "&lt;b&gt;snow" in page and "&lt;script&gt;" in page
+    assert "<b>" not in page and "<img" not in page and "<script" not in page
+
+
+def test_new_answers_reach_the_page_and_old_ones_are_not_sent_again():
+    run = create_run(demo_config())
+    log_samples(run, [shown("dpo", 0, "Frozen rain.")])
+    log_numbers(run, "dpo", 0, 4, {"samples/answers": 1.0})
+    bench = Bench()
+    shown_now = page_of(bench, run.name, ())
+    assert any("Frozen rain." in str(part) for part in shown_now)
+    again = page_of(bench, run.name, signature(bench, run.name))
+    assert len(again) == len(shown_now) == len(page_of(bench, None, ()))
+    assert not any("Frozen rain." in str(part) for part in again)
