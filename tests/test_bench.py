@@ -21,7 +21,7 @@ def bench(monkeypatch):
     one.chat = Chat([sys.executable, "-c", FAKE])
     one.chat.start(ModelRef())
     one.chat.wait(10)
-    monkeypatch.setattr(training, "start", lambda config: create_run(config))
+    monkeypatch.setattr(training, "start", lambda config, fork=None: create_run(config))
     yield one
     one.close()
 
@@ -32,6 +32,19 @@ def test_the_chat_is_closed_with_a_word_where_there_is_a_card_to_share(bench, mo
     run = bench.start(demo_config())
     assert bench.chat.is_open is not card
     assert (f"{run.name} trains on the card" in bench.chat.word) is card
+
+
+def test_the_chat_makes_room_once_for_a_run_that_the_queue_started(bench, monkeypatch):
+    """A model that a person loads while it trains stays."""
+    run = create_run(demo_config())
+    monkeypatch.setattr(bench_module, "has_card", lambda: True)
+    monkeypatch.setattr(training, "running", lambda: run)
+    bench.tend()
+    assert not bench.chat.is_open
+    bench.chat.start(ModelRef())
+    bench.chat.wait(10)
+    bench.tend()
+    assert bench.chat.is_open
 
 
 def test_what_is_loaded_is_said_in_a_few_words(bench):

@@ -11,7 +11,8 @@ import pytest
 from configs import demo_config
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.metrics import RESUMED, as_trained, seconds_per_step
+from workbench.core.metrics import RESUMED, as_trained
+from workbench.core.pace import seconds_per_step
 from workbench.jobs import training
 from workbench.store import checkpoints
 from workbench.store.runs import create_run

@@ -54,6 +54,34 @@ def test_a_name_that_is_taken_gets_a_number_and_problems_are_printed_not_raised(
     assert "There is no run called nobody. Runs: a-run." in capsys.readouterr().err
 
 
+def test_runs_are_added_to_the_queue_put_in_front_and_taken_out(tmp_path, capsys):
+    """On hold from the start, so that nothing is trained."""
+    assert main(["queue", "hold"]) == 0
+    for name in ("one", "two", "three"):
+        assert main(["train", config_file(tmp_path), "--queue", "--name", name]) == 0
+    assert "three: It waits in the queue for the device." in capsys.readouterr().out
+    assert main(["queue", "front", "three"]) == 0
+    assert main(["queue", "remove", "one"]) == 0
+    assert "three is the next one." in capsys.readouterr().out
+    assert main(["queue", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "running": None, "held": "You put it on hold.", "waiting": ["three", "two"],
+    }  # fmt: skip
+    assert main(["runs", "--json"]) == 0
+    assert {run["name"]: run["state"] for run in json.loads(capsys.readouterr().out)} == {
+        "two": "queued",
+        "three": "queued",
+    }
+    assert main(["queue"]) == 0
+    assert "The queue is on hold: You put it on hold. `workbench queue go-on`" in capsys.readouterr().out
+    assert main(["queue", "remove"]) == 1
+    assert main(["train", config_file(tmp_path), "--branch-off", "two"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "Name the run: workbench queue remove NAME.",
+        "two has no checkpoint to go on from. A finished run has none any more.",
+    ]
+
+
 def test_import_tells_what_the_file_is_and_what_was_left_out(tmp_path, capsys):
     rows = [{"prompt": f"p{n}", "chosen": "yes", "rejected": "no" if n else "yes"} for n in range(10)]
     file = tmp_path / "Pairs.jsonl"

@@ -9,9 +9,10 @@ from made_runs import finished, store_thumbs
 
 from workbench.core.config import reference_words, stage_title
 from workbench.core.errors import WorkbenchError
+from workbench.core.follow_up import Fork, more_epochs
 from workbench.engine import load, train
 from workbench.jobs import training
-from workbench.store import datasets
+from workbench.store import datasets, forks
 from workbench.store.runs import Run, create_run, runs_to_start_from, starting_run
 
 SMALL = {"batch_size": 4, "held_out_limit": 8, "evaluations": 1, "max_length": 128}
@@ -270,6 +271,66 @@ def test_a_run_that_was_paused_keeps_the_reference_that_it_started_from(one_base
     assert len(reference) == len(ended)
     for name, weight in ended.items():
         assert torch.equal(reference[name.replace(".weight", ".ref.weight")].float(), weight), name
+
+
+def test_a_run_that_branches_off_goes_on_with_its_own_learning_rate_and_the_reference_of_the_first(
+    one_base, monkeypatch
+):
+    """Half the rate from step 4 on, where the first run broke at step 7; nothing of it is needed afterwards.
+
+    Its reference is the run that the first one started from. Step 5 has the same weights before it, the same pairs and the same reference: so the same loss and rewards, and half the
+    rate. Step 6 is its own.
+    """
+    from workbench.engine import report
+
+    known = report.Report.on_step_end
+
+    def breaks(self, args, state, control, **_):
+        known(self, args, state, control)
+        if state.global_step == 7:
+            raise RuntimeError("the power went")
+
+    ended_run("zero")
+    datasets.add(enumerate(datasets.read("demo-preferences", "train", 60), 1), "few", source="a test")
+    settings = SMALL | {"method": "dpo", "preference_data": "few", "start_from": "zero", "checkpoint_steps": 2}
+    first = create_run(demo_config("first", **settings, dpo={"learning_rate": 2e-4, "max_steps": 8}))
+    monkeypatch.setattr(report.Report, "on_step_end", breaks)
+    assert train.main(str(first.folder)) == 1
+    monkeypatch.setattr(report.Report, "on_step_end", known)
+    fork = forks.newest_before(first, "dpo", 5)
+    assert fork == Fork("first", "dpo", 4)
+    half = demo_config("half", **settings, dpo={"learning_rate": 1e-4, "max_steps": 8})
+    training.check(half, fork)
+    branch = training.make_run(half, fork)
+    before = {row["step"]: row for row in first.metrics() if "loss" in row}
+    shutil.rmtree(first.folder)
+
+    assert train.main(str(branch.folder)) == 0, branch.result()
+    rows = branch.metrics()
+    after = {row["step"]: row for row in rows if "loss" in row}
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [row[forks.FORKED] for row in rows if forks.FORKED in row] == [{"run": "first", "stage": "dpo", "step": 4}]
+    for step in (5, 6):
+        assert after[step]["learning_rate"] == pytest.approx(before[step]["learning_rate"] / 2)
+    for key in ("loss", "rewards/chosen", "rewards/rejected"):
+        assert after[4][key] == before[4][key] and after[5][key] == before[5][key]
+        assert after[6][key] != before[6][key]
+    card = (branch.adapter / "README.md").read_text()
+    assert "| Reference | run zero as it ended, as in run first |" in card
+    assert "| Branched off at | step 4 of DPO of first |" in card
+
+
+def test_two_more_epochs_start_from_the_finished_run_which_is_their_reference(one_base):
+    """Of an SFT, then DPO run the DPO is done once more; it starts at ln 2, with the adapter that the run ended with."""
+    first = ended_run("first")
+    config = more_epochs(first.config(), "first-2")
+    assert (config.method, config.dpo.epochs, config.dpo.max_steps, config.sft_data) == ("dpo", 2, 0, None)
+    assert (config.dpo.learning_rate, config.start_from) == (first.config().dpo.learning_rate, "first")
+    assert reference_words(config) == "run first as it ended"
+    run = trained(**config.model_dump() | SMALL | {"dpo": config.dpo.model_dump() | {"max_steps": 1}})
+    start = first_evaluation(run, "dpo")
+    assert abs(start["eval_loss"] - math.log(2)) < 0.002
+    assert rewards(start) == [0.0, 0.0]
 
 
 def test_a_start_that_does_not_fit_is_refused_with_all_that_stands_against_it():

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from workbench.core.lifecycle import state, why_lost
-from workbench.core.metrics import charts, latest, progress, seconds_per_step, thin_out
+from workbench.core.metrics import charts, latest, thin_out
+from workbench.core.pace import next_checkpoint, progress, seconds_per_step
 
 PLAN = {"sft": 10, "dpo": 20}
 
@@ -61,6 +62,48 @@ def test_the_time_left_counts_the_stage_to_come_twice():
     now = progress([{"phase": "training SFT", "time": 99}, *rows], PLAN)
     assert (now.step, now.steps, now.stage, now.phase) == (4, 30, "sft", "training SFT")
     assert now.seconds_left == 12 + 80
+
+
+def test_the_time_left_takes_what_an_earlier_run_measured_for_the_stage_to_come():
+    """4 of 10 SFT steps at 2 s each: 6 more are 12 s; 20 DPO steps at 7 s, as they took another run, are 140 s."""
+    rows = [sft_row(step, 100 + 2 * step, loss=1.0) for step in range(1, 5)]
+    assert progress(rows, PLAN, {"dpo": 7.0}).seconds_left == 12 + 140
+
+
+def test_evaluations_have_their_share_of_the_time_left():
+    """Steps of 2 s, with an evaluation of 10 s after every fifth: 2 + 10 / 5 = 4 s a step, 10 steps left."""
+    rows, now = [dpo_row(0, 0, eval_loss=0.69, eval_runtime=10)], 0
+    for step in range(1, 11):
+        now += 2
+        rows.append(dpo_row(step, now, loss=0.6))
+        if step % 5 == 0:
+            now += 10
+            rows.append(dpo_row(step, now, eval_loss=0.6, eval_runtime=10))
+    assert seconds_per_step(rows, "dpo") == 4
+    assert progress(rows, {"dpo": 20}).seconds_left == 40
+
+
+@pytest.mark.parametrize("jump", [5 * 3600, -5 * 3600], ids=["forth", "back"])
+def test_a_clock_that_jumps_by_hours_leaves_the_time_left_as_it_was(jump):
+    """Steps of 3 s; the clock was put between steps 4 and 5, while an evaluation of 6 s ran. 10 steps of 3.6 s are left."""
+    rows = [dpo_row(step, 3 * step, loss=0.6) for step in range(1, 5)]
+    rows += [dpo_row(0, 0, eval_loss=0.69, eval_runtime=6), dpo_row(4, 18 + jump, eval_loss=0.6, eval_runtime=6 + jump)]
+    rows += [dpo_row(step, 6 + 3 * step + jump, loss=0.6) for step in range(5, 11)]
+    assert seconds_per_step(rows, "dpo") == pytest.approx(3.0 + (6 if jump > 0 else 0) / 10)
+    assert 0 < progress(rows, {"dpo": 20}).seconds_left < 60
+
+
+def test_the_next_checkpoint_comes_by_steps_or_by_ten_minutes_whichever_is_first():
+    """Steps of 2 s: one each 50 steps. Steps of 20 s: 600 s are 30 steps after the last one, at step 60."""
+    quick = [{"stage": "dpo", "step": n, "steps": 200, "time": 2 * n, "loss": 0.6} for n in range(1, 71)]
+    found = next_checkpoint(quick, "dpo", 50, 50)
+    assert (found.step, found.seconds) == (100, 60)
+    slow = [{"stage": "dpo", "step": n, "steps": 200, "time": 20 * n, "loss": 0.6} for n in range(1, 34)]
+    assert next_checkpoint(slow, "dpo", 50, 30).step == 50
+    found = next_checkpoint(slow, "dpo", 100, 30)
+    assert (found.step, found.seconds) == (60, 540)
+    assert next_checkpoint(quick, "dpo", 500, 50) is None, "the stage ends before"
+    assert next_checkpoint(quick[:1], "dpo", 50, None) is None, "no step was timed yet"
 
 
 def test_the_time_left_of_the_last_stage_is_its_own():

@@ -185,7 +185,7 @@ def test_the_status_line_says_what_is_loaded_what_runs_and_how_full_it_is() -> N
 
     text = Reader(status_html(Busy())).text
     assert "demo model 4.6M · NF4 · CPU" in text
-    assert "training dpo-demo DPO step 64/1201:10 left" in text
+    assert "training dpo-demo DPO step 64/120about 1:10 left" in text
     assert "GPU 5.1 of 16.0 GiB" in text
 
 

@@ -17,17 +17,21 @@ from workbench.core.config import RunConfig, checked, parse_model, read_config
 from workbench.core.errors import WorkbenchError
 from workbench.core.findings import VERDICT_WORDS
 from workbench.core.fitting import verdict_words
+from workbench.core.follow_up import Fork, parse_fork
 from workbench.core.formats import FORMATS
-from workbench.core.metrics import latest, progress
+from workbench.core.metrics import latest
 from workbench.core.names import to_name
-from workbench.jobs import preparing, training
+from workbench.core.pace import progress
+from workbench.jobs import preparing, queue, training
 from workbench.jobs.chat import Chat
 from workbench.jobs.environment import child_environment
 from workbench.jobs.examining import examine
+from workbench.jobs.pace import earlier_paces
 from workbench.jobs.planning import plan_run
 from workbench.jobs.tokens import Tokens
 from workbench.store import datasets, presets
 from workbench.store.datasets import About
+from workbench.store.forks import forks_of
 from workbench.store.home import home, read_json
 from workbench.store.runs import Run, all_runs, free_name, open_run
 from workbench.store.sources import FileSource
@@ -106,14 +110,19 @@ def demo_report(run: Run, shares: dict[str, dict[str, float]]) -> dict[str, Any]
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train a config file to its end, here or until Ctrl+C asks it to stop and save."""
+    """Train a config file to its end, here or until Ctrl+C asks it to stop and save; or add it to the queue."""
     values = read_json(Path(options.config))
     if not isinstance(values, dict):
         raise WorkbenchError(
             f"{options.config} is not a readable JSON object. A run's config.json is an example to start from."
         )
     values["name"] = free_name(to_name(options.name or values.get("name") or Path(options.config).stem))
-    run = _train(read_config(values), _to_stderr if options.json else print)
+    config, fork = read_config(values), _fork(options.branch_off)
+    if options.queue:
+        run = queue.add(config, fork)
+        print(json.dumps(_run_facts(run)) if options.json else f"{run.name}: {training.in_words(run)}")
+        return 0
+    run = _train(config, _to_stderr if options.json else print, fork)
     result = run.result()
     if options.json:
         print(json.dumps(_run_facts(run)))
@@ -147,6 +156,7 @@ def plan(options: argparse.Namespace) -> int:
 
 def runs(options: argparse.Namespace) -> int:
     """List the runs, newest first."""
+    queue.look()
     found = [_run_facts(run) for run in all_runs()]
     if options.json:
         print(json.dumps(found))
@@ -156,6 +166,32 @@ def runs(options: argparse.Namespace) -> int:
     for one in found:
         accuracy = "" if one["accuracy"] is None else f"held-out accuracy {one['accuracy']:.2f}"
         print(f"{one['name']:<28} {one['state']:<9} {one['method']:<8} {one['model']:<28} {accuracy}")
+    return 0
+
+
+def queued(options: argparse.Namespace) -> int:
+    """List the runs that wait for the device, or change the queue."""
+    queue.look()
+    if options.do in ("remove", "front") and not options.run:
+        raise WorkbenchError(f"Name the run: workbench queue {options.do} NAME.")
+    if options.do != "list":
+        act = {"hold": queue.hold, "go-on": queue.go_on, "remove": queue.remove, "front": queue.to_front}[options.do]
+        words = act(options.run) if options.do in ("remove", "front") else act()
+        if not options.json:
+            print(words)
+            return 0
+    waiting, held, busy = queue.waiting(), queue.held(), training.running()
+    if options.json:
+        names = [run.name for run in waiting]
+        print(json.dumps({"running": busy and busy.name, "held": held and held.why, "waiting": names}))
+        return 0
+    print(f"{busy.name} is training." if busy else "Nothing is training.")
+    for place, run in enumerate(waiting, 1):
+        print(f"{place:>3} {run.name}")
+    if not waiting:
+        print("Nothing waits. `workbench train CONFIG --queue` adds a run.")
+    elif held:
+        print(f"The queue is on hold: {held.why} `workbench queue go-on` lets it go on.")
     return 0
 
 
@@ -311,9 +347,19 @@ def _parser() -> argparse.ArgumentParser:
     one = command("train", train)
     one.add_argument("config", help="a JSON file of settings, such as a run's config.json")
     one.add_argument("--name", help="name of the new run (default: the config's, with a number where it is taken)")
+    one.add_argument("--queue", action="store_true", help="let it wait until the device is free, and come back at once")
+    one.add_argument(
+        "--branch-off",
+        metavar="RUN[@STAGE-STEP]",
+        help="go on from a checkpoint of an unfinished run (default: its newest)",
+    )
     one = command("plan", plan)
     one.add_argument("config", help="a JSON file of settings, such as a run's config.json")
     command("runs", runs)
+    one = command("queue", queued)
+    changes = ("list", "remove", "front", "hold", "go-on")
+    one.add_argument("do", nargs="?", choices=changes, default="list", help="list (if left out), or what to change")
+    one.add_argument("run", nargs="?", help="the run to remove, or to put in front")
     one = command("chat", chat)
     one.add_argument("run", help="name of a run; `workbench runs` lists them")
     one.add_argument("--ask", help="one question, instead of asking for questions")
@@ -344,14 +390,26 @@ def _length(text: str) -> int:
     return int(text)
 
 
-def _train(config: RunConfig, say: Any) -> Run:
+def _fork(text: str | None) -> Fork | None:
+    """Where a run is to branch off another one, as `--branch-off` names it."""
+    if not text:
+        return None
+    if fork := parse_fork(text):
+        return fork
+    if found := forks_of(open_run(text)):
+        return found[0]
+    raise WorkbenchError(f"{text} has no checkpoint to go on from. A finished run has none any more.")
+
+
+def _train(config: RunConfig, say: Any, fork: Fork | None = None) -> Run:
     """Start a run and follow it to its end. Ctrl+C asks it to stop and save; a second one ends it."""
-    run = training.start(config)
+    run = training.start(config, fork=fork)
     say(f"Training {run.name}. Everything it writes is in {run.folder}.")
     shown = None
+    earlier = earlier_paces(config)
     while training.state_of(run) == "running":
         try:
-            now = progress(run.metrics(), run.environment().get("plan", {}))
+            now = progress(run.metrics(), run.environment().get("plan", {}), earlier)
             if (now.phase, now.step // 10) != shown:
                 shown = (now.phase, now.step // 10)
                 left = "" if now.seconds_left is None else f", about {now.seconds_left:.0f} s left"

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.core.config import DpoSettings, RunConfig, reference_words
+from workbench.core.config import DpoSettings, RunConfig
+from workbench.core.follow_up import Fork, reference_of
 
 _STAGE_WORDS = {
     "sft": "supervised fine-tuning (SFT)",
@@ -14,10 +15,13 @@ _STAGE_WORDS = {
 }
 
 
-def model_card(config: RunConfig, environment: Mapping[str, Any], results: Mapping[str, float]) -> str:
+def model_card(
+    config: RunConfig, environment: Mapping[str, Any], results: Mapping[str, float], fork: Fork | None = None
+) -> str:
     """Markdown with the front matter that the Hub reads.
 
-    results: label -> number, as measured on held-out data at the end. No path of this machine is written.
+    results: label -> number, as measured on held-out data at the end. fork: where the run branched off another one.
+    No path of this machine is written.
     """
     base = config.model.name if config.model.source == "hub" else config.model.title
     how = " then ".join(_STAGE_WORDS[stage] for stage in config.stages)
@@ -33,6 +37,7 @@ def model_card(config: RunConfig, environment: Mapping[str, Any], results: Mappi
         "Base model": base,
         "Method": how,
         "Started from": f"run {config.start_from}" if config.start_from else "",
+        "Branched off at": fork.words if fork else "",
         "Data": ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages})),
         "Precision of the base": environment.get("precision", config.precision),
         "Backend": environment.get("backend", ""),
@@ -49,14 +54,14 @@ def model_card(config: RunConfig, environment: Mapping[str, Any], results: Mappi
             "DPO learning rate": f"{config.dpo.learning_rate:g}",
             "DPO loss": _loss_words(config.dpo),
             "Beta": f"{config.dpo.beta:g}",
-            "Reference": reference_words(config),
+            "Reference": reference_of(config, fork),
         }
     if "kto" in config.stages:
         settings |= {
             "KTO learning rate": f"{config.kto.learning_rate:g}",
             "Beta": f"{config.kto.beta:g}",
             "Weights of liked / disliked": f"{config.kto.desirable_weight:g} / {config.kto.undesirable_weight:g}",
-            "Reference": reference_words(config),
+            "Reference": reference_of(config, fork),
         }
     if "orpo" in config.stages:
         settings |= {

@@ -2,17 +2,28 @@
 
 from typing import Literal
 
-State = Literal["running", "lost", "finished", "stopped", "paused", "failed"]
+State = Literal["queued", "running", "lost", "finished", "stopped", "paused", "failed"]
 
 
-def state(alive: bool, outcome: Literal["finished", "stopped", "paused", "failed"] | None) -> State:
-    """What a run is doing, from the only two facts that say so: whether its process lives, and how it ended."""
+def state(
+    alive: bool, outcome: Literal["finished", "stopped", "paused", "failed"] | None, waits: bool = False
+) -> State:
+    """What a run is doing, from the only facts that say so: how it ended, whether its process lives, and whether it
+    waits in the queue."""
     if outcome:
         return outcome
-    return "running" if alive else "lost"
+    if alive:
+        return "running"
+    return "queued" if waits else "lost"
 
 
 CAN_RESUME: tuple[State, ...] = ("lost", "paused", "failed")
+
+WAITS_FOR_WORD = "WORKBENCH_WAITS_FOR_WORD"
+"""Set for a worker that begins when BEGIN comes on its standard input. Where that closes before, whoever started it died
+before its pid was on disk: nobody could see such a worker or stop it, so it ends."""
+
+BEGIN = "begin"
 
 
 def why_lost(exit_code: int | None, log_tail: str, checkpoint: str = "") -> str:

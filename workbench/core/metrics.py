@@ -1,8 +1,7 @@
-"""What a trainer logged -> what a person sees: charts, progress, time left."""
+"""What a trainer logged -> what a person sees: charts, and a sentence on each."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from workbench.core.config import OF_PAIRS, WITH_REFERENCE, Stage, stage_title
@@ -19,34 +18,6 @@ RESUMED = "resumed"
 
 # More points than a chart has pixels only cost time; each bucket keeps its lowest and highest point.
 POINTS_PER_LINE = 400
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is."""
-
-    phase: str
-    stage: Stage | None  # None before the first step
-    step: int  # counted through all stages
-    steps: int
-    seconds_left: float | None  # None until two steps were timed
-
-
-def progress(rows: Sequence[Row], plan: dict[Stage, int]) -> Progress:
-    """How far a run with `plan` (stage -> steps) has come, from its rows."""
-    total = sum(plan.values())
-    phase = next((row["phase"] for row in reversed(rows) if "phase" in row), "starting")
-    trained = [row for row in rows if "loss" in row]
-    if not trained:
-        return Progress(phase, None, 0, total, None)
-    last = trained[-1]
-    done = _offset(plan, last["stage"]) + last["step"]
-    left = last["steps"] - last["step"]
-    later = sum(steps for stage, steps in plan.items() if _offset(plan, stage) > _offset(plan, last["stage"]))
-    pace = seconds_per_step(rows, last["stage"])
-    # A later DPO stage is taken to cost twice an SFT step: two answers per row, and the reference pass besides.
-    seconds = None if pace is None else pace * (left + 2 * later)
-    return Progress(phase, last["stage"], done, total, seconds)
 
 
 def as_trained(rows: list[Row]) -> list[Row]:
@@ -69,21 +40,6 @@ def _is_after(row: Row, stage: str, step: int) -> bool:
     if "step" not in row:
         return False
     return (row["stage"] == stage and row["step"] > step) or (stage == "sft" and row["stage"] == "dpo")
-
-
-def seconds_per_step(rows: Sequence[Row], stage: str) -> float | None:
-    """Mean wall time of a step of `stage`, evaluations included; None with fewer than two steps.
-
-    The last 50 steps count, so that the time left follows a machine that slows down.
-    """
-    # A run that was paused for a night has no step that took a night.
-    begun = max((place for place, row in enumerate(rows) if RESUMED in row), default=0)
-    timed = [row for row in rows[begun:] if "loss" in row and row["stage"] == stage][-50:]
-    if len(timed) < 2:
-        return None
-    first, last = timed[0], timed[-1]
-    steps: int = last["step"] - first["step"]
-    return float(last["time"] - first["time"]) / max(1, steps)
 
 
 def charts(rows: Sequence[Row], plan: dict[Stage, int]) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from workbench.core.config import Stage, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.health import examine
 from workbench.core.losses import LN_2
+from workbench.core.pace import MOST_BETWEEN_CHECKPOINTS
 from workbench.engine.answers import stage_facts
 from workbench.engine.journal import log_numbers
 from workbench.engine.trouble import Diverged
@@ -25,9 +26,6 @@ DRIFT_TOLERANCE = 0.1  # nats between policy and reference; a reward is beta tim
 # The rules are quick, but not for nothing: early on they look at each step, later at some.
 LOOKED_AT_EACH = 200
 LOOK_EVERY = 20
-
-# A step that takes minutes must not make a lost run lose hours.
-MOST_BETWEEN_CHECKPOINTS = 600.0  # seconds
 
 
 class WrongReference(WorkbenchError):

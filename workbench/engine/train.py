@@ -24,6 +24,7 @@ from workbench.core.choosing import choose
 from workbench.core.config import OF_PAIRS, WITH_REFERENCE, RunConfig, Stage, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.ladder import next_rung
+from workbench.core.lifecycle import BEGIN, WAITS_FOR_WORD
 from workbench.core.memory import Paths, forecast, needed
 from workbench.core.messages import PARTS
 from workbench.core.metrics import Row, latest
@@ -34,6 +35,7 @@ from workbench.engine.journal import log_numbers, log_phase, log_resumed
 from workbench.engine.trouble import Diverged, explain, is_out_of_memory
 from workbench.store import checkpoints, datasets, model_configs
 from workbench.store.checkpoints import Checkpoint
+from workbench.store.forks import fork_of
 from workbench.store.home import write_text
 from workbench.store.installed import offered_paths
 from workbench.store.runs import Outcome, Run, starting_run
@@ -221,6 +223,7 @@ def train_stage(
     from workbench.engine.probe import Probe
     from workbench.engine.reference import open_reference
     from workbench.engine.report import Report
+    from workbench.engine.resuming import OwnLearningRate
 
     training, held_out = load_rows(config, stage)
     steps = planned_steps(config, stage, len(training))
@@ -240,7 +243,7 @@ def train_stage(
         train_dataset=training,
         eval_dataset=held_out,
         processing_class=loaded.tokenizer,
-        callbacks=[report],
+        callbacks=[OwnLearningRate(), report],
     )
     trainer.remove_callback(PrinterCallback)  # the report prints what a person can read
     _say_what_was_dropped(run, len(training), len(trainer.train_dataset))
@@ -376,7 +379,7 @@ def write_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None
         "SFT loss": latest(rows, "eval_loss", "sft"),
     }
     results = {label: value for label, value in measured.items() if value is not None}
-    write_text(folder / "README.md", model_card(config, run.environment(), results))
+    write_text(folder / "README.md", model_card(config, run.environment(), results, fork_of(run)))
 
 
 def _of_pairs(rows: Sequence[Row], config: RunConfig) -> dict[str, float | None]:
@@ -442,5 +445,10 @@ def _closing_words(run: Run, config: RunConfig) -> str:
     return "Finished." if loss is None else f"Finished. The held-out loss is {loss:.3f} nats per token."
 
 
+def may_begin() -> bool:
+    """Whether whoever started this worker has written down its pid, where it was told to wait for that."""
+    return os.environ.pop(WAITS_FOR_WORD, None) is None or sys.stdin.readline().strip() == BEGIN
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1]) if may_begin() else 1)

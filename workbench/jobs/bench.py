@@ -1,14 +1,21 @@
 """Everything that is going on: the loaded model, the run that trains, the memory in use. One for the whole window."""
 
+import contextlib
 import threading
 
 import psutil
 
-from workbench.core.config import RunConfig
-from workbench.core.metrics import Progress, Row, as_trained, progress
-from workbench.jobs import training
+from workbench.core.config import RunConfig, Stage
+from workbench.core.errors import WorkbenchError
+from workbench.core.follow_up import Fork
+from workbench.core.metrics import Row, as_trained
+from workbench.core.pace import NextCheckpoint, Progress, next_checkpoint, progress
+from workbench.core.recipe import checkpoint_steps
+from workbench.jobs import queue, training
 from workbench.jobs.chat import Chat
+from workbench.jobs.pace import earlier_paces
 from workbench.jobs.tokens import Tokens
+from workbench.store import checkpoints
 from workbench.store.runs import Run
 
 Running = tuple[str, str, int, int, float | None]
@@ -23,13 +30,23 @@ class Bench:
         self.tokens = Tokens()
         self.working: dict[str, threading.Event] = {}  # what each browser tab has at work; set to end it
         self._read: dict[str, tuple[list[Row], int]] = {}
+        self._room_for: str | None = None  # the run that the chat last made room for
+        self._paces: dict[str, dict[Stage, float]] = {}  # of earlier runs, by the run that asked
         self._reading = threading.Lock()
 
-    def start(self, config: RunConfig) -> Run:
+    def start(self, config: RunConfig, fork: Fork | None = None) -> Run:
         """Start a run; close the chat, with a word, where both would want the card."""
-        run = training.start(config)
+        run = training.start(config, fork=fork)
         self._make_room(run)
         return run
+
+    def tend(self) -> None:
+        """See to it that the queue goes on, and that the chat makes room for a run that it started."""
+        with contextlib.suppress(OSError, WorkbenchError):  # it is tried again in a second
+            queue.look()
+        run = training.running()
+        if run and run.name != self._room_for:
+            self._make_room(run)
 
     def resume(self, run: Run) -> None:
         """Let a run go on, as `start` begins one."""
@@ -37,6 +54,8 @@ class Bench:
         self._make_room(run)
 
     def _make_room(self, run: Run) -> None:
+        """Once for each start: a model that is loaded afterwards is there because a person wants it."""
+        self._room_for = run.name
         if self.chat.is_open and has_card():
             self.chat.close(
                 f"The model was closed to make room: {run.name} trains on the card. Load it again afterwards."
@@ -53,7 +72,23 @@ class Bench:
 
     def progress(self, run: Run) -> Progress:
         """How far a run is."""
-        return progress(self.rows(run), run.environment().get("plan", {}))
+        if run.name not in self._paces:
+            try:
+                self._paces[run.name] = earlier_paces(run.adjusted_config())
+            except WorkbenchError:  # its settings cannot be read, as its details say
+                self._paces[run.name] = {}
+        return progress(self.rows(run), run.environment().get("plan", {}), self._paces[run.name])
+
+    def next_checkpoint(self, run: Run) -> NextCheckpoint | None:
+        """When a run that trains will save itself next; None where that is not known yet, or it ends before."""
+        rows = self.rows(run)
+        last = next((row for row in reversed(rows) if "loss" in row), None)
+        if last is None:
+            return None
+        kept = checkpoints.newest(run, at_a_glance=True)
+        saved_at = kept.step if kept and kept.stage == last["stage"] else None
+        every = checkpoint_steps(run.adjusted_config(), last["steps"])
+        return next_checkpoint(rows, last["stage"], every, saved_at)
 
     def loaded(self) -> str | None:
         """The loaded model in a few words; None where there is none."""

@@ -3,6 +3,7 @@
 import os
 
 import workbench
+from workbench.store.home import home
 
 QUIET = {
     "PYTHONUNBUFFERED": "1",
@@ -23,4 +24,5 @@ def child_environment() -> dict[str, str]:
     """For a process that runs a module of this package: a token for the Hub is passed on here and nowhere else."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(workbench.__file__)))
     path = os.pathsep.join(part for part in (package, os.environ.get("PYTHONPATH", "")) if part)
-    return GIVE_WAY | os.environ | QUIET | {"PYTHONPATH": path}
+    # A child works in the user's folder, where a relative name of that folder would lead elsewhere.
+    return GIVE_WAY | os.environ | QUIET | {"PYTHONPATH": path, "WORKBENCH_HOME": str(home())}

@@ -4,6 +4,7 @@ A click starts a background thread; the thread watches a worker process. The wor
 said about a run here is read from its folder and from the system's list of processes, never from memory.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -15,13 +16,16 @@ from filelock import FileLock
 
 from workbench.core.config import RunConfig, Stage, stage_title
 from workbench.core.errors import WorkbenchError
-from workbench.core.lifecycle import CAN_RESUME, State, state, why_lost
+from workbench.core.follow_up import Fork, fork_problems
+from workbench.core.lifecycle import BEGIN, CAN_RESUME, WAITS_FOR_WORD, State, state, why_lost
 from workbench.core.messages import Kind
+from workbench.core.recipe import planned_steps
 from workbench.jobs import processes
 from workbench.jobs.environment import child_environment
-from workbench.store import checkpoints, datasets
-from workbench.store.home import home, write_text
-from workbench.store.runs import PAUSE, Run, all_runs, create_run, starting_run
+from workbench.store import checkpoints, datasets, queue
+from workbench.store.forks import take
+from workbench.store.home import home, write_text, writing
+from workbench.store.runs import PAUSE, Run, all_runs, claim_folder, open_run, starting_run
 
 WORKER = (sys.executable, "-m", "workbench.engine.train")
 
@@ -42,38 +46,95 @@ _HOLDS: dict[Kind, str] = {
 }
 
 
-def start(config: RunConfig, worker: Sequence[str] = WORKER) -> Run:
+def start(config: RunConfig, worker: Sequence[str] = WORKER, fork: Fork | None = None) -> Run:
     """Make the run's folder and start its worker; back in well under a second.
 
-    worker: the command; the run's folder is added to it. Raises WorkbenchError, with nothing started and nothing
-    left behind, where another run has the device, the name is taken, data is missing or of the wrong kind, the run to
-    start from does not fit, or the disk is nearly full.
+    worker: the command; the run's folder is added to it. fork: where it branches off another run. Raises WorkbenchError,
+    with nothing started and nothing left behind, where another run has the device, the name is taken, data is missing or
+    of the wrong kind, the run to start from does not fit, or the disk is nearly full. Runs that wait in the queue wait on.
     """
+    check(config, fork)
+    check_room()
+    # The lock is held only until the worker's pid is on disk: from then on the folder says who has the device.
+    with starts():
+        _refuse_second(running())
+        run = make_run(config, fork, first=True)
+        try:
+            begin(run, worker)
+        except OSError as error:
+            shutil.rmtree(run.folder, ignore_errors=True)
+            raise WorkbenchError(f"The worker could not be started: {error}. Nothing was kept.") from error
+    return run
+
+
+def starts() -> FileLock:
+    """One at a time starts a run, or changes the queue."""
+    return FileLock(home() / "start.lock")
+
+
+def check(config: RunConfig, fork: Fork | None = None) -> None:
+    """Raises WorkbenchError, with all that stands against it, where a new run could not be trained as things are now."""
+    check_data(config)
+    if fork is None:
+        starting_run(config)
+        return
+    planned = {stage: planned_steps(config, stage, _rows(config, stage)) for stage in config.stages}
+    if found := fork_problems(config, open_run(fork.run).adjusted_config(), fork, planned):
+        raise WorkbenchError(*found)
+
+
+def check_data(config: RunConfig) -> None:
+    """Raises WorkbenchError where the data of a run is gone, or not of the kind that its method learns from."""
     for stage in config.stages:
         about = datasets.about(config.data_of(stage) or "")
         if about.kind not in LEARNS_FROM[stage]:
             raise WorkbenchError(
                 f"{stage_title(stage)} cannot learn from {about.name}: it holds {_HOLDS[about.kind]}. Choose other data on the Data page."
             )
-    starting_run(config)
+
+
+def _rows(config: RunConfig, stage: Stage) -> int:
+    return datasets.about(config.data_of(stage) or "").train_rows
+
+
+def check_room() -> None:
+    """Raises WorkbenchError where the disk is nearly full."""
     free = shutil.disk_usage(home()).free
     if free < ROOM_TO_START:
         raise WorkbenchError(
             f"The disk has {free / 2**20:.0f} MB free, and a run needs at least {ROOM_TO_START / 2**20:.0f} MB. "
             f"Make room, or set WORKBENCH_HOME to a folder on another disk. Nothing was started."
         )
-    # The lock is held only until the worker's pid is on disk: from then on the folder says who has the device.
-    with FileLock(home() / "start.lock"):
-        _refuse_second(running())
-        run = create_run(config)
-        try:
-            process = _spawn(run, worker)
-            run.write_worker(process.pid, processes.started(process.pid))
-        except OSError as error:
-            shutil.rmtree(run.folder, ignore_errors=True)
-            raise WorkbenchError(f"The worker could not be started: {error}. Nothing was kept.") from error
-    threading.Thread(target=_supervise, args=(run, process), name=f"watch {run.name}", daemon=True).start()
+
+
+def make_run(config: RunConfig, fork: Fork | None = None, first: bool = False) -> Run:
+    """The folder of a run that waits for the device, whole or not at all. The caller holds the lock of the starts."""
+    run = claim_folder(config.name)
+    try:
+        with writing(f"The run {config.name}"):
+            if fork:
+                take(fork, run)
+            queue.mark(run, first)
+            run.write_config(config)  # last: with it the folder is a run
+    except BaseException:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
     return run
+
+
+def begin(run: Run, worker: Sequence[str] = WORKER) -> None:
+    """Start a run's worker and watch it. The caller holds the lock of the starts, and knows that the device is free.
+
+    Whoever dies in the middle of this leaves either a run that still waits, or one that trains: the worker does nothing
+    before it is told that its pid is on disk. Raises OSError.
+    """
+    process = _spawn(run, worker)
+    assert process.stdin, "it was asked for"
+    with contextlib.suppress(BrokenPipeError), process.stdin:  # one that ended already is seen by its watcher
+        run.write_worker(process.pid, processes.started(process.pid))
+        process.stdin.write(f"{BEGIN}\n".encode())
+    queue.unmark(run)
+    threading.Thread(target=_supervise, args=(run, process), name=f"watch {run.name}", daemon=True).start()
 
 
 def resume(run: Run, worker: Sequence[str] = WORKER) -> None:
@@ -81,29 +142,34 @@ def resume(run: Run, worker: Sequence[str] = WORKER) -> None:
 
     Raises WorkbenchError where it is not one that can go on, or where another run has the device.
     """
-    with FileLock(home() / "start.lock"):
+    with starts():
         if state_of(run) not in CAN_RESUME:
             raise WorkbenchError(f"{run.name} is {state_of(run)}, so there is nothing to resume.")
         _refuse_second(running())
         run.forget_end()
-        process = _spawn(run, worker)
-        run.write_worker(process.pid, processes.started(process.pid))
-    threading.Thread(target=_supervise, args=(run, process), name=f"watch {run.name}", daemon=True).start()
+        begin(run, worker)
+        if (held := queue.held()) and held.run == run.name:
+            queue.release()  # the device was given back
 
 
 def pause(run: Run) -> str:
     """Ask a run to save all that it needs to go on, and to give the device back. Says what will happen."""
     if state_of(run) != "running":
         raise WorkbenchError(f"{run.name} is not running, so there is nothing to pause.")
+    words = f"{run.name} pauses after this step. Resume goes on from there, today or another day."
+    with starts():
+        if queue.marked():
+            queue.hold(f"{run.name} was paused, so that the device is free for you.", run)
+            words += " The queue waits until you let it go on."
     write_text(run.stop_file, PAUSE)
-    return f"{run.name} pauses after this step. Resume goes on from there, today or another day."
+    return words
 
 
 def _refuse_second(busy: Run | None) -> None:
     if busy:
         raise WorkbenchError(
-            f"{busy.name} is training. One run at a time has the device: wait for it, or stop it on the Watch page. "
-            "Nothing was started."
+            f"{busy.name} is training. One run at a time has the device: add this one to the queue, wait, or stop the other "
+            "on the Watch page. Nothing was started."
         )
 
 
@@ -117,11 +183,13 @@ def state_of(run: Run) -> State:
     result = run.result()
     if result:
         return state(False, result.outcome)
+    # Looked at before the worker: a run gets its worker first, and then stops waiting.
+    waits = queue.is_marked(run)
     worker = run.worker()
     lives = processes.alive(worker.get("pid"), worker.get("created"))
     # The worker may have written its result between the two looks.
     result = None if lives else run.result()
-    return state(lives, result.outcome if result else None)
+    return state(lives, result.outcome if result else None, waits)
 
 
 def in_words(run: Run) -> str:
@@ -131,6 +199,8 @@ def in_words(run: Run) -> str:
         if run.is_to_pause:
             return "It will pause after this step and save."
         return "It will stop after this step and save." if run.stop_file.exists() else "It is training."
+    if now == "queued":
+        return "It waits in the queue for the device."
     result = run.result()
     return result.why if result else why_lost(run.exit_code(), run.log_tail(), checkpoint_words(run))
 
@@ -168,12 +238,12 @@ def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
     with open(run.log_file, "ab") as log:
         return subprocess.Popen(
             [*worker, str(run.folder)],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             # A module given by -m is looked for in the folder one is in first: that must not be just any folder.
             cwd=home(),
-            env=child_environment(),
+            env=child_environment() | {WAITS_FOR_WORD: "1"},
             start_new_session=os.name != "nt",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )

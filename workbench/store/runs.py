@@ -90,6 +90,9 @@ class Run:
             raise WorkbenchError(f"The run {self.name} has no readable config.json. Its folder is {self.folder}.")
         return read_config(values)
 
+    def write_config(self, config: RunConfig) -> None:
+        write_json(self.config_file, config.model_dump(mode="json"))
+
     def adjustments(self) -> list[dict[str, Any]]:
         """What was changed on the way where memory ran out: {"changes": settings, "words": ..., "time": ...}."""
         found = read_json(self.folder / "adjustments.json")
@@ -212,7 +215,7 @@ def open_run(name: str) -> Run:
 
 def runs_to_start_from(model: ModelRef) -> list[Run]:
     """Every run whose result is an adapter of a base model, newest first."""
-    return [run for run in all_runs() if run.has_adapter and _model_of(run) == model]
+    return [run for run in all_runs() if run.has_adapter and model_of(run) == model]
 
 
 def starting_run(config: RunConfig) -> Run | None:
@@ -248,14 +251,20 @@ def starting_run(config: RunConfig) -> Run | None:
 
 def create_run(config: RunConfig) -> Run:
     """A new folder with the config in it. Raises WorkbenchError where the name is taken, with a free one."""
-    run = Run(runs_folder() / check_name(config.name, "run"))
+    run = claim_folder(config.name)
+    run.write_config(config)
+    return run
+
+
+def claim_folder(name: str) -> Run:
+    """An empty folder for a new run. It is no run before its config is in it. Raises WorkbenchError as `create_run`."""
+    run = Run(runs_folder() / check_name(name, "run"))
     try:
         run.folder.mkdir()
     except FileExistsError:
         raise WorkbenchError(
-            f"There is a run called {config.name} already. Runs are never overwritten: take {free_name(config.name)}."
+            f"There is a run called {name} already. Runs are never overwritten: take {free_name(name)}."
         ) from None
-    write_json(run.config_file, config.model_dump(mode="json"))
     return run
 
 
@@ -268,7 +277,8 @@ def free_name(wanted: str) -> str:
     return next(name for n in range(2, len(taken) + 3) if (name := f"{stem}-{n}") not in taken)
 
 
-def _model_of(run: Run) -> ModelRef | None:
+def model_of(run: Run) -> ModelRef | None:
+    """The base model of a run; None where its settings cannot be read."""
     try:
         return run.config().model
     except WorkbenchError:

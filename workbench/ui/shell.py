@@ -13,6 +13,7 @@ _CACHE_CARE = (3600, 86_400)
 
 def build(bench: Bench) -> gr.Blocks:
     """The whole window: all pages drawn, then all pages wired."""
+    bench.tend()
     with gr.Blocks(title="Workbench", fill_width=True, analytics_enabled=False, delete_cache=_CACHE_CARE) as window:
         status = gr.HTML(lambda: status_html(bench), elem_id="wb-status", js_on_load=None)
         timer = gr.Timer(1.0)
@@ -49,6 +50,7 @@ def _wire_status(pages: Pages, bench: Bench) -> None:
     shown = gr.State("")
 
     def refresh(shown_now: str) -> tuple[object, object]:
+        bench.tend()
         text = status_html(bench)
         return (gr.skip(), gr.skip()) if text == shown_now else (text, text)
 

@@ -52,7 +52,7 @@ def _run(run: Running) -> str:
         if stage in _STAGES
         else f"<span>{escape(stage)}</span>"
     )
-    left = f'<span class="wb-left">{time_left(seconds)} left</span>' if seconds is not None else ""
+    left = f'<span class="wb-left">about {time_left(seconds)} left</span>' if seconds is not None else ""
     return (
         '<span class="wb-run"><span class="wb-dot" aria-hidden="true"></span><span class="wb-verb">training</span> '
         f"<b>{escape(name)}</b> {words}"

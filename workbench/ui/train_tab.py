@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 from gradio.components import Component
@@ -18,21 +18,22 @@ from workbench.core.config import (
     RunConfig,
     Stage,
     read_config,
-    reference_words,
     stage_title,
 )
 from workbench.core.errors import WorkbenchError
+from workbench.core.follow_up import Fork, more_epochs, parse_fork, reference_of
 from workbench.core.forecast import LOADING, StageForecast, forecast_stage, range_words
 from workbench.core.health import with_changes
 from workbench.core.losses import find_loss, kto_weights_advice
-from workbench.core.metrics import seconds_per_step
 from workbench.core.names import to_name
-from workbench.jobs import training
+from workbench.jobs import queue, training
 from workbench.jobs.bench import Bench, has_card
+from workbench.jobs.pace import seconds_per_example
 from workbench.jobs.planning import machine, plan_run
 from workbench.store import choices, datasets, presets
+from workbench.store.forks import forks_of, forks_of_model
 from workbench.store.home import shipped
-from workbench.store.runs import all_runs, free_name, open_run, runs_to_start_from, starting_run
+from workbench.store.runs import Run, free_name, open_run, runs_to_start_from
 from workbench.store.weights import count_parameters
 from workbench.ui import form
 from workbench.ui.border import border
@@ -47,7 +48,7 @@ from workbench.ui.train_presets import (
     preset_choices,
     preset_words,
 )
-from workbench.ui.watch_tab import findings_of, suggested
+from workbench.ui.watch_tab import better_fork, findings_of, suggested
 
 METHODS = [
     ("SFT, then DPO", "sft+dpo"),
@@ -75,11 +76,14 @@ DATA_OF_STAGE: dict[Stage, str] = {
 }
 EXPERIMENTAL = ("orpo", "simpo")
 
+Offer = tuple[str | None, int]
+"""The run that has the device, and how many wait for it: what the buttons and the summary depend on besides the form."""
+
+FREE: Offer = (None, 0)
+
 FIRST_RECIPE = "demo"
 DEMO_DATA = ("demo-sft", "demo-preferences")
 
-# How many earlier runs are asked how long a step took.
-RUNS_TO_LEARN_FROM = 6
 ROWS_TO_MEASURE = 200
 
 
@@ -99,6 +103,7 @@ class TrainTab:
     advanced: gr.Accordion
     meaning: gr.HTML
     start: gr.Button
+    queue: gr.Button
 
     @property
     def named(self) -> dict[str, Component]:
@@ -157,7 +162,8 @@ def draw(bench: Bench) -> TrainTab:
             of_stage += [(("sft",), sft_data), (OF_PAIRS, preference_data), (("kto",), thumbs_data)]
             start_from = gr.Dropdown(
                 [BASE_MODEL_CHOICE], value=BASE_MODEL, label="Start from", elem_id="wb-train-start-from",
-                info="A fresh adapter on the base model, or the adapter that an earlier run of this model ended with.",
+                info="A fresh adapter on the base model, the adapter that an earlier run of this model ended with, or a step "
+                "of an unfinished one.",
             )  # fmt: skip
             name = gr.Textbox(
                 label="Name of the run", info="Becomes a folder. Lower-case letters, digits, dots and hyphens.",
@@ -175,8 +181,10 @@ def draw(bench: Bench) -> TrainTab:
         with gr.Column():
             meaning = gr.HTML(elem_id="wb-train-meaning")
             start = gr.Button("Start training", variant="primary", elem_id="wb-train-start")
+            add = gr.Button("Add to the queue", visible=False, elem_id="wb-train-queue")
     return TrainTab(
-        method, recipe, card, about, name, sft_data, preference_data, thumbs_data, start_from, settings, of_stage, advanced, meaning, start
+        method, recipe, card, about, name, sft_data, preference_data, thumbs_data, start_from, settings, of_stage, advanced, meaning, start,
+        add,
     )  # fmt: skip
 
 
@@ -225,9 +233,29 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
 
     @border
     def start(*values: Any) -> tuple[Any, Any]:
-        run = bench.start(config_from(dict(zip(names, values, strict=True))))
+        form_values = dict(zip(names, values, strict=True))
+        run = bench.start(config_from(form_values), fork_from(form_values))
         choices.update(run=run.name)
         return go_to("watch"), gr.Textbox(free_name(run.name))
+
+    @border
+    def add(*values: Any) -> tuple[Any, Any]:
+        form_values = dict(zip(names, values, strict=True))
+        run = queue.add(config_from(form_values), fork_from(form_values))
+        choices.update(run=run.name)
+        return go_to("watch"), gr.Textbox(free_name(run.name))
+
+    def offer(shown: Offer) -> list[Any]:
+        """The buttons that lead on, as things are now."""
+        now = offer_now()
+        if now == shown:
+            return [gr.skip()] * 3
+        starts, waits = now[0] is None, now != FREE
+        return [
+            gr.Button(visible=starts),
+            gr.Button(visible=waits, variant="secondary" if starts else "primary"),
+            now,
+        ]
 
     @border
     def try_it(card: str) -> list[Any]:
@@ -245,22 +273,48 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         if not run:
             raise WorkbenchError("Choose a run first.")
         config = open_run(run).config()
-        choices.update(model=config.model)
-        values = form.from_config(config, names) | {"name": free_name(config.name)}
-        filled = dict(zip(names, fill(values), strict=True)) | {"start_from": _start_update(config.start_from)}
-        return [go_to("train"), *preset_updates(None, card), *filled.values()]
+        return fill_in(config.model_copy(update={"name": free_name(config.name)}), config.start_from, card)
 
     @border
     def run_better(run: str | None, card: str) -> list[Any]:
         """The settings of an earlier run with what its health suggests, under a free name."""
+        config = better_config(bench, open_run(run or ""))
+        return fill_in(config, config.start_from, card)
+
+    @border
+    def run_better_from(run: str | None, card: str) -> list[Any]:
+        """The same, from the newest checkpoint before the trouble."""
         chosen = open_run(run or "")
-        finding = suggested(findings_of(bench, chosen))
-        if finding is None:
-            raise WorkbenchError("Nothing is suggested for this run any more.")
-        config = with_changes(chosen.adjusted_config(), finding, free_name(chosen.name))
-        choices.update(model=config.model)
+        fork = better_fork(chosen, findings_of(bench, chosen))
+        if fork is None:
+            raise WorkbenchError(f"{chosen.name} has no checkpoint from before the trouble any more.")
+        return fill_in(better_config(bench, chosen), fork.written, card)
+
+    @border
+    def run_branch(run: str | None, card: str) -> list[Any]:
+        """The settings of a run, from its newest checkpoint, to change something in them."""
+        chosen = open_run(run or "")
+        fork = next(iter(forks_of(chosen)), None)
+        if fork is None:
+            raise WorkbenchError(f"{chosen.name} has no checkpoint any more.")
+        config = chosen.adjusted_config()
+        return fill_in(config.model_copy(update={"name": free_name(config.name)}), fork.written, card)
+
+    @border
+    def run_more(run: str | None, card: str) -> list[Any]:
+        """Two more epochs of a finished run."""
+        chosen = open_run(run or "")
+        return fill_in(more_epochs(chosen.adjusted_config(), free_name(chosen.name)), chosen.name, card)
+
+    def fill_in(config: RunConfig, start_from: str | None, card: str) -> list[Any]:
+        """The Train page with the settings of a config. start_from: as the widget of that name holds it."""
+        data = {name: getattr(config, name) for name in DATA_OF_STAGE.values() if getattr(config, name)}
+        choices.update(model=config.model, **data)
         filled = dict(zip(names, fill(form.from_config(config, names)), strict=True))
-        filled["start_from"] = _start_update(config.start_from)
+        filled["start_from"] = _start_update(start_from)
+        chosen = choices.read()
+        updates = _data_updates(chosen.sft_data, chosen.preference_data, chosen.thumbs_data)
+        filled |= dict(zip(("sft_data", "preference_data", "thumbs_data"), updates, strict=True))
         return [go_to("train"), *preset_updates(None, card), *filled.values()]
 
     preset = [tab.recipe, tab.card, tab.about]
@@ -294,10 +348,28 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         trigger_mode="always_last",
     )
     tab.start.click(start, widgets, [pages.tabs, tab.name], show_progress="minimal")
+    tab.queue.click(add, widgets, [pages.tabs, tab.name], show_progress="minimal")
+    offered = gr.State(FREE)
+    pages.timer.tick(
+        offer,
+        [offered],
+        [tab.start, tab.queue, offered],
+        show_progress="hidden",
+        queue=False,
+        concurrency_limit=None,
+        api_visibility="private",
+    )
+    offered.change(summary, widgets, tab.meaning, show_progress="hidden")
     filled_in = [pages.tabs, *preset, *widgets]
     pages.model.try_it.click(try_it, tab.card, filled_in, show_progress="hidden")
-    pages.watch.better.click(run_better, [pages.watch.run, tab.card], filled_in, show_progress="hidden")
-    pages.watch.again.click(run_again, [pages.watch.run, tab.card], filled_in, show_progress="hidden")
+    for button, happens in (
+        (pages.watch.better, run_better),
+        (pages.watch.again, run_again),
+        (pages.watch.better_from, run_better_from),
+        (pages.watch.branch, run_branch),
+        (pages.watch.more, run_more),
+    ):
+        button.click(happens, [pages.watch.run, tab.card], filled_in, show_progress="hidden")
 
 
 def recipe_values(recipe: str, card: str | None = None) -> dict[str, Any]:
@@ -319,8 +391,28 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     # Data that the method does not use would be kept in the run's config as if it had been.
     used = {DATA_OF_STAGE[stage] for stage in values["method"].split("+")}
     named |= dict.fromkeys(set(DATA_OF_STAGE.values()) - used)
-    named["start_from"] = values.get("start_from") or None
+    fork = fork_from(values)
+    named["start_from"] = open_run(fork.run).config().start_from if fork else values.get("start_from") or None
     return read_config(form.to_values(named) | {"model": model.model_dump()})
+
+
+def fork_from(values: Mapping[str, Any]) -> Fork | None:
+    """Where the run of the form branches off another one; None where it begins by itself."""
+    return parse_fork(values.get("start_from") or "")
+
+
+def better_config(bench: Bench, run: Run) -> RunConfig:
+    """The settings of a run with what its health suggests, under a free name."""
+    finding = suggested(findings_of(bench, run))
+    if finding is None:
+        raise WorkbenchError("Nothing is suggested for this run any more.")
+    return with_changes(run.adjusted_config(), finding, free_name(run.name))
+
+
+def offer_now() -> Offer:
+    """Start is offered where the device is free; the queue where it is not, or where others wait."""
+    busy = training.running()
+    return busy.name if busy else None, len(queue.waiting())
 
 
 def summary_html(values: Mapping[str, Any]) -> Html:
@@ -328,8 +420,9 @@ def summary_html(values: Mapping[str, Any]) -> Html:
     model = choices.read().model
     try:
         config = config_from(values)
+        fork = fork_from(values)
+        training.check(config, fork)
         forecasts = [_forecast(config, stage) for stage in config.stages]
-        starting_run(config)
     except WorkbenchError as error:
         return join(
             empty("Not ready yet", "What is missing or wrong stands below; the summary appears when it is put right."),
@@ -338,34 +431,63 @@ def summary_html(values: Mapping[str, Any]) -> Html:
     pairs: list[tuple[str, object]] = [("Base model", model.title)]
     for one in forecasts:
         verb = "pairs" if one.stage in OF_PAIRS else "answers"
+        done = _done(one, fork)
+        behind = f", of which {done:,} are done" if done else ""
         pairs.append(
-            (stage_title(one.stage), f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}")
+            (
+                stage_title(one.stage),
+                f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}{behind}",
+            )
         )
     pairs.append(("Effective batch", f"{config.effective_batch} ({config.batch_size} at once × {config.accumulation})"))
-    if config.start_from:
+    if fork:
+        pairs.append(("Starts from", f"{fork.words}: its adapter, optimizer and curve until then, with these settings"))
+    elif config.start_from:
         pairs.append(("Starts from", f"the adapter of {config.start_from}"))
     if config.stages[-1] in WITH_REFERENCE:
-        pairs.append(("Reference", f"{reference_words(config)}, verified before the first step"))
+        verified = (
+            f"verified when {fork.run} began" if fork and fork.stage != "sft" else "verified before the first step"
+        )
+        pairs.append(("Reference", f"{reference_of(config, fork)}, {verified}"))
     if config.stages[-1] in EXPERIMENTAL:
         pairs.append(("Reference", "none: nothing but a low learning rate holds the model to what it was"))
         pairs.append(("Method", "experimental: may change or be removed in TRL, the library that trains"))
     if "dpo" in config.stages:
         pairs.append(("DPO loss", loss_words(config.dpo)))
-    pairs.append(("Expected time", _time_words(forecasts)))
+    pairs.append(("Expected time", _time_words([_left(one, fork) for one in forecasts])))
     pairs.append(("Result", f"an adapter of rank {config.adapter.rank} in the run {config.name}"))
-    busy = training.running()
-    waiting = (
-        [
-            notice(
-                "careful",
-                f"{busy.name} is training",
-                "One run at a time has the device. Wait for it, or stop it on the Watch page.",
-            )
-        ]
-        if busy
-        else []
-    )
-    return join(card("What will happen", facts(pairs)), memory_html(config), *_kto_notices(config), *waiting)
+    return join(card("What will happen", facts(pairs)), memory_html(config), *_kto_notices(config), *_turn_notices())
+
+
+def _turn_notices() -> list[Html]:
+    """What stands before this run: another one on the device, or runs that wait for it."""
+    busy, waiting = training.running(), queue.waiting()
+    count = f"{len(waiting)} {'run waits' if len(waiting) == 1 else 'runs wait'}"
+    if busy:
+        others = f"; {count} before it" if waiting else ""
+        words = f"One run at a time has the device. In the queue this one starts by itself when its turn comes{others}."
+        return [notice("info", f"{busy.name} is training", words)]
+    if waiting:
+        words = (
+            "Start takes the device at once, and they wait until it has ended. Add to the queue puts it behind them."
+        )
+        return [notice("info", f"{count} in the queue", words)]
+    return []
+
+
+def _done(forecast: StageForecast, fork: Fork | None) -> int:
+    """Steps of a stage that lie behind the step where a run branches off."""
+    stages = get_args(Stage)
+    if fork is None or stages.index(forecast.stage) > stages.index(fork.stage):
+        return 0
+    return fork.step if forecast.stage == fork.stage else forecast.steps
+
+
+def _left(forecast: StageForecast, fork: Fork | None) -> StageForecast:
+    """The forecast of what is left to do."""
+    share = 1 - _done(forecast, fork) / forecast.steps
+    seconds = forecast.seconds
+    return replace(forecast, seconds=seconds and (seconds[0] * share, seconds[1] * share))
 
 
 def loss_words(dpo: DpoSettings) -> str:
@@ -414,7 +536,7 @@ def _forecast(config: RunConfig, stage: Stage) -> StageForecast:
         sum(lengths) / max(1, len(lengths)),
         _parameters(config.model),
         "cuda" if has_card() else "cpu",
-        _measured(config, stage),
+        seconds_per_example(config, stage),
     )
 
 
@@ -432,20 +554,6 @@ def _parameters(model: ModelRef) -> int | None:
     if model.source == "folder":
         return count_parameters(Path(model.name).expanduser())
     return next((one.parameters for one in presets.models() if one.id == model.name), None)
-
-
-def _measured(config: RunConfig, stage: Stage) -> float | None:
-    """Seconds per example in the newest earlier run of this model and stage on this machine."""
-    for run in all_runs()[:RUNS_TO_LEARN_FROM]:
-        try:
-            earlier = run.config()
-        except WorkbenchError:
-            continue
-        if earlier.model == config.model and stage in earlier.stages:
-            pace = seconds_per_step(run.metrics(), stage)
-            if pace is not None:
-                return pace / earlier.effective_batch
-    return None
 
 
 def _time_words(forecasts: list[StageForecast]) -> str:
@@ -475,9 +583,13 @@ def _data_updates(sft_data: str | None, preference_data: str | None, thumbs_data
 
 def _start_update(start_from: str | None) -> Any:
     """The runs that the model of the Model page can start from, with one of them chosen, or the base model."""
-    names = [run.name for run in runs_to_start_from(choices.read().model)]
-    held = [BASE_MODEL_CHOICE, *[(f"{name}, as it ended", name) for name in names]]
-    return gr.Dropdown(held, value=start_from if start_from in names else BASE_MODEL)
+    model = choices.read().model
+    ended = [(f"{run.name}, as it ended", run.name) for run in runs_to_start_from(model)]
+    steps = [
+        (f"{fork.run}, at {fork.stage.upper()} step {fork.step:,}", fork.written) for fork in forks_of_model(model)
+    ]
+    known = [BASE_MODEL_CHOICE, *ended, *steps]
+    return gr.Dropdown(known, value=start_from if start_from in [value for _, value in known] else BASE_MODEL)
 
 
 def _draw(setting: str, values: Mapping[str, Any]) -> Component:

@@ -7,23 +7,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
-from workbench.core.config import OF_PAIRS, reference_words, stage_title
+from workbench.core.config import OF_PAIRS, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.fitting import in_gigabytes
+from workbench.core.follow_up import Fork, reference_of
 from workbench.core.forecast import duration_words
-from workbench.core.health import RunFinding, examine
+from workbench.core.health import RunFinding, examine, with_changes
 from workbench.core.lifecycle import CAN_RESUME
 from workbench.core.metrics import charts, latest
-from workbench.jobs import training
+from workbench.jobs import queue, training
 from workbench.jobs.bench import Bench
 from workbench.store import choices
+from workbench.store.forks import fork_of, forks_of, newest_before
 from workbench.store.runs import Run, all_runs, open_run
 from workbench.ui.border import border
 from workbench.ui.chart import CHARTS_CLASS, chart, packed
 from workbench.ui.health_view import health_html
 from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, page_head, table, text
+from workbench.ui.queue_view import METHOD_WORDS, Waiting, queue_html, waiting_words
 
 CHART_IDS = ("sft-loss", "dpo-loss", "kto-loss", "margin", "accuracy", "rewards", "learning-rate", "gradient-norm")
 
@@ -38,6 +42,7 @@ STAGES_OF_CHART = {
 """Which stages a chart needs one of; the others are of every stage."""
 
 STATE_WORDS = {
+    "queued": "waits in the queue",
     "running": "training",
     "lost": "lost",
     "finished": "finished",
@@ -57,13 +62,30 @@ class WatchTab:
     stop: gr.Button
     pause: gr.Button
     resume: gr.Button
+    front: gr.Button
+    remove: gr.Button
     again: gr.Button
     better: gr.Button
-    health: gr.HTML
+    better_from: gr.Button
+    more: gr.Button
     compare: gr.Button
+    queue: gr.HTML
+    hold: gr.Button
+    go_on: gr.Button
+    health: gr.HTML
     charts: dict[str, gr.HTML]
     log: gr.Textbox
     details: gr.HTML
+    branch: gr.Button
+
+    @property
+    def drawn(self) -> list[Component]:
+        """All that changes with the run that is shown, in the order of `page_of`."""
+        return [
+            self.head, self.stop, self.pause, self.resume, self.front, self.remove, self.again, self.better,
+            self.better_from, self.more, self.compare, self.queue, self.hold, self.go_on, self.health,
+            *self.charts.values(), self.log, self.details, self.branch,
+        ]  # fmt: skip
 
 
 def draw(bench: Bench) -> WatchTab:
@@ -86,9 +108,19 @@ def draw(bench: Bench) -> WatchTab:
         stop = gr.Button("Stop and save", variant="stop", visible=False, elem_id="wb-watch-stop")
         pause = gr.Button("Pause", visible=False, elem_id="wb-watch-pause")
         resume = gr.Button("Resume", variant="primary", visible=False, elem_id="wb-watch-resume")
+        front = gr.Button("Let it be the next one", visible=False, elem_id="wb-watch-front")
+        remove = gr.Button("Take it out of the queue", visible=False, elem_id="wb-watch-remove")
         again = gr.Button("Run again with the same settings", visible=False, elem_id="wb-watch-again")
         better = gr.Button("A new run with the suggested change", visible=False, elem_id="wb-watch-better")
+        better_from = gr.Button(
+            "The suggested change, from a checkpoint", visible=False, elem_id="wb-watch-better-from"
+        )
+        more = gr.Button("Two more epochs", visible=False, elem_id="wb-watch-more")
         compare = gr.Button("Compare base and aligned →", variant="primary", visible=False, elem_id="wb-watch-compare")
+    waiting = gr.HTML(elem_id="wb-watch-queue")
+    with gr.Row(elem_classes="wb-actions"):
+        hold = gr.Button("Hold the queue", visible=False, elem_id="wb-watch-hold")
+        go_on = gr.Button("Let the queue go on", visible=False, elem_id="wb-watch-go-on")
     health = gr.HTML(elem_id="wb-watch-health")
     with gr.Column(elem_classes=CHARTS_CLASS):
         drawn = {ident: chart(elem_id=f"wb-chart-{ident}") for ident in CHART_IDS}
@@ -104,23 +136,15 @@ def draw(bench: Bench) -> WatchTab:
         )
     with gr.Accordion("Settings, versions and files of this run", open=False):
         details = gr.HTML()
-    return WatchTab(run, head, stop, pause, resume, again, better, health, compare, drawn, log, details)
+        branch = gr.Button("New run from a checkpoint", visible=False, elem_id="wb-watch-branch")
+    return WatchTab(
+        run, head, stop, pause, resume, front, remove, again, better, better_from, more, compare, waiting, hold, go_on,
+        health, drawn, log, details, branch,
+    )  # fmt: skip
 
 
 def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
-    outputs = [
-        tab.head,
-        tab.stop,
-        tab.pause,
-        tab.resume,
-        tab.again,
-        tab.better,
-        tab.health,
-        tab.compare,
-        *tab.charts.values(),
-        tab.log,
-        tab.details,
-    ]
+    outputs = tab.drawn
     seen = gr.State(())
 
     def refresh(run_name: str | None, before: Signature) -> list[Any]:
@@ -142,6 +166,23 @@ def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
     def resume(run_name: str) -> Html:
         bench.resume(open_run(run_name))
         return notice("info", f"{run_name} goes on")
+
+    @border
+    def front(run_name: str) -> Html:
+        return notice("info", queue.to_front(run_name))
+
+    @border
+    def remove(run_name: str) -> gr.Dropdown:
+        gr.Info(queue.remove(run_name))
+        return enter()
+
+    @border
+    def hold() -> None:
+        gr.Info(queue.hold())
+
+    @border
+    def go_on() -> None:
+        gr.Info(queue.go_on())
 
     @border
     def pick(run_name: str | None) -> None:
@@ -167,6 +208,10 @@ def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
     tab.stop.click(stop, tab.run, tab.head, show_progress="hidden")
     tab.pause.click(pause, tab.run, tab.head, show_progress="hidden")
     tab.resume.click(resume, tab.run, tab.head, show_progress="hidden")
+    tab.front.click(front, tab.run, tab.head, show_progress="hidden")
+    tab.remove.click(remove, tab.run, tab.run, show_progress="hidden")
+    tab.hold.click(hold, None, None, show_progress="hidden")
+    tab.go_on.click(go_on, None, None, show_progress="hidden")
     tab.compare.click(lambda: go_to("compare"), None, pages.tabs, show_progress="hidden")
 
 
@@ -178,24 +223,28 @@ def run_choices() -> list[tuple[str, str]]:
 def signature(bench: Bench, run_name: str | None) -> Signature:
     """Changes when there is something new to show."""
     run = _find(run_name)
+    waiting = tuple(one.name for one in queue.waiting())
+    in_queue = waiting, queue.held() if waiting else None, training.running() if waiting else None
     if run is None:
-        return ("nothing",)
+        return ("nothing", *in_queue)
     log = run.log_file.stat().st_size if run.log_file.exists() else 0
-    return run.name, training.state_of(run), len(bench.rows(run)), log, run.stop_file.exists(), bool(run.environment())
+    state = training.state_of(run)
+    return run.name, state, len(bench.rows(run)), log, run.stop_file.exists(), bool(run.environment()), *in_queue
 
 
 def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
-    """Updates of the head, the buttons, the charts, the log and the details."""
+    """Updates of all that `WatchTab.drawn` names."""
     run = _find(run_name)
     if run is None:
         return [
             empty("No run yet", "Curves appear here when a run has started. Start one on the Train page."),
-            *[gr.Button(visible=False)] * 5,
+            *[gr.Button(visible=False)] * 10,
+            *queue_updates(),
             "",
-            gr.Button(visible=False),
             *[gr.HTML(visible="hidden")] * len(CHART_IDS),
             "",
             "",
+            gr.Button(visible=False),
         ]
     state = training.state_of(run)
     rows = bench.rows(run)
@@ -206,15 +255,25 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
     plan = run.environment().get("plan", {})
     drawn = charts(rows, plan) if old_rows != len(rows) else {}
     findings = findings_of(bench, run)
+    waits = state == "queued"
+    start_again, branch = better_fork(run, findings), next(iter(forks_of(run)), None)
     return [
         head_html(bench, run),
         gr.Button(label, visible=running),
         gr.Button(visible=running and not run.stop_file.exists()),
         gr.Button(visible=state in CAN_RESUME),
-        gr.Button(visible=not running),
+        gr.Button(visible=waits and queue.waiting()[:1] != [run]),
+        gr.Button(visible=waits),
+        gr.Button(visible=not running and not waits),
         gr.Button(visible=suggested(findings) is not None),
-        health_html(findings, run.adjusted_config()) if findings else "",
+        gr.Button(
+            f"The suggested change, from step {start_again.step:,}" if start_again else "",
+            visible=start_again is not None,
+        ),
+        gr.Button(visible=state == "finished" and run.has_adapter),
         gr.Button(visible=run.has_adapter),
+        *queue_updates(),
+        health_html(findings, run.adjusted_config()) if findings else "",
         *[
             gr.HTML(packed(drawn[ident]), visible=is_drawn(ident, stages_of(run)) or "hidden")
             if ident in drawn
@@ -223,7 +282,45 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
         ],
         run.log_tail(),
         details_html(run),
+        gr.Button(
+            f"New run from step {branch.step:,} of {stage_title(branch.stage)}" if branch else "",
+            visible=branch is not None,
+        ),
     ]
+
+
+def queue_updates() -> list[Any]:
+    """The card of the queue and its two buttons; nothing where nothing waits."""
+    waiting, held = queue.waiting(), queue.held()
+    if not waiting:
+        return [gr.HTML("", visible="hidden"), gr.Button(visible=False), gr.Button(visible=False)]
+    busy = training.running()
+    return [
+        gr.HTML(queue_html([_described(one) for one in waiting], held, busy.name if busy else None), visible=True),
+        gr.Button(visible=held is None),
+        gr.Button(visible=held is not None),
+    ]
+
+
+def _described(run: Run) -> Waiting:
+    try:
+        config = run.config()
+    except WorkbenchError:
+        return run.name, "its settings cannot be read", ""
+    return run.name, METHOD_WORDS.get(config.method, config.method.upper()), config.model.title
+
+
+def better_fork(run: Run, findings: Sequence[RunFinding]) -> Fork | None:
+    """The newest checkpoint before the trouble from which the suggested settings can go on; None where there is none."""
+    finding = suggested(findings)
+    fork = newest_before(run, finding.stage, finding.from_step) if finding and finding.from_step else None
+    if not finding or not fork:
+        return None
+    try:
+        training.check(with_changes(run.adjusted_config(), finding, run.name), fork)
+    except WorkbenchError:
+        return None
+    return fork
 
 
 def is_drawn(ident: str, stages: tuple[str, ...]) -> bool:
@@ -248,7 +345,13 @@ def head_html(bench: Bench, run: Run) -> Html:
         step = f"step {now.step} of {now.steps}{left}" if now.step else "getting ready"
         stopping = [notice("info", "Stopping", words)] if run.stop_file.exists() else []
         shown = bar(now.step / max(1, now.steps), f"{now.phase[:1].upper()}{now.phase[1:]}: {step}")
-        return join(card(run.name, shown, text(checkpoint_line(run))), *adjusted_html(run), *stopping)
+        return join(card(run.name, shown, text(checkpoint_line(bench, run))), *adjusted_html(run), *stopping)
+    if state == "queued":
+        return notice(
+            "info",
+            f"{run.name} waits in the queue",
+            waiting_words(run.name, [one.name for one in queue.waiting()], queue.held()),
+        )
     if state == "finished":
         return join(
             notice("good", f"{run.name} is finished", words.removeprefix("Finished. ")), numbers_html(bench, run)
@@ -284,10 +387,14 @@ def adjusted_html(run: Run) -> list[Html]:
     )
 
 
-def checkpoint_line(run: Run) -> str:
-    """What would be kept if the machine went off now."""
+def checkpoint_line(bench: Bench, run: Run) -> str:
+    """What would be kept if the machine went off now, and when there will be more."""
     kept = training.checkpoint_words(run)
-    return f"Last checkpoint: {kept}. A lost run goes on from there." if kept else "No checkpoint yet."
+    now = f"Last checkpoint: {kept}. A lost run goes on from there." if kept else "No checkpoint yet."
+    coming = bench.next_checkpoint(run)
+    if coming is None:
+        return now
+    return f"{now} Next checkpoint at step {coming.step:,} of {stage_title(coming.stage)}, in about {duration_words(coming.seconds)}."
 
 
 def numbers_html(bench: Bench, run: Run) -> Html:
@@ -319,12 +426,14 @@ def details_html(run: Run) -> Html:
         config = run.config()
     except WorkbenchError as error:
         return notice("stop", "The settings cannot be read", str(error))
+    fork = fork_of(run)
     versions = ", ".join(f"{name} {version}" for name, version in environment.get("versions", {}).items())
     pairs: list[tuple[str, object]] = [
         ("Folder", run.folder),
         ("Base model", config.model.name),
         ("Method", config.method),
-        ("Reference", reference_words(config)),
+        ("Branched off at", fork.words if fork else ""),
+        ("Reference", reference_of(config, fork)),
         ("Data", ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages}))),
         ("Backend", environment.get("why", "told when the model is loaded")),
         ("Precision", str(environment.get("precision", config.precision)).upper()),

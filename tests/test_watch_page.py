@@ -1,0 +1,146 @@
+"""What the Watch page offers for a run: the queue, the next checkpoint, and the ways to go on from it."""
+
+import json
+
+import gradio as gr
+import pytest
+from configs import demo_config
+from made_runs import finished
+from test_checkpoints import drafted
+
+from workbench.jobs import processes, queue, training
+from workbench.jobs.bench import Bench
+from workbench.store import queue as stored
+from workbench.store.runs import create_run
+from workbench.ui import form, train_tab, watch_tab
+
+
+@pytest.fixture(scope="module")
+def ids():
+    """The elem_id of each component that `page_of` updates, in order."""
+    with gr.Blocks():
+        tab = watch_tab.draw(Bench())
+    return [component.elem_id for component in tab.drawn]
+
+
+@pytest.fixture
+def page(ids):
+    """What the page shows of a run, by elem_id."""
+    bench = Bench()
+
+    def look(run):
+        updates = watch_tab.page_of(bench, run.name, ())
+        assert len(updates) == len(ids)
+        return dict(zip(ids, updates, strict=True))
+
+    return look
+
+
+def offered(shown) -> set[str]:
+    return {ident for ident, one in shown.items() if isinstance(one, gr.Button) and one.visible is True}
+
+
+def write_rows(run, rows):
+    run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_runs_that_wait_are_listed_in_their_order_with_what_can_be_done(page):
+    first, second = (training.make_run(demo_config(name)) for name in ("night-one", "night-two"))
+    shown = page(second)
+    assert offered(shown) == {"wb-watch-front", "wb-watch-remove", "wb-watch-hold"}
+    assert "1 run comes before it" in shown["wb-watch-head"]
+    listed = shown["wb-watch-queue"].value
+    assert listed.index("1. night-one") < listed.index("2. night-two")
+    assert "night-one starts in a moment" in listed
+    assert "wb-watch-front" not in offered(page(first)), "it is in front already"
+    queue.hold()
+    shown = page(first)
+    assert "The queue is on hold, so it waits until you let it go on" in shown["wb-watch-head"]
+    assert "You put it on hold." in shown["wb-watch-queue"].value
+    assert {"wb-watch-go-on", "wb-watch-hold"} & offered(shown) == {"wb-watch-go-on"}
+
+
+def test_without_a_queue_there_is_no_card_of_it(page):
+    shown = page(finished("done"))
+    assert shown["wb-watch-queue"].visible == "hidden"
+    assert not {"wb-watch-go-on", "wb-watch-hold"} & offered(shown)
+
+
+def test_two_more_epochs_are_offered_of_a_finished_run(page):
+    run = finished("done")
+    run.write_result("finished", "Finished.")
+    assert "wb-watch-more" in offered(page(run))
+    run.write_result("stopped", "Stopped as asked.")
+    assert "wb-watch-more" not in offered(page(run))
+
+
+def exploded(**changes):
+    """A run whose gradient was 100 times the usual one at step 21, with checkpoints at steps 10 and 20."""
+    run = create_run(demo_config("wild", method="dpo", sft_data=None, dpo={"learning_rate": 2e-4, "max_steps": 40}))
+    run.write_environment({"plan": {"dpo": 40}})
+    shared = {"stage": "dpo", "steps": 40, "loss": 0.6, "rewards/margins": 0.3, "rewards/accuracies": 0.8}
+    rows = [shared | {"step": n, "time": 3.0 * n, "grad_norm": 1.0} for n in range(1, 21)]
+    write_rows(run, [*rows, shared | {"step": 21, "time": 63.0, "grad_norm": 100.0, "loss": 9.0}])
+    for step in (10, 20):
+        drafted(run, "dpo", step)
+    run.write_result("failed", "A step exploded.")
+    return run
+
+
+def test_the_suggested_change_can_start_from_the_beginning_and_from_before_the_trouble(page):
+    """Halved, the rate is 1e-4; the last good step is 20, and there is a checkpoint at it."""
+    run = exploded()
+    shown = page(run)
+    assert {"wb-watch-better", "wb-watch-better-from", "wb-watch-branch", "wb-watch-resume"} <= offered(shown)
+    assert shown["wb-watch-better-from"].value == "The suggested change, from step 20"
+    assert shown["wb-watch-branch"].value == "New run from step 20 of DPO"
+    config = train_tab.better_config(Bench(), run)
+    assert (config.name, config.dpo.learning_rate) == ("wild-2", 1e-4)
+
+
+def test_a_checkpoint_after_the_trouble_is_not_offered(page):
+    run = exploded()
+    drafted(run, "dpo", 30)
+    drafted(run, "dpo", 40)
+    shown = page(run)
+    assert "wb-watch-better" in offered(shown) and "wb-watch-better-from" not in offered(shown)
+
+
+def test_a_run_that_trains_says_when_it_saves_itself_next():
+    """Steps of 3 s; four checkpoints in 40 steps, the last at step 20: the next at step 30, 9 steps or 27 s away."""
+    run = exploded()
+    run.forget_end()
+    run.write_config(run.config().model_copy(update={"checkpoint_steps": 10}))
+    assert watch_tab.checkpoint_line(Bench(), run).endswith("Next checkpoint at step 30 of DPO, in about 25 seconds.")
+
+
+def test_the_train_page_offers_start_or_the_queue(monkeypatch):
+    assert train_tab.offer_now() == train_tab.FREE
+    run = create_run(demo_config("busy"))
+    run.write_worker(1, processes.started(1))
+    assert training.running() == run
+    assert train_tab.offer_now() == ("busy", 0)
+    waits = create_run(demo_config("waits"))
+    stored.mark(waits)
+    assert train_tab.offer_now() == ("busy", 1)
+    said = "".join(train_tab._turn_notices())
+    assert "busy is training" in said and "1 run waits before it" in said
+    run.write_result("finished", "Finished.")
+    assert "Start takes the device at once" in "".join(train_tab._turn_notices())
+
+
+def test_the_form_of_a_fork_says_where_it_starts_and_whose_reference_it_keeps():
+    run = exploded()
+    names = [name for name in form.fields() if not name.startswith("model.")]
+    values = form.from_config(run.config(), names) | {"name": "half", "start_from": "wild@dpo-20"}
+    assert train_tab.fork_from(values).words == "step 20 of DPO of wild"
+    assert train_tab.config_from(values).start_from is None
+    said = train_tab.summary_html(values)
+    assert "of which 20 are done" in said
+    assert "step 20 of DPO of wild: its adapter, optimizer and curve until then" in said
+    assert "the base model, as in run wild, verified when wild began" in said
+    said = train_tab.summary_html(values | {"adapter.rank": 8})
+    assert "Rank is 8, and it was 16 in wild: the weights of the checkpoint would not fit" in said
+    choices = train_tab._start_update("wild@dpo-20")
+    assert choices.value == "wild@dpo-20"
+    assert ("wild, at DPO step 10", "wild@dpo-10") in [tuple(one) for one in choices.choices]
