@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.core.config import RunConfig
+from workbench.core.config import WITH_REFERENCE, RunConfig
 
 SHORTEST = 128  # tokens; below this hardly an answer is whole
 _SHORTER = 0.75
@@ -36,7 +36,7 @@ def next_rung(config: RunConfig) -> Rung | None:
         return Rung(
             {"gradient_checkpointing": "on"}, "gradient checkpointing switched on: slower, and much less memory"
         )
-    if config.reference == "beside" and config.stages[-1] != "sft":
+    if config.reference == "beside" and config.stages[-1] in WITH_REFERENCE:
         return Rung({"reference": "kept"}, "the reference is asked before each batch, not beside it: the same result")
     if config.max_length > SHORTEST:
         length = max(SHORTEST, int(config.max_length * _SHORTER) // 8 * 8)

@@ -586,7 +586,7 @@ def _start_update(start_from: str | None) -> Any:
     model = choices.read().model
     ended = [(f"{run.name}, as it ended", run.name) for run in runs_to_start_from(model)]
     steps = [
-        (f"{fork.run}, at {fork.stage.upper()} step {fork.step:,}", fork.written) for fork in forks_of_model(model)
+        (f"{fork.run}, at {stage_title(fork.stage)} step {fork.step:,}", fork.written) for fork in forks_of_model(model)
     ]
     known = [BASE_MODEL_CHOICE, *ended, *steps]
     return gr.Dropdown(known, value=start_from if start_from in [value for _, value in known] else BASE_MODEL)
