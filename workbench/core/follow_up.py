@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast, get_args
 
-from workbench.core.config import OF_PAIRS, RunConfig, Stage, read_config, reference_words, stage_title
+from workbench.core.config import OF_PAIRS, WITH_REFERENCE, RunConfig, Stage, read_config, reference_words, stage_title
 from workbench.core.recipe import stage_settings
 
 MORE_EPOCHS = 2.0
@@ -60,7 +60,7 @@ def more_epochs(config: RunConfig, name: str) -> RunConfig:
 
 def reference_of(config: RunConfig, fork: Fork | None) -> str:
     """The model that DPO or KTO is measured against, in words. A fork keeps the one of the run that it branched off."""
-    if fork is None or fork.stage == "sft":
+    if fork is None or fork.stage not in WITH_REFERENCE:
         return reference_words(config)
     if len(config.stages) > 1:
         return f"the SFT model of run {fork.run}"
