@@ -46,8 +46,8 @@ def tiny_config(architecture: str) -> dict[str, Any]:
     return {"model_type": architecture} | _LLAMA | SIZES[architecture]
 
 
-def tiny_model(values: Mapping[str, Any], precision: str, device: Device = CPU) -> Any:
-    """A random model of that config, loaded as the workbench loads one."""
+def tiny_model(values: Mapping[str, Any], precision: str, device: Device = CPU, place: int | str | None = None) -> Any:
+    """A random model of that config, loaded as the workbench loads one. place: where, if not on the device."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -57,14 +57,16 @@ def tiny_model(values: Mapping[str, Any], precision: str, device: Device = CPU) 
     dtype = {"bf16": "bfloat16", "fp32": "float32"}.get(precision, compute_dtype(device))
     arguments: dict[str, Any] = {
         "dtype": getattr(torch, dtype),
-        "device_map": {"": 0 if device.is_cuda else "cpu"},
+        "device_map": {"": place if place is not None else 0 if device.is_cuda else "cpu"},
     }
     if precision == "nf4":
         arguments["quantization_config"] = BitsAndBytesConfig(**quantization_arguments(device))
     with tempfile.TemporaryDirectory() as folder:
-        AutoModelForCausalLM.from_config(AutoConfig.for_model(**values)).save_pretrained(folder)
+        AutoModelForCausalLM.from_config(AutoConfig.for_model(**values), dtype=arguments["dtype"]).save_pretrained(
+            folder
+        )
         model = AutoModelForCausalLM.from_pretrained(folder, **arguments)
-    if not device.is_cuda:
+    if place == "cpu" or not device.is_cuda:
         keep_four_bit_weights_as_they_are(model)
     return model
 
@@ -76,10 +78,18 @@ def with_adapter(model: Any, config: RunConfig) -> Any:
     return get_peft_model(model, LoraConfig(**adapter_arguments(config.adapter)))
 
 
-def trainer_for(values: Mapping[str, Any], config: RunConfig, stage: str, device: Device = CPU) -> Any:
+def trainer_for(
+    values: Mapping[str, Any],
+    config: RunConfig,
+    stage: str,
+    device: Device = CPU,
+    base: Any = None,
+    chunked_logits: bool = False,
+) -> Any:
     """TRL's trainer on a random model, built as engine/train.py builds it for a fresh adapter; two steps to train.
 
-    Every second row is a quarter as long as the longest, so that there is padding.
+    Every second row is a quarter as long as the longest, so that there is padding. base: a model of these values that is
+    loaded already.
     """
     from datasets import Dataset
 
@@ -89,14 +99,14 @@ def trainer_for(values: Mapping[str, Any], config: RunConfig, stage: str, device
     from workbench.store.home import shipped
     from workbench.store.reference import KeptLogProbs
 
-    model = with_adapter(tiny_model(values, "nf4", device), config)
+    model = with_adapter(base or tiny_model(values, "nf4", device), config)
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
     reference = Reference(KeptLogProbs("measured")) if stage == "dpo" and config.reference == "kept" else None
     if reference:
         reference.keeps = False  # so that each step asks for it
     make, settings = trainer_class(config, stage, reference)  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory() as folder:
-        arguments = trainer_arguments(config, stage, device, 2, folder)  # type: ignore[arg-type]
+        arguments = trainer_arguments(config, stage, device, 2, folder, chunked_logits)  # type: ignore[arg-type]
         trainer = make(
             model=model,
             args=settings(**arguments | {"eval_strategy": "no", "eval_on_start": False}),
@@ -104,7 +114,7 @@ def trainer_for(values: Mapping[str, Any], config: RunConfig, stage: str, device
             processing_class=load_tokenizer(shipped("assets") / "demo" / "model"),
         )
     put_back(model, before)
-    if stage == "dpo":
+    if "ref" in model.peft_config:
         model.delete_adapter("ref")
     return trainer
 
@@ -133,18 +143,20 @@ def passing_peak(values: Mapping[str, Any], config: RunConfig, stage: str) -> in
     step()  # makes gradients and moments, which are counted elsewhere
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         step()
-    return _highest(record)
+    return highest(record)
 
 
-def _rows(config: RunConfig, stage: str) -> list[dict[str, str]]:
+def _rows(config: RunConfig, stage: str) -> list[dict[str, Any]]:
     long, short = " the" * 2 * config.max_length, " the" * (config.max_length // 4)
     answers = [(short if number % 2 else long) + str(number) for number in range(config.batch_size)]
     if stage == "sft":
         return [{"prompt": "a", "completion": answer} for answer in answers]
+    if stage == "kto":
+        return [{"prompt": "a", "completion": answer, "label": bool(n % 2)} for n, answer in enumerate(answers)]
     return [{"prompt": "a", "chosen": answer, "rejected": answer + " a"} for answer in answers]
 
 
-def _highest(record: Any) -> int:
+def highest(record: Any) -> int:
     """The most bytes alive at once, from the record's allocations and frees in their order."""
     changes = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
     alive = most = 0

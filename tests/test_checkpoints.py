@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import os
-import signal
 import sys
 import time
 
 import pytest
 from configs import demo_config
+from real_runs import curve, ended, weights
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.metrics import RESUMED, as_trained
@@ -80,26 +79,11 @@ def test_a_night_between_two_steps_is_no_slow_step():
     assert seconds_per_step([*rows, row("dpo", 3, time=90003), row("dpo", 4, time=90006)], "dpo") == 3
 
 
-def ended(run, seconds=120):
-    until = time.monotonic() + seconds
-    while training.state_of(run) == "running":
-        assert time.monotonic() < until, run.log_tail()
-        time.sleep(0.1)
-    return training.state_of(run)
-
-
-def weights(run):
-    return hashlib.sha256((run.adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
-
-
-def curve(run):
-    """Every logged loss, by stage, step and kind."""
-    return {
-        (one["stage"], one["step"], key): one[key]
-        for one in run.metrics()
-        for key in ("loss", "eval_loss")
-        if key in one
-    }
+def test_a_clock_that_is_set_and_a_machine_that_sleeps_are_no_slow_steps():
+    """Steps of 2, 4 and 3 s; between them the clock goes back an hour, and the lid is closed for eight."""
+    times = [0, 2, 2 - 3600, 6 - 3600, 6 - 3600 + 8 * 3600, 9 - 3600 + 8 * 3600]
+    assert seconds_per_step([row("dpo", n, time=time) for n, time in enumerate(times, 1)], "dpo") == 3
+    assert seconds_per_step([row("dpo", 1, time=3600), row("dpo", 2, time=0)], "dpo") is None
 
 
 def wait_for_step(run, stage, step):
@@ -109,18 +93,43 @@ def wait_for_step(run, stage, step):
         time.sleep(0.05)
 
 
+# The real worker, which is killed the first time that it calls a function of its own.
+KILLED_IN = """
+import os, signal, sys
+from workbench.engine import train
+from workbench.store import checkpoints
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+{function} = die
+sys.exit(train.main(sys.argv[1]))
+"""
+
+
+def killed_in(function):
+    return [sys.executable, "-c", KILLED_IN.format(function=function)]
+
+
 def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_not():
-    """Killed in SFT, paused in DPO after SFT, whose reference is the SFT adapter: bit for bit the same."""
-    steps = {"sft": {"learning_rate": 1e-3, "max_steps": 6}, "dpo": {"learning_rate": 2e-4, "max_steps": 12}}
-    whole = training.start(demo_config("whole", **steps))
+    """Killed inside its first checkpoint, again as it saves the adapter of SFT, whose last step is done and in a checkpoint
+    by then, and paused in DPO, whose reference is the SFT adapter: bit for bit the same.
+    """
+    small = {
+        "batch_size": 4,
+        "max_length": 128,
+        "held_out_limit": 8,
+        "sft": {"learning_rate": 1e-3, "max_steps": 4},
+        "dpo": {"learning_rate": 2e-4, "max_steps": 8},
+    }
+    whole = training.start(demo_config("whole", **small))
     assert ended(whole) == "finished", training.in_words(whole)
     assert not (whole.folder / "checkpoints").exists()
 
-    pieces = training.start(demo_config("pieces", **steps))
-    wait_for_step(pieces, "sft", 2)
-    os.kill(pieces.worker()["pid"], signal.SIGKILL)
+    pieces = training.start(demo_config("pieces", **small), killed_in("checkpoints.write_json"))
     assert ended(pieces) == "lost"
-    assert "Resume goes on from step" in training.in_words(pieces)
+    assert "had no checkpoint yet: Resume starts it from its first step" in training.in_words(pieces)
+    training.resume(pieces, killed_in("train.write_text"))
+    assert ended(pieces) == "lost"
+    assert "Resume goes on from step 4 of SFT" in training.in_words(pieces)
     training.resume(pieces)
     wait_for_step(pieces, "dpo", 2)
     training.pause(pieces)
@@ -130,6 +139,9 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
     assert ended(pieces) == "finished", training.in_words(pieces)
     assert curve(pieces) == curve(whole)
     assert weights(pieces) == weights(whole)
+    assert pieces.environment()["probes"].keys() == {"sft", "dpo"}, "what the lives before found out is kept"
+    left = {file.name for file in pieces.folder.iterdir()}
+    assert left - {file.name for file in whole.folder.iterdir()} <= {"exit.json"}
 
 
 # The real worker, whose memory runs out once, at step 5 of its first life. The next life is the plain worker.

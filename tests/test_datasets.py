@@ -11,7 +11,6 @@ import sys
 import threading
 from pathlib import Path
 
-import psutil
 import pytest
 
 from workbench.core.config import ModelRef
@@ -19,6 +18,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.formats import Columns
 from workbench.core.messages import prompt_key
 from workbench.store import choices, datasets, hub_data
+from workbench.store.alive import started
 from workbench.store.datasets import About, Take
 from workbench.store.files import read_rows
 from workbench.store.hub_data import HubFacts
@@ -202,10 +202,9 @@ def test_what_a_killed_import_left_is_swept_and_what_is_at_work_stays(own_home):
     """A draft is known by the process that it belongs to: one that never was, and this one."""
     folder = own_home / "datasets"
     folder.mkdir(parents=True)
-    this = psutil.Process()
     gone = folder / ".draft-99999999-1700000000.12-abc"
-    same_pid = folder / f".draft-{this.pid}-1700000000.12-abc"
-    at_work = folder / f".draft-{this.pid}-{this.create_time():.2f}-abc"
+    same_pid = folder / f".draft-{os.getpid()}-1700000000.12-abc"
+    at_work = folder / f".draft-{os.getpid()}-{started(os.getpid()):.2f}-abc"
     for draft in (gone, same_pid, at_work):
         draft.mkdir()
     datasets.add(enumerate(PAIRS, 1), "mine", source="a test")

@@ -7,9 +7,11 @@ import math
 
 import pytest
 from configs import demo_config
+from datasets import Dataset
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.models import check_config, check_files
+from workbench.core.recipe import Device
 from workbench.engine import load, train
 from workbench.engine.device import this_device
 from workbench.engine.report import WrongReference, check_start
@@ -181,6 +183,35 @@ def test_a_reference_that_is_not_the_start_is_refused():
     ):
         with pytest.raises(WrongReference, match="ln 2 = 0.6931"):
             check_start(wrong, "dpo", math.log(2), 0.1)
+
+
+def test_a_model_that_unsloth_refuses_is_trained_without_it_and_the_reason_is_kept(monkeypatch):
+    """The worker begins anew, as what Unsloth has patched cannot be taken back."""
+    asked = []
+
+    def load_base(ref, precision, device, say, max_length, with_unsloth):
+        asked.append(with_unsloth)
+        if with_unsloth:
+            with load.unsloth_may_refuse("unsloth"):
+                raise NotImplementedError("Unsloth: phi9 is not yet implemented!")
+        raise WorkbenchError(load.find_unsloth(device)[1])
+
+    monkeypatch.setenv(load.WITHOUT_UNSLOTH, "")
+    monkeypatch.setattr(load, "load_base", load_base)
+    monkeypatch.setattr(load.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(load.importlib.metadata, "version", lambda name: "2026.10.6")
+    monkeypatch.setattr(train, "this_device", lambda: Device("cuda", "a card", True))
+    monkeypatch.setattr(train.os, "execv", lambda program, command: train.main(command[-1]))
+    run = run_of()
+    train.main(str(run.folder))
+    assert asked == [True, False]
+    assert run.result().why == "Unsloth could not take this model (phi9 is not yet implemented)"
+
+
+def test_rows_of_which_only_the_question_is_left_are_not_trained_on():
+    """A loss of no tokens would be 0 / 0. TRL drops such rows itself; Unsloth, which prepares them in its stead, does not."""
+    rows = Dataset.from_list([{"labels": [-100, 5]}, {"labels": [-100, -100]}, {"labels": [7]}])
+    assert train.with_something_to_learn(rows)["labels"] == [[-100, 5], [7]]
 
 
 def test_a_planted_wrong_reference_stops_the_run(monkeypatch):

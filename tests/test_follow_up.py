@@ -25,13 +25,21 @@ def problems(fork=AT, **changes):
     "changes",
     [
         {"dpo": {"learning_rate": 1e-4, "beta": 0.3, "loss": "ipo"}},
-        {"batch_size": 4, "accumulation": 2, "gradient_checkpointing": True},
-        {"schedule": "linear", "warmup": 0.0, "max_grad_norm": 0.5, "max_length": 128, "evaluations": 4},
+        {"gradient_checkpointing": "on", "reference": "beside", "optimizer": "auto"},
+        {"schedule": "linear", "warmup": 0.0, "max_grad_norm": 0.5, "evaluations": 4},
     ],
-    ids=["rate-beta-loss", "less-at-once", "schedule"],
+    ids=["rate-beta-loss", "for-the-machine", "schedule"],
 )
 def test_what_a_checkpoint_does_not_depend_on_may_change(changes):
     assert problems(**changes) == []
+
+
+def test_less_at_once_fits_where_the_order_of_the_examples_does_not_depend_on_it():
+    """Batches of about the same length are made from the batch size and the lengths; without them only the sum counts."""
+    less = {"batch_size": 4, "accumulation": 2, "max_length": 128}
+    loose = demo_config("first", group_by_length=False)
+    assert fork_problems(demo_config("branch", group_by_length=False, **less), loose, AT, PLANNED) == []
+    assert [one.split(" is ")[0] for one in problems(**less)] == ["Batch size", "Longest example"]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +51,10 @@ def test_what_a_checkpoint_does_not_depend_on_may_change(changes):
         ({"method": "dpo"}, "Method is dpo, and it was sft+dpo"),
         ({"preference_data": "votes"}, "The data of DPO is votes, and it was demo-preferences"),
         ({"batch_size": 4}, "The effective batch is 4, and it was 8 in first: step 4 would lie elsewhere in the data"),
+        (
+            {"group_by_length": False},
+            "Group by length is False, and it was True in first: the checkpoint knows its place",
+        ),
         ({"seed": 1}, "Seed is 1, and it was 17"),
         ({"start_from": "other"}, "Start from is other, and it was None in first: the reference would be another one"),
         ({"sft": {"learning_rate": 1e-4}}, "SFT learning rate is 0.0001, and it was 0.001 in first: SFT is behind it"),

@@ -10,6 +10,7 @@ from made_runs import finished, store_thumbs
 from workbench.core.config import reference_words, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.follow_up import Fork, more_epochs
+from workbench.core.metrics import FORKED
 from workbench.engine import load, train
 from workbench.jobs import training
 from workbench.store import datasets, forks
@@ -309,7 +310,7 @@ def test_a_run_that_branches_off_goes_on_with_its_own_learning_rate_and_the_refe
     rows = branch.metrics()
     after = {row["step"]: row for row in rows if "loss" in row}
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert [row[forks.FORKED] for row in rows if forks.FORKED in row] == [{"run": "first", "stage": "dpo", "step": 4}]
+    assert [row[FORKED] for row in rows if FORKED in row] == [{"run": "first", "stage": "dpo", "step": 4}]
     for step in (5, 6):
         assert after[step]["learning_rate"] == pytest.approx(before[step]["learning_rate"] / 2)
     for key in ("loss", "rewards/chosen", "rewards/rejected"):

@@ -27,6 +27,14 @@ def test_steps_count_through_both_stages_on_one_axis():
     assert drawn["dpo-loss"]["references"] == [{"y": math.log(2), "label": "ln 2: no preference yet"}]
 
 
+def test_a_curve_of_two_runs_has_a_mark_where_they_part():
+    """Branched off at step 1 of DPO, behind 10 SFT steps: at step 11."""
+    branched = {"phase": "branched off", "forked": {"run": "first", "stage": "dpo", "step": 1}}
+    drawn = charts([dpo_row(1, 5, loss=0.69), branched, dpo_row(2, 6, loss=0.6)], PLAN)
+    assert drawn["dpo-loss"]["marks"] == [{"x": 11, "label": "branched off"}]
+    assert [mark["label"] for mark in drawn["gradient-norm"]["marks"]] == ["DPO starts", "branched off"]
+
+
 def test_held_out_numbers_are_lines_of_their_own():
     rows = [dpo_row(0, 0, eval_loss=0.6931), dpo_row(1, 1, loss=0.69), dpo_row(5, 5, eval_loss=0.6)]
     lines = {line["name"]: line for line in charts(rows, {"dpo": 20})["dpo-loss"]["lines"]}
@@ -79,17 +87,19 @@ def test_evaluations_have_their_share_of_the_time_left():
         if step % 5 == 0:
             now += 10
             rows.append(dpo_row(step, now, eval_loss=0.6, eval_runtime=10))
-    assert seconds_per_step(rows, "dpo") == 4
-    assert progress(rows, {"dpo": 20}).seconds_left == 40
+    assert seconds_per_step(rows, "dpo", 4) == 4
+    assert progress(rows, {"dpo": 20}, evaluations=4).seconds_left == 40
+    assert seconds_per_step(rows[:4], "dpo", 4) == 4, "the evaluation before the first step was timed already"
 
 
 @pytest.mark.parametrize("jump", [5 * 3600, -5 * 3600], ids=["forth", "back"])
 def test_a_clock_that_jumps_by_hours_leaves_the_time_left_as_it_was(jump):
-    """Steps of 3 s; the clock was put between steps 4 and 5, while an evaluation of 6 s ran. 10 steps of 3.6 s are left."""
+    """Steps of 3 s; the clock was put while an evaluation of 6 s ran, one each 10 steps. So 3.6 s a step, or 3 s where the
+    evaluation seems to have ended before it began."""
     rows = [dpo_row(step, 3 * step, loss=0.6) for step in range(1, 5)]
     rows += [dpo_row(0, 0, eval_loss=0.69, eval_runtime=6), dpo_row(4, 18 + jump, eval_loss=0.6, eval_runtime=6 + jump)]
     rows += [dpo_row(step, 6 + 3 * step + jump, loss=0.6) for step in range(5, 11)]
-    assert seconds_per_step(rows, "dpo") == pytest.approx(3.0 + (6 if jump > 0 else 0) / 10)
+    assert seconds_per_step(rows, "dpo", 2) == pytest.approx(3.6 if jump > 0 else 3.0)
     assert 0 < progress(rows, {"dpo": 20}).seconds_left < 60
 
 

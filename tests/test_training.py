@@ -149,6 +149,68 @@ def test_the_worker_outlives_the_window_that_started_it(demo_data, home):
         processes.end_tree(found["pid"], found["created"])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_window_that_is_killed_leaves_its_run_to_the_next_window(demo_data, home):
+    """Nobody is there to see how the worker ends, so its end is told without a code."""
+    program = (
+        f"import os, sys; sys.path[:0] = [{ROOT!r}, {ROOT + '/tests'!r}]\n"
+        "from configs import demo_config\nfrom workbench.jobs import training\n"
+        f"training.start(demo_config('orphan'), [sys.executable, '-c', {STUBBORN.format(root=ROOT)!r}])\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == -9
+    run = open_run("orphan")
+    found = run.worker()
+    assert training.running() == run
+    os.kill(found["pid"], signal.SIGKILL)
+    wait_for(lambda: training.state_of(run) == "lost")
+    assert training.in_words(run).startswith("The worker is gone: the machine was switched off, or somebody ended")
+    child = int((run.folder / "child").read_text() or 0) if (run.folder / "child").exists() else 0
+    processes.end_tree(child, processes.started(child))
+
+
+def test_two_windows_see_and_stop_the_same_run(start):
+    """The other window is a process of its own, which looks, stops the run and looks again."""
+    run = start()
+    program = (
+        f"import sys, time; sys.path.insert(0, {ROOT!r})\n"
+        "from workbench.jobs import training\nfrom workbench.store.runs import open_run\n"
+        "run = open_run('a-run')\n"
+        "print(training.state_of(run), training.in_words(run), sep='|')\n"
+        "print(training.stop(run))\n"
+        "while training.state_of(run) == 'running': time.sleep(0.02)\n"
+        "print(training.state_of(run), training.in_words(run), sep='|')\n"
+    )
+    other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert other.stdout.splitlines() == [
+        "running|It is training.",
+        "a-run stops after this step and saves its adapter. Press again to end it at once.",
+        "stopped|Stopped as asked.",
+    ]
+    assert (training.state_of(run), training.in_words(run)) == ("stopped", "Stopped as asked.")
+    with pytest.raises(WorkbenchError, match="a-run is not running, so there is nothing to stop"):
+        training.stop(run)
+
+
+def test_how_a_worker_ended_is_not_told_of_the_one_that_goes_on_after_it(start):
+    """The window that saw the first one end may write that down while the next one starts."""
+    run = start()
+    run.write_exit_code(run.worker()["pid"] - 1, -9)
+    assert run.exit_code() is None
+    run.write_exit_code(run.worker()["pid"], 3)
+    assert run.exit_code() == 3
+
+
+def test_a_config_from_the_future_changes_only_the_order_of_runs(start):
+    """A clock that was set back: the older run's file is younger by an hour, and the device is still known."""
+    first = start("first")
+    ahead = time.time() + 3600
+    os.utime(first.config_file, (ahead, ahead))
+    with pytest.raises(WorkbenchError, match="first is training"):
+        start("second")
+    assert training.running() == first
+
+
 def test_twenty_processes_that_start_at_once_make_one_run(demo_data, tmp_path):
     """Each waits for the same moment, then starts a run of its own name; the rest read who was first."""
     program = (
@@ -176,6 +238,7 @@ def test_twenty_processes_that_start_at_once_make_one_run(demo_data, tmp_path):
         assert len(all_runs()) == 1
         assert [words for words in said if words == run.name] == [run.name]
         assert sum(f"{run.name} is training" in words for words in said) == 19
+        assert [folder.name for folder in run.folder.parent.iterdir()] == [run.name], "the others left nothing"
     finally:
         training.end(run)
 

@@ -1,17 +1,29 @@
-"""Whether the installed Unsloth knows every keyword that the workbench passes to it.
+"""Whether Unsloth knows every keyword that the workbench passes to it, and does what the workbench builds on.
 
 Read from its source, never imported: importing Unsloth needs a card and patches the libraries of the whole process.
-Both of its functions also take **kwargs, so a keyword that it has renamed would be swallowed without a word.
+Both of its functions also take **kwargs, so a keyword that it has renamed would be swallowed without a word. The source
+is the installed one, or that in the wheel that WORKBENCH_UNSLOTH_WHEEL names (`pip download --no-deps unsloth`).
 """
 
 import ast
 import importlib.util
+import os
+import subprocess
+import sys
+import types
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from workbench.core.config import AdapterSettings
-from workbench.core.recipe import unsloth_adapter_arguments, unsloth_load_arguments
+from workbench.core.config import AdapterSettings, ModelRef
+from workbench.core.errors import WorkbenchError
+from workbench.core.recipe import Device, unsloth_adapter_arguments, unsloth_load_arguments
+from workbench.engine import load
+
+CARD = Device("cuda", "a card with bf16", True)
+T4 = Device("cuda", "a card without bf16", False)
+WHEEL = os.environ.get("WORKBENCH_UNSLOTH_WHEEL")
 
 
 def source_folder() -> Path | None:
@@ -22,31 +34,40 @@ def source_folder() -> Path | None:
 
 FOLDER = source_folder()
 needs_unsloth = pytest.mark.skipif(
-    FOLDER is None, reason="Unsloth is not installed here; `pip install .[gpu]` brings it"
+    not (WHEEL or FOLDER),
+    reason="Unsloth is not installed here; `pip install .[gpu]` brings it, or WORKBENCH_UNSLOTH_WHEEL names its wheel",
 )
+
+
+def source(file: str) -> str:
+    """A file of Unsloth, from the wheel where one is named."""
+    if WHEEL:
+        with zipfile.ZipFile(WHEEL) as wheel:
+            return wheel.read(f"unsloth/{file}").decode()
+    return (FOLDER / file).read_text(encoding="utf-8")
 
 
 def keywords_of(file: str, owner: str, function: str) -> set[str]:
     """The parameters that a method names, without **kwargs."""
-    tree = ast.parse((FOLDER / "models" / file).read_text(encoding="utf-8"))
     methods = [
         method
-        for node in ast.walk(tree)
+        for node in ast.walk(ast.parse(source(file)))
         if isinstance(node, ast.ClassDef) and node.name == owner
         for method in node.body
         if isinstance(method, ast.FunctionDef) and method.name == function
     ]
-    assert len(methods) == 1, f"{owner}.{function} is not in {file} any more"
-    arguments = methods[0].args
-    return {argument.arg for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]}
+    # FastLanguageModel may only hand on; its own version then takes *args and **kwargs.
+    named = [method.args for method in methods if method.args.kwarg]
+    assert len(named) == 1, f"{owner}.{function} is not in {file} any more"
+    return {argument.arg for argument in [*named[0].posonlyargs, *named[0].args, *named[0].kwonlyargs]}
 
 
 @needs_unsloth
 def test_every_keyword_of_loading_is_one_that_unsloth_names():
-    passed = unsloth_load_arguments("folder", 1024, True).keys()
+    passed = unsloth_load_arguments("folder", 1024, True, CARD).keys()
     # Handed on to Transformers through **kwargs, and read by name on the way.
     handed_on = {"local_files_only"}
-    assert passed - keywords_of("loader.py", "FastLanguageModel", "from_pretrained") - handed_on == set()
+    assert passed - keywords_of("models/loader.py", "FastLanguageModel", "from_pretrained") - handed_on == set()
 
 
 @needs_unsloth
@@ -54,8 +75,100 @@ def test_every_keyword_of_loading_is_one_that_unsloth_names():
 def test_every_keyword_of_the_adapter_is_one_that_unsloth_names(file, owner):
     """FastLanguageModel hands on to the first, and to the second for models that it has no fast path for."""
     passed = unsloth_adapter_arguments(AdapterSettings(), True, 17).keys()
-    assert passed - keywords_of(file, owner, "get_peft_model") == set()
+    assert passed - keywords_of(f"models/{file}", owner, "get_peft_model") == set()
+
+
+@needs_unsloth
+def test_all_linear_layers_can_be_asked_for_in_one_word():
+    """Where a list is expected, a word would be taken letter by letter."""
+    assert unsloth_adapter_arguments(AdapterSettings(), True, 17)["target_modules"] == "all-linear"
+    assert "if isinstance(target_modules, str):\n" in source("models/llama.py")
+    assert 'target_modules == "all-linear"' in source("models/vision.py")
+
+
+@needs_unsloth
+def test_importing_unsloth_patches_the_trainers_and_leaves_out_their_cast_to_bf16():
+    """So its PatchDPOTrainer has nothing left to do, and the adapter is in fp32 from the start."""
+    trainers = source("models/rl.py")
+    for patch in ("trl.{RLTrainer_name} =", "trl.{RLConfig_name} =", '"if _is_quantized_model:",\n        "if False:"'):
+        assert patch in trainers, patch
+    patches = [node for node in ast.parse(source("models/dpo.py")).body if isinstance(node, ast.FunctionDef)]
+    assert {patch.name for patch in patches} == {"PatchDPOTrainer", "PatchKTOTrainer"}
+    assert all(isinstance(patch.body[0], ast.Return) for patch in patches)
+
+
+@needs_unsloth
+def test_its_fused_layers_look_up_which_adapter_is_active():
+    """TRL computes the reference with "ref" active, or with all adapters off."""
+    kernels = source("kernels/utils.py")
+    assert '"disable_adapters"' in kernels and '"active_adapters"' in kernels
+
+
+def test_unsloth_can_patch_the_libraries_before_the_worker_imports_them():
+    """The worker's modules import none of them as they are loaded; they do so in their functions, after Unsloth."""
+    program = (
+        "import sys, workbench.engine.train\n"
+        "print(sorted({'transformers', 'peft', 'trl', 'bitsandbytes', 'accelerate', 'datasets'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_loading_through_unsloth_never_runs_code_from_a_model():
-    assert unsloth_load_arguments("folder", 1024, True)["trust_remote_code"] is False
+    assert unsloth_load_arguments("folder", 1024, True, CARD)["trust_remote_code"] is False
+
+
+def test_weights_are_loaded_in_the_type_that_the_trainer_computes_in():
+    """Unsloth refuses a trainer of another: fp16 for a model in bf16, and the other way round."""
+    assert unsloth_load_arguments("folder", 1024, True, CARD)["dtype"] == "bfloat16"
+    assert unsloth_load_arguments("folder", 1024, True, T4)["dtype"] == "float16"
+
+
+def test_a_precision_that_unsloth_would_round_is_left_to_transformers(monkeypatch):
+    monkeypatch.delenv(load.WITHOUT_UNSLOTH, raising=False)
+    assert load.find_unsloth(CARD, "fp32") == (False, "Unsloth has no kernels for full precision")
+    assert load.find_unsloth(T4, "bf16") == (False, "Unsloth computes in 16 bits, and this card has no bf16")
+
+
+def test_unsloth_is_asked_for_no_more_tokens_than_the_model_has_places_for(monkeypatch, tmp_path):
+    """It would stretch the places, which makes another model of it. Here it only writes down what it is asked for."""
+    import torch
+
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "max_position_embeddings": 512}')
+    (tmp_path / "model.safetensors").touch()
+    asked = {}
+
+    class FastLanguageModel:
+        @staticmethod
+        def from_pretrained(**arguments):
+            asked.update(arguments)
+            raise NotImplementedError("Unsloth: no card here!")
+
+    monkeypatch.setitem(sys.modules, "unsloth", types.SimpleNamespace(FastLanguageModel=FastLanguageModel))
+    monkeypatch.setenv("UNSLOTH_DISABLE_STATISTICS", "")
+    monkeypatch.setenv("UNSLOTH_COMPILE_LOCATION", "")
+    model = ModelRef(source="folder", name=str(tmp_path))
+    for max_length, wanted in ((2048, 512), (256, 256)):
+        with pytest.raises(load.UnslothRefused, match="no card here"):
+            load.load_base(model, "auto", T4, print, max_length, with_unsloth=True)
+        assert (asked["max_seq_length"], asked["dtype"], asked["load_in_4bit"]) == (wanted, torch.float16, True)
+        assert os.environ["UNSLOTH_DISABLE_STATISTICS"] == "1"
+
+
+def refused(error: BaseException, backend: str = "unsloth", still: bool = True) -> type[BaseException]:
+    """What becomes of an error that is raised while Unsloth may refuse."""
+    try:
+        with load.unsloth_may_refuse(backend, lambda: still):
+            raise error
+    except BaseException as become:
+        return type(become)
+
+
+def test_what_unsloth_does_not_support_is_a_refusal_and_what_the_machine_lacks_is_not():
+    unknown = NotImplementedError("Unsloth: phi9 is not yet implemented!")
+    assert refused(unknown) is load.UnslothRefused
+    assert refused(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")) is RuntimeError
+    assert refused(OSError(28, "No space left on device")) is OSError
+    assert refused(WorkbenchError("As it is.")) is WorkbenchError
+    assert refused(unknown, backend="transformers") is NotImplementedError
+    assert refused(unknown, still=False) is NotImplementedError

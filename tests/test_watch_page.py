@@ -141,6 +141,9 @@ def test_the_form_of_a_fork_says_where_it_starts_and_whose_reference_it_keeps():
     assert "the base model, as in run wild, verified when wild began" in said
     said = train_tab.summary_html(values | {"adapter.rank": 8})
     assert "Rank is 8, and it was 16 in wild: the weights of the checkpoint would not fit" in said
+    run.write_environment({"plan": {"dpo": 40}, "data": {"dpo": {"version": 7}}})
+    said = train_tab.summary_html(values)
+    assert "demo-preferences is at version 1, and wild was trained on version 7: the checkpoint knows its place" in said
     choices = train_tab._start_update("wild@dpo-20")
     assert choices.value == "wild@dpo-20"
     assert ("wild, at DPO step 10", "wild@dpo-10") in [tuple(one) for one in choices.choices]

@@ -31,7 +31,7 @@ from workbench.jobs.planning import plan_run
 from workbench.jobs.tokens import Tokens
 from workbench.store import datasets, presets
 from workbench.store.datasets import About
-from workbench.store.forks import forks_of
+from workbench.store.forks import fork_of, forks_of
 from workbench.store.home import home, read_json
 from workbench.store.runs import Run, all_runs, free_name, open_run
 from workbench.store.sources import FileSource
@@ -118,6 +118,11 @@ def train(options: argparse.Namespace) -> int:
         )
     values["name"] = free_name(to_name(options.name or values.get("name") or Path(options.config).stem))
     config, fork = read_config(values), _fork(options.branch_off)
+    began = fork_of(Run(Path(options.config).resolve().parent))
+    if began and not fork:
+        _to_stderr(
+            f"This run branched off at {began.words}, and begins from the beginning now. --branch-off {began.written} goes on from there."
+        )
     if options.queue:
         run = queue.add(config, fork)
         print(json.dumps(_run_facts(run)) if options.json else f"{run.name}: {training.in_words(run)}")
@@ -409,7 +414,7 @@ def _train(config: RunConfig, say: Any, fork: Fork | None = None) -> Run:
     earlier = earlier_paces(config)
     while training.state_of(run) == "running":
         try:
-            now = progress(run.metrics(), run.environment().get("plan", {}), earlier)
+            now = progress(run.metrics(), run.environment().get("plan", {}), earlier, config.evaluations)
             if (now.phase, now.step // 10) != shown:
                 shown = (now.phase, now.step // 10)
                 left = "" if now.seconds_left is None else f", about {now.seconds_left:.0f} s left"

@@ -3,15 +3,16 @@
     python tests/benchmarks/memory_parts.py [--method dpo] [--measure] [--gigabytes 8]
 
 Without --measure only tables of the forecast, for lengths of 512 to 4,096 tokens; nothing is loaded. With it a grid of
-length, batch, vocabulary, checkpointing and method on random models: on a CUDA card the peak that PyTorch allocated over
-two steps (CUDA's own share printed apart), on a CPU the peak of one step's allocations added to what is stored. The
-ratio is forecast over measured; the aim is 1.00 to 1.15, and never below 1.00. --gigabytes makes the card as small as
-that (set_per_process_memory_fraction), and the last column says what then happened to the verdict: a run that "fits"
-must end.
+method, model, length, batch, checkpointing and way to the log-probabilities, on random weights: on a CUDA card models of
+presets/ in their real shapes, and the peak that PyTorch allocated over two steps (CUDA's own share printed apart); on a
+CPU small Llamas, and the peak of one step's allocations added to what is stored. The ratio is forecast over measured;
+the aim is 1.00 to 1.15, and never below 1.00. --gigabytes makes the card as small as that
+(set_per_process_memory_fraction), and the last column says what then happened to the verdict: a run that "fits" must end.
 """
 
 import argparse
 import contextlib
+import functools
 import gc
 import importlib.util
 import io
@@ -20,7 +21,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -29,28 +30,33 @@ ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from model_memory import passing_peak, trainer_for  # noqa: E402
+from model_memory import passing_peak, tiny_model, trainer_for  # noqa: E402
 
 from workbench.core.architectures import shape_of  # noqa: E402
 from workbench.core.config import RunConfig, read_config  # noqa: E402
 from workbench.core.fitting import verdict  # noqa: E402
-from workbench.core.memory import Forecast, Objective, Paths, forecast, stored  # noqa: E402
+from workbench.core.memory import Objective, Paths, forecast, stored  # noqa: E402
 from workbench.core.recipe import Device  # noqa: E402
-from workbench.store.model_configs import suggestions  # noqa: E402
+from workbench.store.model_configs import preset_configs, suggestions  # noqa: E402
 
 LENGTHS = (512, 1024, 2048, 4096)
 CARD = Device("cuda", "a card with bf16", True)
 
+# Small and large vocabularies, one family with norms inside its heads.
+ON_A_CARD = ("HuggingFaceTB/SmolLM2-360M-Instruct", "Qwen/Qwen3-0.6B", "meta-llama/Llama-3.2-1B-Instruct")
+SIZES_ON_A_CARD = ((256, 2), (1024, 2), (2048, 4), (4096, 2))  # tokens, batch
+
 
 @dataclass(frozen=True)
 class Case:
-    """One point of the grid."""
+    """One point of the grid. model: of presets/ by its id, or the size of the vocabulary of a small Llama."""
 
     method: Objective
     length: int
     batch: int
-    vocabulary: int
+    model: str
     checkpointing: bool
+    chunked: bool = False
 
     def config(self) -> RunConfig:
         return read_config(
@@ -58,6 +64,7 @@ class Case:
                 "name": "memory",
                 "method": self.method,
                 "preference_data": "pairs",
+                "thumbs_data": "thumbs",
                 "batch_size": self.batch,
                 "accumulation": 1,
                 "max_length": self.length,
@@ -66,13 +73,29 @@ class Case:
         )
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A point, what was said of it and what it took, in bytes. took: None where it ran out of memory."""
+
+    case: Case
+    said: int  # without CUDA's own share, which PyTorch does not count
+    verdict: str  # of the whole on the card as large as it was made
+    took: int | None
+
+    @property
+    def ratio(self) -> float | None:
+        return self.said / self.took if self.took else None
+
+
 def tables(method: Objective) -> None:
     """Parts of every preset model, one pair (or example) at a time, at every length."""
     for model in suggestions():
-        print(f"\n{model.title} ({model.shape.parameters / 1e9:.2f} billion), {method}, batch 1, rank 16, GB")
+        print(
+            f"\n{model.title} ({model.shape.parameters / 1e9:.2f} billion), {method}, batch {2 if method == 'kto' else 1}, rank 16, GB"
+        )
         for chunked in (False, True) if method != "sft" else (False,):
             for length in LENGTHS:
-                config = Case(method, length, 1, 0, True).config()
+                config = Case(method, length, 2 if method == "kto" else 1, "", True).config()
                 found = forecast(model.shape, config, method, CARD, Paths(chunked_logits=chunked))
                 parts = "  ".join(f"{part} {size / 1e9:.2f}" for part, size in found.parts.items())
                 path = " chunked" if chunked else ""
@@ -80,45 +103,66 @@ def tables(method: Objective) -> None:
 
 
 def grid(device: Device) -> Iterator[Case]:
-    if device.is_cuda:
-        lengths, batches, vocabularies = (256, 1024, 2048, 4096), (1, 2, 8), (32_000, 152_000)
-    else:
-        lengths, batches, vocabularies = (64, 256), (1, 2), (1536, 8192)
-    for method, length, batch, vocabulary, checkpointing in product(
-        ("dpo", "sft"), lengths, batches, vocabularies, (True, False)
-    ):
-        yield Case(method, length, batch, vocabulary, checkpointing)  # type: ignore[arg-type]
+    """Without checkpointing only the short ones: the others are what nobody would try."""
+    if not device.is_cuda:
+        for method, length, batch, vocabulary, checkpointing in product(
+            ("dpo", "sft"), (64, 256), (1, 2), ("1536", "8192"), (True, False)
+        ):
+            yield Case(method, length, batch, vocabulary, checkpointing)  # type: ignore[arg-type]
+        return
+    chunked = (False, True) if ways(device).chunked_logits else (False,)
+    for model, (length, batch), method in product(ON_A_CARD, SIZES_ON_A_CARD, ("dpo", "sft", "kto")):
+        for in_tiles in chunked if method != "sft" else (False,):
+            yield Case(method, length, batch, model, True, in_tiles)  # type: ignore[arg-type]
+        if length * batch <= 1024:
+            yield Case(method, length, batch, model, False)  # type: ignore[arg-type]
 
 
-def model_values(device: Device, vocabulary: int) -> dict[str, Any]:
-    """A random Llama, large enough on a card that its layers outweigh what PyTorch keeps for itself."""
-    hidden, layers = (2048, 16) if device.is_cuda else (192, 4)
+def ways(device: Device) -> Paths:
+    """What TRL has here; that Unsloth is installed too says nothing of this program, which does not load it."""
+    has_triton = device.is_cuda and importlib.util.find_spec("triton") is not None
+    return Paths(has_triton and importlib.util.find_spec("liger_kernel") is not None, has_triton)
+
+
+def model_values(case: Case) -> Mapping[str, Any]:
+    """What config.json says of the model."""
+    if not case.model.isdecimal():
+        return preset_configs()[case.model]
     return {
         "model_type": "llama",
-        "hidden_size": hidden,
-        "intermediate_size": 4 * hidden,
-        "num_hidden_layers": layers,
-        "num_attention_heads": hidden // 64,
-        "num_key_value_heads": max(1, hidden // 256),
-        "vocab_size": vocabulary,
+        "hidden_size": 192,
+        "intermediate_size": 768,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 3,
+        "num_key_value_heads": 1,
+        "vocab_size": int(case.model),
         "tie_word_embeddings": True,
         "max_position_embeddings": 8192,
     }
 
 
-def on_a_card(values: Mapping[str, Any], case: Case, device: Device) -> int | None:
+@functools.lru_cache(1)
+def base_on_a_card(model: str, device: Device) -> Any:
+    """The random model, loaded once for all cases of it that lie beside each other."""
+    return tiny_model(preset_configs()[model], "nf4", device)
+
+
+def on_a_card(case: Case, device: Device) -> int | None:
     """Most bytes that PyTorch had allocated over two steps; None where they were not enough."""
     import torch
 
-    gc.collect()
-    torch.cuda.empty_cache()
     trainer = None
     try:
-        trainer = trainer_for(values, case.config(), case.method, device)
+        base = base_on_a_card(case.model, device)
+        base.gradient_checkpointing_disable()
+        trainer = trainer_for(model_values(case), case.config(), case.method, device, base, case.chunked)
         torch.cuda.reset_peak_memory_stats()
         trainer.train()
-        return torch.cuda.max_memory_allocated()
+        peak = int(torch.cuda.max_memory_allocated())
+        trainer.model.unload()
+        return peak
     except torch.cuda.OutOfMemoryError:
+        base_on_a_card.cache_clear()  # what it left in the model is not known
         return None
     finally:
         del trainer
@@ -126,49 +170,46 @@ def on_a_card(values: Mapping[str, Any], case: Case, device: Device) -> int | No
         torch.cuda.empty_cache()
 
 
-def on_a_cpu(values: Mapping[str, Any], case: Case, device: Device) -> int:
-    config = case.config()
+def on_a_cpu(case: Case, device: Device) -> int:
+    values, config = model_values(case), case.config()
     fixed = sum(stored(shape_of(values), config, case.method, device, Paths()).values())
     return fixed + passing_peak(values, config, case.method)
 
 
-def measure(device: Device, gigabytes: float | None) -> None:
-    """The grid, forecast beside measured."""
+def measure(device: Device, gigabytes: float | None = None) -> list[Measured]:
+    """The grid, forecast beside measured; each line is printed as it is found. gigabytes: how small to make the card."""
     import torch
 
-    own = 0
     if device.is_cuda:
         own = _cuda_itself()
         print(f"CUDA itself takes {own / 1e9:.2f} GB here before the first layer.")
         if gigabytes:
             torch.cuda.set_per_process_memory_fraction(max(0.0, gigabytes * 1e9 - own) / device.memory)
-    # TRL takes its own kernel wherever Triton can be imported and the tensors are on a card.
-    paths = Paths(fused_loss=device.is_cuda and importlib.util.find_spec("triton") is not None)
-    ratios = []
-    print(f"{'method':<7}{'length':>7}{'batch':>6}{'vocab':>8}{'ckpt':>6}{'forecast':>11}{'measured':>11}{'ratio':>8}")
-    for case in grid(device):
-        values = model_values(device, case.vocabulary)
-        found = forecast(shape_of(values), case.config(), case.method, device, paths)
-        with _quiet():
-            measured = on_a_card(values, case, device) if device.is_cuda else on_a_cpu(values, case, device)
-        ratios += [_line(case, found, measured, gigabytes)]
-    known = sorted(ratio for ratio in ratios if ratio)
-    print(f"{len(known)} cases: {known[0]:.3f} to {known[-1]:.3f}, median {known[len(known) // 2]:.3f}")
-
-
-def _line(case: Case, found: Forecast, measured: int | None, gigabytes: float | None) -> float | None:
-    # PyTorch does not count what CUDA takes for itself.
-    said = found.total - found.parts["context"]
-    ratio = said / measured if measured else None
-    then = ""
-    if gigabytes:
-        then = f"   said {verdict(found.total, int(gigabytes * 1e9))}, {'ran' if measured else 'ran out of memory'}"
+    found = []
     print(
-        f"{case.method:<7}{case.length:>7}{case.batch:>6}{case.vocabulary:>8}{'yes' if case.checkpointing else 'no':>6}"
-        f"{said / 1e6:>9.0f}MB{(measured or 0) / 1e6:>9.0f}MB{ratio or 0:>8.3f}{then}",
-        flush=True,
+        f"{'method':<7}{'length':>7}{'batch':>6}  {'model':<36}{'ckpt':<5}{'tiles':<6}{'forecast':>10}{'measured':>10}{'ratio':>8}"
     )
-    return ratio
+    for case in grid(device):
+        paths = replace(ways(device), chunked_logits=case.chunked)
+        expected = forecast(shape_of(model_values(case)), case.config(), case.method, device, paths)
+        with _quiet():
+            took = on_a_card(case, device) if device.is_cuda else on_a_cpu(case, device)
+        room = int(gigabytes * 1e9) if gigabytes else device.memory
+        said = expected.total - expected.parts["context"]
+        found.append(Measured(case, said, verdict(expected.total, room), took))
+        print(_line(found[-1]), flush=True)
+    ratios = sorted(one.ratio for one in found if one.ratio)
+    print(f"{len(ratios)} cases: {ratios[0]:.3f} to {ratios[-1]:.3f}, median {ratios[len(ratios) // 2]:.3f}")
+    return found
+
+
+def _line(one: Measured) -> str:
+    case = one.case
+    return (
+        f"{case.method:<7}{case.length:>7}{case.batch:>6}  {case.model:<36}{'yes' if case.checkpointing else 'no':<5}"
+        f"{'yes' if case.chunked else 'no':<6}{one.said / 1e6:>8.0f}MB{(one.took or 0) / 1e6:>8.0f}MB{one.ratio or 0:>8.3f}"
+        f"   said {one.verdict}, {'ran' if one.took else 'ran out of memory'}"
+    )
 
 
 def _cuda_itself() -> int:

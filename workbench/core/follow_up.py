@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast, get_args
 
-from workbench.core.config import OF_PAIRS, WITH_REFERENCE, RunConfig, Stage, read_config, reference_words, stage_title
+from workbench.core.config import OF_PAIRS, RunConfig, Stage, read_config, reference_words, stage_title
 from workbench.core.recipe import stage_settings
 
 MORE_EPOCHS = 2.0
@@ -60,11 +60,12 @@ def more_epochs(config: RunConfig, name: str) -> RunConfig:
 
 def reference_of(config: RunConfig, fork: Fork | None) -> str:
     """The model that DPO or KTO is measured against, in words. A fork keeps the one of the run that it branched off."""
-    if fork is None or fork.stage not in WITH_REFERENCE:
-        return reference_words(config)
+    words = reference_words(config)
+    if fork is None or fork.stage == "sft" or not words:
+        return words
     if len(config.stages) > 1:
         return f"the SFT model of run {fork.run}"
-    return f"{reference_words(config)}, as in run {fork.run}"
+    return f"{words}, as in run {fork.run}"
 
 
 def fork_problems(config: RunConfig, earlier: RunConfig, fork: Fork, planned: Mapping[Stage, int]) -> list[str]:
@@ -75,7 +76,7 @@ def fork_problems(config: RunConfig, earlier: RunConfig, fork: Fork, planned: Ma
     """
     found = []
     for title, now, then, reason in _fixed(config, earlier, fork.stage):
-        if now != then:
+        if now != then and "auto" not in (now, then):  # left to the machine, which decides the same again
             found.append(
                 f"{title} is {now}, and it was {then} in {earlier.name}: {reason}. Set it to {then}, or start from the beginning."
             )
@@ -107,9 +108,15 @@ def _fixed(config: RunConfig, earlier: RunConfig, stage: Stage) -> list[tuple[st
         ("Method", config.method, earlier.method, "the checkpoint belongs to a stage of that method"),
         ("Weight decay", config.weight_decay, earlier.weight_decay, optimizer),
         ("Seed", config.seed, earlier.seed, rows),
+        ("Group by length", config.group_by_length, earlier.group_by_length, rows),
     ]
     if config.optimizer != "auto":  # which becomes the same one on the same machine
         own.append(("Optimizer", config.optimizer, earlier.optimizer, optimizer))
+    if earlier.group_by_length and stage != "kto":
+        own += [
+            ("Batch size", config.batch_size, earlier.batch_size, rows),
+            ("Longest example", config.max_length, earlier.max_length, rows),
+        ]
     if config.method != earlier.method:
         return own
     done = earlier.stages[: earlier.stages.index(stage)]

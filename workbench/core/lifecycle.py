@@ -26,12 +26,16 @@ before its pid was on disk: nobody could see such a worker or stop it, so it end
 BEGIN = "begin"
 
 
-def why_lost(exit_code: int | None, log_tail: str, checkpoint: str = "") -> str:
+_KILLED = (-9, 137)
+
+
+def why_lost(exit_code: int | None, log_tail: str, checkpoint: str = "", disk_is_full: bool = False) -> str:
     """What happened to a run whose worker is gone without a word, why it matters and what to do.
 
-    checkpoint: where it can go on, in words; "" where there is none. exit_code: as subprocess gives it (negative: killed by that signal), or None where nobody was there to see.
+    checkpoint: where it can go on, in words; "" where there is none. exit_code: as subprocess gives it (negative: killed by
+    that signal), or None where nobody was there to see. disk_is_full: now, so that the worker may have had no room to say so.
     """
-    if exit_code in (-9, 137):
+    if exit_code in _KILLED:
         happened = (
             "The worker was killed from outside. On Linux that is most often the system, out of memory: "
             "then a smaller batch size or a shorter longest example helps."
@@ -42,7 +46,7 @@ def why_lost(exit_code: int | None, log_tail: str, checkpoint: str = "") -> str:
         happened = "The worker is gone: the machine was switched off, or somebody ended the process."
     else:
         happened = f"The worker ended with code {exit_code} before it could say why."
-    if "No space left" in log_tail:
+    if "No space left" in log_tail or (disk_is_full and exit_code not in _KILLED):
         happened = "The disk is full, so the worker could not write on. Make room first."
     if checkpoint:
         return f"{happened} Nothing is lost but the steps since its last checkpoint. Resume goes on from {checkpoint}."

@@ -16,6 +16,9 @@ KTO_START = 0.5  # its loss with both weights at 1
 RESUMED = "resumed"
 """Key of the line that says that a stage went on from a checkpoint: its value is the step, and `stage` is in the line."""
 
+FORKED = "forked"
+"""Key of the line behind which a run that branched off another one has its own steps: run, stage and step it came from."""
+
 # More points than a chart has pixels only cost time; each bucket keeps its lowest and highest point.
 POINTS_PER_LINE = 400
 
@@ -49,7 +52,12 @@ def charts(rows: Sequence[Row], plan: dict[Stage, int]) -> dict[str, dict[str, A
     """
     preference: Stage = next((stage for stage in plan if stage != "sft"), "dpo")
     pairs: Stage = preference if preference in OF_PAIRS else "dpo"
-    marks = [{"x": plan["sft"], "label": "DPO starts"}] if len(plan) == 2 else []
+    both_stages = [{"x": plan["sft"], "label": "DPO starts"}] if len(plan) == 2 else []
+    marks = [
+        {"x": _offset(plan, row[FORKED]["stage"]) + row[FORKED]["step"], "label": "branched off"}
+        for row in rows
+        if FORKED in row
+    ]
 
     def line(stage: Stage, key: str, name: str, role: str, **look: str) -> dict[str, Any]:
         return _line(rows, plan, stage, key, name, role, **look)
@@ -57,7 +65,7 @@ def charts(rows: Sequence[Row], plan: dict[Stage, int]) -> dict[str, dict[str, A
     def chart(ident: str, title: str, measure: str, lines: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         shared = {"id": ident, "title": title, "measure": measure, "unit": "", "x": "step", "references": []}
         kept = [one for one in lines if one["points"]]
-        return shared | {"lines": kept, "marks": []} | more | {"reading": more["reading"] if kept else ""}
+        return shared | {"lines": kept, "marks": marks} | more | {"reading": more["reading"] if kept else ""}
 
     def both(stage: Stage, key: str) -> list[dict[str, Any]]:
         return [
@@ -123,7 +131,7 @@ def charts(rows: Sequence[Row], plan: dict[Stage, int]) -> dict[str, dict[str, A
             "How large are the steps?",
             "learning rate",
             [line(stage, "learning_rate", stage_title(stage), "base", weight="thin") for stage in plan],
-            marks=marks,
+            marks=[*both_stages, *marks],
             reading="Rises during the warm-up, then falls to nothing, so that the end of a run settles.",
         ),
         chart(
@@ -131,7 +139,7 @@ def charts(rows: Sequence[Row], plan: dict[Stage, int]) -> dict[str, dict[str, A
             "Is training stable?",
             "gradient norm",
             [line(stage, "grad_norm", stage_title(stage), "base", weight="thin") for stage in plan],
-            marks=marks,
+            marks=[*both_stages, *marks],
             reading="Even is good. A jump to many times its usual height means that a step went wrong.",
         ),
     ]

@@ -9,14 +9,17 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from workbench.core.config import Stage
+from workbench.core.config import RunConfig, Stage
 from workbench.core.metrics import RESUMED, Row
+from workbench.core.recipe import steps_between_evaluations
 
 # The time left follows a machine that slows down.
 STEPS_LOOKED_AT = 50
 
 # An interval this many times the usual one is a sleep or a clock, not a step.
 TOO_LONG = 10
+
+USUAL_EVALUATIONS: int = RunConfig.model_fields["evaluations"].default
 
 # Two answers per row, and the reference pass besides: where nothing was measured yet, a step after SFT takes so much longer.
 PREFERENCE_OVER_SFT = 2
@@ -45,10 +48,16 @@ class NextCheckpoint:
     seconds: float
 
 
-def progress(rows: Sequence[Row], plan: Mapping[Stage, int], earlier: Mapping[Stage, float] | None = None) -> Progress:
+def progress(
+    rows: Sequence[Row],
+    plan: Mapping[Stage, int],
+    earlier: Mapping[Stage, float] | None = None,
+    evaluations: int = USUAL_EVALUATIONS,
+) -> Progress:
     """How far a run with `plan` (stage -> steps) has come, from its rows.
 
     earlier: seconds per step that earlier runs took for a stage, for the stages that this one has not come to.
+    evaluations: of a stage, as the run's settings say.
     """
     total = sum(plan.values())
     phase = next((row["phase"] for row in reversed(rows) if "phase" in row), "starting")
@@ -59,7 +68,7 @@ def progress(rows: Sequence[Row], plan: Mapping[Stage, int], earlier: Mapping[St
     stages = list(plan)
     before = stages.index(last["stage"]) if last["stage"] in plan else 0
     done = sum(plan[stage] for stage in stages[:before]) + last["step"]
-    pace = seconds_per_step(rows, last["stage"])
+    pace = seconds_per_step(rows, last["stage"], evaluations)
     if pace is None:
         return Progress(phase, last["stage"], done, total, None)
     seconds = pace * (last["steps"] - last["step"])
@@ -68,24 +77,30 @@ def progress(rows: Sequence[Row], plan: Mapping[Stage, int], earlier: Mapping[St
     return Progress(phase, last["stage"], done, total, seconds)
 
 
-def seconds_per_step(rows: Sequence[Row], stage: str) -> float | None:
-    """Wall time of a step of `stage` with its share of the evaluations; None before two steps in a row were timed."""
+def seconds_per_step(rows: Sequence[Row], stage: str, evaluations: int = USUAL_EVALUATIONS) -> float | None:
+    """Wall time of a step of `stage` with its share of the evaluations; None before two steps in a row were timed.
+
+    The one before the first step was timed already, so that later ones count before they come.
+    """
     steps, held_out = _intervals(rows, stage)
     if not steps:
         return None
     usual = statistics.median(steps)
     step = statistics.fmean(one for one in steps if one <= TOO_LONG * usual)
-    done = max(row["step"] for row in rows if row.get("stage") == stage and "loss" in row)
-    return step + (statistics.median_low(held_out) * (len(held_out) - 1) / done if len(held_out) > 1 else 0.0)
+    planned = next(row["steps"] for row in reversed(rows) if row.get("stage") == stage and "loss" in row)
+    evaluating = statistics.median_low(held_out) if held_out else 0.0
+    return step + evaluating / steps_between_evaluations(evaluations, planned)
 
 
-def next_checkpoint(rows: Sequence[Row], stage: Stage, every: int, saved_at: int | None) -> NextCheckpoint | None:
+def next_checkpoint(
+    rows: Sequence[Row], stage: Stage, every: int, saved_at: int | None, evaluations: int = USUAL_EVALUATIONS
+) -> NextCheckpoint | None:
     """When a run in `stage` saves itself next; None where that cannot be told, or where the stage ends before.
 
     every: steps from one checkpoint to the next; one comes after ten minutes at the latest. saved_at: step of the last
     checkpoint in this stage, None where there is none yet.
     """
-    pace = seconds_per_step(rows, stage)
+    pace = seconds_per_step(rows, stage, evaluations)
     last = next((row for row in reversed(rows) if row.get("stage") == stage and "loss" in row), None)
     if pace is None or last is None:
         return None

@@ -76,12 +76,12 @@ def adapter_arguments(adapter: AdapterSettings) -> dict[str, Any]:
     }
 
 
-def unsloth_load_arguments(path: str, max_length: int, four_bit: bool) -> dict[str, Any]:
-    """For unsloth.FastLanguageModel.from_pretrained. `dtype` None lets Unsloth take bf16 or fp16 by the card."""
+def unsloth_load_arguments(path: str, max_length: int, four_bit: bool, device: Device) -> dict[str, Any]:
+    """For unsloth.FastLanguageModel.from_pretrained. `dtype` is the name of a torch type, the one that the trainer computes in."""
     return {
         "model_name": path,
         "max_seq_length": max_length,
-        "dtype": None,
+        "dtype": compute_dtype(device),
         "load_in_4bit": four_bit,
         "trust_remote_code": False,
         # The folder that was checked, and no copy of the model that Unsloth keeps under its own name.
@@ -120,6 +120,11 @@ def planned_steps(config: RunConfig, stage: Stage, rows: int) -> int:
     return min(steps, own.max_steps) if own.max_steps else steps
 
 
+def steps_between_evaluations(evaluations: int, steps: int) -> int:
+    """Optimizer steps from one evaluation to the next, in a stage of so many."""
+    return max(1, math.ceil(steps / evaluations))
+
+
 def checkpoint_steps(config: RunConfig, steps: int) -> int:
     """Optimizer steps from one checkpoint to the next, in a stage of so many."""
     return config.checkpoint_steps or max(1, math.ceil(steps / CHECKPOINTS_PER_STAGE))
@@ -155,7 +160,7 @@ def trainer_arguments(
         "use_cpu": not device.is_cuda,
         "dataloader_pin_memory": device.is_cuda,
         "eval_strategy": "steps",
-        "eval_steps": max(1, math.ceil(steps / config.evaluations)),
+        "eval_steps": steps_between_evaluations(config.evaluations, steps),
         # Before the first step: where SFT's curve begins, and the check that DPO starts from its reference.
         "eval_on_start": True,
         "logging_steps": 1,

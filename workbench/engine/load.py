@@ -4,7 +4,8 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from workbench.core.recipe import (
     unsloth_adapter_arguments,
     unsloth_load_arguments,
 )
+from workbench.engine.trouble import is_out_of_memory, is_out_of_room
 from workbench.store.home import home, shipped
 
 Say = Callable[[str], None]
@@ -54,13 +56,34 @@ class UnslothRefused(Exception):
     """Unsloth cannot take this model; the worker starts itself again without it."""
 
 
-def find_unsloth(device: Device) -> tuple[bool, str]:
+@contextmanager
+def unsloth_may_refuse(backend: str, still: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Whatever Unsloth raises inside becomes UnslothRefused: it signals what it does not support by many types.
+
+    A memory or a disk that is full is no refusal: without Unsloth it would be no emptier. still: whether it may refuse;
+    once a run has taken steps, an error is the run's own.
+    """
+    try:
+        yield
+    except (WorkbenchError, UnslothRefused):
+        raise
+    except Exception as error:
+        if backend != "unsloth" or not still() or is_out_of_memory(error) or is_out_of_room(error):
+            raise
+        raise UnslothRefused(_first_sentence(error).removeprefix("Unsloth: ").rstrip(".!")) from error
+
+
+def find_unsloth(device: Device, precision: Precision = "auto") -> tuple[bool, str]:
     """Whether Unsloth is to be used, and why or why not. Imports nothing."""
     refused = os.environ.get(WITHOUT_UNSLOTH)
     if refused:
         return False, f"Unsloth could not take this model ({refused})"
     if not device.is_cuda:
         return False, "Unsloth needs a CUDA card, and this machine has none"
+    if precision == "fp32":
+        return False, "Unsloth has no kernels for full precision"
+    if precision == "bf16" and not device.bf16:
+        return False, "Unsloth computes in 16 bits, and this card has no bf16"
     if importlib.util.find_spec("unsloth") is None:
         return False, "Unsloth is not installed"
     return True, f"Unsloth {importlib.metadata.version('unsloth')} is installed"
@@ -116,7 +139,8 @@ def add_adapter(loaded: Loaded, adapter: AdapterSettings, gradient_checkpointing
         from unsloth import FastLanguageModel
 
         arguments = unsloth_adapter_arguments(adapter, gradient_checkpointing, seed)
-        model = FastLanguageModel.get_peft_model(loaded.model, **arguments)
+        with unsloth_may_refuse(loaded.backend):
+            model = FastLanguageModel.get_peft_model(loaded.model, **arguments)
     else:
         from peft import LoraConfig, get_peft_model
 
@@ -176,20 +200,20 @@ def _load_with_transformers(ref: ModelRef, folder: Path, precision: Precision, d
 
 
 def _load_with_unsloth(ref: ModelRef, folder: Path, precision: Precision, device: Device, max_length: int) -> Loaded:
+    import torch
+
     four_bit = precision in ("auto", "nf4")
     os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
     os.environ["UNSLOTH_COMPILE_LOCATION"] = str(home() / "unsloth-cache")
-    try:
+    # Asked for more tokens than a model has places for, Unsloth stretches them: another model than the chat would load.
+    places = _read_config(folder).get("max_position_embeddings") or max_length
+    arguments = unsloth_load_arguments(str(folder), min(max_length, places), four_bit, device)
+    arguments["dtype"] = getattr(torch, arguments["dtype"])
+    with unsloth_may_refuse("unsloth"):
         # It patches Transformers, PEFT and TRL as it is imported, so nothing of theirs may be imported before it.
         from unsloth import FastLanguageModel
 
-        model, tokenizer = FastLanguageModel.from_pretrained(
-            **unsloth_load_arguments(str(folder), max_length, four_bit)
-        )
-    except WorkbenchError:
-        raise
-    except Exception as error:  # Unsloth signals what it does not support by many exception types.
-        raise UnslothRefused(_first_sentence(error)) from error
+        model, tokenizer = FastLanguageModel.from_pretrained(**arguments)
     used = "nf4" if four_bit else ("bf16" if device.bf16 else "fp16")
     return _ready(ref, folder, model, tokenizer, device, "unsloth", used, f"{find_unsloth(device)[1]}.")
 

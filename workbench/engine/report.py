@@ -43,6 +43,7 @@ class Report(TrainerCallback):
         self.beta = beta
         self.start_loss: float | None = None  # where policy = reference; None where it depends on the data
         self.saved = time.monotonic()
+        self.stepped = False  # whether this life of the worker has taken a step
         self.ended: Outcome | None = None  # "stopped" or "paused", where a person asked for it
         self.rows = run.metrics()
         self.told: set[str] = set()  # rules about health that spoke already
@@ -90,6 +91,7 @@ class Report(TrainerCallback):
             check_start(metrics, self.stage, self.start_loss, self.beta)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any):
+        self.stepped = True
         late = time.monotonic() - self.saved > MOST_BETWEEN_CHECKPOINTS
         control.should_save = late or state.global_step % self.checkpoint_steps == 0
         if self.run.stop_file.exists():

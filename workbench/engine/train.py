@@ -83,7 +83,18 @@ def again(folder: str) -> int:
     command = [sys.executable, "-m", "workbench.engine.train", folder]
     if os.name == "nt":  # where exec makes a new process, and this run would read as lost
         return subprocess.call(command)
+    _let_go_of_files()
     os.execv(sys.executable, command)
+
+
+def _let_go_of_files() -> None:
+    """Have all open files but the three standard ones closed as the next program begins.
+
+    A card's memory is held by its open device files, and not every library closes its own at an exec.
+    """
+    for number in map(int, os.listdir("/dev/fd")):
+        with contextlib.suppress(OSError):  # the one that listed them is closed by now
+            os.set_inheritable(number, number <= 2)
 
 
 def train(run: Run) -> tuple[Outcome, str]:
@@ -92,7 +103,7 @@ def train(run: Run) -> tuple[Outcome, str]:
     paths = decide(run, device)
     config = run.adjusted_config()
     shutil.rmtree(run.folder / "scratch", ignore_errors=True)  # of a worker that was killed while it saved
-    with_unsloth, _ = load.find_unsloth(device)
+    with_unsloth, _ = load.find_unsloth(device, config.precision)
 
     log_phase(run, "starting")
     loaded = load.load_base(
@@ -108,7 +119,7 @@ def train(run: Run) -> tuple[Outcome, str]:
     plan = {
         stage: planned_steps(config, stage, datasets.about(_data(config, stage)).train_rows) for stage in config.stages
     }
-    run.write_environment(_environment(config, loaded, plan))
+    run.add_to_environment(_environment(config, loaded, plan))  # what an earlier life found out stays
 
     begun = checkpoints.newest(run)
     for number, stage in enumerate(config.stages):
@@ -218,6 +229,7 @@ def train_stage(
     resume: where the stage goes on. fresh: the adapter is as it was made, so the reference of DPO and KTO is the base
     model; otherwise the reference is the model as the stage before, or the run that was started from, left it.
     """
+    from peft.helpers import disable_input_dtype_casting
     from transformers import PrinterCallback
 
     from workbench.engine.probe import Probe
@@ -227,6 +239,11 @@ def train_stage(
 
     training, held_out = load_rows(config, stage)
     steps = planned_steps(config, stage, len(training))
+    if resume and resume.step >= steps:
+        # Ended between its last step and the end of the stage. A trainer that goes on from its end takes a step too many.
+        log_resumed(run, stage, resume.step)
+        take_weights(model, resume.folder)
+        return None
     arguments = trainer_arguments(
         config, stage, loaded.device, steps, str(run.folder / "scratch"), paths.chunked_logits
     )
@@ -236,16 +253,20 @@ def train_stage(
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
     kept = stage in WITH_REFERENCE and config.reference == "kept"
     reference = open_reference(loaded, model, fresh, paths) if kept else None
-    make, settings = trainer_class(config, stage, reference)
-    trainer = make(
-        model=model,
-        args=settings(**arguments),
-        train_dataset=training,
-        eval_dataset=held_out,
-        processing_class=loaded.tokenizer,
-        callbacks=[OwnLearningRate(), report],
-    )
+    with load.unsloth_may_refuse(loaded.backend):
+        make, settings = trainer_class(config, stage, reference)
+        trainer = make(
+            model=model,
+            args=settings(**arguments),
+            train_dataset=training,
+            eval_dataset=held_out,
+            processing_class=loaded.tokenizer,
+            callbacks=[OwnLearningRate(), report],
+        )
     trainer.remove_callback(PrinterCallback)  # the report prints what a person can read
+    if stage == "sft" and loaded.backend == "unsloth":
+        trainer.train_dataset = with_something_to_learn(trainer.train_dataset)
+        trainer.eval_dataset = with_something_to_learn(trainer.eval_dataset)
     _say_what_was_dropped(run, len(training), len(trainer.train_dataset))
     put_back(model, before)
     report.start_loss = start_loss(config, stage, trainer.eval_dataset["label"] if stage == "kto" else ())
@@ -261,9 +282,14 @@ def train_stage(
         trainer.add_callback(
             Probe(trainer, reference, config.max_length, partial(note_probe, run, config, stage, loaded.device, paths))
         )
-    trainer.train(
-        resume_from_checkpoint=str(resume.folder) if resume else None
-    )  # evaluates after the last step as well
+    # Beside weights in 16 bits PEFT would keep an fp32 copy of every input of the adapter, which autocast turns back.
+    without_copies = loaded.device.is_cuda and loaded.precision in ("bf16", "fp16")
+    with (
+        load.unsloth_may_refuse(loaded.backend, lambda: not report.stepped),
+        disable_input_dtype_casting(model, active=without_copies),
+    ):
+        # Evaluates after the last step as well.
+        trainer.train(resume_from_checkpoint=str(resume.folder) if resume else None)
     log_numbers(run, stage, trainer.state.global_step, steps, {"trained_tokens": trainer.state.num_input_tokens_seen})
     if reference:
         run.add_to_environment({"reference": {"read": reference.read, "computed": reference.computed}})
@@ -272,6 +298,18 @@ def train_stage(
     del trainer
     gc.collect()
     return report.ended
+
+
+def with_something_to_learn(rows: Any) -> Any:
+    """The rows of SFT of which a part of the answer is left within the longest example.
+
+    TRL drops the others. Unsloth, which prepares the rows in its stead, keeps them, and a batch of only those has a
+    loss of 0 / 0.
+    """
+    learned: list[bool] = []
+    for some in rows.select_columns("labels").iter(1000):
+        learned += [any(label != -100 for label in labels) for labels in some["labels"]]
+    return rows if all(learned) else rows.select([number for number, learns in enumerate(learned) if learns])
 
 
 def note_probe(run: Run, config: RunConfig, stage: Stage, device: Device, paths: Paths, found: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, WorkbenchError):
         return str(error)
     text = str(error).strip() or type(error).__name__
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if is_out_of_room(error):
         return "The disk is full, so nothing more could be written. Make room and start again; what was saved until then is kept."
     if is_out_of_memory(error):
         where = "The card has" if "CUDA" in text else "The machine has"
@@ -29,6 +29,19 @@ def explain(error: BaseException) -> str:
     return (
         f"The worker met an error that it does not know: {type(error).__name__}: {text.splitlines()[0][:300]} "
         "The whole of it is in worker.log in the run's folder."
+    )
+
+
+def is_out_of_room(error: BaseException) -> bool:
+    """A disk that is full, or a quota that is used up, whichever library met it.
+
+    safetensors hands on the system's words; PyTorch's writer only says that it could not write.
+    """
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    text = str(error)
+    return any(f"os error {code}" in text for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)) or (
+        "PytorchStreamWriter failed" in text or "unexpected pos" in text
     )
 
 

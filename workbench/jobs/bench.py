@@ -72,23 +72,25 @@ class Bench:
 
     def progress(self, run: Run) -> Progress:
         """How far a run is."""
+        plan = run.environment().get("plan", {})
+        try:
+            config = run.adjusted_config()
+        except WorkbenchError:  # its settings cannot be read, as its details say
+            return progress(self.rows(run), plan)
         if run.name not in self._paces:
-            try:
-                self._paces[run.name] = earlier_paces(run.adjusted_config())
-            except WorkbenchError:  # its settings cannot be read, as its details say
-                self._paces[run.name] = {}
-        return progress(self.rows(run), run.environment().get("plan", {}), self._paces[run.name])
+            self._paces[run.name] = earlier_paces(config)
+        return progress(self.rows(run), plan, self._paces[run.name], config.evaluations)
 
     def next_checkpoint(self, run: Run) -> NextCheckpoint | None:
         """When a run that trains will save itself next; None where that is not known yet, or it ends before."""
-        rows = self.rows(run)
+        rows, config = self.rows(run), run.adjusted_config()
         last = next((row for row in reversed(rows) if "loss" in row), None)
         if last is None:
             return None
         kept = checkpoints.newest(run, at_a_glance=True)
         saved_at = kept.step if kept and kept.stage == last["stage"] else None
-        every = checkpoint_steps(run.adjusted_config(), last["steps"])
-        return next_checkpoint(rows, last["stage"], every, saved_at)
+        every = checkpoint_steps(config, last["steps"])
+        return next_checkpoint(rows, last["stage"], every, saved_at, config.evaluations)
 
     def loaded(self) -> str | None:
         """The loaded model in a few words; None where there is none."""

@@ -17,7 +17,7 @@ def seconds_per_example(config: RunConfig, stage: Stage) -> float | None:
         except WorkbenchError:
             continue
         if earlier.model == config.model and stage in earlier.stages and run.name != config.name:
-            pace = seconds_per_step(run.metrics(), stage)
+            pace = seconds_per_step(run.metrics(), stage, earlier.evaluations)
             if pace is not None:
                 return pace / earlier.effective_batch
     return None

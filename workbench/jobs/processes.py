@@ -1,4 +1,4 @@
-"""Processes by pid and start time: a pid alone may belong to somebody else by now."""
+"""Child processes: started to be talked to, and ended with all that they started."""
 
 import os
 import subprocess
@@ -8,10 +8,9 @@ from typing import IO
 import psutil
 
 from workbench.jobs.environment import child_environment
+from workbench.store.alive import alive as alive
+from workbench.store.alive import started as started
 from workbench.store.home import home
-
-# Start times are read with a clock of 10 ms ticks, and may be rounded differently from one reading to the next.
-SAME_START = 0.05  # seconds
 
 
 def start_talking(
@@ -33,25 +32,6 @@ def start_talking(
         # Ctrl+C in the terminal is for the window, which then ends its children in order.
         start_new_session=os.name != "nt",
     )
-
-
-def started(pid: int) -> float:
-    """Start time of a process, in seconds since the epoch. 0 where it is gone already."""
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return 0.0
-
-
-def alive(pid: int | None, created: float | None) -> bool:
-    """Whether the very process that had this pid at that start time still runs."""
-    if not pid or not created:
-        return False
-    try:
-        process = psutil.Process(pid)
-        return bool(abs(process.create_time() - created) < SAME_START and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
 
 
 def end_tree(pid: int, created: float) -> None:

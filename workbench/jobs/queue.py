@@ -39,7 +39,8 @@ def add(config: RunConfig, fork: Fork | None = None, keeper: Sequence[str] = KEE
     training.check_room()
     with training.starts():
         run = training.make_run(config, fork)
-    look(keeper)
+    with contextlib.suppress(OSError):  # it waits; whoever looks next tries again
+        look(keeper)
     return run
 
 

@@ -32,6 +32,8 @@ WORKER = (sys.executable, "-m", "workbench.engine.train")
 # A run needs room for its adapters, its log and its metrics; less than this and it would end in the middle.
 ROOM_TO_START = 300 * 2**20  # bytes
 
+FULL = 2**20  # bytes; a disk with less has no room for a page of text
+
 LEARNS_FROM: dict[Stage, tuple[Kind, ...]] = {
     "sft": ("sft", "preference"),
     "dpo": ("preference",),
@@ -57,7 +59,7 @@ def start(config: RunConfig, worker: Sequence[str] = WORKER, fork: Fork | None =
     check_room()
     # The lock is held only until the worker's pid is on disk: from then on the folder says who has the device.
     with starts():
-        _refuse_second(running())
+        _refuse_second(running(), "add this one to the queue, wait, or stop the other on the Watch page")
         run = make_run(config, fork, first=True)
         try:
             begin(run, worker)
@@ -78,9 +80,18 @@ def check(config: RunConfig, fork: Fork | None = None) -> None:
     if fork is None:
         starting_run(config)
         return
-    planned = {stage: planned_steps(config, stage, _rows(config, stage)) for stage in config.stages}
-    if found := fork_problems(config, open_run(fork.run).adjusted_config(), fork, planned):
+    source = open_run(fork.run)
+    abouts = {stage: datasets.about(config.data_of(stage) or "") for stage in config.stages}
+    planned = {stage: planned_steps(config, stage, about.train_rows) for stage, about in abouts.items()}
+    if found := fork_problems(config, source.adjusted_config(), fork, planned):
         raise WorkbenchError(*found)
+    now = abouts[fork.stage].version
+    then = source.environment().get("data", {}).get(fork.stage, {}).get("version", now)
+    if now != then:
+        raise WorkbenchError(
+            f"{abouts[fork.stage].name} is at version {now}, and {source.name} was trained on version {then}: the checkpoint "
+            "knows its place in those rows. Undo the changes on the Data page, or start from the beginning."
+        )
 
 
 def check_data(config: RunConfig) -> None:
@@ -91,10 +102,6 @@ def check_data(config: RunConfig) -> None:
             raise WorkbenchError(
                 f"{stage_title(stage)} cannot learn from {about.name}: it holds {_HOLDS[about.kind]}. Choose other data on the Data page."
             )
-
-
-def _rows(config: RunConfig, stage: Stage) -> int:
-    return datasets.about(config.data_of(stage) or "").train_rows
 
 
 def check_room() -> None:
@@ -131,7 +138,6 @@ def begin(run: Run, worker: Sequence[str] = WORKER) -> None:
     process = _spawn(run, worker)
     assert process.stdin, "it was asked for"
     with contextlib.suppress(BrokenPipeError), process.stdin:  # one that ended already is seen by its watcher
-        run.write_worker(process.pid, processes.started(process.pid))
         process.stdin.write(f"{BEGIN}\n".encode())
     queue.unmark(run)
     threading.Thread(target=_supervise, args=(run, process), name=f"watch {run.name}", daemon=True).start()
@@ -140,14 +146,21 @@ def begin(run: Run, worker: Sequence[str] = WORKER) -> None:
 def resume(run: Run, worker: Sequence[str] = WORKER) -> None:
     """Let a run go on from its newest whole checkpoint, or from its first step where it has none.
 
-    Raises WorkbenchError where it is not one that can go on, or where another run has the device.
+    Raises WorkbenchError where it is not one that can go on, where another run has the device, or where the disk is
+    nearly full.
     """
+    check_room()
     with starts():
         if state_of(run) not in CAN_RESUME:
             raise WorkbenchError(f"{run.name} is {state_of(run)}, so there is nothing to resume.")
-        _refuse_second(running())
+        _refuse_second(running(), "wait for it, or stop it on the Watch page")
         run.forget_end()
-        begin(run, worker)
+        try:
+            begin(run, worker)
+        except OSError as error:
+            raise WorkbenchError(
+                f"The worker could not be started: {error}. What {run.name} has saved is kept: resume it again."
+            ) from error
         if (held := queue.held()) and held.run == run.name:
             queue.release()  # the device was given back
 
@@ -165,11 +178,10 @@ def pause(run: Run) -> str:
     return words
 
 
-def _refuse_second(busy: Run | None) -> None:
+def _refuse_second(busy: Run | None, remedy: str) -> None:
     if busy:
         raise WorkbenchError(
-            f"{busy.name} is training. One run at a time has the device: add this one to the queue, wait, or stop the other "
-            "on the Watch page. Nothing was started."
+            f"{busy.name} is training. One run at a time has the device: {remedy}. Nothing was started."
         )
 
 
@@ -202,7 +214,10 @@ def in_words(run: Run) -> str:
     if now == "queued":
         return "It waits in the queue for the device."
     result = run.result()
-    return result.why if result else why_lost(run.exit_code(), run.log_tail(), checkpoint_words(run))
+    if result:
+        return result.why
+    is_full = shutil.disk_usage(run.folder).free < FULL
+    return why_lost(run.exit_code(), run.log_tail(), checkpoint_words(run), is_full)
 
 
 def checkpoint_words(run: Run) -> str:
@@ -217,7 +232,8 @@ def stop(run: Run) -> str:
         raise WorkbenchError(f"{run.name} is not running, so there is nothing to stop.")
     if not run.stop_file.exists() or run.is_to_pause:
         write_text(run.stop_file, "")
-        return f"{run.name} stops after this step and saves its adapter. Press again to end it at once."
+        then = "" if queue.held() or not (waiting := queue.marked()) else f" Then {waiting[0].name} starts."
+        return f"{run.name} stops after this step and saves its adapter. Press again to end it at once.{then}"
     end(run)
     return f"{run.name} was ended at once."
 
@@ -234,9 +250,13 @@ def end(run: Run) -> None:
 
 
 def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
-    """The worker in a session of its own, so that neither a closed window nor Ctrl+C in its terminal ends it."""
+    """The worker in a session of its own, so that neither a closed window nor Ctrl+C in its terminal ends it.
+
+    Raises OSError, with no process left, where it cannot be started or where the folder cannot say who it is: a worker
+    that nobody knows of would share the device with the next.
+    """
     with open(run.log_file, "ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*worker, str(run.folder)],
             stdin=subprocess.PIPE,
             stdout=log,
@@ -247,13 +267,21 @@ def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
             start_new_session=os.name != "nt",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
+    begun = processes.started(process.pid)
+    try:
+        run.write_worker(process.pid, begun)
+    except OSError:
+        processes.end_tree(process.pid, begun)
+        process.wait()
+        raise
+    return process
 
 
 def _supervise(run: Run, process: subprocess.Popen[bytes]) -> None:
     """Wait for the worker; where it ended without a word, keep how."""
     code = process.wait()
-    if run.folder.exists() and run.result() is None:
+    if run.worker().get("pid") == process.pid and run.result() is None:
         try:
-            run.write_exit_code(code)
+            run.write_exit_code(process.pid, code)
         except OSError:
             return  # The disk is full or gone: the run reads as lost, which it is.

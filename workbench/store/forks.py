@@ -8,14 +8,11 @@ from typing import Any, get_args
 from workbench.core.config import ModelRef, Stage
 from workbench.core.errors import WorkbenchError
 from workbench.core.follow_up import Fork
-from workbench.core.metrics import RESUMED, Row
+from workbench.core.metrics import FORKED, RESUMED, Row
 from workbench.store import checkpoints
 from workbench.store.checkpoints import Checkpoint
 from workbench.store.home import read_json, write_json, write_text
 from workbench.store.runs import Run, all_runs, model_of, open_run
-
-FORKED = "forked"
-"""Key of the line of metrics.jsonl behind which a forked run's own steps begin: run, stage and step that it came from."""
 
 
 def fork_of(run: Run) -> Fork | None:

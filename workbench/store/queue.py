@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from workbench.store.home import home, read_json, write_json
-from workbench.store.runs import Run, all_runs
+from workbench.store.runs import Run, runs_folder
 
 _MARKER = "queued.json"
 
@@ -36,7 +36,8 @@ def unmark(run: Run) -> None:
 
 def marked() -> list[Run]:
     """Every run with a marker, in the order of the queue."""
-    return sorted((run for run in all_runs() if is_marked(run)), key=lambda run: (_place(run), run.name))
+    found = [Run(path.parent) for path in runs_folder().glob(f"*/{_MARKER}")]
+    return sorted((run for run in found if run.config_file.is_file()), key=lambda run: (_place(run), run.name))
 
 
 def held() -> Hold | None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from workbench.core.config import ModelRef, RunConfig, read_config
 from workbench.core.errors import WorkbenchError
 from workbench.core.metrics import Row, as_trained
 from workbench.core.names import check_name
-from workbench.store.home import folder_in_home, read_json, write_json
+from workbench.store.home import folder_in_home, read_json, write_json, writing
 
 Outcome = Literal["finished", "stopped", "paused", "failed"]
 
@@ -130,7 +131,7 @@ class Run:
         self.write_environment(self.environment() | values)
 
     def worker(self) -> dict[str, Any]:
-        """`pid` and `created` (start time in seconds since the epoch) of the worker; empty before it started."""
+        """`pid` and `created` (start time in seconds, see store/alive.py) of the worker; empty before it started."""
         return read_json(self.folder / "worker.json") or {}
 
     def write_worker(self, pid: int, created: float) -> None:
@@ -138,10 +139,12 @@ class Run:
 
     def exit_code(self) -> int | None:
         """How the worker's process ended, where a window was there to see it."""
-        return (read_json(self.folder / "exit.json") or {}).get("code")
+        values = read_json(self.folder / "exit.json") or {}
+        # A run that goes on has a new worker, while the end of the one before may just be written down.
+        return values.get("code") if values.get("pid") == self.worker().get("pid") else None
 
-    def write_exit_code(self, code: int) -> None:
-        write_json(self.folder / "exit.json", {"code": code})
+    def write_exit_code(self, pid: int, code: int) -> None:
+        write_json(self.folder / "exit.json", {"pid": pid, "code": code})
 
     def result(self) -> Result | None:
         """None while the run has not ended by itself."""
@@ -252,19 +255,25 @@ def starting_run(config: RunConfig) -> Run | None:
 def create_run(config: RunConfig) -> Run:
     """A new folder with the config in it. Raises WorkbenchError where the name is taken, with a free one."""
     run = claim_folder(config.name)
-    run.write_config(config)
+    try:
+        with writing(f"The run {config.name}"):
+            run.write_config(config)
+    except WorkbenchError:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
     return run
 
 
 def claim_folder(name: str) -> Run:
     """An empty folder for a new run. It is no run before its config is in it. Raises WorkbenchError as `create_run`."""
     run = Run(runs_folder() / check_name(name, "run"))
-    try:
-        run.folder.mkdir()
-    except FileExistsError:
-        raise WorkbenchError(
-            f"There is a run called {name} already. Runs are never overwritten: take {free_name(name)}."
-        ) from None
+    with writing(f"The run {name}"):
+        try:
+            run.folder.mkdir()
+        except FileExistsError:
+            raise WorkbenchError(
+                f"There is a run called {name} already. Runs are never overwritten: take {free_name(name)}."
+            ) from None
     return run
 
 

@@ -31,7 +31,7 @@ from workbench.jobs.bench import Bench, has_card
 from workbench.jobs.pace import seconds_per_example
 from workbench.jobs.planning import machine, plan_run
 from workbench.store import choices, datasets, presets
-from workbench.store.forks import forks_of, forks_of_model
+from workbench.store.forks import fork_of, forks_of, forks_of_model
 from workbench.store.home import shipped
 from workbench.store.runs import Run, free_name, open_run, runs_to_start_from
 from workbench.store.weights import count_parameters
@@ -183,8 +183,8 @@ def draw(bench: Bench) -> TrainTab:
             start = gr.Button("Start training", variant="primary", elem_id="wb-train-start")
             add = gr.Button("Add to the queue", visible=False, elem_id="wb-train-queue")
     return TrainTab(
-        method, recipe, card, about, name, sft_data, preference_data, thumbs_data, start_from, settings, of_stage, advanced, meaning, start,
-        add,
+        method, recipe, card, about, name, sft_data, preference_data, thumbs_data, start_from, settings, of_stage, advanced,
+        meaning, start, add,
     )  # fmt: skip
 
 
@@ -272,8 +272,11 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         """The settings of an earlier run, under a free name."""
         if not run:
             raise WorkbenchError("Choose a run first.")
-        config = open_run(run).config()
-        return fill_in(config.model_copy(update={"name": free_name(config.name)}), config.start_from, card)
+        again = open_run(run)
+        config = again.config()
+        fork = fork_of(again)
+        start_from = fork.written if fork and fork in forks_of_model(config.model) else config.start_from
+        return fill_in(config.model_copy(update={"name": free_name(config.name)}), start_from, card)
 
     @border
     def run_better(run: str | None, card: str) -> list[Any]:
@@ -313,8 +316,8 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         filled = dict(zip(names, fill(form.from_config(config, names)), strict=True))
         filled["start_from"] = _start_update(start_from)
         chosen = choices.read()
-        updates = _data_updates(chosen.sft_data, chosen.preference_data, chosen.thumbs_data)
-        filled |= dict(zip(("sft_data", "preference_data", "thumbs_data"), updates, strict=True))
+        data_updates = _data_updates(chosen.sft_data, chosen.preference_data, chosen.thumbs_data)
+        filled |= dict(zip(("sft_data", "preference_data", "thumbs_data"), data_updates, strict=True))
         return [go_to("train"), *preset_updates(None, card), *filled.values()]
 
     preset = [tab.recipe, tab.card, tab.about]
@@ -363,8 +366,8 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
     filled_in = [pages.tabs, *preset, *widgets]
     pages.model.try_it.click(try_it, tab.card, filled_in, show_progress="hidden")
     for button, happens in (
-        (pages.watch.better, run_better),
         (pages.watch.again, run_again),
+        (pages.watch.better, run_better),
         (pages.watch.better_from, run_better_from),
         (pages.watch.branch, run_branch),
         (pages.watch.more, run_more),
@@ -433,22 +436,16 @@ def summary_html(values: Mapping[str, Any]) -> Html:
         verb = "pairs" if one.stage in OF_PAIRS else "answers"
         done = _done(one, fork)
         behind = f", of which {done:,} are done" if done else ""
-        pairs.append(
-            (
-                stage_title(one.stage),
-                f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}{behind}",
-            )
-        )
+        words = f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}{behind}"
+        pairs.append((stage_title(one.stage), words))
     pairs.append(("Effective batch", f"{config.effective_batch} ({config.batch_size} at once × {config.accumulation})"))
     if fork:
         pairs.append(("Starts from", f"{fork.words}: its adapter, optimizer and curve until then, with these settings"))
     elif config.start_from:
         pairs.append(("Starts from", f"the adapter of {config.start_from}"))
     if config.stages[-1] in WITH_REFERENCE:
-        verified = (
-            f"verified when {fork.run} began" if fork and fork.stage != "sft" else "verified before the first step"
-        )
-        pairs.append(("Reference", f"{reference_of(config, fork)}, {verified}"))
+        verified = f"when {fork.run} began" if fork and fork.stage != "sft" else "before the first step"
+        pairs.append(("Reference", f"{reference_of(config, fork)}, verified {verified}"))
     if config.stages[-1] in EXPERIMENTAL:
         pairs.append(("Reference", "none: nothing but a low learning rate holds the model to what it was"))
         pairs.append(("Method", "experimental: may change or be removed in TRL, the library that trains"))

@@ -307,7 +307,7 @@ def _described(run: Run) -> Waiting:
         config = run.config()
     except WorkbenchError:
         return run.name, "its settings cannot be read", ""
-    return run.name, METHOD_WORDS.get(config.method, config.method.upper()), config.model.title
+    return run.name, METHOD_WORDS.get(config.method, stage_title(config.method)), config.model.title
 
 
 def better_fork(run: Run, findings: Sequence[RunFinding]) -> Fork | None:

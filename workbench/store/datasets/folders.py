@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
 from filelock import FileLock
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import check_name, is_name
+from workbench.store.alive import alive, started
 from workbench.store.datasets.tables import Split
 from workbench.store.home import folder_in_home, home, read_json, shipped, write_json, writing
 
@@ -21,8 +21,6 @@ DEMO_FOLDERS = {"demo-preferences": "preferences", "demo-sft": "sft"}
 _DRAFT = re.compile(r"\.draft-(\d+)-(\d+\.\d+)-")
 # Everybody holds it for milliseconds only.
 _LOCK_SECONDS = 30
-# Start times are read with a clock of 10 ms ticks, and are rounded in a name.
-_SAME_START = 0.1  # seconds
 
 
 def names() -> list[str]:
@@ -163,7 +161,7 @@ def draft() -> Iterator[Path]:
 
 def draft_prefix() -> str:
     """How the names of drafts of this process begin."""
-    return f".draft-{os.getpid()}-{psutil.Process().create_time():.2f}-"
+    return f".draft-{os.getpid()}-{started(os.getpid()):.2f}-"
 
 
 def sweep_drafts() -> None:
@@ -175,7 +173,7 @@ def sweep_drafts() -> None:
 def abandoned(place: Path) -> list[Path]:
     """Drafts in a folder whose processes are gone."""
     drafts = ((file, _DRAFT.match(file.name)) for file in place.iterdir())
-    return [file for file, owner in drafts if owner and not _alive(int(owner[1]), float(owner[2]))]
+    return [file for file, owner in drafts if owner and not alive(int(owner[1]), float(owner[2]))]
 
 
 @contextmanager
@@ -201,13 +199,6 @@ def _remove(unused: Path) -> None:
     away = _own() / f"{draft_prefix()}{secrets.token_hex(4)}"
     os.rename(unused, away)
     shutil.rmtree(away, ignore_errors=True)
-
-
-def _alive(pid: int, created: float) -> bool:
-    try:
-        return bool(abs(psutil.Process(pid).create_time() - created) < _SAME_START)
-    except psutil.Error:
-        return False
 
 
 def _is_taken(name: str) -> bool:

@@ -1,0 +1,43 @@
+"""A process is told from another one that has its pid, whatever becomes of the clock."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from workbench.store.alive import alive, started
+
+
+def test_a_process_is_alive_until_it_ends_even_where_nobody_has_asked_how_it_did():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    begun = started(child.pid)
+    assert begun > 0
+    assert alive(child.pid, begun)
+    assert not alive(child.pid, begun - 3600), "another process that had this pid an hour before"
+    child.send_signal(signal.SIGKILL)
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        pass
+    assert not alive(child.pid, begun), "a zombie"
+    child.wait()
+    assert not alive(child.pid, begun)
+    assert started(child.pid) == 0
+
+
+def test_nobody_is_alive_who_has_no_pid_or_no_start():
+    assert not alive(None, 1.0)
+    assert not alive(os.getpid(), None)
+    assert not alive(99_999_999, 0.0)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="elsewhere the system keeps the time of day itself")
+def test_a_clock_that_is_set_does_not_make_a_worker_another_process(monkeypatch):
+    """psutil adds the time of the machine's start, which the system moves with its clock: here by an hour."""
+    begun, as_psutil_sees_it = started(os.getpid()), psutil.Process().create_time()
+    booted = psutil.boot_time()
+    monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: booted + 3600)
+    assert abs(psutil.Process().create_time() - as_psutil_sees_it - 3600) < 1
+    assert started(os.getpid()) == begun
+    assert alive(os.getpid(), begun)
