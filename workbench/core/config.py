@@ -21,6 +21,8 @@ OF_PAIRS: tuple[Stage, ...] = ("dpo", "orpo", "simpo")
 """The stages that learn from chosen and rejected answers."""
 WITH_REFERENCE: tuple[Stage, ...] = ("dpo", "kto")
 """The stages that measure the model against the one that it was."""
+EXPERIMENTAL: tuple[Stage, ...] = ("orpo", "simpo")
+"""The stages whose trainers may change or be removed in TRL."""
 
 DEMO_MODEL = "demo"
 

@@ -7,9 +7,9 @@ writes none, and an end token after a turn that has ended. A model so trained se
 
 from typing import Any
 
-import trl.experimental.cpo.cpo_trainer
-import trl.experimental.orpo.orpo_trainer
 from trl.data_utils import common_prefix_length
+from trl.experimental.cpo import CPOConfig, CPOTrainer
+from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 IGNORED = -100  # label of a token that is not trained on
 
@@ -57,9 +57,13 @@ def _has_an_answer(row: dict[str, list[int]]) -> bool:
     return len(row["prompt_input_ids"]) < min(len(row["chosen_input_ids"]), len(row["rejected_input_ids"]))
 
 
-class OrpoInTokens(_InTokens, trl.experimental.orpo.orpo_trainer.ORPOTrainer):  # type: ignore[misc]
+class OrpoInTokens(_InTokens, ORPOTrainer):  # type: ignore[misc]
     """Hong et al. 2024. TRL takes the loss of imitation over prompt and answer, not over the answer alone."""
 
 
-class SimpoInTokens(_InTokens, trl.experimental.cpo.cpo_trainer.CPOTrainer):  # type: ignore[misc]
+class SimpoInTokens(_InTokens, CPOTrainer):  # type: ignore[misc]
     """Meng et al. 2024, as the loss "simpo" of CPO without its term of imitation."""
+
+
+TRAINERS: dict[str, tuple[type, type]] = {"orpo": (OrpoInTokens, ORPOConfig), "simpo": (SimpoInTokens, CPOConfig)}
+"""Stage -> trainer and the type of its arguments."""

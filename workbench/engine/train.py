@@ -21,7 +21,7 @@ from typing import Any
 from workbench.core.architectures import shape_of
 from workbench.core.card import model_card
 from workbench.core.choosing import choose
-from workbench.core.config import OF_PAIRS, WITH_REFERENCE, RunConfig, Stage, stage_title
+from workbench.core.config import EXPERIMENTAL, OF_PAIRS, WITH_REFERENCE, RunConfig, Stage, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.ladder import next_rung
 from workbench.core.lifecycle import BEGIN, WAITS_FOR_WORD
@@ -346,20 +346,20 @@ def trainer_class(asked: RunConfig, stage: Stage, reference: Any) -> tuple[type,
     asked: the settings as they were asked for. A run that goes on with smaller batches must keep its order of rows.
     """
     import trl
-    from trl.experimental.cpo import CPOConfig
-    from trl.experimental.orpo import ORPOConfig
 
-    from workbench.engine.experimental import OrpoInTokens, SimpoInTokens
     from workbench.engine.order import grouping
     from workbench.engine.reference import keeping
 
-    make, settings = {
-        "sft": (trl.SFTTrainer, trl.SFTConfig),
-        "dpo": (trl.DPOTrainer, trl.DPOConfig),
-        "kto": (trl.KTOTrainer, trl.KTOConfig),
-        "orpo": (OrpoInTokens, ORPOConfig),
-        "simpo": (SimpoInTokens, CPOConfig),
-    }[stage]
+    if stage in EXPERIMENTAL:  # imported only here, so that the other methods do not hang on it
+        from workbench.engine.experimental import TRAINERS
+
+        make, settings = TRAINERS[stage]
+    else:
+        make, settings = {
+            "sft": (trl.SFTTrainer, trl.SFTConfig),
+            "dpo": (trl.DPOTrainer, trl.DPOConfig),
+            "kto": (trl.KTOTrainer, trl.KTOConfig),
+        }[stage]
     if reference:
         make = keeping(make, reference)
     if asked.group_by_length and stage != "kto":

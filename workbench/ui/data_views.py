@@ -147,8 +147,6 @@ def line_html(about: About, report: Report | None) -> Html:
     kind: NoticeKind = "info" if report is None else _NOTICES[report.verdict]
     version = f", version {about.version}" if about.version > 1 else ""
     words = f"{about.kept:,} {NOUNS[about.kind]} · {about.source}{version}"
-    if about.kind not in CHOICE_OF_KIND:
-        words += ". The Train page has no method for thumbs yet: bring the same file once more and choose pairs or liked answers"
     return Html(f'<p class="wb-text wb-small"><b class="wb-tone wb-{kind}">{escape(word)}</b> · {escape(words)}</p>')
 
 

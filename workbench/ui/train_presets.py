@@ -1,6 +1,6 @@
 """The choice of a preset on the Train page: what for, on which card, for which models, and where its values come from."""
 
-from workbench.core.config import ModelRef, RunConfig
+from workbench.core.config import WITH_REFERENCE, ModelRef, RunConfig
 from workbench.core.recipe import Device, stage_settings
 from workbench.store import presets
 from workbench.store.presets import Recipe
@@ -71,7 +71,7 @@ def settings_words(recipe: Recipe) -> str:
         f"optimizer {config.optimizer}",
         f"gradient checkpointing {config.gradient_checkpointing}",
     ]
-    if config.stages[-1] != "sft":
+    if config.stages[-1] in WITH_REFERENCE:
         words.append(f"reference {config.reference}")
     return ", ".join(words)
 

@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.components import Component
 
 from workbench.core.config import (
+    EXPERIMENTAL,
     OF_PAIRS,
     WITH_REFERENCE,
     DpoSettings,
@@ -74,7 +75,6 @@ DATA_OF_STAGE: dict[Stage, str] = {
     **dict.fromkeys(OF_PAIRS, "preference_data"),
     "kto": "thumbs_data",
 }
-EXPERIMENTAL = ("orpo", "simpo")
 
 Offer = tuple[str | None, int]
 """The run that has the device, and how many wait for it: what the buttons and the summary depend on besides the form."""
