@@ -93,9 +93,10 @@ def trainer_for(
     """
     from datasets import Dataset
 
+    from workbench.engine.adapters import put_back
     from workbench.engine.load import load_tokenizer
     from workbench.engine.reference import Reference
-    from workbench.engine.train import put_back, trainer_class
+    from workbench.engine.stage import trainer_class
     from workbench.store.home import shipped
     from workbench.store.reference import KeptLogProbs
 

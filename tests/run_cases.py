@@ -181,9 +181,9 @@ def sixteen(training: Rows, held_out: Rows) -> tuple[Rows, Rows]:
 
 def wrong_reference() -> None:
     """The adapter that training starts from is changed behind the back of the reference."""
-    from workbench.engine import train
+    from workbench.engine import adapters
 
-    restore = train.put_back
+    restore = adapters.put_back
 
     def plant(model: Any, before: Any) -> None:
         restore(model, before)
@@ -191,16 +191,16 @@ def wrong_reference() -> None:
             if "lora_B" in name and weight.requires_grad:
                 weight.data += 0.05
 
-    train.put_back = plant
+    adapters.put_back = plant
 
 
 def at_step(number: int, change: Callable[[Any], Any]) -> Callable[[], None]:
     """The gradients of one step are changed on their way; of every step where `number` is 0."""
 
     def plant() -> None:
-        from workbench.engine import train
+        from workbench.engine import adapters
 
-        restore = train.put_back
+        restore = adapters.put_back
 
         def hook(model: Any, before: Any) -> None:
             restore(model, before)
@@ -218,7 +218,7 @@ def at_step(number: int, change: Callable[[Any], Any]) -> Callable[[], None]:
 
             return change_one
 
-        train.put_back = hook
+        adapters.put_back = hook
 
     return plant
 

@@ -96,7 +96,7 @@ def wait_for_step(run, stage, step):
 # The real worker, which is killed the first time that it calls a function of its own.
 KILLED_IN = """
 import os, signal, sys
-from workbench.engine import train
+from workbench.engine import adapters, train
 from workbench.store import checkpoints
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -128,7 +128,7 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
     pieces = training.start(demo_config("pieces", **small), killed_in("checkpoints.write_json"))
     assert ended(pieces) == "lost"
     assert "had no checkpoint yet: Resume starts it from its first step" in training.in_words(pieces)
-    training.resume(pieces, killed_in("train.write_text"))
+    training.resume(pieces, killed_in("adapters.write_text"))
     assert ended(pieces) == "lost"
     assert "Resume goes on from step 4 of SFT" in training.in_words(pieces)
     training.resume(pieces)

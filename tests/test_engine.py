@@ -12,9 +12,10 @@ from datasets import Dataset
 from workbench.core.errors import WorkbenchError
 from workbench.core.models import check_config, check_files
 from workbench.core.recipe import Device
-from workbench.engine import load, train
+from workbench.engine import adapters, load, train
 from workbench.engine.device import this_device
 from workbench.engine.report import WrongReference, check_start
+from workbench.engine.rows import load_rows, with_something_to_learn
 from workbench.engine.trouble import explain
 from workbench.store import datasets
 from workbench.store.home import shipped
@@ -99,7 +100,7 @@ def test_what_is_stored_beside_the_rows_is_not_for_the_trainer():
         change()
         about = datasets.about("mine")
         for stage, columns in (("dpo", ["prompt", "chosen", "rejected"]), ("sft", ["prompt", "completion"])):
-            training, held_out = train.load_rows(config, stage)
+            training, held_out = load_rows(config, stage)
             assert (training.column_names, held_out.column_names) == (columns, columns)
             assert (len(training), len(held_out)) == (about.train_rows, about.held_out_rows)
         assert training[0]["completion"] == datasets.read("mine", "train", 1)[0]["chosen"]
@@ -211,12 +212,12 @@ def test_a_model_that_unsloth_refuses_is_trained_without_it_and_the_reason_is_ke
 def test_rows_of_which_only_the_question_is_left_are_not_trained_on():
     """A loss of no tokens would be 0 / 0. TRL drops such rows itself; Unsloth, which prepares them in its stead, does not."""
     rows = Dataset.from_list([{"labels": [-100, 5]}, {"labels": [-100, -100]}, {"labels": [7]}])
-    assert train.with_something_to_learn(rows)["labels"] == [[-100, 5], [7]]
+    assert with_something_to_learn(rows)["labels"] == [[-100, 5], [7]]
 
 
 def test_a_planted_wrong_reference_stops_the_run(monkeypatch):
     """The adapter that training starts from is changed behind the back of the reference that TRL copied."""
-    restore = train.put_back
+    restore = adapters.put_back
 
     def plant(model, before):
         restore(model, before)
@@ -224,7 +225,7 @@ def test_a_planted_wrong_reference_stops_the_run(monkeypatch):
             if "lora_B" in name and weight.requires_grad:
                 weight.data += 0.05
 
-    monkeypatch.setattr(train, "put_back", plant)
+    monkeypatch.setattr(adapters, "put_back", plant)
     run = run_of()
     assert train.main(str(run.folder)) == 1
     assert run.result().outcome == "failed"
@@ -234,13 +235,13 @@ def test_a_planted_wrong_reference_stops_the_run(monkeypatch):
 
 def test_a_loss_that_is_not_a_number_ends_the_run_with_advice(monkeypatch):
     """One weight of the adapter is made NaN, as a learning rate that is far too high makes all of them."""
-    restore = train.put_back
+    restore = adapters.put_back
 
     def spoil(model, before):
         restore(model, before)
         next(weight for weight in model.parameters() if weight.requires_grad).data[0, 0] = float("nan")
 
-    monkeypatch.setattr(train, "put_back", spoil)
+    monkeypatch.setattr(adapters, "put_back", spoil)
     run = run_of(method="sft", preference_data=None)
     assert train.main(str(run.folder)) == 1
     assert run.result().outcome == "failed"
@@ -264,7 +265,7 @@ def test_a_full_disk_ends_the_run_with_a_plain_sentence(monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(train, "save_adapter", full)
+    monkeypatch.setattr(adapters, "save_adapter", full)
     monkeypatch.setattr(train.traceback, "print_exc", full)  # the log is on that disk too
     assert train.main(str(run.folder)) == 1
     assert run.result().outcome == "failed"

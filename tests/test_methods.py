@@ -11,7 +11,7 @@ from workbench.core.config import reference_words, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.follow_up import Fork, more_epochs
 from workbench.core.metrics import FORKED
-from workbench.engine import load, train
+from workbench.engine import adapters, load, train
 from workbench.engine.journal import log_numbers
 from workbench.jobs import training
 from workbench.store import datasets, forks
@@ -171,13 +171,13 @@ def test_a_run_goes_on_from_where_another_ended(one_base, monkeypatch):
     first = trained(name="first", method="dpo", sft_data=None, dpo=TWO_STEPS)
     ended = load_file(first.adapter / "adapter_model.safetensors")
     begun = {}
-    restore = train.put_back
+    restore = adapters.put_back
 
     def look(model, before):
         restore(model, before)
         begun.update({name: weight.detach().clone() for name, weight in model.named_parameters() if name in before})
 
-    monkeypatch.setattr(train, "put_back", look)
+    monkeypatch.setattr(adapters, "put_back", look)
     again = trained(name="again", method="dpo", sft_data=None, dpo=TWO_STEPS, start_from="first")
     start = first_evaluation(again, "dpo")
     assert abs(start["eval_loss"] - math.log(2)) < 0.002
@@ -204,7 +204,7 @@ def test_a_run_goes_on_from_where_another_ended(one_base, monkeypatch):
 def test_a_planted_wrong_reference_is_refused_in_every_path(one_base, monkeypatch, changes):
     store_thumbs()
     ended_run("first")
-    restore = train.put_back
+    restore = adapters.put_back
 
     def plant(model, before):
         restore(model, before)
@@ -212,7 +212,7 @@ def test_a_planted_wrong_reference_is_refused_in_every_path(one_base, monkeypatc
             if "lora_B" in name and weight.requires_grad:
                 weight.data += 0.05
 
-    monkeypatch.setattr(train, "put_back", plant)
+    monkeypatch.setattr(adapters, "put_back", plant)
     run = create_run(demo_config(**SMALL | changes))
     assert train.main(str(run.folder)) == 1
     assert "the reference is not the model that training starts from" in run.result().why
@@ -261,13 +261,13 @@ def test_a_run_that_was_paused_keeps_the_reference_that_it_started_from(one_base
     shutil.rmtree(first.folder)
 
     reference = {}
-    restore = train.put_back
+    restore = adapters.put_back
 
     def look(model, before):
         restore(model, before)
         reference.update({name: w.detach().clone() for name, w in model.named_parameters() if ".ref." in name})
 
-    monkeypatch.setattr(train, "put_back", look)
+    monkeypatch.setattr(adapters, "put_back", look)
     assert train.main(str(run.folder)) == 0, run.result()
     assert run.result().outcome == "finished"
     assert len(reference) == len(ended)

@@ -10,7 +10,7 @@ import torch
 from configs import demo_config
 from made_runs import store_thumbs
 
-from workbench.engine import reference, train
+from workbench.engine import reference, stage, train
 from workbench.engine.reference import digests_of
 from workbench.store.reference import KeptLogProbs, sweep
 from workbench.store.runs import Run, create_run
@@ -171,7 +171,7 @@ def test_a_run_that_goes_on_with_half_the_batch_meets_each_row_once():
         train_dataset = rows
 
     def order(asked):
-        make = train.trainer_class(asked, "sft", None)[0]
+        make = stage.trainer_class(asked, "sft", None)[0]
         return list(make._get_train_sampler(Trainer()))
 
     whole = order(demo_config(batch_size=4))

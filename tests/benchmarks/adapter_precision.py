@@ -49,10 +49,10 @@ SHAPE = {
 
 def worker(adapter: str, folder: str) -> int:
     """The real worker; for bf16 without the step that gives the adapter its fp32 weights back."""
-    from workbench.engine import train
+    from workbench.engine import adapters, train
 
     if adapter == "bf16":
-        train.put_back = lambda model, before: None
+        adapters.put_back = lambda model, before: None
     return train.main(folder)
 
 

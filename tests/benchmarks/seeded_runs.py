@@ -38,18 +38,19 @@ def worker(name: str, whole: bool, folder: str) -> int:
     from datasets import Dataset
 
     from workbench.engine import report, train
+    from workbench.engine import rows as stored
 
     case = CASE_OF[name]
     if case.plant:
         case.plant()
     if case.rows:
-        read, change = train.load_rows, case.rows
+        read, change = stored.load_rows, case.rows
 
         def load_rows(config: RunConfig, stage: Any) -> tuple[Any, Any]:
             parts = change(*[list(rows) for rows in read(config, stage)])
             return Dataset.from_list(parts[0]), Dataset.from_list(parts[1])
 
-        train.load_rows = load_rows
+        stored.load_rows = load_rows
     ended_early(report.Report, until=1.0 if whole or not case.rules else FIFTH)
     return train.main(folder)
 

@@ -223,7 +223,7 @@ def in_words(run: Run) -> str:
 def checkpoint_words(run: Run) -> str:
     """Where a run can go on, such as "step 48 of DPO"; "" where it has no checkpoint."""
     found = checkpoints.newest(run, at_a_glance=True)
-    return f"step {found.step:,} of {stage_title(found.stage)}" if found else ""
+    return found.words if found else ""
 
 
 def stop(run: Run) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
-from workbench.core.config import Stage
+from workbench.core.config import Stage, stage_title
 from workbench.store.home import read_json, write_json
 from workbench.store.runs import Run
 
@@ -34,6 +34,10 @@ class Checkpoint:
     folder: Path
     stage: Stage
     step: int
+
+    @property
+    def words(self) -> str:
+        return f"step {self.step:,} of {stage_title(self.stage)}"
 
 
 def keep(run: Run, stage: Stage, step: int, draft: Path) -> Checkpoint:

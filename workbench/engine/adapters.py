@@ -1,0 +1,114 @@
+"""Adapters on disk and in the model: written whole or not at all, taken back, kept where a run goes wrong."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from workbench.core.card import model_card
+from workbench.core.config import OF_PAIRS, RunConfig, stage_title
+from workbench.core.errors import WorkbenchError
+from workbench.core.metrics import Row, latest
+from workbench.store import checkpoints
+from workbench.store.forks import fork_of
+from workbench.store.home import write_text
+from workbench.store.runs import Run, starting_run
+
+
+def keep_last_good(run: Run) -> str:
+    """Make the newest adapter whose weights are all numbers the result. Says where it was; "" where there is none."""
+    import torch
+    from safetensors.torch import load_file
+
+    for found in checkpoints.whole(run):
+        weights = load_file(found.folder / "adapter_model.safetensors")
+        if all(bool(torch.isfinite(weight).all()) for weight in weights.values()):
+            copy_adapter(found.folder, run.adapter)
+            return found.words
+    return ""
+
+
+def keep_start(run: Run, config: RunConfig) -> None:
+    """Copy the adapter that the run starts from into its folder, once: it is its reference, whatever becomes of the other run."""
+    if run.start_adapter.is_dir():
+        return
+    earlier = starting_run(config)
+    assert earlier, "only asked for where the config names a run to start from"
+    copy_adapter(earlier.adapter, run.start_adapter)
+
+
+def copy_adapter(source: Path, target: Path) -> None:
+    """Weights and settings of an adapter, whole or not at all."""
+    draft = target.with_name(f".{target.name}.draft")
+    draft.mkdir(exist_ok=True)
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        shutil.copy2(source / name, draft / name)
+    os.replace(draft, target)
+
+
+def take_weights(model: Any, folder: Path) -> None:
+    """Give the adapter that trains the weights of one on disk, in fp32 as they were saved.
+
+    Raises WorkbenchError where they are not the weights of such an adapter.
+    """
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    weights = load_file(folder / "adapter_model.safetensors")
+    wanted = [weight.shape for weight in model.parameters() if weight.requires_grad]
+    # PEFT passes over in silence what it does not find.
+    if sorted(wanted) != sorted(weight.shape for weight in weights.values()):
+        raise WorkbenchError(
+            f"The adapter in {folder.name} has {len(weights)} weights, which are not the {len(wanted)} of the one that is to "
+            "be trained: it was made in another way. Start from another run, or from the base model."
+        )
+    set_peft_model_state_dict(model, weights, adapter_name="default")
+
+
+def put_back(model: Any, before: dict[str, Any]) -> None:
+    """Give the adapter the fp32 weights that it had before a trainer was built around it.
+
+    TRL casts the adapter of a quantised model to bf16, in which small steps round away, and in which it is no longer
+    equal to the reference that TRL copied before the cast.
+    """
+    for name, weight in model.named_parameters():
+        if name in before:
+            weight.data = before[name]
+
+
+def save_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:
+    """The adapter with its model card, whole or not at all."""
+    draft = folder.with_name(f".{folder.name}.draft")
+    try:
+        write_adapter(run, model, draft, config)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)  # where the disk was full, it has room again to say so
+
+
+def write_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:
+    """Weights, settings and model card of the adapter."""
+    model.save_pretrained(folder, safe_serialization=True, selected_adapters=["default"])
+    rows = run.metrics()
+    measured = {
+        **_of_pairs(rows, config),
+        "KTO loss": latest(rows, "eval_loss", "kto"),
+        "Reward margin of liked over disliked": latest(rows, "eval_rewards/margins", "kto"),
+        "SFT loss": latest(rows, "eval_loss", "sft"),
+    }
+    results = {label: value for label, value in measured.items() if value is not None}
+    write_text(folder / "README.md", model_card(config, run.environment(), results, fork_of(run)))
+
+
+def _of_pairs(rows: Sequence[Row], config: RunConfig) -> dict[str, float | None]:
+    """What a stage that learns from pairs reached, by what a model card calls it."""
+    stage = config.stages[-1]
+    if stage not in OF_PAIRS:
+        return {}
+    return {
+        f"{stage_title(stage)} loss": latest(rows, "eval_loss", stage),
+        "Reward accuracy": latest(rows, "eval_rewards/accuracies", stage),
+        "Reward margin": latest(rows, "eval_rewards/margins", stage),
+    }

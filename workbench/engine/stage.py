@@ -1,0 +1,178 @@
+"""One stage of a run, from its rows to the trained adapter."""
+
+import contextlib
+import gc
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import trl
+from peft.helpers import disable_input_dtype_casting
+from transformers import PrinterCallback
+
+from workbench.core.architectures import shape_of
+from workbench.core.config import EXPERIMENTAL, WITH_REFERENCE, RunConfig, Stage, stage_title
+from workbench.core.errors import WorkbenchError
+from workbench.core.memory import Paths, forecast, needed
+from workbench.core.recipe import checkpoint_steps, planned_steps, start_loss, trainer_arguments
+from workbench.engine import adapters, load, rows
+from workbench.engine.journal import log_begun_again, log_numbers, log_phase, log_resumed
+from workbench.engine.order import grouping
+from workbench.engine.probe import Probe
+from workbench.engine.reference import Reference, keeping, open_reference
+from workbench.engine.report import Report, WrongReference
+from workbench.engine.resuming import OwnLearningRate
+from workbench.engine.samples import fixed_prompts
+from workbench.engine.trouble import Forgotten
+from workbench.store import model_configs
+from workbench.store.checkpoints import Checkpoint
+from workbench.store.runs import Outcome, Run
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all stages of a run share."""
+
+    run: Run
+    config: RunConfig  # with what was decided and changed on the way
+    loaded: load.Loaded
+    model: Any  # the base model with the adapter that trains
+    paths: Paths
+
+
+def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None) -> Outcome | None:
+    """Train the model of `work`, in place. Returns "stopped" or "paused" where that was asked for.
+
+    resume: where the stage goes on. fresh: the adapter is as it was made, so the reference of DPO and KTO is the base
+    model; otherwise the reference is the model as the stage before, or the run that was started from, left it.
+    """
+    run, config, model = work.run, work.config, work.model
+    training, held_out = rows.load_rows(config, stage)
+    steps = planned_steps(config, stage, len(training))
+    if resume and resume.step >= steps:
+        # Ended between its last step and the end of the stage. A trainer that goes on from its end takes a step too many.
+        log_resumed(run, stage, resume.step)
+        adapters.take_weights(model, resume.folder)
+        return None
+    if not resume and any(row.get("stage") == stage for row in run.metrics()):
+        log_begun_again(run, stage)
+    prompts = fixed_prompts(held_out, work.loaded.tokenizer, config.samples, config.max_length)
+    beta = {"dpo": config.dpo.beta, "kto": config.kto.beta}.get(stage)
+    report = Report(run, stage, checkpoint_steps(config, steps), beta, prompts)
+    kept = stage in WITH_REFERENCE and config.reference == "kept"
+    reference = open_reference(work.loaded, model, fresh, work.paths) if kept else None
+
+    trainer = make_trainer(work, stage, training, held_out, reference, [OwnLearningRate(), report])
+    report.start_loss = start_loss(config, stage, trainer.eval_dataset["label"] if stage == "kto" else ())
+    if stage in WITH_REFERENCE and fresh:
+        # TRL copied the untouched adapter as the reference. It changes nothing, so the base model itself will do.
+        model.delete_adapter("ref")
+
+    log_phase(run, f"training {stage_title(stage)}")
+    if resume:
+        log_resumed(run, stage, resume.step)
+        report.rows = run.metrics()  # without the steps that are taken once more
+        trainer.args.eval_on_start = False  # its reference was verified at step 0, and is the same
+    else:
+        trainer.add_callback(Probe(trainer, reference, config.max_length, partial(note_probe, work, stage)))
+    try:
+        with load.unsloth_may_refuse(work.loaded.backend, lambda: not report.stepped), _without_copies(work):
+            # Evaluates after the last step as well.
+            trainer.train(resume_from_checkpoint=str(resume.folder) if resume else None)
+    except WrongReference:
+        if not reference or not reference.read:
+            raise
+        reference.kept.forget()
+        log_phase(run, "what was kept of the reference does not hold any more, so it is asked again")
+        raise Forgotten from None
+    log_numbers(run, stage, trainer.state.global_step, steps, {"trained_tokens": trainer.state.num_input_tokens_seen})
+    if reference:
+        run.add_to_environment({"reference": {"read": reference.read, "computed": reference.computed}})
+    if "ref" in model.peft_config:
+        model.delete_adapter("ref")
+    del trainer
+    gc.collect()
+    return report.ended
+
+
+def make_trainer(
+    work: Work, stage: Stage, training: Any, held_out: Any, reference: Reference | None, callbacks: list[Any]
+) -> Any:
+    """The trainer of a stage, with its rows in tokens and the adapter in fp32."""
+    run, config, loaded, model = work.run, work.config, work.loaded, work.model
+    steps = planned_steps(config, stage, len(training))
+    arguments = trainer_arguments(
+        config, stage, loaded.device, steps, str(run.folder / "scratch"), work.paths.chunked_logits
+    )
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
+    with load.unsloth_may_refuse(loaded.backend):
+        make, settings = trainer_class(run.config(), stage, reference)
+        trainer = make(
+            model=model,
+            args=settings(**arguments),
+            train_dataset=training,
+            eval_dataset=held_out,
+            processing_class=loaded.tokenizer,
+            callbacks=callbacks,
+        )
+    trainer.remove_callback(PrinterCallback)  # the report prints what a person can read
+    if stage == "sft" and loaded.backend == "unsloth":
+        trainer.train_dataset = rows.with_something_to_learn(trainer.train_dataset)
+        trainer.eval_dataset = rows.with_something_to_learn(trainer.eval_dataset)
+    _say_what_was_dropped(run, len(training), len(trainer.train_dataset))
+    adapters.put_back(model, before)
+    return trainer
+
+
+def _without_copies(work: Work) -> Any:
+    """Beside weights in 16 bits PEFT would keep an fp32 copy of every input of the adapter, which autocast turns back."""
+    in_16_bits = work.loaded.device.is_cuda and work.loaded.precision in ("bf16", "fp16")
+    return disable_input_dtype_casting(work.model, active=in_16_bits)
+
+
+def note_probe(work: Work, stage: Stage, found: dict[str, Any]) -> None:
+    """Write down what the longest batch took, beside what was forecast of it."""
+    run, config, device = work.run, work.config, work.loaded.device
+    memory = {}
+    with contextlib.suppress(WorkbenchError):  # of an architecture that is not known there is no forecast
+        as_long = config.model_copy(update={"max_length": found["tokens"]})
+        expected = forecast(shape_of(model_configs.config_of(config.model)), as_long, stage, device, work.paths)
+        memory = {"forecast": needed(expected, device), "needed": needed(expected, device, found["peak"])}
+    probes = run.environment().get("probes", {})
+    run.add_to_environment({"probes": probes | {stage: found | memory}})
+    print(
+        f"{stage_title(stage)}: the longest batch ({found['rows']} x {found['tokens']} tokens) took {found['seconds']:.2f} s"
+    )
+
+
+def trainer_class(asked: RunConfig, stage: Stage, reference: Reference | None) -> tuple[type, type]:
+    """The trainer of a stage and the type of its arguments. reference: what is known of it, where that is kept.
+
+    asked: the settings as they were asked for. A run that goes on with smaller batches must keep its order of rows.
+    """
+    if stage in EXPERIMENTAL:  # imported only here, so that the other methods do not hang on it
+        from workbench.engine.experimental import TRAINERS
+
+        make, settings = TRAINERS[stage]
+    else:
+        make, settings = {
+            "sft": (trl.SFTTrainer, trl.SFTConfig),
+            "dpo": (trl.DPOTrainer, trl.DPOConfig),
+            "kto": (trl.KTOTrainer, trl.KTOConfig),
+        }[stage]
+    if reference:
+        make = keeping(make, reference)
+    if asked.group_by_length and stage != "kto":
+        make = grouping(make, asked.batch_size, asked.max_length, asked.seed)
+    return make, settings
+
+
+def _say_what_was_dropped(run: Run, before: int, after: int) -> None:
+    if not after:
+        raise WorkbenchError(
+            f"All {before:,} examples are too long: the prompt alone fills the longest example. Raise it on the Train page."
+        )
+    if after < before:
+        log_phase(
+            run, f"{before - after:,} of {before:,} examples were left out: the prompt alone fills the longest example"
+        )
