@@ -3,7 +3,7 @@
 import pytest
 from configs import demo_config
 
-from workbench.core.forecast import forecast_stage, range_words
+from workbench.core.forecast import forecast_stage, range_words, tokens_words
 from workbench.core.recipe import Device, compute_dtype, planned_steps, quantization_arguments, trainer_arguments
 
 CPU = Device("cpu", "a CPU", bf16=False)
@@ -53,10 +53,17 @@ def test_time_is_measured_where_there_was_a_run_and_guessed_where_there_was_none
     assert measured.measured and measured.seconds == (16.0, 26.0)  # 40 pairs at .5 s, from 20 % under to 30 % over
     guessed = forecast_stage(config, "dpo", 1000, 800, 10**6, "cpu", None)
     assert guessed.seconds == pytest.approx((40 * 200 * 1e6 * 6 / 2e11, 40 * 200 * 1e6 * 6 / 1.5e10))
-    assert forecast_stage(config, "dpo", 1000, 800, None, "cpu", None).seconds is None
+    unknown = forecast_stage(config, "dpo", 1000, 800, None, "cpu", None)
+    assert unknown.seconds is None
+    assert tokens_words(unknown.tokens) == "about 8,000 tokens"  # 40 pairs of 800 characters, at 4 a token
 
 
 def test_times_read_as_a_person_says_them():
+    assert [tokens_words(some) for some in (7, 86_400, 1_234_567)] == [
+        "about 7 tokens",
+        "about 86,000 tokens",
+        "about 1,200,000 tokens",
+    ]
     assert range_words((31, 52)) == "30 to 50 seconds"
     assert range_words((150, 600)) == "2 to 10 minutes"
     assert range_words((60, 600)) == "60 seconds to 10 minutes"

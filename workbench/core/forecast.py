@@ -17,13 +17,14 @@ LOADING = 15.0  # seconds to import the libraries and load a small model
 
 @dataclass(frozen=True)
 class StageForecast:
-    """One stage, before it runs. Seconds as (at best, at worst)."""
+    """One stage, before it runs. Seconds as (at best, at worst). tokens: that it reads in all, estimated from characters."""
 
     stage: Stage
     rows: int
     steps: int
     seconds: tuple[float, float] | None
     measured: bool  # whether the seconds come from an earlier run on this machine
+    tokens: int
 
 
 def forecast_stage(
@@ -42,16 +43,17 @@ def forecast_stage(
     """
     steps = planned_steps(config, stage, rows)
     examples = min(steps * config.effective_batch, steps * rows)
+    answers = 2 if stage in OF_PAIRS else 1
+    length = min(characters / CHARACTERS_PER_TOKEN, answers * config.max_length)
+    tokens = round(examples * length)
     if seconds_per_example is not None:
         seconds = examples * seconds_per_example
-        return StageForecast(stage, rows, steps, (seconds * 0.8, seconds * 1.3), True)
+        return StageForecast(stage, rows, steps, (seconds * 0.8, seconds * 1.3), True, tokens)
     if parameters is None:
-        return StageForecast(stage, rows, steps, None, False)
-    answers = 2 if stage in OF_PAIRS else 1
-    tokens = min(characters / CHARACTERS_PER_TOKEN, answers * config.max_length)
-    work = examples * tokens * parameters * operations_per_weight(stage, config.gradient_checkpointing != "off")
+        return StageForecast(stage, rows, steps, None, False, tokens)
+    work = examples * length * parameters * operations_per_weight(stage, config.gradient_checkpointing != "off")
     slow, fast = GUESSED_RATES[device]
-    return StageForecast(stage, rows, steps, (work / fast, work / slow), False)
+    return StageForecast(stage, rows, steps, (work / fast, work / slow), False, tokens)
 
 
 def operations_per_weight(stage: Stage, gradient_checkpointing: bool) -> int:
@@ -70,6 +72,12 @@ def duration_words(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"{round(seconds / 60)} minutes"
     return f"{seconds / 3600:.1f} hours"
+
+
+def tokens_words(tokens: int) -> str:
+    """A rough number of tokens as a person says it, with two digits that mean something."""
+    digits = max(0, len(str(tokens)) - 2)
+    return f"about {round(tokens, -digits):,} tokens"
 
 
 def range_words(seconds: tuple[float, float]) -> str:

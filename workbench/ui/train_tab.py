@@ -23,7 +23,7 @@ from workbench.core.config import (
 )
 from workbench.core.errors import WorkbenchError
 from workbench.core.follow_up import Fork, more_epochs, parse_fork, reference_of
-from workbench.core.forecast import LOADING, StageForecast, forecast_stage, range_words
+from workbench.core.forecast import LOADING, StageForecast, forecast_stage, range_words, tokens_words
 from workbench.core.health import with_changes
 from workbench.core.losses import find_loss, kto_weights_advice
 from workbench.core.names import to_name
@@ -436,7 +436,7 @@ def summary_html(values: Mapping[str, Any]) -> Html:
         verb = "pairs" if one.stage in OF_PAIRS else "answers"
         done = _done(one, fork)
         behind = f", of which {done:,} are done" if done else ""
-        words = f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}{behind}"
+        words = f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}, {tokens_words(one.tokens)}{behind}"
         pairs.append((stage_title(one.stage), words))
     pairs.append(("Effective batch", f"{config.effective_batch} ({config.batch_size} at once × {config.accumulation})"))
     if fork:

@@ -98,8 +98,8 @@ def draw(bench: Bench) -> WatchTab:
         )
     )
     run = gr.Dropdown(
-        run_choices(),
-        value=lambda: choices.read().run,
+        # Runs come and go while the window is open: `enter` fills it, and chooses one of those that are there then.
+        [],
         label="Run",
         elem_id="wb-watch-run",
         filterable=True,
