@@ -87,7 +87,7 @@ def test_the_reference_of_a_fork_is_the_one_of_the_run_that_it_left():
 
 
 def first_run():
-    """A run in DPO with checkpoints at steps 2 and 4, rows until step 5, the adapter after SFT and the one at its start."""
+    """A run in DPO with checkpoints at steps 2 and 4, rows and samples until step 5, the adapter after SFT and the one at its start."""
     run = create_run(demo_config("first"))
     drafted(run, "dpo", 2)
     drafted(run, "dpo", 4)
@@ -97,6 +97,11 @@ def first_run():
     rows = [{"phase": "starting"}, *({"stage": "sft", "step": n, "steps": 4, "loss": 2.0} for n in range(1, 5))]
     rows += [{"stage": "dpo", "step": n, "steps": 8, "loss": 0.6} for n in range(1, 6)]
     run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    samples = [
+        {"stage": stage, "step": step, "prompt": [], "answer": "x"}
+        for stage, step in (("sft", 4), ("dpo", 3), ("dpo", 5))
+    ]
+    run.samples_file.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
     return run
 
 
@@ -112,7 +117,9 @@ def test_a_fork_has_all_that_it_needs_and_the_curve_until_its_step():
     assert (checkpoints.newest(run).stage, checkpoints.newest(run).step) == ("dpo", 4)
     assert sorted(path.name for path in run.folder.iterdir()) == [
         "adapter-after-sft", "adapter-at-start", "checkpoints", "config.json", "forked.json", "metrics.jsonl", "queued.json",
+        "samples.jsonl",
     ]  # fmt: skip
+    assert [(one["stage"], one["step"]) for one in run.samples()] == [("sft", 4), ("dpo", 3)]
     rows = run.metrics()
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 1, 2, 3, 4]
     assert rows[-1] == {

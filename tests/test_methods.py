@@ -14,8 +14,9 @@ from workbench.core.metrics import FORKED
 from workbench.engine import adapters, load, train
 from workbench.engine.journal import log_numbers
 from workbench.jobs import training
-from workbench.store import datasets, forks
+from workbench.store import datasets, forks, votes
 from workbench.store.runs import Run, create_run, runs_to_start_from, starting_run
+from workbench.store.votes import Vote
 
 SMALL = {"batch_size": 4, "held_out_limit": 8, "evaluations": 1, "max_length": 128}
 TWO_STEPS = {"learning_rate": 2e-4, "max_steps": 2}
@@ -190,6 +191,23 @@ def test_a_run_goes_on_from_where_another_ended(one_base, monkeypatch):
     assert "| Reference | run first as it ended |" in (again.adapter / "README.md").read_text()
     assert (again.start_adapter / "adapter_model.safetensors").is_file(), "kept, whatever becomes of the other run"
     assert not list(again.folder.glob(".*.draft"))
+
+
+def test_votes_on_the_answers_of_a_run_are_learned_from_where_it_ended(one_base):
+    ended_run("first")
+    for number in range(24):
+        asked = [{"role": "user", "content": f"What is {number} and one?"}]
+        votes.add(
+            Vote(
+                prompt=asked, left=f"It is {number + 1}.", right="No idea.", vote="left",
+                left_model="first", right_model="", base="demo",
+            )
+        )  # fmt: skip
+    datasets.add(votes.rows(), "votes", source="votes from the Compare page")
+    run = trained(method="dpo", sft_data=None, preference_data="votes", dpo=TWO_STEPS, start_from="first")
+    start = first_evaluation(run, "dpo")
+    assert start["eval_loss"] == pytest.approx(math.log(2), abs=1e-4)
+    assert rewards(start) == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from configs import demo_config
 
 from workbench.core.chat import Sampling
 from workbench.engine import load, train
-from workbench.engine.device import this_device
 from workbench.engine.generate import answers
 from workbench.engine.journal import log_numbers, log_samples
 from workbench.engine.samples import MOST_TOKENS, Samples, fixed_prompts
@@ -27,31 +26,6 @@ TOUCHY = {
     "gradient_checkpointing": True,
     "adapter": {"dropout": 0.1},
 }
-
-
-@pytest.fixture(scope="module")
-def base():
-    return load.load_base(demo_config().model, "nf4", this_device(), lambda words: None)
-
-
-@pytest.fixture
-def one_base(monkeypatch, base):
-    """The base model is loaded once; each run takes the adapter of the one before off it."""
-    add, added = load.add_adapter, []
-
-    def add_and_remember(*arguments):
-        added.append(add(*arguments))
-        return added[-1]
-
-    def take_off(*_args, **_kwargs):
-        while added:
-            added.pop().unload()
-        return base
-
-    monkeypatch.setattr(load, "load_base", take_off)
-    monkeypatch.setattr(load, "add_adapter", add_and_remember)
-    yield
-    take_off()
 
 
 def trained(name: str, **changes) -> Run:

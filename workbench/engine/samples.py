@@ -101,7 +101,7 @@ def undisturbed(model: Any) -> Iterator[None]:
 
 
 def fixed_prompts(rows: Any, tokenizer: Any, most: int, max_length: int) -> list[list[Message]]:
-    """The first `most` different prompts of held-out rows, which the seed has shuffled, that leave room for an answer."""
+    """The first `most` different prompts of held-out rows that leave room for an answer."""
     found: list[Any] = []
     for row in rows:
         if len(found) == most:

@@ -60,6 +60,8 @@ def take(fork: Fork, run: Run) -> None:
         {"phase": f"branched off at {fork.words}", FORKED: asdict(fork)},
     ]
     write_text(run.metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
+    if answered := rows_up_to(source.samples(), fork):
+        write_text(run.samples_file, "".join(json.dumps(sample) + "\n" for sample in answered))
     write_json(run.folder / "forked.json", asdict(fork))
 
 

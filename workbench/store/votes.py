@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workbench.core.messages import RawRow
-from workbench.store.home import home, writing
+from workbench.store.home import append_line, home, writing
 
 Choice = Literal["left", "right", "tie", "both_bad"]
 
@@ -45,12 +45,7 @@ def add(vote: Vote) -> int:
     """Write a vote down. Returns how many there are now. Raises WorkbenchError where the disk is full."""
     stamped = vote.model_copy(update={"time": datetime.now(UTC).isoformat(timespec="seconds")})
     with writing("The vote"), open(path(), "ab+") as file:
-        # A line that a full disk or a power cut broke off must not swallow this one.
-        file.seek(0, 2)
-        if file.tell():
-            file.seek(-1, 2)
-            file.write(b"" if file.read(1) == b"\n" else b"\n")
-        file.write(stamped.model_dump_json().encode() + b"\n")
+        append_line(file, stamped.model_dump_json())
     return len(all_votes())
 
 

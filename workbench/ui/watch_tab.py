@@ -351,7 +351,9 @@ def head_html(bench: Bench, run: Run) -> Html:
         step = f"step {now.step} of {now.steps}{left}" if now.step else "getting ready"
         stopping = [notice("info", "Stopping", words)] if run.stop_file.exists() else []
         shown = bar(now.step / max(1, now.steps), f"{now.phase[:1].upper()}{now.phase[1:]}: {step}")
-        return join(card(run.name, shown, text(checkpoint_line(bench, run))), *adjusted_html(run), *stopping)
+        probe = run.environment().get("probes", {}).get(now.stage)
+        tried = [text(f"Longest batch, tried first: {probe_words(now.stage, probe)}")] if now.stage and probe else []
+        return join(card(run.name, shown, *tried, text(checkpoint_line(bench, run))), *adjusted_html(run), *stopping)
     if state == "queued":
         return notice(
             "info",
