@@ -130,7 +130,10 @@ def test_ctrl_c_ends_the_work_and_leaves_nothing(tmp_path, home, command):
         str(pairs_file(tmp_path, 60_000)),
         *([str(out / "out.jsonl")] if command == "convert" else []),
     ]
+    # A shell that runs the tests in the background has Ctrl+C ignored, and a child would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen([sys.executable, "-m", "workbench", *arguments], stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     while process.poll() is None and not [*out.iterdir(), *home.glob("datasets/.draft-*")]:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
