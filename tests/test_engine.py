@@ -8,6 +8,7 @@ import math
 import pytest
 from configs import demo_config
 from datasets import Dataset
+from run_cases import wrong_reference
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.models import check_config, check_files
@@ -217,15 +218,8 @@ def test_rows_of_which_only_the_question_is_left_are_not_trained_on():
 
 def test_a_planted_wrong_reference_stops_the_run(monkeypatch):
     """The adapter that training starts from is changed behind the back of the reference that TRL copied."""
-    restore = adapters.put_back
-
-    def plant(model, before):
-        restore(model, before)
-        for name, weight in model.named_parameters():
-            if "lora_B" in name and weight.requires_grad:
-                weight.data += 0.05
-
-    monkeypatch.setattr(adapters, "put_back", plant)
+    monkeypatch.setattr(adapters, "put_back", adapters.put_back)  # so that it is put back after the test
+    wrong_reference()
     run = run_of()
     assert train.main(str(run.folder)) == 1
     assert run.result().outcome == "failed"

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from configs import demo_config
 from made_runs import finished, store_thumbs
+from run_cases import wrong_reference
 
 from workbench.core.config import reference_words, stage_title
 from workbench.core.errors import WorkbenchError
@@ -221,15 +222,8 @@ def test_votes_on_the_answers_of_a_run_are_learned_from_where_it_ended(one_base)
 def test_a_planted_wrong_reference_is_refused_in_every_path(one_base, monkeypatch, changes):
     store_thumbs()
     ended_run("first")
-    restore = adapters.put_back
-
-    def plant(model, before):
-        restore(model, before)
-        for name, weight in model.named_parameters():
-            if "lora_B" in name and weight.requires_grad:
-                weight.data += 0.05
-
-    monkeypatch.setattr(adapters, "put_back", plant)
+    monkeypatch.setattr(adapters, "put_back", adapters.put_back)  # so that it is put back after the test
+    wrong_reference()
     run = create_run(demo_config(**SMALL | changes))
     assert train.main(str(run.folder)) == 1
     assert "the reference is not the model that training starts from" in run.result().why

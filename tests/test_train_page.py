@@ -8,13 +8,13 @@ from workbench.core.config import ModelRef, parse_model
 from workbench.core.errors import WorkbenchError
 from workbench.core.recipe import Device
 from workbench.store import datasets, presets
-from workbench.ui import train_presets, train_tab
+from workbench.ui import train_form, train_presets, train_summary, train_tab
 from workbench.ui.form import from_config
 
 
 def form_values(**changes):
     """The form as it stands with the demo preset, by the names of its widgets."""
-    values = train_tab.recipe_values("demo") | {
+    values = train_form.recipe_values("demo") | {
         "name": "",
         "sft_data": "demo-sft",
         "preference_data": "demo-preferences",
@@ -31,22 +31,22 @@ def test_the_summary_names_the_reference_of_every_path():
         ({"method": "dpo", "start_from": "first"}, "run first as it ended, verified before the first step"),
         ({"method": "kto", "thumbs_data": "thumbs"}, "the base model, verified before the first step"),
     ):
-        assert words in train_tab.summary_html(form_values(**changes))
-    assert "Reference" not in train_tab.summary_html(form_values(method="sft"))
+        assert words in train_summary.summary_html(form_values(**changes))
+    assert "Reference" not in train_summary.summary_html(form_values(method="sft"))
 
 
 def test_a_run_keeps_only_the_data_that_its_method_uses():
     store_thumbs()
-    kto = train_tab.config_from(form_values(method="kto", thumbs_data="thumbs"))
+    kto = train_form.config_from(form_values(method="kto", thumbs_data="thumbs"))
     assert (kto.sft_data, kto.preference_data, kto.thumbs_data, kto.start_from) == (None, None, "thumbs", None)
-    both = train_tab.config_from(form_values(thumbs_data="thumbs"))
+    both = train_form.config_from(form_values(thumbs_data="thumbs"))
     assert (both.sft_data, both.preference_data, both.thumbs_data) == ("demo-sft", "demo-preferences", None)
     assert both.name == "demo-model-sft-dpo"
 
 
 def test_a_start_that_does_not_fit_is_said_before_the_click():
     finished("first", adapter={"rank": 8, "alpha": 32})
-    said = train_tab.summary_html(form_values(start_from="first"))
+    said = train_summary.summary_html(form_values(start_from="first"))
     assert "Not ready yet" in said and "Rank is 16, and first was trained with 8. Set rank to 8." in said
 
 
@@ -60,7 +60,7 @@ def test_a_start_that_does_not_fit_is_said_before_the_click():
     ],
 )
 def test_the_summary_says_when_to_use_a_loss_and_what_its_paper_used(changes, words):
-    assert words in train_tab.summary_html(form_values(**changes))
+    assert words in train_summary.summary_html(form_values(**changes))
 
 
 def test_thumbs_that_weigh_unevenly_are_said_with_weights_that_fit():
@@ -73,10 +73,10 @@ def test_thumbs_that_weigh_unevenly_are_said_with_weights_that_fit():
     datasets.add(enumerate(rows, 1), "uneven", source="a test")
     liked, disliked = datasets.thumbs("uneven")
     assert liked > 2 * disliked
-    said = train_tab.summary_html(form_values(method="kto", thumbs_data="uneven"))
+    said = train_summary.summary_html(form_values(method="kto", thumbs_data="uneven"))
     assert f"{liked} liked and {disliked} disliked answers weigh" in said
     balanced = {"kto.undesirable_weight": liked / disliked}
-    assert "One side weighs more" not in train_tab.summary_html(
+    assert "One side weighs more" not in train_summary.summary_html(
         form_values(method="kto", thumbs_data="uneven", **balanced)
     )
 
@@ -99,7 +99,7 @@ def test_a_run_again_fills_in_the_run_that_it_started_from():
 
 def test_kto_without_thumbs_is_refused_by_the_form():
     with pytest.raises(WorkbenchError, match="KTO needs answers with a thumb"):
-        train_tab.config_from(form_values(method="kto"))
+        train_form.config_from(form_values(method="kto"))
 
 
 def test_a_preset_is_chosen_by_what_it_is_for_and_the_card_of_this_machine_is_marked():
@@ -149,15 +149,15 @@ def test_the_demo_preset_gives_way_where_another_model_was_chosen():
 def test_every_preset_on_every_card_fills_every_setting_of_the_form():
     for card in presets.cards():
         for _, name in train_presets.preset_choices():
-            values = train_tab.recipe_values(name, card.id)
-            assert values.keys() == train_tab.recipe_values("demo").keys()
+            values = train_form.recipe_values(name, card.id)
+            assert values.keys() == train_form.recipe_values("demo").keys()
             assert train_presets.settings_words(presets.recipe(name, card.id))
 
 
 @pytest.mark.parametrize("method", ["orpo", "simpo"])
 def test_a_method_without_a_reference_says_so_and_that_it_is_experimental(method):
-    said = train_tab.summary_html(form_values(method=method))
+    said = train_summary.summary_html(form_values(method=method))
     assert "none: nothing but a low learning rate holds the model to what it was" in said
     assert "experimental: may change or be removed in TRL" in said
-    config = train_tab.config_from(form_values(method=method))
+    config = train_form.config_from(form_values(method=method))
     assert (config.sft_data, config.preference_data, config.thumbs_data) == (None, "demo-preferences", None)

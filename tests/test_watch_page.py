@@ -12,7 +12,7 @@ from workbench.jobs import processes, queue, training
 from workbench.jobs.bench import Bench
 from workbench.store import queue as stored
 from workbench.store.runs import create_run
-from workbench.ui import form, train_tab, watch_tab
+from workbench.ui import form, train_form, train_summary, train_tab, watch_tab
 
 
 @pytest.fixture(scope="module")
@@ -123,26 +123,26 @@ def test_the_train_page_offers_start_or_the_queue(monkeypatch):
     waits = create_run(demo_config("waits"))
     stored.mark(waits)
     assert train_tab.offer_now() == ("busy", 1)
-    said = "".join(train_tab._turn_notices())
+    said = "".join(train_summary._turn_notices())
     assert "busy is training" in said and "1 run waits before it" in said
     run.write_result("finished", "Finished.")
-    assert "Start takes the device at once" in "".join(train_tab._turn_notices())
+    assert "Start takes the device at once" in "".join(train_summary._turn_notices())
 
 
 def test_the_form_of_a_fork_says_where_it_starts_and_whose_reference_it_keeps():
     run = exploded()
     names = [name for name in form.fields() if not name.startswith("model.")]
     values = form.from_config(run.config(), names) | {"name": "half", "start_from": "wild@dpo-20"}
-    assert train_tab.fork_from(values).words == "step 20 of DPO of wild"
-    assert train_tab.config_from(values).start_from is None
-    said = train_tab.summary_html(values)
+    assert train_form.fork_from(values).words == "step 20 of DPO of wild"
+    assert train_form.config_from(values).start_from is None
+    said = train_summary.summary_html(values)
     assert "of which 20 are done" in said
     assert "step 20 of DPO of wild: its adapter, optimizer and curve until then" in said
     assert "the base model, as in run wild, verified when wild began" in said
-    said = train_tab.summary_html(values | {"adapter.rank": 8})
+    said = train_summary.summary_html(values | {"adapter.rank": 8})
     assert "Rank is 8, and it was 16 in wild: the weights of the checkpoint would not fit" in said
     run.write_environment({"plan": {"dpo": 40}, "data": {"dpo": {"version": 7}}})
-    said = train_tab.summary_html(values)
+    said = train_summary.summary_html(values)
     assert "demo-preferences is at version 1, and wild was trained on version 7: the checkpoint knows its place" in said
     choices = train_tab._start_update("wild@dpo-20")
     assert choices.value == "wild@dpo-20"

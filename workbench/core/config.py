@@ -19,6 +19,13 @@ Stage = Literal["sft", "dpo", "kto", "orpo", "simpo"]
 
 OF_PAIRS: tuple[Stage, ...] = ("dpo", "orpo", "simpo")
 """The stages that learn from chosen and rejected answers."""
+DATA_OF_STAGE: dict[Stage, str] = {
+    "sft": "sft_data",
+    **dict.fromkeys(OF_PAIRS, "preference_data"),
+    "kto": "thumbs_data",
+}
+"""The setting that names the dataset of a stage."""
+
 WITH_REFERENCE: tuple[Stage, ...] = ("dpo", "kto")
 """The stages that measure the model against the one that it was."""
 EXPERIMENTAL: tuple[Stage, ...] = ("orpo", "simpo")

@@ -5,16 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast, get_args
 
-from workbench.core.config import OF_PAIRS, RunConfig, Stage, read_config, reference_words, stage_title
+from workbench.core.config import DATA_OF_STAGE, RunConfig, Stage, read_config, reference_words, stage_title
 from workbench.core.recipe import stage_settings
 
 MORE_EPOCHS = 2.0
-
-_DATA: dict[Stage, str] = {
-    "sft": "sft_data",
-    **dict.fromkeys(OF_PAIRS, "preference_data"),
-    "kto": "thumbs_data",
-}
 
 
 _WRITTEN = re.compile(r"(?P<run>[^@]+)@(?P<stage>[a-z]+)-(?P<step>\d+)")
@@ -54,7 +48,7 @@ def more_epochs(config: RunConfig, name: str) -> RunConfig:
     last = config.stages[-1]
     values = config.model_dump(mode="json") | {"name": name, "method": last, "start_from": config.name}
     values[last] |= {"epochs": MORE_EPOCHS, "max_steps": 0}
-    values |= dict.fromkeys(_DATA.values()) | {_DATA[last]: config.data_of(last)}
+    values |= dict.fromkeys(DATA_OF_STAGE.values()) | {DATA_OF_STAGE[last]: config.data_of(last)}
     return read_config(values)
 
 

@@ -3,44 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
 from workbench.core.config import (
-    EXPERIMENTAL,
+    DATA_OF_STAGE,
     OF_PAIRS,
-    WITH_REFERENCE,
-    DpoSettings,
     ModelRef,
     RunConfig,
     Stage,
-    read_config,
     stage_title,
 )
 from workbench.core.errors import WorkbenchError
-from workbench.core.follow_up import Fork, more_epochs, parse_fork, reference_of
-from workbench.core.forecast import LOADING, StageForecast, forecast_stage, range_words, tokens_words
+from workbench.core.follow_up import more_epochs
 from workbench.core.health import with_changes
-from workbench.core.losses import find_loss, kto_weights_advice
-from workbench.core.names import to_name
 from workbench.jobs import queue, training
-from workbench.jobs.bench import Bench, has_card
-from workbench.jobs.pace import seconds_per_example
-from workbench.jobs.planning import machine, plan_run
+from workbench.jobs.bench import Bench
+from workbench.jobs.planning import machine
 from workbench.store import choices, datasets, presets
 from workbench.store.forks import fork_of, forks_of, forks_of_model
-from workbench.store.home import shipped
 from workbench.store.runs import Run, free_name, open_run, runs_to_start_from
-from workbench.store.weights import count_parameters
 from workbench.ui import form
 from workbench.ui.border import border
-from workbench.ui.memory_bar import memory_bar
 from workbench.ui.pages import Pages, go_to
-from workbench.ui.parts import Html, card, empty, facts, join, notice, page_head
+from workbench.ui.parts import Html, page_head
+from workbench.ui.train_form import config_from, fork_from, recipe_values
 from workbench.ui.train_presets import (
     about_html,
     card_choices,
@@ -49,6 +39,7 @@ from workbench.ui.train_presets import (
     preset_choices,
     preset_words,
 )
+from workbench.ui.train_summary import summary_html
 from workbench.ui.watch_tab import better_fork, findings_of, suggested
 
 METHODS = [
@@ -70,12 +61,6 @@ BASE_MODEL = ""
 """What "Start from" holds where a run starts from the base model."""
 BASE_MODEL_CHOICE = ("The base model, with a fresh adapter", BASE_MODEL)
 
-DATA_OF_STAGE: dict[Stage, str] = {
-    "sft": "sft_data",
-    **dict.fromkeys(OF_PAIRS, "preference_data"),
-    "kto": "thumbs_data",
-}
-
 Offer = tuple[str | None, int]
 """The run that has the device, and how many wait for it: what the buttons and the summary depend on besides the form."""
 
@@ -83,8 +68,6 @@ FREE: Offer = (None, 0)
 
 FIRST_RECIPE = "demo"
 DEMO_DATA = ("demo-sft", "demo-preferences")
-
-ROWS_TO_MEASURE = 200
 
 
 @dataclass(frozen=True)
@@ -375,35 +358,6 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         button.click(happens, [pages.watch.run, tab.card], filled_in, show_progress="hidden")
 
 
-def recipe_values(recipe: str, card: str | None = None) -> dict[str, Any]:
-    """Every setting of a preset by its dotted name; what the preset does not name has its default."""
-    config = RunConfig.model_validate(presets.recipe(recipe, card).apply({"name": "any"}))
-    drawn = [name for name in form.fields() if name == "method" or name.split(".")[0] not in form.DRAWN_ELSEWHERE]
-    return form.from_config(config, drawn)
-
-
-def config_from(values: Mapping[str, Any]) -> RunConfig:
-    """The form as a checked config, with the model that was chosen on the Model page.
-
-    Raises WorkbenchError with all problems at once.
-    """
-    model = choices.read().model
-    typed = (values.get("name") or "").strip()
-    suggested = free_name(to_name(f"{model.title}-{values['method'].replace('+', '-')}", "run"))
-    named = {**values, "name": typed or suggested}
-    # Data that the method does not use would be kept in the run's config as if it had been.
-    used = {DATA_OF_STAGE[stage] for stage in values["method"].split("+")}
-    named |= dict.fromkeys(set(DATA_OF_STAGE.values()) - used)
-    fork = fork_from(values)
-    named["start_from"] = open_run(fork.run).config().start_from if fork else values.get("start_from") or None
-    return read_config(form.to_values(named) | {"model": model.model_dump()})
-
-
-def fork_from(values: Mapping[str, Any]) -> Fork | None:
-    """Where the run of the form branches off another one; None where it begins by itself."""
-    return parse_fork(values.get("start_from") or "")
-
-
 def better_config(bench: Bench, run: Run) -> RunConfig:
     """The settings of a run with what its health suggests, under a free name."""
     finding = suggested(findings_of(bench, run))
@@ -416,154 +370,6 @@ def offer_now() -> Offer:
     """Start is offered where the device is free; the queue where it is not, or where others wait."""
     busy = training.running()
     return busy.name if busy else None, len(queue.waiting())
-
-
-def summary_html(values: Mapping[str, Any]) -> Html:
-    """What will happen, before it does: or what is missing."""
-    model = choices.read().model
-    try:
-        config = config_from(values)
-        fork = fork_from(values)
-        training.check(config, fork)
-        forecasts = [_forecast(config, stage) for stage in config.stages]
-    except WorkbenchError as error:
-        return join(
-            empty("Not ready yet", "What is missing or wrong stands below; the summary appears when it is put right."),
-            *[notice("careful", "To be put right", problem) for problem in error.problems],
-        )
-    pairs: list[tuple[str, object]] = [("Base model", model.title)]
-    for one in forecasts:
-        verb = "pairs" if one.stage in OF_PAIRS else "answers"
-        done = _done(one, fork)
-        behind = f", of which {done:,} are done" if done else ""
-        words = f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}, {tokens_words(one.tokens)}{behind}"
-        pairs.append((stage_title(one.stage), words))
-    pairs.append(("Effective batch", f"{config.effective_batch} ({config.batch_size} at once × {config.accumulation})"))
-    if fork:
-        pairs.append(("Starts from", f"{fork.words}: its adapter, optimizer and curve until then, with these settings"))
-    elif config.start_from:
-        pairs.append(("Starts from", f"the adapter of {config.start_from}"))
-    if config.stages[-1] in WITH_REFERENCE:
-        verified = f"when {fork.run} began" if fork and fork.stage != "sft" else "before the first step"
-        pairs.append(("Reference", f"{reference_of(config, fork)}, verified {verified}"))
-    if config.stages[-1] in EXPERIMENTAL:
-        pairs.append(("Reference", "none: nothing but a low learning rate holds the model to what it was"))
-        pairs.append(("Method", "experimental: may change or be removed in TRL, the library that trains"))
-    if "dpo" in config.stages:
-        pairs.append(("DPO loss", loss_words(config.dpo)))
-    pairs.append(("Expected time", _time_words([_left(one, fork) for one in forecasts])))
-    pairs.append(("Result", f"an adapter of rank {config.adapter.rank} in the run {config.name}"))
-    return join(card("What will happen", facts(pairs)), memory_html(config), *_kto_notices(config), *_turn_notices())
-
-
-def _turn_notices() -> list[Html]:
-    """What stands before this run: another one on the device, or runs that wait for it."""
-    busy, waiting = training.running(), queue.waiting()
-    count = f"{len(waiting)} {'run waits' if len(waiting) == 1 else 'runs wait'}"
-    if busy:
-        others = f"; {count} before it" if waiting else ""
-        words = f"One run at a time has the device. In the queue this one starts by itself when its turn comes{others}."
-        return [notice("info", f"{busy.name} is training", words)]
-    if waiting:
-        words = (
-            "Start takes the device at once, and they wait until it has ended. Add to the queue puts it behind them."
-        )
-        return [notice("info", f"{count} in the queue", words)]
-    return []
-
-
-def _done(forecast: StageForecast, fork: Fork | None) -> int:
-    """Steps of a stage that lie behind the step where a run branches off."""
-    stages = get_args(Stage)
-    if fork is None or stages.index(forecast.stage) > stages.index(fork.stage):
-        return 0
-    return fork.step if forecast.stage == fork.stage else forecast.steps
-
-
-def _left(forecast: StageForecast, fork: Fork | None) -> StageForecast:
-    """The forecast of what is left to do."""
-    share = 1 - _done(forecast, fork) / forecast.steps
-    seconds = forecast.seconds
-    return replace(forecast, seconds=seconds and (seconds[0] * share, seconds[1] * share))
-
-
-def loss_words(dpo: DpoSettings) -> str:
-    """The loss of DPO, when it is the one to take, and what its paper used where that is not what is set."""
-    loss = find_loss(dpo.loss)
-    words = f"{loss.title}. {loss.use} {loss.source}."
-    if loss.beta is not None and not 0.5 <= dpo.beta / loss.beta <= 2:
-        words += f" Its paper used beta {loss.beta:g}; it is {dpo.beta:g}."
-    if loss.smoothing and not dpo.label_smoothing:
-        words += f" Without label smoothing it is no other than sigmoid; its paper used {loss.smoothing:g}."
-    if dpo.sft_weight:
-        words += f" With the SFT loss of the chosen answers, times {dpo.sft_weight:g}."
-    return words
-
-
-def _kto_notices(config: RunConfig) -> list[Html]:
-    """What stands against the weights of liked and disliked answers."""
-    if "kto" not in config.stages:
-        return []
-    weights = config.kto.desirable_weight, config.kto.undesirable_weight
-    advice = kto_weights_advice(*weights, *datasets.thumbs(config.thumbs_data or ""))
-    return [notice("careful", "One side weighs more than the other", advice)] if advice else []
-
-
-def memory_html(config: RunConfig) -> Html:
-    """Whether the run fits into the memory that is free now."""
-    try:
-        return memory_bar(plan_run(config, download=_not_while_typing))
-    except WorkbenchError as error:
-        return notice("info", "The memory of this run is not forecast", str(error))
-
-
-def _not_while_typing(name: str, revision: str | None) -> Path:
-    raise WorkbenchError(f"{name} was not downloaded yet. Load it on the Model page, and its memory is forecast here.")
-
-
-def _forecast(config: RunConfig, stage: Stage) -> StageForecast:
-    name = config.data_of(stage) or ""
-    about = datasets.about(name)
-    rows = datasets.read(name, "train", ROWS_TO_MEASURE)
-    lengths = [_characters(row, stage) for row in rows]
-    return forecast_stage(
-        config,
-        stage,
-        about.train_rows,
-        sum(lengths) / max(1, len(lengths)),
-        _parameters(config.model),
-        "cuda" if has_card() else "cpu",
-        seconds_per_example(config, stage),
-    )
-
-
-def _characters(row: Mapping[str, Any], stage: Stage) -> int:
-    """Characters that a step reads of a row: SFT prompt and answer, DPO the prompt with each of both answers."""
-    prompt = sum(len(message["content"]) for message in row["prompt"])
-    answers = [sum(len(m["content"]) for m in row[key]) for key in ("completion", "chosen", "rejected") if key in row]
-    read = answers[:1] if stage == "sft" else answers
-    return sum(prompt + answer for answer in read)
-
-
-def _parameters(model: ModelRef) -> int | None:
-    if model.source == "demo":
-        return count_parameters(shipped("assets") / "demo" / "model")
-    if model.source == "folder":
-        return count_parameters(Path(model.name).expanduser())
-    return next((one.parameters for one in presets.models() if one.id == model.name), None)
-
-
-def _time_words(forecasts: list[StageForecast]) -> str:
-    known = [one.seconds for one in forecasts if one.seconds]
-    if len(known) < len(forecasts):
-        return "told after the first steps: this model's size is not known yet"
-    total = (LOADING + sum(low for low, _ in known), LOADING + sum(high for _, high in known))
-    how = (
-        "from an earlier run here"
-        if all(one.measured for one in forecasts)
-        else "a rough guess until the first steps are timed"
-    )
-    return f"{range_words(total)} ({how})"
 
 
 def _data_updates(sft_data: str | None, preference_data: str | None, thumbs_data: str | None) -> list[Any]:

@@ -1,0 +1,44 @@
+"""The form of the Train page -> the config of a run, and a preset -> the form."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.core.config import (
+    DATA_OF_STAGE,
+    RunConfig,
+    read_config,
+)
+from workbench.core.follow_up import Fork, parse_fork
+from workbench.core.names import to_name
+from workbench.store import choices, presets
+from workbench.store.runs import free_name, open_run
+from workbench.ui import form
+
+
+def recipe_values(recipe: str, card: str | None = None) -> dict[str, Any]:
+    """Every setting of a preset by its dotted name; what the preset does not name has its default."""
+    config = RunConfig.model_validate(presets.recipe(recipe, card).apply({"name": "any"}))
+    drawn = [name for name in form.fields() if name == "method" or name.split(".")[0] not in form.DRAWN_ELSEWHERE]
+    return form.from_config(config, drawn)
+
+
+def config_from(values: Mapping[str, Any]) -> RunConfig:
+    """The form as a checked config, with the model that was chosen on the Model page.
+
+    Raises WorkbenchError with all problems at once.
+    """
+    model = choices.read().model
+    typed = (values.get("name") or "").strip()
+    suggested = free_name(to_name(f"{model.title}-{values['method'].replace('+', '-')}", "run"))
+    named = {**values, "name": typed or suggested}
+    # Data that the method does not use would be kept in the run's config as if it had been.
+    used = {DATA_OF_STAGE[stage] for stage in values["method"].split("+")}
+    named |= dict.fromkeys(set(DATA_OF_STAGE.values()) - used)
+    fork = fork_from(values)
+    named["start_from"] = open_run(fork.run).config().start_from if fork else values.get("start_from") or None
+    return read_config(form.to_values(named) | {"model": model.model_dump()})
+
+
+def fork_from(values: Mapping[str, Any]) -> Fork | None:
+    """Where the run of the form branches off another one; None where it begins by itself."""
+    return parse_fork(values.get("start_from") or "")

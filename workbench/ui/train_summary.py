@@ -1,0 +1,181 @@
+"""What a run of the Train page will do, before it does."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+from workbench.core.config import (
+    EXPERIMENTAL,
+    OF_PAIRS,
+    WITH_REFERENCE,
+    DpoSettings,
+    ModelRef,
+    RunConfig,
+    Stage,
+    stage_title,
+)
+from workbench.core.errors import WorkbenchError
+from workbench.core.follow_up import Fork, reference_of
+from workbench.core.forecast import LOADING, StageForecast, forecast_stage, range_words, tokens_words
+from workbench.core.losses import find_loss, kto_weights_advice
+from workbench.jobs import queue, training
+from workbench.jobs.bench import has_card
+from workbench.jobs.pace import seconds_per_example
+from workbench.jobs.planning import plan_run
+from workbench.store import choices, datasets, presets
+from workbench.store.home import shipped
+from workbench.store.weights import count_parameters
+from workbench.ui.memory_bar import memory_bar
+from workbench.ui.parts import Html, card, empty, facts, join, notice
+from workbench.ui.train_form import config_from, fork_from
+
+ROWS_TO_MEASURE = 200
+
+
+def summary_html(values: Mapping[str, Any]) -> Html:
+    """What will happen, before it does: or what is missing."""
+    model = choices.read().model
+    try:
+        config = config_from(values)
+        fork = fork_from(values)
+        training.check(config, fork)
+        forecasts = [_forecast(config, stage) for stage in config.stages]
+    except WorkbenchError as error:
+        return join(
+            empty("Not ready yet", "What is missing or wrong stands below; the summary appears when it is put right."),
+            *[notice("careful", "To be put right", problem) for problem in error.problems],
+        )
+    pairs: list[tuple[str, object]] = [("Base model", model.title)]
+    for one in forecasts:
+        verb = "pairs" if one.stage in OF_PAIRS else "answers"
+        done = _done(one, fork)
+        behind = f", of which {done:,} are done" if done else ""
+        words = f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}, {tokens_words(one.tokens)}{behind}"
+        pairs.append((stage_title(one.stage), words))
+    pairs.append(("Effective batch", f"{config.effective_batch} ({config.batch_size} at once × {config.accumulation})"))
+    if fork:
+        pairs.append(("Starts from", f"{fork.words}: its adapter, optimizer and curve until then, with these settings"))
+    elif config.start_from:
+        pairs.append(("Starts from", f"the adapter of {config.start_from}"))
+    if config.stages[-1] in WITH_REFERENCE:
+        verified = f"when {fork.run} began" if fork and fork.stage != "sft" else "before the first step"
+        pairs.append(("Reference", f"{reference_of(config, fork)}, verified {verified}"))
+    if config.stages[-1] in EXPERIMENTAL:
+        pairs.append(("Reference", "none: nothing but a low learning rate holds the model to what it was"))
+        pairs.append(("Method", "experimental: may change or be removed in TRL, the library that trains"))
+    if "dpo" in config.stages:
+        pairs.append(("DPO loss", loss_words(config.dpo)))
+    pairs.append(("Expected time", _time_words([_left(one, fork) for one in forecasts])))
+    pairs.append(("Result", f"an adapter of rank {config.adapter.rank} in the run {config.name}"))
+    return join(card("What will happen", facts(pairs)), memory_html(config), *_kto_notices(config), *_turn_notices())
+
+
+def _turn_notices() -> list[Html]:
+    """What stands before this run: another one on the device, or runs that wait for it."""
+    busy, waiting = training.running(), queue.waiting()
+    count = f"{len(waiting)} {'run waits' if len(waiting) == 1 else 'runs wait'}"
+    if busy:
+        others = f"; {count} before it" if waiting else ""
+        words = f"One run at a time has the device. In the queue this one starts by itself when its turn comes{others}."
+        return [notice("info", f"{busy.name} is training", words)]
+    if waiting:
+        words = (
+            "Start takes the device at once, and they wait until it has ended. Add to the queue puts it behind them."
+        )
+        return [notice("info", f"{count} in the queue", words)]
+    return []
+
+
+def _done(forecast: StageForecast, fork: Fork | None) -> int:
+    """Steps of a stage that lie behind the step where a run branches off."""
+    stages = get_args(Stage)
+    if fork is None or stages.index(forecast.stage) > stages.index(fork.stage):
+        return 0
+    return fork.step if forecast.stage == fork.stage else forecast.steps
+
+
+def _left(forecast: StageForecast, fork: Fork | None) -> StageForecast:
+    """The forecast of what is left to do."""
+    share = 1 - _done(forecast, fork) / forecast.steps
+    seconds = forecast.seconds
+    return replace(forecast, seconds=seconds and (seconds[0] * share, seconds[1] * share))
+
+
+def loss_words(dpo: DpoSettings) -> str:
+    """The loss of DPO, when it is the one to take, and what its paper used where that is not what is set."""
+    loss = find_loss(dpo.loss)
+    words = f"{loss.title}. {loss.use} {loss.source}."
+    if loss.beta is not None and not 0.5 <= dpo.beta / loss.beta <= 2:
+        words += f" Its paper used beta {loss.beta:g}; it is {dpo.beta:g}."
+    if loss.smoothing and not dpo.label_smoothing:
+        words += f" Without label smoothing it is no other than sigmoid; its paper used {loss.smoothing:g}."
+    if dpo.sft_weight:
+        words += f" With the SFT loss of the chosen answers, times {dpo.sft_weight:g}."
+    return words
+
+
+def _kto_notices(config: RunConfig) -> list[Html]:
+    """What stands against the weights of liked and disliked answers."""
+    if "kto" not in config.stages:
+        return []
+    weights = config.kto.desirable_weight, config.kto.undesirable_weight
+    advice = kto_weights_advice(*weights, *datasets.thumbs(config.thumbs_data or ""))
+    return [notice("careful", "One side weighs more than the other", advice)] if advice else []
+
+
+def memory_html(config: RunConfig) -> Html:
+    """Whether the run fits into the memory that is free now."""
+    try:
+        return memory_bar(plan_run(config, download=_not_while_typing))
+    except WorkbenchError as error:
+        return notice("info", "The memory of this run is not forecast", str(error))
+
+
+def _not_while_typing(name: str, revision: str | None) -> Path:
+    raise WorkbenchError(f"{name} was not downloaded yet. Load it on the Model page, and its memory is forecast here.")
+
+
+def _forecast(config: RunConfig, stage: Stage) -> StageForecast:
+    name = config.data_of(stage) or ""
+    about = datasets.about(name)
+    rows = datasets.read(name, "train", ROWS_TO_MEASURE)
+    lengths = [_characters(row, stage) for row in rows]
+    return forecast_stage(
+        config,
+        stage,
+        about.train_rows,
+        sum(lengths) / max(1, len(lengths)),
+        _parameters(config.model),
+        "cuda" if has_card() else "cpu",
+        seconds_per_example(config, stage),
+    )
+
+
+def _characters(row: Mapping[str, Any], stage: Stage) -> int:
+    """Characters that a step reads of a row: SFT prompt and answer, DPO the prompt with each of both answers."""
+    prompt = sum(len(message["content"]) for message in row["prompt"])
+    answers = [sum(len(m["content"]) for m in row[key]) for key in ("completion", "chosen", "rejected") if key in row]
+    read = answers[:1] if stage == "sft" else answers
+    return sum(prompt + answer for answer in read)
+
+
+def _parameters(model: ModelRef) -> int | None:
+    if model.source == "demo":
+        return count_parameters(shipped("assets") / "demo" / "model")
+    if model.source == "folder":
+        return count_parameters(Path(model.name).expanduser())
+    return next((one.parameters for one in presets.models() if one.id == model.name), None)
+
+
+def _time_words(forecasts: list[StageForecast]) -> str:
+    known = [one.seconds for one in forecasts if one.seconds]
+    if len(known) < len(forecasts):
+        return "told after the first steps: this model's size is not known yet"
+    total = (LOADING + sum(low for low, _ in known), LOADING + sum(high for _, high in known))
+    how = (
+        "from an earlier run here"
+        if all(one.measured for one in forecasts)
+        else "a rough guess until the first steps are timed"
+    )
+    return f"{range_words(total)} ({how})"
