@@ -12,6 +12,7 @@ from workbench.jobs import bench as bench_module
 from workbench.jobs import training
 from workbench.jobs.bench import Bench, count_words
 from workbench.jobs.chat import Chat
+from workbench.jobs.survey import Survey
 from workbench.store.runs import create_run
 
 
@@ -38,7 +39,7 @@ def test_the_chat_makes_room_once_for_a_run_that_the_queue_started(bench, monkey
     """A model that a person loads while it trains stays."""
     run = create_run(demo_config())
     monkeypatch.setattr(bench_module, "has_card", lambda: True)
-    monkeypatch.setattr(training, "running", lambda: run)
+    monkeypatch.setattr(bench_module, "survey", lambda: Survey((run,), {run.name: "running"}))
     bench.tend()
     assert not bench.chat.is_open
     bench.chat.start(ModelRef())

@@ -37,7 +37,9 @@ def page(ids):
 
 
 def offered(shown) -> set[str]:
-    return {ident for ident, one in shown.items() if isinstance(one, gr.Button) and one.visible is True}
+    """The buttons that can be seen."""
+    seen = {ident for ident, one in shown.items() if isinstance(one, dict) and one.get("visible") is True}
+    return {ident for ident in seen if ident != "wb-watch-queue" and not ident.startswith("wb-chart")}
 
 
 def write_rows(run, rows):
@@ -49,20 +51,20 @@ def test_runs_that_wait_are_listed_in_their_order_with_what_can_be_done(page):
     shown = page(second)
     assert offered(shown) == {"wb-watch-front", "wb-watch-remove", "wb-watch-hold"}
     assert "1 run comes before it" in shown["wb-watch-head"]
-    listed = shown["wb-watch-queue"].value
+    listed = shown["wb-watch-queue"]["value"]
     assert listed.index("1. night-one") < listed.index("2. night-two")
     assert "night-one starts in a moment" in listed
     assert "wb-watch-front" not in offered(page(first)), "it is in front already"
     queue.hold()
     shown = page(first)
     assert "The queue is on hold, so it waits until you let it go on" in shown["wb-watch-head"]
-    assert "You put it on hold." in shown["wb-watch-queue"].value
+    assert "You put it on hold." in shown["wb-watch-queue"]["value"]
     assert {"wb-watch-go-on", "wb-watch-hold"} & offered(shown) == {"wb-watch-go-on"}
 
 
 def test_without_a_queue_there_is_no_card_of_it(page):
     shown = page(finished("done"))
-    assert shown["wb-watch-queue"].visible == "hidden"
+    assert shown["wb-watch-queue"]["visible"] == "hidden"
     assert not {"wb-watch-go-on", "wb-watch-hold"} & offered(shown)
 
 
@@ -92,8 +94,8 @@ def test_the_suggested_change_can_start_from_the_beginning_and_from_before_the_t
     run = exploded()
     shown = page(run)
     assert {"wb-watch-better", "wb-watch-better-from", "wb-watch-branch", "wb-watch-resume"} <= offered(shown)
-    assert shown["wb-watch-better-from"].value == "The suggested change, from step 20"
-    assert shown["wb-watch-branch"].value == "New run from step 20 of DPO"
+    assert shown["wb-watch-better-from"]["value"] == "The suggested change, from step 20"
+    assert shown["wb-watch-branch"]["value"] == "New run from step 20 of DPO"
     config = train_tab.better_config(Bench(), run)
     assert (config.name, config.dpo.learning_rate) == ("wild-2", 1e-4)
 
@@ -115,14 +117,14 @@ def test_a_run_that_trains_says_when_it_saves_itself_next():
 
 
 def test_the_train_page_offers_start_or_the_queue(monkeypatch):
-    assert train_tab.offer_now() == train_tab.FREE
+    assert train_tab.offer_now(Bench()) == train_tab.FREE
     run = create_run(demo_config("busy"))
     run.write_worker(1, processes.started(1))
     assert training.running() == run
-    assert train_tab.offer_now() == ("busy", 0)
+    assert train_tab.offer_now(Bench()) == ("busy", 0)
     waits = create_run(demo_config("waits"))
     stored.mark(waits)
-    assert train_tab.offer_now() == ("busy", 1)
+    assert train_tab.offer_now(Bench()) == ("busy", 1)
     said = "".join(train_summary._turn_notices())
     assert "busy is training" in said and "1 run waits before it" in said
     run.write_result("finished", "Finished.")

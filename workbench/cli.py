@@ -169,8 +169,18 @@ def runs(options: argparse.Namespace) -> int:
     if not found:
         print("No runs yet. `workbench demo` makes the first one.")
     for one in found:
+        if one["state"] == "unreadable":
+            print(f"{one['name']:<28} {one['why']}")
+            continue
         accuracy = "" if one["accuracy"] is None else f"held-out accuracy {one['accuracy']:.2f}"
         print(f"{one['name']:<28} {one['state']:<9} {one['method']:<8} {one['model']:<28} {accuracy}")
+    return 0
+
+
+def trash(options: argparse.Namespace) -> int:
+    """Move a run's folder to the trash."""
+    words = training.move_to_trash(open_run(options.run))
+    print(json.dumps({"moved": words}) if options.json else words)
     return 0
 
 
@@ -361,6 +371,8 @@ def _parser() -> argparse.ArgumentParser:
     one = command("plan", plan)
     one.add_argument("config", help="a JSON file of settings, such as a run's config.json")
     command("runs", runs)
+    one = command("trash", trash)
+    one.add_argument("run", help="a run that neither trains nor waits, also one that cannot be read")
     one = command("queue", queued)
     changes = ("list", "remove", "front", "hold", "go-on")
     one.add_argument("do", nargs="?", choices=changes, default="list", help="list (if left out), or what to change")
@@ -451,6 +463,10 @@ def _print_demo(report: dict[str, Any], shares: dict[str, dict[str, float]], run
 
 
 def _run_facts(run: Run) -> dict[str, Any]:
+    if training.state_of(run) == "unreadable":
+        unknown = dict.fromkeys(("method", "model", "loss", "accuracy", "margin"))
+        why = training.in_words(run)
+        return {"name": run.name, "state": "unreadable", "why": why, **unknown, "folder": str(run.folder)}
     config = run.config()
     rows = run.metrics()
     return {

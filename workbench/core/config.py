@@ -3,7 +3,9 @@
 The form, the checks, the error texts and the README's table all read these fields.
 """
 
+import copy
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Literal, TypeVar
 
@@ -445,6 +447,56 @@ def read_config(values: dict[str, Any]) -> RunConfig:
     if found:
         raise WorkbenchError(*found)
     return config
+
+
+RENAMED: dict[str, str] = {}
+"""Dotted name of a setting in files of an earlier version -> its name now."""
+
+
+def stored_config(values: Any, renamed: Mapping[str, str] = RENAMED) -> tuple[RunConfig, tuple[str, ...]]:
+    """A config as some version of the workbench wrote it, and the settings in it that this one does not know.
+
+    Those are named as "future.setting = 1" and passed over; renamed ones are read. Raises WorkbenchError, with all that
+    is wrong, where what is left cannot be run.
+    """
+    if not isinstance(values, dict):
+        raise WorkbenchError("it holds no object of settings.")
+    known: dict[str, Any] = copy.deepcopy(values)
+    for old, new in renamed.items():
+        found = _take_out(known, old.split("."))
+        if found is not _NOTHING:
+            _put_in(known, new.split("."), found)
+    unknown = []
+    try:
+        RunConfig.model_validate(known)
+    except ValidationError as error:
+        for problem in error.errors():
+            if problem["type"] == "extra_forbidden":
+                _take_out(known, problem["loc"])
+                unknown.append(f"{'.'.join(map(str, problem['loc']))} = {str(problem['input'])[:60]}")
+    return read_config(known), tuple(unknown)
+
+
+_NOTHING = object()
+
+
+def _take_out(values: dict[str, Any], where: Sequence[str | int]) -> Any:
+    """Remove a setting from nested settings. Returns what it was, or _NOTHING."""
+    *path, last = where
+    inside: Any = values
+    for part in path:
+        inside = inside.get(part) if isinstance(inside, dict) else None
+    return inside.pop(last, _NOTHING) if isinstance(inside, dict) else _NOTHING
+
+
+def _put_in(values: dict[str, Any], where: Sequence[str], value: Any) -> None:
+    """Set a setting in nested settings, unless it has a value already."""
+    *path, last = where
+    inside: Any = values
+    for part in path:
+        inside = inside.setdefault(part, {}) if isinstance(inside, dict) else None
+    if isinstance(inside, dict):
+        inside.setdefault(last, value)
 
 
 def problems(config: RunConfig) -> list[str]:

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-State = Literal["queued", "running", "lost", "finished", "stopped", "paused", "failed"]
+State = Literal["queued", "running", "lost", "finished", "stopped", "paused", "failed", "unreadable"]
+"""unreadable: a file that says what the run is, or how it ended, is damaged. Nothing is known of such a run but why."""
 
 
 def state(

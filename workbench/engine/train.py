@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,8 @@ def decide(run: Run, device: Device) -> Paths:
             shape = None
         found = choose(shape, config, device, offered_paths(config, device))
         run.write_chosen({"changes": found.changes, "paths": asdict(found.paths), "words": found.words})
-    return Paths(**run.chosen()["paths"])
+    known = {field.name for field in fields(Paths)}  # another version may have chosen among others
+    return Paths(**{name: taken for name, taken in run.chosen()["paths"].items() if name in known})
 
 
 def _environment(config: RunConfig, loaded: load.Loaded, plan: dict[Stage, int]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 
 import psutil
 
@@ -14,12 +15,17 @@ from workbench.core.recipe import checkpoint_steps
 from workbench.jobs import queue, training
 from workbench.jobs.chat import Chat
 from workbench.jobs.pace import earlier_paces
+from workbench.jobs.survey import Survey, survey
 from workbench.jobs.tokens import Tokens
 from workbench.store import checkpoints
 from workbench.store.runs import Run
 
 Running = tuple[str, str, int, int, float | None]
 """Name of the run, stage or phase in words, step, steps, seconds left (None where not known yet)."""
+
+
+# Pages ask each second, several times over.
+GOOD_FOR = 0.4  # seconds
 
 
 class Bench:
@@ -33,6 +39,16 @@ class Bench:
         self._room_for: str | None = None  # the run that the chat last made room for
         self._paces: dict[str, dict[Stage, float]] = {}  # of earlier runs, by the run that asked
         self._reading = threading.Lock()
+        self._surveying = threading.Lock()
+        self._survey: tuple[float, Survey] | None = None  # with the moment when it was made
+
+    def survey(self) -> Survey:
+        """All runs, as they were less than `GOOD_FOR` seconds ago: all pages and all tabs share one look at the disk."""
+        with self._surveying:
+            now = time.monotonic()
+            if self._survey is None or now - self._survey[0] > GOOD_FOR:
+                self._survey = (now, survey())
+            return self._survey[1]
 
     def start(self, config: RunConfig, fork: Fork | None = None) -> Run:
         """Start a run; close the chat, with a word, where both would want the card."""
@@ -42,9 +58,11 @@ class Bench:
 
     def tend(self) -> None:
         """See to it that the queue goes on, and that the chat makes room for a run that it started."""
-        with contextlib.suppress(OSError, WorkbenchError):  # it is tried again in a second
-            queue.look()
-        run = training.running()
+        now = self.survey()
+        if now.waiting:
+            with contextlib.suppress(OSError, WorkbenchError):  # it is tried again in a second
+                queue.look()
+        run = now.running
         if run and run.name != self._room_for:
             self._make_room(run)
 
@@ -103,7 +121,7 @@ class Bench:
 
     def running(self) -> list[Running]:
         """The run that trains, if any."""
-        run = training.running()
+        run = self.survey().running
         if run is None:
             return []
         now = self.progress(run)

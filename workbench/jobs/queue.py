@@ -24,6 +24,8 @@ from workbench.store import queue
 from workbench.store.forks import fork_of
 from workbench.store.home import home, read_json, write_json
 from workbench.store.queue import Hold
+from workbench.store.records import Damaged
+from workbench.store.run_files import WORKER
 from workbench.store.runs import Run, open_run, starting_run
 
 KEEPER = (sys.executable, "-m", "workbench.jobs.queue")
@@ -139,7 +141,7 @@ def _turn(before: Run | None, worker: Sequence[str]) -> Run | None:
     before: the run that had its turn or the device at the last look; the one that has it now is given back.
     """
     for run in queue.marked():
-        if training.state_of(run) != "queued":
+        if training.state_of(run) not in ("queued", "unreadable"):
             queue.unmark(run)  # whoever started it died before it could
     if busy := training.running():
         return busy
@@ -181,8 +183,11 @@ def _waiting_run(name: str) -> Run:
 def _needs_keeper() -> bool:
     if not queue.marked() or held():
         return False
-    keeper = read_json(_keeper_file()) or {}
-    return not processes.alive(keeper.get("pid"), keeper.get("created"))
+    try:
+        keeper = WORKER.read(_keeper_file())
+    except Damaged:  # the lock that a keeper holds sees to it that there is one at most
+        keeper = None
+    return keeper is None or not processes.alive(keeper.pid, keeper.created)
 
 
 def _write_keeper(pid: int) -> None:

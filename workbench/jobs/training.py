@@ -17,15 +17,18 @@ from filelock import FileLock
 from workbench.core.config import RunConfig, Stage, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.follow_up import Fork, fork_problems
-from workbench.core.lifecycle import BEGIN, CAN_RESUME, WAITS_FOR_WORD, State, state, why_lost
+from workbench.core.lifecycle import BEGIN, CAN_RESUME, WAITS_FOR_WORD, why_lost
 from workbench.core.messages import Kind
 from workbench.core.recipe import planned_steps
 from workbench.jobs import processes
 from workbench.jobs.environment import child_environment
+from workbench.jobs.survey import state_of as state_of
+from workbench.jobs.survey import survey
 from workbench.store import checkpoints, datasets, queue
 from workbench.store.forks import take
 from workbench.store.home import home, write_text, writing
-from workbench.store.runs import PAUSE, Run, all_runs, claim_folder, open_run, starting_run
+from workbench.store.runs import PAUSE, Run, claim_folder, open_run, starting_run
+from workbench.store.trash import throw_away
 
 WORKER = (sys.executable, "-m", "workbench.engine.train")
 
@@ -187,21 +190,7 @@ def _refuse_second(busy: Run | None, remedy: str) -> None:
 
 def running() -> Run | None:
     """The run that has the device, whoever started it."""
-    return next((run for run in all_runs() if state_of(run) == "running"), None)
-
-
-def state_of(run: Run) -> State:
-    """What a run is doing, derived from its folder and its process."""
-    result = run.result()
-    if result:
-        return state(False, result.outcome)
-    # Looked at before the worker: a run gets its worker first, and then stops waiting.
-    waits = queue.is_marked(run)
-    worker = run.worker()
-    lives = processes.alive(worker.get("pid"), worker.get("created"))
-    # The worker may have written its result between the two looks.
-    result = None if lives else run.result()
-    return state(lives, result.outcome if result else None, waits)
+    return survey().running
 
 
 def in_words(run: Run) -> str:
@@ -213,6 +202,8 @@ def in_words(run: Run) -> str:
         return "It will stop after this step and save." if run.stop_file.exists() else "It is training."
     if now == "queued":
         return "It waits in the queue for the device."
+    if now == "unreadable":
+        return f"It cannot be read: {' '.join(run.problems())}"
     result = run.result()
     if result:
         return result.why
@@ -247,6 +238,23 @@ def end(run: Run) -> None:
             "The adapter of the stage before is kept." if run.stage_adapter("sft").exists() else "No adapter was saved."
         )
         run.write_result("stopped", f"Ended at once, as you asked. {kept} The curves until then are kept.")
+
+
+def move_to_trash(run: Run) -> str:
+    """Move a run's folder to the trash. Says where it is now.
+
+    Raises WorkbenchError for a run that trains or waits, and where the folder cannot be moved.
+    """
+    with starts():
+        if (now := state_of(run)) in ("running", "queued"):
+            remedy = "Stop it first." if now == "running" else "Take it out of the queue instead."
+            raise WorkbenchError(f"{run.name} is {now}, so it was not moved to the trash. {remedy}")
+        with contextlib.suppress(WorkbenchError):  # a worker.json that cannot be read names no worker
+            # Of a run that cannot be read, the worker may still live; nobody could stop it afterwards.
+            if worker := run.worker():
+                processes.end_tree(worker["pid"], worker["created"])
+        place = throw_away(run)
+    return f"{run.name} is in the trash: {place}"
 
 
 def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:

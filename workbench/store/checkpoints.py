@@ -85,7 +85,7 @@ def _read(folder: Path, at_a_glance: bool) -> Checkpoint | None:
             (folder / name).stat().st_size == size and (at_a_glance or _sha256(folder / name) == digest)
             for name, (size, digest) in files.items()
         )
-    except (TypeError, KeyError, ValueError, OSError):
+    except (TypeError, AttributeError, KeyError, ValueError, OverflowError, OSError):  # whatever a manifest may hold
         return None
     return Checkpoint(folder, cast(Stage, stage), step) if whole and files else None
 
@@ -97,7 +97,10 @@ def _by_age(run: Run) -> list[Path]:
         stage, _, step = folder.name.partition("-")
         return get_args(Stage).index(stage), int(step)
 
-    found = [folder for folder in _folder(run).glob("*-*") if folder.is_dir()]
+    try:
+        found = [folder for folder in _folder(run).iterdir() if folder.is_dir()]
+    except OSError:  # there are none, or a file lies in the place of the folder
+        return []
     named = [folder for folder in found if folder.name.partition("-")[0] in get_args(Stage)]
     return sorted((folder for folder in named if folder.name.partition("-")[2].isdecimal()), key=place)
 

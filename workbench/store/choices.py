@@ -19,7 +19,8 @@ class Choices(BaseModel):
     dataset: the one that the Data page shows; the other three are those to train on.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A newer version may have remembered more: that is no reason to forget the rest.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     model: ModelRef = ModelRef()
     sft_data: str | None = None

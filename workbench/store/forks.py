@@ -9,16 +9,16 @@ from workbench.core.config import ModelRef, Stage
 from workbench.core.errors import WorkbenchError
 from workbench.core.follow_up import Fork
 from workbench.core.metrics import FORKED, RESUMED, Row
-from workbench.store import checkpoints
+from workbench.store import checkpoints, run_files
 from workbench.store.checkpoints import Checkpoint
-from workbench.store.home import read_json, write_json, write_text
+from workbench.store.home import write_json, write_text
 from workbench.store.runs import Run, all_runs, model_of, open_run
 
 
 def fork_of(run: Run) -> Fork | None:
-    """Where a run branched off another one; None where it began by itself."""
-    values = read_json(run.folder / "forked.json")
-    return Fork(values["run"], values["stage"], values["step"]) if values else None
+    """Where a run branched off another one; None where it began by itself. Raises WorkbenchError where that cannot be read."""
+    found = run_files.BRANCH.read(run.folder / "forked.json")
+    return Fork(found.run, found.stage, found.step) if found else None
 
 
 def forks_of(run: Run) -> list[Fork]:

@@ -13,6 +13,7 @@ from platformdirs import user_data_path
 
 import workbench
 from workbench.core.errors import WorkbenchError
+from workbench.store.records import Damaged, parse
 
 
 def home() -> Path:
@@ -97,8 +98,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file, or None where there is no whole one."""
+    """The value in a JSON file, or None where there is no file that can be read. See `Record` for what says why."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+        return parse(path)
+    except (FileNotFoundError, Damaged):
         return None

@@ -3,11 +3,17 @@
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
-from workbench.store.home import home, read_json, write_json
+from pydantic import Field
+
+from workbench.store.home import home, write_json, writing
+from workbench.store.records import Damaged, Record
+from workbench.store.run_files import Fields
 from workbench.store.runs import Run, runs_folder
 
-_MARKER = "queued.json"
+MARKER = "queued.json"
+_LAST = 10**9
 
 
 @dataclass(frozen=True)
@@ -18,32 +24,53 @@ class Hold:
     run: str | None = None
 
 
+class _Marker(Fields):
+    place: Annotated[int, Field(gt=-_LAST, lt=_LAST)] = 0
+
+
+class _Held(Fields):
+    why: str
+    run: str | None = None
+
+
+_MARKERS: Record[_Marker] = Record(_Marker)
+_HOLDS: Record[_Held] = Record(_Held)
+
+
 def is_marked(run: Run) -> bool:
     """Whether a run was put into the queue and not started since."""
-    return (run.folder / _MARKER).is_file()
+    return (run.folder / MARKER).is_file()
 
 
 def mark(run: Run, first: bool = False) -> None:
     """Put a run at the end of the queue, or in front of all others. The caller holds the lock of the starts."""
-    places = [_place(other) for other in marked()]
+    places = [place for other in marked() if (place := _place(other)) != _LAST]
     place = (min(places, default=0) - 1) if first else (max(places, default=0) + 1)
-    write_json(run.folder / _MARKER, {"place": place, "added": time.time()})
+    write_json(run.folder / MARKER, {"place": place, "added": time.time()})
 
 
 def unmark(run: Run) -> None:
-    (run.folder / _MARKER).unlink(missing_ok=True)
+    (run.folder / MARKER).unlink(missing_ok=True)
 
 
 def marked() -> list[Run]:
     """Every run with a marker, in the order of the queue."""
-    found = [Run(path.parent) for path in runs_folder().glob(f"*/{_MARKER}")]
-    return sorted((run for run in found if run.config_file.is_file()), key=lambda run: (_place(run), run.name))
+    found = [Run(path.parent) for path in runs_folder().glob(f"*/{MARKER}")]
+    return sorted((run for run in found if run.config_file.is_file()), key=order)
+
+
+def order(run: Run) -> tuple[int, str]:
+    """What runs that wait are sorted by."""
+    return _place(run), run.name
 
 
 def held() -> Hold | None:
     """What holds the queue until a person lets it go on; None where nothing does."""
-    values = read_json(_hold_file())
-    return Hold(values["why"], values["run"]) if values else None
+    try:
+        found = _HOLDS.read(_hold_file())
+    except Damaged as damaged:  # somebody wanted it held, whatever for
+        return Hold(f"Why is not known any more: {damaged}")
+    return Hold(found.why, found.run) if found else None
 
 
 def hold(why: str, run: Run | None = None) -> None:
@@ -51,7 +78,9 @@ def hold(why: str, run: Run | None = None) -> None:
 
 
 def release() -> None:
-    _hold_file().unlink(missing_ok=True)
+    """Let the queue go on. Raises WorkbenchError where the file that holds it cannot be removed."""
+    with writing("That the queue goes on"):
+        _hold_file().unlink(missing_ok=True)
 
 
 def _hold_file() -> Path:
@@ -59,4 +88,9 @@ def _hold_file() -> Path:
 
 
 def _place(run: Run) -> int:
-    return int((read_json(run.folder / _MARKER) or {}).get("place", 0))
+    """Where a run stands in the queue. A marker that cannot be read still says that the run waits: then behind the others."""
+    try:
+        found = _MARKERS.read(run.folder / MARKER)
+    except Damaged:
+        return _LAST
+    return found.place if found else 0

@@ -71,7 +71,7 @@ def _read(file: Path) -> dict[str, float]:
     for line in lines:
         try:
             found = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError):
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, dict):
             for digest, value in found.items():

@@ -1,34 +1,28 @@
 """A run is a folder, and the folder is all the state. Every file in it can be opened by a person."""
 
 import json
+import os
 import re
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from workbench.core.config import ModelRef, RunConfig, read_config
+from workbench.core.config import ModelRef, RunConfig, checked
 from workbench.core.errors import WorkbenchError
 from workbench.core.metrics import Row, as_trained
-from workbench.core.names import check_name
-from workbench.store.home import folder_in_home, read_json, write_json, writing
-
-Outcome = Literal["finished", "stopped", "paused", "failed"]
+from workbench.core.names import NAME_RULE, check_name, is_name
+from workbench.store import run_files
+from workbench.store.home import folder_in_home, write_json, writing
+from workbench.store.records import Damaged, Record
+from workbench.store.run_files import Outcome, Result
 
 PAUSE = "pause"
 
 # A token in a log line, whoever printed it, is not for the page.
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a run ended, and why, in words."""
-
-    outcome: Outcome
-    why: str
 
 
 @dataclass(frozen=True)
@@ -85,19 +79,56 @@ class Run:
             return False
 
     def config(self) -> RunConfig:
-        """Raises WorkbenchError where the run has no readable config."""
-        values = read_json(self.config_file)
-        if values is None:
-            raise WorkbenchError(f"The run {self.name} has no readable config.json. Its folder is {self.folder}.")
-        return read_config(values)
+        """Its settings. Raises WorkbenchError where config.json is missing or cannot be read."""
+        return self._settings().config
+
+    def unknown_settings(self) -> tuple[str, ...]:
+        """The settings in config.json that this version of the workbench does not know, as "name = value"."""
+        return self._settings().unknown
+
+    def _settings(self) -> run_files.Settings:
+        found = run_files.CONFIG.read(self.config_file)
+        if found is None:
+            raise WorkbenchError(f"The run {self.name} has no config.json. Its folder is {self.folder}.")
+        if found.config.name == self.name:
+            return found
+        # Somebody renamed or copied the folder: then it is another run, which must not be taken for the first.
+        return found.model_copy(update={"config": found.config.model_copy(update={"name": self.name})})
+
+    def problems(self) -> list[str]:
+        """Why the run cannot be read: what is wrong with the files that say what it is. Empty where nothing is.
+
+        Of such a run nothing should be asked but its name, its folder, and whether a file is there.
+        """
+        found = (
+            [] if is_name(self.name) else [f"A run's name has {NAME_RULE}; this folder's has not. Rename the folder."]
+        )
+        found += _problems_in(self.folder, run_files.NEEDED)
+        if not os.path.lexists(self.config_file):
+            found.append("config.json is missing.")
+        if not found:
+            try:
+                self.adjusted_config()
+            except WorkbenchError as error:
+                found += [f"chosen.json or adjustments.json: {one}" for one in error.problems]
+        return found
+
+    def notes(self) -> list[str]:
+        """What is wrong with files that only tell about the run, and the settings that this version does not know."""
+        found = _problems_in(self.folder, run_files.TELLING)
+        if unknown := self.unknown_settings():
+            found.append(
+                f"config.json has settings that this version of the workbench does not know: {', '.join(unknown)}. They stay "
+                "in the file, and nothing else uses them. Another version of the workbench wrote it."
+            )
+        return found
 
     def write_config(self, config: RunConfig) -> None:
         write_json(self.config_file, config.model_dump(mode="json"))
 
     def adjustments(self) -> list[dict[str, Any]]:
         """What was changed on the way where memory ran out: {"changes": settings, "words": ..., "time": ...}."""
-        found = read_json(self.folder / "adjustments.json")
-        return found if isinstance(found, list) else []
+        return [one.model_dump() for one in run_files.ADJUSTMENTS.read(self.folder / "adjustments.json") or ()]
 
     def adjust(self, changes: dict[str, Any], words: str) -> None:
         """Write down another change of settings. config.json stays what was asked for."""
@@ -105,23 +136,33 @@ class Run:
         write_json(self.folder / "adjustments.json", [*self.adjustments(), row])
 
     def chosen(self) -> dict[str, Any]:
-        """What was decided of the settings that the config leaves open: {"changes": settings, "paths": ..., "words": [...]}."""
-        found = read_json(self.folder / "chosen.json")
-        return found if isinstance(found, dict) else {}
+        """What was decided of the settings that the config leaves open: {"changes": settings, "paths": ..., "words": [...]}.
+
+        Empty until that was done.
+        """
+        found = run_files.DECIDED.read(self.folder / "chosen.json")
+        return found.model_dump() if found else {}
 
     def write_chosen(self, values: dict[str, Any]) -> None:
         write_json(self.folder / "chosen.json", values)
 
     def adjusted_config(self) -> RunConfig:
-        """The config with what was decided at its start and what was changed on the way."""
-        config = self.config().model_copy(update=self.chosen().get("changes", {}))
+        """The config with what was decided at its start and what was changed on the way.
+
+        Raises WorkbenchError where one of the files that say so cannot be read.
+        """
+        changes = dict(self.chosen().get("changes", {}))
         for one in self.adjustments():
-            config = config.model_copy(update=one["changes"])
-        return config
+            changes |= one["changes"]
+        return checked(RunConfig, self.config().model_dump() | changes) if changes else self.config()
 
     def environment(self) -> dict[str, Any]:
-        """Versions, device, backend and plan; empty until the worker has written it."""
-        return read_json(self.folder / "environment.json") or {}
+        """Versions, device, backend and plan; empty until the worker has written it, and where it cannot be read."""
+        try:
+            found = run_files.ENVIRONMENT.read(self.folder / "environment.json")
+        except Damaged:  # `notes` says so
+            return {}
+        return found.model_dump(exclude_unset=True) if found else {}
 
     def write_environment(self, values: dict[str, Any]) -> None:
         write_json(self.folder / "environment.json", values)
@@ -132,24 +173,27 @@ class Run:
 
     def worker(self) -> dict[str, Any]:
         """`pid` and `created` (start time in seconds, see store/alive.py) of the worker; empty before it started."""
-        return read_json(self.folder / "worker.json") or {}
+        found = run_files.WORKER.read(self.folder / "worker.json")
+        return found.model_dump() if found else {}
 
     def write_worker(self, pid: int, created: float) -> None:
         write_json(self.folder / "worker.json", {"pid": pid, "created": created})
 
     def exit_code(self) -> int | None:
         """How the worker's process ended, where a window was there to see it."""
-        values = read_json(self.folder / "exit.json") or {}
+        try:
+            found = run_files.ENDED.read(self.folder / "exit.json")
+        except Damaged:  # `notes` says so
+            return None
         # A run that goes on has a new worker, while the end of the one before may just be written down.
-        return values.get("code") if values.get("pid") == self.worker().get("pid") else None
+        return found.code if found and found.pid == self.worker().get("pid") else None
 
     def write_exit_code(self, pid: int, code: int) -> None:
         write_json(self.folder / "exit.json", {"pid": pid, "code": code})
 
     def result(self) -> Result | None:
         """None while the run has not ended by itself."""
-        values = read_json(self.folder / "result.json")
-        return None if values is None else Result(values["outcome"], values["why"])
+        return run_files.RESULT.read(self.folder / "result.json")
 
     def write_result(self, outcome: Outcome, why: str) -> None:
         write_json(self.folder / "result.json", {"outcome": outcome, "why": why})
@@ -204,6 +248,8 @@ class Run:
                 text = file.read().decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
+        except OSError as error:
+            return f"worker.log cannot be opened: {error.strerror or error}."
         # A progress bar rewrites its line with carriage returns; only its last state counts.
         shown = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
         return _TOKEN.sub("hf_(hidden)", "\n".join([line for line in shown if line.strip()][-lines:]))
@@ -214,15 +260,34 @@ def runs_folder() -> Path:
 
 
 def all_runs() -> list[Run]:
-    """Every run there is, newest first."""
-    found = [Run(path.parent) for path in runs_folder().glob("*/config.json")]
-    return sorted(found, key=lambda run: run.config_file.stat().st_mtime, reverse=True)
+    """Every run there is, newest first; also those that cannot be read (`Run.problems`)."""
+    found = []
+    for entry in os.scandir(runs_folder()):
+        run = Run(Path(entry.path))
+        if (made := made_at(run)) is not None:
+            found.append((made, run.name, run))
+    return [run for *_, run in sorted(found, key=lambda one: one[:2], reverse=True)]
+
+
+def made_at(run: Run) -> float | None:
+    """When a run was made, in seconds since the epoch; None for a folder that is none, or not yet."""
+    for made_of in (run.config_file, run.folder / "result.json", run.folder / "worker.json", run.adapter):
+        try:
+            return os.stat(made_of).st_mtime
+        except OSError:  # not there; with one of the later ones, a run whose config was lost
+            continue
+    return None
 
 
 def open_run(name: str) -> Run:
     """The run called `name`. Raises WorkbenchError with the names there are."""
-    run = Run(runs_folder() / check_name(name, "run"))
-    if run.config_file.is_file():
+    runs = runs_folder()
+    if not is_name(name):  # of a folder that somebody put there by hand, which is listed all the same
+        if found := next((run for run in all_runs() if run.name == name), None):
+            return found
+        check_name(name, "run")
+    run = Run(runs / name)
+    if made_at(run) is not None:
         return run
     known = ", ".join(one.name for one in all_runs()[:8]) or "none yet"
     raise WorkbenchError(f"There is no run called {name}. Runs: {known}.")
@@ -289,6 +354,11 @@ def claim_folder(name: str) -> Run:
     return run
 
 
+def readable_runs() -> list[Run]:
+    """Every run whose settings can be read, newest first."""
+    return [run for run in all_runs() if model_of(run) is not None]
+
+
 def free_name(wanted: str) -> str:
     """`wanted`, or the first of wanted-2, wanted-3, ... that no run has."""
     taken = {path.name for path in runs_folder().iterdir()}
@@ -304,6 +374,17 @@ def model_of(run: Run) -> ModelRef | None:
         return run.config().model
     except WorkbenchError:
         return None
+
+
+def _problems_in(folder: Path, files: dict[str, Record[Any]]) -> list[str]:
+    """What is wrong with some files of a folder, in their order."""
+    found: list[str] = []
+    for name, record in files.items():
+        try:
+            record.read(folder / name)
+        except Damaged as damaged:
+            found += damaged.problems
+    return found
 
 
 def _rows(lines: bytes) -> Iterator[Row]:

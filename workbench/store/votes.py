@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from workbench.core.errors import WorkbenchError
 from workbench.core.messages import RawRow
 from workbench.store.home import append_line, home, writing
 
@@ -23,7 +24,7 @@ class Vote(BaseModel):
     sampling: how the answers were drawn. time: ISO 8601, UTC.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     prompt: list[dict[str, str]]
     left: str
@@ -53,13 +54,15 @@ def all_votes() -> list[Vote]:
     """Every vote, oldest first; of several on the same two answers the last. Broken lines are passed over."""
     votes: dict[str, Vote] = {}
     for line in _lines():
-        try:
-            vote = Vote.model_validate_json(line)
-        except ValidationError:
-            continue
-        votes.pop(vote.question, None)
-        votes[vote.question] = vote
+        if vote := _read(line):
+            votes.pop(vote.question, None)
+            votes[vote.question] = vote
     return list(votes.values())
+
+
+def unreadable() -> int:
+    """How many lines of votes.jsonl hold no vote that this version can read. They stay where they are."""
+    return sum(1 for line in _lines() if _read(line) is None)
 
 
 def rows() -> Iterator[tuple[int, RawRow]]:
@@ -72,8 +75,21 @@ def path() -> Path:
     return home() / "votes.jsonl"
 
 
-def _lines() -> list[str]:
+def _read(line: str) -> Vote | None:
     try:
-        return path().read_text(encoding="utf-8").splitlines()
+        return Vote.model_validate_json(line)
+    except ValidationError:
+        return None
+
+
+def _lines() -> list[str]:
+    """The lines that are not empty. Raises WorkbenchError where there is something else than a file of text."""
+    try:
+        text = path().read_bytes().decode("utf-8", "replace")
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise WorkbenchError(
+            f"The votes cannot be read: {path()} cannot be opened ({error.strerror or error}). Move it away, or put it right."
+        ) from None
+    return [line for line in text.split("\n") if line.strip()]

@@ -19,9 +19,10 @@ from workbench.jobs.bench import Bench, has_card
 from workbench.jobs.chat import A_LITTLE
 from workbench.store import choices, votes
 from workbench.store.home import shipped
-from workbench.store.runs import all_runs, open_run
+from workbench.store.runs import all_runs, model_of, open_run, readable_runs
 from workbench.store.votes import Choice, Vote
 from workbench.ui.border import border
+from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.pages import Pages
 from workbench.ui.parts import Html, Lane, conversation, empty, notice, page_head, text
 
@@ -90,8 +91,8 @@ def draw(bench: Bench) -> CompareTab:
         )
     )
     with gr.Row(elem_classes="wb-lane-choice"):
-        left = gr.Dropdown(lane_choices(), value=BASE_CHOICE, label="Left", elem_id="wb-compare-left")
-        right = gr.Dropdown(lane_choices(), value=newest_adapter(), label="Right", elem_id="wb-compare-right")
+        left = open_dropdown(lane_choices(), value=BASE_CHOICE, label="Left", elem_id="wb-compare-left")
+        right = open_dropdown(lane_choices(), value=newest_adapter(), label="Right", elem_id="wb-compare-right")
     note = gr.HTML(elem_id="wb-compare-note")
     with gr.Row(elem_classes="wb-lanes"):
         left_lane = gr.HTML(lane_html(Talk(), "left"), elem_id="wb-lane-left")
@@ -365,13 +366,17 @@ def speed_words(answer: Answer) -> str:
 
 def lane_choices() -> list[tuple[str, str]]:
     """The base model, and every run that has an adapter."""
-    adapters = [(f"{run.name} ({run.config().model.title})", run.name) for run in all_runs() if run.has_adapter]
+    adapters = [
+        (f"{run.name} ({model.title})", run.name)
+        for run in all_runs()
+        if run.has_adapter and (model := model_of(run)) is not None
+    ]
     return [("base model, no adapter", BASE_CHOICE), *adapters]
 
 
 def newest_adapter() -> str:
     """The newest run that has an adapter; the base model where there is none."""
-    return next((run.name for run in all_runs() if run.has_adapter), BASE_CHOICE)
+    return next((run.name for run in readable_runs() if run.has_adapter), BASE_CHOICE)
 
 
 def empty_note(bench: Bench) -> Html:

@@ -178,7 +178,9 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
         return [
             *[gr.Column(visible=source == one) for one in view.groups],
             gr.Button(visible=source != "file"),
-            data_views.nothing_chosen_html() if source != "votes" else data_views.votes_html(votes.all_votes()),
+            data_views.nothing_chosen_html()
+            if source != "votes"
+            else data_views.votes_html(votes.all_votes(), votes.unreadable()),
             names.get(source, gr.skip()),
         ]
 

@@ -48,7 +48,9 @@ def now(name: str) -> list[Any]:
 def choices() -> list[tuple[str, str]]:
     """Every stored dataset, with what it holds."""
     nouns = {"preference": "pairs", "sft": "examples", "unpaired": "answers"}
-    return [(f"{one.title} · {one.kept:,} {nouns[one.kind]}", one.name) for one in datasets.all_abouts()]
+    known = [(f"{one.title} · {one.kept:,} {nouns[one.kind]}", one.name) for one in datasets.all_abouts()]
+    # Choosing one of these says why.
+    return known + [(f"{name} · cannot be read", name) for name in datasets.damaged()]
 
 
 def seen_of(name: str) -> str:

@@ -20,6 +20,7 @@ from workbench.ui.data_rows import RowsView
 from workbench.ui.data_seen import DEMO, Shown, about_of, go_to_view, now, report_of, seen_of
 from workbench.ui.data_seen import choices as dataset_choices
 from workbench.ui.data_write import WriteView
+from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import page_head
 
@@ -46,7 +47,7 @@ def draw(bench: Bench) -> DataTab:
         )
     )
     with gr.Row(elem_classes="wb-choose"):
-        dataset = gr.Dropdown(
+        dataset = open_dropdown(
             dataset_choices(), value=DEMO, label="Dataset", info="The demo sets, and all that you stored.", scale=3,
             elem_id="wb-data-dataset",
         )  # fmt: skip
@@ -82,7 +83,7 @@ def wire(tab: DataTab, pages: Pages, bench: Bench) -> None:
     def enter(seen: str) -> list[Any]:
         """The page is opened: the dataset that was looked at last, as it is now; the demo's where it is gone."""
         name = seen.split("@")[0] or choices.read().dataset
-        return now(name if name in datasets.names() else DEMO)
+        return now(name if name in {one.name for one in datasets.all_abouts()} else DEMO)
 
     @border
     def use(seen: str) -> gr.Tabs:

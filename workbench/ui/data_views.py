@@ -161,9 +161,9 @@ def check_of_reason(reason: str) -> str:
     return REASONS.get(reason, "unusable")
 
 
-def votes_html(votes: Sequence[Vote]) -> Html:
-    """What the votes of the Compare page would give."""
-    if not votes:
+def votes_html(votes: Sequence[Vote], unreadable: int = 0) -> Html:
+    """What the votes of the Compare page would give. unreadable: lines of votes.jsonl that hold no vote."""
+    if not votes and not unreadable:
         return empty(
             "No votes yet", "On the Compare page, ask both and say which answer is better. Each vote becomes a pair."
         )
@@ -175,6 +175,11 @@ def votes_html(votes: Sequence[Vote]) -> Html:
                 ("Votes", f"{len(votes):,}"),
                 ("Become pairs", f"{won:,}"),
                 ("Equally good or both bad", f"{len(votes) - won:,}, no pair"),
+                *(
+                    [("Lines of votes.jsonl that cannot be read", f"{unreadable:,}, left as they are")]
+                    if unreadable
+                    else []
+                ),
             ]
         ),
         text("A pair needs a winner. Press Look at the first rows to see them as they would be stored."),

@@ -17,6 +17,7 @@ from workbench.ui import data_views
 from workbench.ui.border import border
 from workbench.ui.compare_tab import ensure_loaded
 from workbench.ui.data_seen import Shown, is_own, now
+from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import empty, join, notice
 
 NEW = ""
@@ -44,7 +45,7 @@ def draw() -> WriteView:
     with gr.Row(elem_classes="wb-two"):
         with gr.Column():
             with gr.Row():
-                target = gr.Dropdown([("A new dataset", NEW)], value=NEW, label="Goes to", elem_id="wb-write-target")
+                target = open_dropdown([("A new dataset", NEW)], value=NEW, label="Goes to", elem_id="wb-write-target")
                 name = gr.Textbox("my-pairs", label="Name of the new dataset", max_lines=1, elem_id="wb-write-name")
             prompt = gr.Textbox(
                 label="Prompt", info="What a person would ask.", lines=3, max_lines=12, elem_id="wb-write-prompt"

@@ -40,6 +40,15 @@ def window() -> gr.Blocks:
     return build(bench)
 
 
+def window_in_words() -> gr.Blocks:
+    """The window, for a module that others import. Where it cannot be built, it says why in a sentence and exits with 1."""
+    try:
+        return window()
+    except WorkbenchError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
+
+
 def serve(arguments: argparse.Namespace, blocks: gr.Blocks | None = None) -> None:
     """Open the window and stay until it is closed.
 

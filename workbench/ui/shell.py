@@ -6,6 +6,7 @@ from workbench.jobs.bench import Bench
 from workbench.ui import compare_tab, data_tab, model_tab, train_tab, watch_tab
 from workbench.ui.pages import PageId, Pages
 from workbench.ui.status import status_html
+from workbench.ui.ticks import QUIET, ticking
 
 # Uploads are looked at every hour and go after a day; imported data was copied out of them by then.
 _CACHE_CARE = (3600, 86_400)
@@ -49,6 +50,7 @@ def build(bench: Bench) -> gr.Blocks:
 def _wire_status(pages: Pages, bench: Bench) -> None:
     shown = gr.State("")
 
+    @ticking
     def refresh(shown_now: str) -> tuple[object, object]:
         bench.tend()
         text = status_html(bench)
@@ -58,8 +60,5 @@ def _wire_status(pages: Pages, bench: Bench) -> None:
         refresh,
         [shown],
         [pages.status, shown],
-        show_progress="hidden",
-        queue=False,
-        concurrency_limit=None,
-        api_visibility="private",
+        **QUIET,
     )

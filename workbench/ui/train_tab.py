@@ -20,7 +20,7 @@ from workbench.core.config import (
 from workbench.core.errors import WorkbenchError
 from workbench.core.follow_up import more_epochs
 from workbench.core.health import with_changes
-from workbench.jobs import queue, training
+from workbench.jobs import queue
 from workbench.jobs.bench import Bench
 from workbench.jobs.planning import machine
 from workbench.store import choices, datasets, presets
@@ -28,8 +28,10 @@ from workbench.store.forks import fork_of, forks_of, forks_of_model
 from workbench.store.runs import Run, free_name, open_run, runs_to_start_from
 from workbench.ui import form
 from workbench.ui.border import border
+from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, page_head
+from workbench.ui.ticks import QUIET, ticking
 from workbench.ui.train_form import config_from, fork_from, recipe_values
 from workbench.ui.train_presets import (
     about_html,
@@ -126,16 +128,16 @@ def draw(bench: Bench) -> TrainTab:
             about = gr.HTML(about_html(FIRST_RECIPE, own_card, ModelRef()), elem_id="wb-train-about")
             method = gr.Radio(METHODS, value="sft+dpo", label="Method", info=METHOD_HELP, elem_id="wb-train-method")
             with gr.Row():
-                sft_data = gr.Dropdown(
+                sft_data = open_dropdown(
                     [], label="Data for SFT", info="Answers to imitate.", elem_id="wb-train-sft-data"
                 )
-                preference_data = gr.Dropdown(
+                preference_data = open_dropdown(
                     [],
                     label="Data of pairs",
                     info="Pairs of a better and a worse answer.",
                     elem_id="wb-train-preference-data",
                 )
-                thumbs_data = gr.Dropdown(
+                thumbs_data = open_dropdown(
                     [],
                     label="Data for KTO",
                     info="Single answers with a thumb up or down.",
@@ -143,7 +145,7 @@ def draw(bench: Bench) -> TrainTab:
                     elem_id="wb-train-thumbs-data",
                 )
             of_stage += [(("sft",), sft_data), (OF_PAIRS, preference_data), (("kto",), thumbs_data)]
-            start_from = gr.Dropdown(
+            start_from = open_dropdown(
                 [BASE_MODEL_CHOICE], value=BASE_MODEL, label="Start from", elem_id="wb-train-start-from",
                 info="A fresh adapter on the base model, the adapter that an earlier run of this model ended with, or a step "
                 "of an unfinished one.",
@@ -228,9 +230,10 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         choices.update(run=run.name)
         return go_to("watch"), gr.Textbox(free_name(run.name))
 
+    @ticking
     def offer(shown: Offer) -> list[Any]:
         """The buttons that lead on, as things are now."""
-        now = offer_now()
+        now = offer_now(bench)
         if now == shown:
             return [gr.skip()] * 3
         starts, waits = now[0] is None, now != FREE
@@ -340,10 +343,7 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         offer,
         [offered],
         [tab.start, tab.queue, offered],
-        show_progress="hidden",
-        queue=False,
-        concurrency_limit=None,
-        api_visibility="private",
+        **QUIET,
     )
     offered.change(summary, widgets, tab.meaning, show_progress="hidden")
     filled_in = [pages.tabs, *preset, *widgets]
@@ -366,10 +366,10 @@ def better_config(bench: Bench, run: Run) -> RunConfig:
     return with_changes(run.adjusted_config(), finding, free_name(run.name))
 
 
-def offer_now() -> Offer:
+def offer_now(bench: Bench) -> Offer:
     """Start is offered where the device is free; the queue where it is not, or where others wait."""
-    busy = training.running()
-    return busy.name if busy else None, len(queue.waiting())
+    now = bench.survey()
+    return now.running.name if now.running else None, len(now.waiting)
 
 
 def _data_updates(sft_data: str | None, preference_data: str | None, thumbs_data: str | None) -> list[Any]:

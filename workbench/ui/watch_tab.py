@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,14 +22,16 @@ from workbench.jobs import queue, training
 from workbench.jobs.bench import Bench
 from workbench.store import choices
 from workbench.store.forks import fork_of, forks_of, newest_before
-from workbench.store.runs import Run, all_runs, open_run
+from workbench.store.runs import Run, open_run
 from workbench.ui.border import border
 from workbench.ui.chart import CHARTS_CLASS, chart, packed
 from workbench.ui.health_view import health_html
+from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, page_head, table, text
 from workbench.ui.queue_view import METHOD_WORDS, Waiting, queue_html, waiting_words
 from workbench.ui.samples_view import samples_html
+from workbench.ui.ticks import QUIET, ticking
 
 CHART_IDS = ("sft-loss", "dpo-loss", "kto-loss", "margin", "accuracy", "rewards", "learning-rate", "gradient-norm")
 
@@ -50,6 +53,7 @@ STATE_WORDS = {
     "stopped": "stopped",
     "paused": "paused",
     "failed": "failed",
+    "unreadable": "cannot be read",
 }
 
 Signature = tuple[Any, ...]
@@ -70,6 +74,7 @@ class WatchTab:
     better_from: gr.Button
     more: gr.Button
     compare: gr.Button
+    trash: gr.Button
     queue: gr.HTML
     hold: gr.Button
     go_on: gr.Button
@@ -85,7 +90,7 @@ class WatchTab:
         """All that changes with the run that is shown, in the order of `page_of`."""
         return [
             self.head, self.stop, self.pause, self.resume, self.front, self.remove, self.again, self.better,
-            self.better_from, self.more, self.compare, self.queue, self.hold, self.go_on, self.health,
+            self.better_from, self.more, self.compare, self.trash, self.queue, self.hold, self.go_on, self.health,
             *self.charts.values(), self.samples, self.log, self.details, self.branch,
         ]  # fmt: skip
 
@@ -97,7 +102,7 @@ def draw(bench: Bench) -> WatchTab:
             "Live while it trains, and there again when you come back: a run is a folder, not a window.",
         )
     )
-    run = gr.Dropdown(
+    run = open_dropdown(
         # Runs come and go while the window is open: `enter` fills it, and chooses one of those that are there then.
         [],
         label="Run",
@@ -119,6 +124,7 @@ def draw(bench: Bench) -> WatchTab:
         )
         more = gr.Button("Two more epochs", visible=False, elem_id="wb-watch-more")
         compare = gr.Button("Compare base and aligned →", variant="primary", visible=False, elem_id="wb-watch-compare")
+        trash = gr.Button("Move to the trash", visible=False, elem_id="wb-watch-trash")
     waiting = gr.HTML(elem_id="wb-watch-queue")
     with gr.Row(elem_classes="wb-actions"):
         hold = gr.Button("Hold the queue", visible=False, elem_id="wb-watch-hold")
@@ -142,7 +148,7 @@ def draw(bench: Bench) -> WatchTab:
         details = gr.HTML()
         branch = gr.Button("New run from a checkpoint", visible=False, elem_id="wb-watch-branch")
     return WatchTab(
-        run, head, stop, pause, resume, front, remove, again, better, better_from, more, compare, waiting, hold, go_on,
+        run, head, stop, pause, resume, front, remove, again, better, better_from, more, compare, trash, waiting, hold, go_on,
         health, drawn, samples, log, details, branch,
     )  # fmt: skip
 
@@ -150,13 +156,21 @@ def draw(bench: Bench) -> WatchTab:
 def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
     outputs = tab.drawn
     seen = gr.State(())
+    listed = gr.State(())
 
-    def refresh(run_name: str | None, before: Signature) -> list[Any]:
+    @ticking
+    def refresh(run_name: str | None, before: Signature) -> Any:
         """One tick: everything on the page, or nothing where nothing changed."""
         now = signature(bench, run_name)
         if now == before:
-            return [gr.skip()] * (len(outputs) + 1)
+            return gr.skip()
         return [*page_of(bench, run_name, before), now]
+
+    @ticking
+    def list_runs(shown: tuple[tuple[str, str], ...]) -> Any:
+        """The Run list as it is now, with what each of them is doing."""
+        now = tuple(run_choices(bench))
+        return gr.skip() if now == shown else (gr.update(choices=list(now)), now)
 
     @border
     def stop(run_name: str) -> Html:
@@ -194,18 +208,18 @@ def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
 
     def enter() -> gr.Dropdown:
         """The runs there are now; shown is the one that was looked at last, or else the newest."""
-        known = run_choices()
+        known = run_choices(bench)
         last = choices.read().run
         names = [name for _, name in known]
         return gr.Dropdown(choices=known, value=last if last in names else next(iter(names), None))
 
-    quiet: dict[str, Any] = {
-        "show_progress": "hidden",
-        "queue": False,
-        "concurrency_limit": None,
-        "api_visibility": "private",
-    }
-    pages.timer.tick(refresh, [tab.run, seen], [*outputs, seen], **quiet)
+    @border
+    def trash(run_name: str) -> gr.Dropdown:
+        gr.Info(training.move_to_trash(open_run(run_name)))
+        return enter()
+
+    pages.timer.tick(refresh, [tab.run, seen], [*outputs, seen], **QUIET)
+    pages.timer.tick(list_runs, listed, [tab.run, listed], **QUIET)
     tab.run.input(pick, tab.run, None, show_progress="hidden")
     tab.run.change(lambda: (), None, seen, show_progress="hidden")
     pages.opened["watch"].select(enter, None, tab.run, show_progress="hidden")
@@ -214,25 +228,30 @@ def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
     tab.resume.click(resume, tab.run, tab.head, show_progress="hidden")
     tab.front.click(front, tab.run, tab.head, show_progress="hidden")
     tab.remove.click(remove, tab.run, tab.run, show_progress="hidden")
+    tab.trash.click(trash, tab.run, tab.run, show_progress="hidden")
     tab.hold.click(hold, None, None, show_progress="hidden")
     tab.go_on.click(go_on, None, None, show_progress="hidden")
     tab.compare.click(lambda: go_to("compare"), None, pages.tabs, show_progress="hidden")
 
 
-def run_choices() -> list[tuple[str, str]]:
+def run_choices(bench: Bench) -> list[tuple[str, str]]:
     """Every run with what it is doing, newest first."""
-    return [(f"{run.name} · {STATE_WORDS[training.state_of(run)]}", run.name) for run in all_runs()]
+    now = bench.survey()
+    return [(f"{run.name} · {STATE_WORDS[now.states[run.name]]}", run.name) for run in now.runs]
 
 
 def signature(bench: Bench, run_name: str | None) -> Signature:
     """Changes when there is something new to show."""
     run = _find(run_name)
-    waiting = tuple(one.name for one in queue.waiting())
-    in_queue = waiting, queue.held() if waiting else None, training.running() if waiting else None
+    now = bench.survey()
+    waiting = tuple(one.name for one in now.waiting)
+    in_queue = waiting, queue.held() if waiting else None, now.running if waiting else None
     if run is None:
         return ("nothing", *in_queue)
-    log = run.log_file.stat().st_size if run.log_file.exists() else 0
-    state = training.state_of(run)
+    state = now.states.get(run.name) or training.state_of(run)
+    if state == "unreadable":
+        return run.name, state, tuple(run.problems()), *in_queue
+    log = os.path.getsize(run.log_file) if os.path.exists(run.log_file) else 0
     return run.name, state, len(bench.rows(run)), log, run.stop_file.exists(), bool(run.environment()), *in_queue
 
 
@@ -240,18 +259,12 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
     """Updates of all that `WatchTab.drawn` names."""
     run = _find(run_name)
     if run is None:
-        return [
-            empty("No run yet", "Curves appear here when a run has started. Start one on the Train page."),
-            *[gr.Button(visible=False)] * 10,
-            *queue_updates(),
-            "",
-            *[gr.HTML(visible="hidden")] * len(CHART_IDS),
-            "",
-            "",
-            "",
-            gr.Button(visible=False),
-        ]
+        return nothing_but(
+            bench, empty("No run yet", "Curves appear here when a run has started. Start one on the Train page.")
+        )
     state = training.state_of(run)
+    if state == "unreadable":
+        return nothing_but(bench, unreadable_html(run), can_trash=True)
     rows = bench.rows(run)
     running = state == "running"
     label = "End at once" if run.stop_file.exists() else "Stop and save"
@@ -263,24 +276,25 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
     waits = state == "queued"
     start_again, branch = better_fork(run, findings), next(iter(forks_of(run)), None)
     return [
-        head_html(bench, run),
-        gr.Button(label, visible=running),
-        gr.Button(visible=running and not run.stop_file.exists()),
-        gr.Button(visible=state in CAN_RESUME),
-        gr.Button(visible=waits and queue.waiting()[:1] != [run]),
-        gr.Button(visible=waits),
-        gr.Button(visible=not running and not waits),
-        gr.Button(visible=suggested(findings) is not None),
-        gr.Button(
-            f"The suggested change, from step {start_again.step:,}" if start_again else "",
+        join(*notes_html(run), head_html(bench, run)),
+        gr.update(value=label, visible=running),
+        gr.update(visible=running and not run.stop_file.exists()),
+        gr.update(visible=state in CAN_RESUME),
+        gr.update(visible=waits and bench.survey().waiting[:1] != (run,)),
+        gr.update(visible=waits),
+        gr.update(visible=not running and not waits),
+        gr.update(visible=suggested(findings) is not None),
+        gr.update(
+            value=f"The suggested change, from step {start_again.step:,}" if start_again else "",
             visible=start_again is not None,
         ),
-        gr.Button(visible=state == "finished" and run.has_adapter),
-        gr.Button(visible=run.has_adapter),
-        *queue_updates(),
+        gr.update(visible=state == "finished" and run.has_adapter),
+        gr.update(visible=run.has_adapter),
+        gr.update(visible=False),
+        *queue_updates(bench),
         health_html(findings, run.adjusted_config()) if findings else "",
         *[
-            gr.HTML(packed(drawn[ident]), visible=is_drawn(ident, stages_of(run)) or "hidden")
+            gr.update(value=packed(drawn[ident]), visible=is_drawn(ident, stages_of(run)) or "hidden")
             if ident in drawn
             else gr.skip()
             for ident in CHART_IDS
@@ -288,23 +302,57 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
         samples_html(run.samples()) if drawn else gr.skip(),
         run.log_tail(),
         details_html(run),
-        gr.Button(
-            f"New run from step {branch.step:,} of {stage_title(branch.stage)}" if branch else "",
+        gr.update(
+            value=f"New run from step {branch.step:,} of {stage_title(branch.stage)}" if branch else "",
             visible=branch is not None,
         ),
     ]
 
 
-def queue_updates() -> list[Any]:
-    """The card of the queue and its two buttons; nothing where nothing waits."""
-    waiting, held = queue.waiting(), queue.held()
-    if not waiting:
-        return [gr.HTML("", visible="hidden"), gr.Button(visible=False), gr.Button(visible=False)]
-    busy = training.running()
+def nothing_but(bench: Bench, head: Html, can_trash: bool = False) -> list[Any]:
+    """The page with a head and the queue, where there is no run to show, or none that can be read."""
     return [
-        gr.HTML(queue_html([_described(one) for one in waiting], held, busy.name if busy else None), visible=True),
-        gr.Button(visible=held is None),
-        gr.Button(visible=held is not None),
+        head,
+        *[gr.update(visible=False)] * 10,
+        gr.update(visible=can_trash),
+        *queue_updates(bench),
+        "",
+        *[gr.update(visible="hidden")] * len(CHART_IDS),
+        "",
+        "",
+        "",
+        gr.update(visible=False),
+    ]
+
+
+def unreadable_html(run: Run) -> Html:
+    """Why a run cannot be read, and where its files are."""
+    return join(
+        notice("stop", f"{run.name} cannot be read", " ".join(run.problems())),
+        card(
+            "What you can do",
+            text(
+                "Put the named file right with a text editor, or back from a copy, and the run is there again. If a newer "
+                "version of the workbench made it, open it with that one. Or move it to the trash: its folder, with all "
+                "that is in it, goes to the folder trash beside runs."
+            ),
+            facts([("Folder", run.folder)]),
+        ),
+    )
+
+
+def queue_updates(bench: Bench) -> list[Any]:
+    """The card of the queue and its two buttons; nothing where nothing waits."""
+    waiting, held = bench.survey().waiting, queue.held()
+    if not waiting:
+        return [gr.update(value="", visible="hidden"), gr.update(visible=False), gr.update(visible=False)]
+    busy = bench.survey().running
+    return [
+        gr.update(
+            value=queue_html([_described(one) for one in waiting], held, busy.name if busy else None), visible=True
+        ),
+        gr.update(visible=held is None),
+        gr.update(visible=held is not None),
     ]
 
 
@@ -358,7 +406,7 @@ def head_html(bench: Bench, run: Run) -> Html:
         return notice(
             "info",
             f"{run.name} waits in the queue",
-            waiting_words(run.name, [one.name for one in queue.waiting()], queue.held()),
+            waiting_words(run.name, [one.name for one in bench.survey().waiting], queue.held()),
         )
     if state == "finished":
         return join(
@@ -455,6 +503,11 @@ def details_html(run: Run) -> Html:
     return facts([(label, value) for label, value in pairs if value])
 
 
+def notes_html(run: Run) -> list[Html]:
+    """What is wrong with files that only tell about a run."""
+    return [notice("careful", "Not all of its files can be read", " ".join(notes))] if (notes := run.notes()) else []
+
+
 def probe_words(stage: str, probe: Mapping[str, Any]) -> str:
     """What one step on the longest batch took, before the first step that counts."""
     words = f"{stage_title(stage)}: {probe['rows']} × {probe['tokens']:,} tokens in {probe['seconds']:.1f} s."
@@ -469,7 +522,8 @@ def known_words(reference: Mapping[str, int]) -> str:
     """How often the reference was asked, and how often what it had said was read."""
     if not reference:
         return ""
-    return f"{reference['computed']:,} log-probabilities computed and kept for later runs, {reference['read']:,} read"
+    computed, read = reference.get("computed", 0), reference.get("read", 0)
+    return f"{computed:,} log-probabilities computed and kept for later runs, {read:,} read"
 
 
 def _find(run_name: str | None) -> Run | None:

@@ -8,7 +8,7 @@ there whole or not at all: it grows in a draft folder, which is then renamed.
 Row numbers count from 0 over the training rows and then the held-out rows of a version.
 """
 
-from workbench.store.datasets.abouts import About, Step, about, all_abouts, write_about
+from workbench.store.datasets.abouts import About, Step, about, all_abouts, damaged, write_about
 from workbench.store.datasets.changes import (
     add_row,
     apply_remedy,
@@ -57,6 +57,7 @@ __all__ = [
     "add_file",
     "add_row",
     "all_abouts",
+    "damaged",
     "apply_remedy",
     "change",
     "check",

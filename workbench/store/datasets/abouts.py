@@ -7,9 +7,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from workbench.core.errors import WorkbenchError
 from workbench.core.messages import Kind
 from workbench.core.split import HELD_OUT_SHARE
-from workbench.store.datasets.folders import names, version_folder
+from workbench.store.datasets.folders import folders, names, version_folder
 from workbench.store.datasets.tables import SPLITS
-from workbench.store.home import read_json, write_json
+from workbench.store.home import write_json
+from workbench.store.records import Damaged, in_words, parse
 
 
 class Step(BaseModel):
@@ -71,8 +72,14 @@ def about(name: str, version: int | None = None) -> About:
 
     Raises WorkbenchError where there is no such dataset, or where its about.json is damaged or from a newer workbench.
     """
+    file = version_folder(name, version) / "about.json"
     try:
-        return About.model_validate(read_json(version_folder(name, version) / "about.json"))
+        return About.model_validate(parse(file))
+    except (FileNotFoundError, Damaged) as error:
+        why = str(error) if isinstance(error, Damaged) else "about.json is missing."
+        raise WorkbenchError(
+            f"The dataset {name} is damaged: {why} Remove its folder, {file.parent}, and import the data again."
+        ) from None
     except ValidationError as error:
         unknown = [str(one["loc"][-1]) for one in error.errors() if one["type"] == "extra_forbidden"]
         if len(unknown) == error.error_count():
@@ -81,7 +88,8 @@ def about(name: str, version: int | None = None) -> About:
                 f"{', '.join(unknown)}, which this version does not know. Update the workbench, or import the data again."
             ) from None
         raise WorkbenchError(
-            f"The dataset {name} is damaged: its about.json cannot be read. Delete it and import it again."
+            f"The dataset {name} is damaged: about.json: {in_words(error)}. Remove its folder, {file.parent}, and import the "
+            "data again."
         ) from None
 
 
@@ -93,6 +101,17 @@ def all_abouts() -> list[About]:
             found.append(about(name))
         except WorkbenchError:
             continue
+    return found
+
+
+def damaged() -> dict[str, str]:
+    """Name of every dataset that cannot be read -> why not, and where it lies."""
+    found: dict[str, str] = {}
+    for name in folders():
+        try:
+            about(name)
+        except WorkbenchError as error:
+            found[name] = str(error)
     return found
 
 

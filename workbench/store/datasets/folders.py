@@ -30,10 +30,15 @@ def names() -> list[str]:
     return [*demo, *(name for name in own if name not in DEMO_FOLDERS)]
 
 
+def folders() -> list[str]:
+    """The user's own datasets by name, also those that have lost their about.json."""
+    return sorted(p.name for p in _own().iterdir() if is_name(p.name) and p.is_dir() and p.name not in DEMO_FOLDERS)
+
+
 def existing(name: str) -> Path:
     """The folder of a dataset. Raises WorkbenchError where there is none of that name."""
     folder = folder_of(check_name(name, "dataset"))
-    if not (folder / "about.json").is_file():
+    if not folder.is_dir():
         there = ", ".join(names()) or "none yet"
         raise WorkbenchError(f"There is no dataset called {name}. Datasets: {there}.")
     return folder

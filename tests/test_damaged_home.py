@@ -1,0 +1,119 @@
+"""Nothing that lies in a run's folder keeps the window shut, or any page, tick or command from working."""
+
+import contextlib
+import io
+import itertools
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from damage import damages, put_back
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from old_home import OLD_HOME, RUNS
+
+from workbench import cli
+from workbench.core.errors import WorkbenchError
+from workbench.jobs.bench import Bench
+from workbench.store.runs import all_runs, open_run
+from workbench.ui import compare_tab, shell, train_form, train_summary, train_tab, watch_tab
+from workbench.ui.status import status_html
+
+FILES = sorted(
+    path for path in (OLD_HOME / "runs").rglob("*") if path.is_file() and path.suffix not in (".safetensors", ".jsonl")
+)
+"""Every file of every kept run, but weights: they are read by the engine only."""
+
+COMMANDS = (["runs"], ["runs", "--json"], ["queue"], ["queue", "--json"], ["plan"])
+
+EXAMPLES = int(os.environ.get("WORKBENCH_DAMAGES", "500"))
+THOROUGH = "WORKBENCH_DAMAGES" in os.environ
+"""All looks and all commands after each damage; otherwise the slow ones take turns."""
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    one = Bench()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def turns():
+    return itertools.count()
+
+
+@pytest.fixture(scope="module")
+def settings_of_a_fork():
+    return train_form.recipe_values("demo") | {"name": "new"}
+
+
+@pytest.fixture
+def old_home(home: Path) -> Path:
+    shutil.copytree(OLD_HOME, home)
+    return home
+
+
+def look_everywhere(bench: Bench, name: str) -> None:
+    """What the window does with a run each second, and when its pages are opened."""
+    bench.__init__()  # a window that was opened just now
+    bench.tend()
+    status_html(bench)
+    watch_tab.run_choices(bench)
+    before = watch_tab.signature(bench, name)
+    watch_tab.page_of(bench, name, ())
+    watch_tab.page_of(bench, name, before)  # one that has seen the run before
+    compare_tab.lane_choices()
+    compare_tab.empty_note(bench)
+    train_tab._start_update(name)
+    train_tab.offer_now(bench)
+
+
+def ask_everything(bench: Bench, name: str, values: dict[str, Any]) -> None:
+    """What a person may do with a run; a refusal is in words."""
+    for act in (
+        lambda: compare_tab.base_of(name, ""),
+        lambda: train_tab.better_config(bench, open_run(name)),
+        lambda: train_summary.summary_html(values | {"start_from": name}),
+        lambda: open_run(name).adjusted_config(),
+    ):
+        with contextlib.suppress(WorkbenchError):
+            act()
+
+
+def run_command(command: list[str], config: Path) -> None:
+    asked = [*command, str(config)] if command == ["plan"] else command
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
+        assert cli.main(asked) in (0, 1)
+    assert "Traceback" not in said.getvalue()
+
+
+@settings(
+    max_examples=EXAMPLES,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],  # each damage is small already, and looking for a smaller one takes minutes
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(file=st.sampled_from(FILES), damage=damages())
+def test_a_damaged_file_of_a_run_stops_nothing(old_home, bench, settings_of_a_fork, turns, file, damage):
+    path = old_home / file.relative_to(OLD_HOME)
+    name = path.relative_to(old_home / "runs").parts[0]
+    turn = next(turns)
+    damage(path)
+    try:
+        look_everywhere(bench, name)
+        ask_everything(bench, name, settings_of_a_fork)
+        for command in COMMANDS if THOROUGH else [COMMANDS[turn % len(COMMANDS)]]:
+            run_command(command, old_home / "runs" / name / "config.json")
+        if THOROUGH or turn % 100 == 0:
+            shell.build(bench)
+        others = {run.name for run in all_runs()} - {name}
+        assert others == RUNS - {name}, "all other runs are listed"
+        assert all(not open_run(other).problems() for other in others)
+    finally:
+        put_back(path, file.read_bytes())

@@ -1,0 +1,146 @@
+"""What the JSON files of a run's folder hold, as they are checked where they are read (store/records.py)."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
+
+from workbench.core.config import RunConfig, Stage, stored_config
+from workbench.core.errors import WorkbenchError
+from workbench.core.names import check_name
+from workbench.store.records import Record
+
+Outcome = Literal["finished", "stopped", "paused", "failed"]
+
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Seconds = Annotated[FiniteFloat, Field(ge=0)]
+"""Since the epoch, or since the start of the machine (see store/alive.py)."""
+
+
+class Fields(BaseModel):
+    """An object in a file. What a newer version wrote beside the fields that this one knows is passed over."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Result(Fields):
+    """How a run ended, and why, in words."""
+
+    outcome: Outcome
+    why: str
+
+
+class Worker(Fields):
+    pid: Annotated[int, Field(gt=0, lt=2**31)]
+    created: Seconds
+
+
+class Ended(Fields):
+    pid: int
+    code: int
+
+
+class Adjustment(Fields):
+    """A change of settings on the way, because memory ran out."""
+
+    changes: dict[str, Any]
+    words: str
+    time: Seconds
+
+
+class Decided(Fields):
+    """What was decided of the settings that the config leaves open. paths: as core.memory.Paths has them."""
+
+    changes: dict[str, Any] = {}
+    paths: dict[str, bool] = {}
+    words: list[str] = []
+
+
+class Branch(Fields):
+    run: Annotated[str, BeforeValidator(lambda name: _a_name(name))]
+    stage: Stage
+    step: Count
+
+
+class Probe(Fields):
+    """One step on the longest batch. needed, forecast: bytes."""
+
+    rows: Count
+    tokens: Count
+    seconds: Seconds
+    needed: Count | None = None
+    forecast: Count | None = None
+
+
+class OfData(BaseModel):
+    """The dataset of a stage as it was; about.json has more."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    version: Count = 1
+
+
+class Environment(BaseModel):
+    """What a worker wrote down about itself. What is not named here is kept as it is."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    plan: dict[Stage, Count] = {}
+    versions: dict[str, str] = {}
+    probes: dict[Stage, Probe] = {}
+    reference: dict[str, Count] = {}
+    data: dict[Stage, OfData] = {}
+    backend: str = ""
+    precision: str = ""
+    why: str = ""
+    device: str = ""
+    model: dict[str, Any] = {}
+
+
+class Settings(BaseModel):
+    """A config, and the settings in its file that this version does not know."""
+
+    model_config = ConfigDict(frozen=True)
+
+    config: RunConfig
+    unknown: tuple[str, ...]
+
+
+class _OfDisk(Record[Settings]):
+    """config.json, whichever version wrote it."""
+
+    def check(self, value: Any) -> Settings:
+        config, unknown = stored_config(value)
+        return Settings.model_construct(config=config, unknown=unknown)
+
+
+def _a_name(name: Any) -> Any:
+    """Part of a path later on, so only what can be the name of a run."""
+    if isinstance(name, str):
+        try:
+            return check_name(name, "run")
+        except WorkbenchError as error:
+            raise ValueError(str(error)) from None
+    return name
+
+
+CONFIG = _OfDisk(Settings)
+RESULT: Record[Result] = Record(Result)
+WORKER: Record[Worker] = Record(Worker)
+ENDED: Record[Ended] = Record(Ended)
+ADJUSTMENTS: Record[list[Adjustment]] = Record(list[Adjustment])
+DECIDED: Record[Decided] = Record(Decided)
+BRANCH: Record[Branch] = Record(Branch)
+ENVIRONMENT: Record[Environment] = Record(Environment)
+
+NEEDED: dict[str, Record[Any]] = {
+    "config.json": CONFIG,
+    "result.json": RESULT,
+    "worker.json": WORKER,
+    "adjustments.json": ADJUSTMENTS,
+    "chosen.json": DECIDED,
+    "forked.json": BRANCH,
+}
+"""The files without which nobody knows what a run is, or what it would do if it went on."""
+
+TELLING: dict[str, Record[Any]] = {"environment.json": ENVIRONMENT, "exit.json": ENDED}
+"""The files that only tell about a run: without them it works, and the page says less."""
