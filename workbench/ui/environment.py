@@ -22,6 +22,11 @@ _WIDENING = (
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
 
 
+def on_space() -> bool:
+    """Whether this is a Hugging Face Space, which anybody may visit."""
+    return bool(os.environ.get("SPACE_ID"))
+
+
 def uploads() -> Path:
     """The one folder that the window may hand out files from: uploads, and downloads that were copied into it."""
     return home() / "uploads"
