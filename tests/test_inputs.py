@@ -238,7 +238,7 @@ def test_a_space_reads_no_file_of_its_machine_over_the_api_either(monkeypatch: p
     def ask(name: str, *data: Any) -> str:
         return words_of(client.post(f"/gradio_api/run/{name}", json={"data": data}))
 
-    where = [None, "/etc/passwd", "hh-rlhf", "", None, None]
+    where = [None, "/etc/passwd", "Anthropic/hh-rlhf", "", None, None]
     assert "There is to choose: file, preset, hub, votes" in ask("look", "path", *where)
     assert "There is to choose: demo, preset, hub" in ask("load", "folder", "any", "", "/etc", "auto")
     assert "passwd" not in client.get("/config").text

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from workbench.core.config import ModelRef, RunConfig, read_config
 from workbench.core.errors import WorkbenchError
+from workbench.core.masking import masked, masked_values
 from workbench.core.metrics import Row, as_trained
 from workbench.core.names import check_name
 from workbench.store.home import folder_in_home, read_json, write_json, writing
@@ -18,9 +19,6 @@ from workbench.store.home import folder_in_home, read_json, write_json, writing
 Outcome = Literal["finished", "stopped", "paused", "failed"]
 
 PAUSE = "pause"
-
-# A token in a log line, whoever printed it, is not for the page.
-_TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ class Run:
         return read_json(self.folder / "environment.json") or {}
 
     def write_environment(self, values: dict[str, Any]) -> None:
-        write_json(self.folder / "environment.json", values)
+        write_json(self.folder / "environment.json", masked_values(values))
 
     def add_to_environment(self, values: dict[str, Any]) -> None:
         """What became known on the way."""
@@ -152,7 +150,7 @@ class Run:
         return None if values is None else Result(values["outcome"], values["why"])
 
     def write_result(self, outcome: Outcome, why: str) -> None:
-        write_json(self.folder / "result.json", {"outcome": outcome, "why": why})
+        write_json(self.folder / "result.json", {"outcome": outcome, "why": masked(why)})
 
     def note_finding(self, finding: dict[str, Any]) -> None:
         """Write down what a rule about the run's health said, when it first said it."""
@@ -206,7 +204,7 @@ class Run:
             return ""
         # A progress bar rewrites its line with carriage returns; only its last state counts.
         shown = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
-        return _TOKEN.sub("hf_(hidden)", "\n".join([line for line in shown if line.strip()][-lines:]))
+        return masked("\n".join([line for line in shown if line.strip()][-lines:]))
 
 
 def runs_folder() -> Path:

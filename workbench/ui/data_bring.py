@@ -11,6 +11,7 @@ import gradio as gr
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.formats import FORMATS, Columns
+from workbench.core.masking import masked
 from workbench.core.names import to_name
 from workbench.jobs import preparing
 from workbench.jobs.bench import Bench
@@ -315,7 +316,12 @@ def source_of(
 def preview_of(source: Source, how: How) -> Preview:
     """A look at the first rows, in a process of its own: a hostile file cannot take the window down."""
     answer = preparing.run({"do": "preview", "source": source.model_dump(mode="json"), **how.request()})
-    return Preview.model_validate(answer)
+    preview = Preview.model_validate(answer)
+    if any(masked(column) != column for column in preview.columns):
+        raise WorkbenchError(
+            "What stands where the names of columns are expected looks like an access token. Is it the right file?"
+        )
+    return preview
 
 
 def name_for(where: tuple[Any, ...]) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.masking import masked
 from workbench.core.messages import Row
 from workbench.jobs.bench import Bench
 from workbench.store import choices, datasets
@@ -244,7 +245,7 @@ def _found_words(start: int, shown: int, total: int) -> str:
 
 def _last(messages: list[dict[str, str]], most: int) -> str:
     """The beginning of the last message, in one line."""
-    words = " ".join(messages[-1]["content"][: 4 * most].split())
+    words = masked(" ".join(messages[-1]["content"][: 4 * most].split()))
     return words if len(words) <= most else f"{words[: most - 1]}…"
 
 
