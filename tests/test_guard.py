@@ -241,6 +241,20 @@ def test_no_file_of_this_machine_is_handed_out(served: tuple[int, Path]) -> None
         assert ask(port, path=f"/gradio_api/file={path}")[0] == 403
 
 
+def test_what_was_uploaded_can_be_fetched_again_so_that_the_refusals_mean_something(served: tuple[int, Path]) -> None:
+    """The positive control: the same route, the same headers, a path in the one folder that files are handed out from."""
+    port, home = served
+    body = b'--e\r\nContent-Disposition: form-data; name="files"; filename="a.jsonl"\r\n\r\n{"a": 1}\r\n--e--\r\n'
+    said = ask(port, "POST", "/gradio_api/upload", body, Content_Type="multipart/form-data; boundary=e")[2]
+    path = Path(json.loads(said)[0])
+    assert path.is_relative_to(home / "uploads")
+    status, headers, given = ask(port, path=f"/gradio_api/file={path}")
+    assert (status, given) == (200, b'{"a": 1}')
+    assert_safe(headers)
+    assert ask(port, path=f"/gradio_api/file={path}", Host="evil.example")[0] == 400
+    assert ask(port, path=f"/gradio_api/file={path}", Origin="https://evil.example")[0] == 403
+
+
 def test_an_upload_within_the_limit_is_taken_and_one_over_it_is_not(port: int) -> None:
     assert upload(port, LIMIT // 2) == 200
     assert upload(port, LIMIT * 2) == 413
