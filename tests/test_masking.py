@@ -35,7 +35,7 @@ def login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for name in ("HF_TOKEN", "HF_TOKEN_PATH", "HF_STORED_TOKENS_PATH", "WORKBENCH_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(masking, "_known", [secrets.known])
-    monkeypatch.setattr(secrets, "_read", (0.0, "", ()))
+    monkeypatch.setattr(secrets, "_read", None)
     (tmp_path / "hub").mkdir()
     return tmp_path / "hub" / "token"
 
@@ -76,6 +76,7 @@ def test_ordinary_words_stay(text: str) -> None:
 
 
 def test_a_secret_of_this_process_is_known_whatever_it_looks_like(monkeypatch: pytest.MonkeyPatch, login: Path) -> None:
+    monkeypatch.setattr(secrets, "_FRESH", 0.0)
     assert masked(f"with {SHAPELESS}") == f"with {SHAPELESS}"
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY", "WORKBENCH_PASSWORD"):
         with monkeypatch.context() as now:

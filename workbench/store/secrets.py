@@ -9,17 +9,22 @@ from pathlib import Path
 _NAME = re.compile(r"(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY)$")
 _VALUE = re.compile(r"(?:[^=\n]*=\s*)?(\S+)\s*$", re.M)
 
-_FRESH = 1.0  # seconds for which the files are not looked at again
+# A page asks for every piece of its text, and neither the environment nor the login changes that often.
+_FRESH = 1.0  # seconds
 
-_read: tuple[float, str, tuple[str, ...]] = (0.0, "", ())
+_read: tuple[float, tuple[str, ...]] | None = None
 
 
 def known() -> tuple[str, ...]:
-    """Tokens and passwords of the environment, and those of the Hugging Face login."""
-    variables = tuple(
-        value for name, value in os.environ.items() if _NAME.search(name) and not value.startswith(("/", "~"))
-    )
-    return (*variables, *_logged_in())
+    """Tokens and passwords of the environment, and those of the Hugging Face login; a new login counts within a second."""
+    global _read
+    now = time.monotonic()
+    if _read is None or now - _read[0] >= _FRESH:
+        variables = [
+            value for name, value in os.environ.items() if _NAME.search(name) and not value.startswith(("/", "~"))
+        ]
+        _read = now, (*variables, *[value for file in token_files() for value in _values_in(file)])
+    return _read[1]
 
 
 def hub_home() -> Path:
@@ -33,17 +38,6 @@ def token_files() -> tuple[Path, ...]:
     token = Path(os.environ.get("HF_TOKEN_PATH") or hub_home() / "token").expanduser()
     stored = os.environ.get("HF_STORED_TOKENS_PATH") or token.with_name("stored_tokens")
     return token, Path(stored).expanduser()
-
-
-def _logged_in() -> tuple[str, ...]:
-    """The values in the files of the login. A login while the window is open counts within a second."""
-    global _read
-    then, where, values = _read
-    files = token_files()
-    if where != str(files) or not 0 <= time.monotonic() - then < _FRESH:
-        values = tuple(value for file in files for value in _values_in(file))
-        _read = (time.monotonic(), str(files), values)
-    return values
 
 
 def _values_in(file: Path) -> list[str]:
