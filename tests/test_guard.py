@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import os
+import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path
         with gr.Blocks() as blocks:
             said, heard = gr.Textbox(), gr.Textbox()
             said.submit(lambda text: text.upper(), said, heard, api_name="shout")
+            said.submit(lambda text: 1 / 0, said, heard, api_name="fail")
             gr.File()
         blocks.launch(**launch_kwargs(upload_limit=f"{LIMIT // 1000}kb"), prevent_thread_lock=True)
         yield int(urlsplit(blocks.local_url).port or 0), home
@@ -123,14 +125,95 @@ def test_another_name_for_this_address_is_turned_away(port: int, host: str) -> N
     assert shout(port, Host=host, Origin=f"http://{host}") == 400
 
 
-def test_every_answer_carries_the_headers(port: int) -> None:
+@pytest.mark.parametrize(
+    "host",
+    [
+        "[::1]evil.example", "[::1].evil.example", "[::1]:80:80", "[::1", "::1", "[::1%lo]", "[127.0.0.1]",
+        "127.0.0.1:evil.example", "localhost:80@evil.example", "localhost@evil.example", "evil.example#localhost",
+        "localhost/evil.example", "localhost,evil.example", "localhost evil.example", "localhost:", "localhost:0",
+        "localhost:99999", "localhost:-1", "localhost:+80", "localhost:\u0668\u0660", "localhost:\xb2", "localhost.",
+        "127.0.0.1.", ".localhost", "127.1", "0x7f.1", "0177.0.0.1", "2130706433", "\uff11\uff12\uff17.0.0.1", "0.0.0.0",
+        "[::ffff:127.0.0.1]", "", " ", "localhost\0", "localhost\n", "%6cocalhost",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_this_machine_is_turned_away(host: str) -> None:
+    """No browser sends any of these; a loose reader takes each for a name of this window."""
+    assert not is_known(host, Rules())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "LOCALHOST:7860", "localhost:1", "localhost:65535", "[::1]", "[::1]:80"])
+def test_our_own_names_are_known_as_browsers_send_them(host: str) -> None:
+    assert refusal("POST", [(b"host", host.encode())], Rules()) is None
+
+
+def test_the_name_in_any_other_place_counts_for_nothing(port: int) -> None:
+    """X-Forwarded-Host is for proxies; whoever can set headers needs no rebinding."""
+    assert ask(port, Host="evil.example", X_Forwarded_Host="localhost", Forwarded="host=localhost")[0] == 400
+    assert ask(port, path="/config", Host="localhost", X_Forwarded_Host="evil.example")[0] == 200
+
+
+def test_another_page_may_not_read_either() -> None:
+    """Gradio lets every origin read what is answered under an address of the network, with the visitor's cookies."""
+    rules = rules_for(open_to_others=True, share=True)
+    for host in (b"192.168.0.7:7860", b"abc.gradio.live"):
+        foreign = [(b"host", host), (b"origin", b"https://evil.example")]
+        assert refusal("GET", foreign, rules) == Refusal(403, refusal("POST", foreign, rules).text)  # type: ignore[union-attr]
+        assert refusal("GET", [(b"host", host), (b"sec-fetch-site", b"cross-site")], rules) is None, (
+            "a link is followed"
+        )
+
+
+def test_another_page_may_not_log_anybody_out(port: int) -> None:
+    for site in ("cross-site", "same-site"):
+        for path in ("/logout", "/logout/", "/logout?all_session=true"):
+            assert ask(port, path=path, Sec_Fetch_Site=site)[0] == 403
+
+
+def bodies() -> dict[str, tuple[str, bytes]]:
+    """A request for each kind of error: its path, and a body to send to it."""
+    large = b"x" * 2 * LIMIT
+    form = b'--e\r\nContent-Disposition: form-data; name="files"; filename="a.jsonl"\r\n\r\n' + large + b"\r\n--e--\r\n"
+    return {
+        "404": ("/nowhere", b"{}"),
+        "405": ("/config", b"{}"),
+        "413": ("/gradio_api/upload", form),
+        "422": ("/gradio_api/run/shout", b'{"data":'),
+        "500 of a handler": ("/gradio_api/run/fail", b'{"data": ["x"]}'),
+        "500 of Gradio": ("/gradio_api/queue/join", b'{"data": [], "fn_index": 9999, "session_hash": "a"}'),
+        "500 of Gradio's other": ("/gradio_api/call/v2/nope", b"{}"),
+    }
+
+
+@pytest.mark.parametrize("kind", bodies())
+def test_every_answer_carries_the_headers_and_says_something(port: int, kind: str) -> None:
+    path, body = bodies()[kind]
+    mime = "multipart/form-data; boundary=e" if kind == "413" else "application/json"
+    status, headers, said = ask(port, "POST", path, body, Content_Type=mime)
+    assert status == int(kind[:3])
+    assert_safe(headers)
+    assert said and said != b"Internal Server Error"
+
+
+def test_an_error_in_gradios_own_middleware_carries_the_headers_too(port: int) -> None:
+    """HTTP/1.0 has no Host, and what Gradio wraps around the guard asks for it."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
+        line.sendall(b"GET /config HTTP/1.0\r\nOrigin: http://evil.example\r\n\r\n")
+        head, _, said = b"".join(iter(lambda: line.recv(65_536), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 500") and b"could not answer this request" in said
+    assert_safe(dict(one.lower().split(": ", 1) for one in head.decode().split("\r\n")[1:]))
+
+
+def assert_safe(headers: dict[str, str]) -> None:
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert "frame-ancestors 'self'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"].upper() == "SAMEORIGIN"
+    assert headers["referrer-policy"] == "same-origin"
+
+
+def test_every_page_and_file_carries_the_headers(port: int) -> None:
     for path in ("/", "/config", "/gradio_api/file=/etc/passwd", "/nowhere"):
-        headers = ask(port, path=path)[1]
-        assert "default-src 'self'" in headers["content-security-policy"]
-        assert "frame-ancestors 'self'" in headers["content-security-policy"]
-        assert headers["x-content-type-options"] == "nosniff"
-        assert headers["x-frame-options"] == "SAMEORIGIN"
-        assert headers["referrer-policy"] == "same-origin"
+        assert_safe(ask(port, path=path)[1])
 
 
 def test_no_file_of_this_machine_is_handed_out(served: tuple[int, Path]) -> None:
@@ -158,6 +241,20 @@ def test_no_file_of_this_machine_is_handed_out(served: tuple[int, Path]) -> None
         assert ask(port, path=f"/gradio_api/file={path}")[0] == 403
 
 
+def test_what_was_uploaded_can_be_fetched_again_so_that_the_refusals_mean_something(served: tuple[int, Path]) -> None:
+    """The positive control: the same route, the same headers, a path in the one folder that files are handed out from."""
+    port, home = served
+    body = b'--e\r\nContent-Disposition: form-data; name="files"; filename="a.jsonl"\r\n\r\n{"a": 1}\r\n--e--\r\n'
+    said = ask(port, "POST", "/gradio_api/upload", body, Content_Type="multipart/form-data; boundary=e")[2]
+    path = Path(json.loads(said)[0])
+    assert path.is_relative_to(home / "uploads")
+    status, headers, given = ask(port, path=f"/gradio_api/file={path}")
+    assert (status, given) == (200, b'{"a": 1}')
+    assert_safe(headers)
+    assert ask(port, path=f"/gradio_api/file={path}", Host="evil.example")[0] == 400
+    assert ask(port, path=f"/gradio_api/file={path}", Origin="https://evil.example")[0] == 403
+
+
 def test_an_upload_within_the_limit_is_taken_and_one_over_it_is_not(port: int) -> None:
     assert upload(port, LIMIT // 2) == 200
     assert upload(port, LIMIT * 2) == 413
@@ -181,6 +278,9 @@ def test_an_open_window_answers_to_addresses_and_still_not_to_foreign_names() ->
     rules = rules_for(open_to_others=True, share=False)
     assert is_known("192.168.0.7:7860", rules)
     assert is_known("[fe80::1]:7860", rules)
+    assert not is_known("[192.168.0.7]", rules)
+    assert not is_known("192.168.0.7.evil.example", rules)
+    assert not is_known("[fe80::1%25eth0]", rules)
     assert not is_known("evil.example:7860", rules)
     assert not is_known("abc.gradio.live", rules)
     assert is_known("abc.gradio.live", rules_for(open_to_others=False, share=True))

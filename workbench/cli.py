@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench import __version__
+from workbench.core import masking
 from workbench.core.chat import Ask, Sampling
 from workbench.core.config import RunConfig, checked, parse_model, read_config
 from workbench.core.errors import WorkbenchError
@@ -29,7 +30,7 @@ from workbench.jobs.examining import examine
 from workbench.jobs.pace import earlier_paces
 from workbench.jobs.planning import plan_run
 from workbench.jobs.tokens import Tokens
-from workbench.store import datasets, presets
+from workbench.store import datasets, presets, secrets
 from workbench.store.datasets import About
 from workbench.store.forks import fork_of, forks_of
 from workbench.store.home import home, read_json
@@ -41,6 +42,7 @@ from workbench.ui.serve import add_arguments, serve  # imports Gradio only when 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 where it worked, 1 where the workbench said no (the reason goes to standard error), 130 after Ctrl+C."""
     options = _parser().parse_args(arguments)
+    masking.know(secrets.known)
     try:
         code = int(options.act(options) or 0)
         sys.stdout.flush()

@@ -2,8 +2,12 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
+
+from workbench.core import masking
+from workbench.store import secrets
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -15,9 +19,16 @@ def speaker() -> Say:
     """
     channel: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    print_no_secrets()
 
     def say(event: dict[str, Any]) -> None:
         channel.write(json.dumps(event) + "\n")
         channel.flush()
 
     return say
+
+
+def print_no_secrets() -> None:
+    """From here on nothing that this process prints, or says in an error, holds a token or a password that can be known."""
+    masking.know(secrets.known)
+    sys.stdout, sys.stderr = (cast("TextIO", masking.Masked(stream)) for stream in (sys.stdout, sys.stderr))

@@ -27,6 +27,7 @@ from workbench.core.recipe import Device, planned_steps
 from workbench.engine import adapters, load
 from workbench.engine.device import this_device
 from workbench.engine.journal import log_phase
+from workbench.engine.lines import print_no_secrets
 from workbench.engine.rows import data_of
 from workbench.engine.trouble import Diverged, Forgotten, explain, is_out_of_memory
 from workbench.store import checkpoints, datasets, model_configs
@@ -200,4 +201,5 @@ def may_begin() -> bool:
 
 
 if __name__ == "__main__":
+    print_no_secrets()
     sys.exit(main(sys.argv[1]) if may_begin() else 1)

@@ -12,6 +12,7 @@ from typing import Any
 
 from workbench.core.config import ModelRef, RunConfig, checked
 from workbench.core.errors import WorkbenchError
+from workbench.core.masking import masked, masked_values
 from workbench.core.metrics import Row, as_trained
 from workbench.core.names import NAME_RULE, check_name, is_name
 from workbench.store import run_files
@@ -20,9 +21,6 @@ from workbench.store.records import Damaged, Record
 from workbench.store.run_files import Outcome, Result
 
 PAUSE = "pause"
-
-# A token in a log line, whoever printed it, is not for the page.
-_TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
 
 
 @dataclass(frozen=True)
@@ -165,7 +163,7 @@ class Run:
         return found.model_dump(exclude_unset=True) if found else {}
 
     def write_environment(self, values: dict[str, Any]) -> None:
-        write_json(self.folder / "environment.json", values)
+        write_json(self.folder / "environment.json", masked_values(values))
 
     def add_to_environment(self, values: dict[str, Any]) -> None:
         """What became known on the way."""
@@ -196,7 +194,7 @@ class Run:
         return run_files.RESULT.read(self.folder / "result.json")
 
     def write_result(self, outcome: Outcome, why: str) -> None:
-        write_json(self.folder / "result.json", {"outcome": outcome, "why": why})
+        write_json(self.folder / "result.json", {"outcome": outcome, "why": masked(why)})
 
     def note_finding(self, finding: dict[str, Any]) -> None:
         """Write down what a rule about the run's health said, when it first said it."""
@@ -252,7 +250,7 @@ class Run:
             return f"worker.log cannot be opened: {error.strerror or error}."
         # A progress bar rewrites its line with carriage returns; only its last state counts.
         shown = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
-        return _TOKEN.sub("hf_(hidden)", "\n".join([line for line in shown if line.strip()][-lines:]))
+        return masked("\n".join([line for line in shown if line.strip()][-lines:]))
 
 
 def runs_folder() -> Path:

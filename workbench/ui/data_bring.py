@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import gradio as gr
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.formats import FORMATS, Columns
+from workbench.core.masking import masked
 from workbench.core.names import to_name
 from workbench.jobs import preparing
 from workbench.jobs.bench import Bench
@@ -22,13 +22,12 @@ from workbench.store.sources import FileSource, HubSource, RowsSource, Source, f
 from workbench.ui import data_views
 from workbench.ui.border import border
 from workbench.ui.data_seen import Shown, go_to_view, now
+from workbench.ui.environment import on_space
 from workbench.ui.working import cancel, cancel_button, prepared, work
 
-# On a Space the machine is not the visitor's, and its files are none of their business.
-IS_SPACE = "SPACE_ID" in os.environ
 SOURCES = [
     ("A file", "file"),
-    *([] if IS_SPACE else [("A path on this machine", "path")]),
+    ("A path on this machine", "path"),
     ("A known public set", "preset"),
     ("Hugging Face id", "hub"),
     ("Votes from Compare", "votes"),
@@ -106,7 +105,7 @@ def draw() -> BringView:
     groups: dict[str, gr.Column] = {}
     with gr.Row(elem_classes="wb-two"):
         with gr.Column():
-            source = gr.Radio(SOURCES, value="file", label="Where the data comes from", elem_id="wb-data-source")
+            source = gr.Radio(sources(), value="file", label="Where the data comes from", elem_id="wb-data-source")
             with gr.Column() as groups["file"]:
                 file = gr.File(
                     label="A file: .jsonl, .json, .csv, .tsv, .parquet or .arrow, also with .gz or .zst",
@@ -167,6 +166,11 @@ def draw() -> BringView:
     )  # fmt: skip
 
 
+def sources() -> list[tuple[str, str]]:
+    """Where data can come from. A Space's machine is not the visitor's, and its files are none of their business."""
+    return [one for one in SOURCES if one[1] != "path" or not on_space()]
+
+
 def wire(view: BringView, shown: Shown, bench: Bench) -> None:
     columns = list(view.columns.values())
     looked = [view.meaning, view.name, view.option, view.override, view.format, *columns]
@@ -183,6 +187,9 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
             else data_views.votes_html(votes.all_votes(), votes.unreadable()),
             names.get(source, gr.skip()),
         ]
+
+    def which_preset(id: str) -> list[Any]:
+        return [data_views.preset_html(_preset(id)), free_name_of(id)]
 
     @border
     def look(*where: Any) -> list[Any]:
@@ -255,7 +262,7 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
     for field in view.what:
         field.input(look_again, [*view.where, *view.what], [view.meaning, view.option], **quiet)
     view.preset.input(
-        lambda id: [data_views.preset_html(_preset(id)), free_name_of(id)],
+        which_preset,
         view.preset,
         [view.preset_facts, view.name],
         **quiet,
@@ -288,6 +295,8 @@ def source_of(
     if kind == "file":
         return FileSource(path=file, original_name=Path(file).name, uploaded=True) if file else None
     if kind == "path":
+        if on_space():
+            raise WorkbenchError("This is a Space: files of its machine are not read. Upload the file instead.")
         return file_at(path or "") if (path or "").strip() else None
     if kind == "preset":
         one = _preset(preset)
@@ -309,7 +318,12 @@ def source_of(
 def preview_of(source: Source, how: How) -> Preview:
     """A look at the first rows, in a process of its own: a hostile file cannot take the window down."""
     answer = preparing.run({"do": "preview", "source": source.model_dump(mode="json"), **how.request()})
-    return Preview.model_validate(answer)
+    preview = Preview.model_validate(answer)
+    if any(masked(column) != column for column in preview.columns):
+        raise WorkbenchError(
+            "What stands where the names of columns are expected looks like an access token. Is it the right file?"
+        )
+    return preview
 
 
 def name_for(where: tuple[Any, ...]) -> Any:

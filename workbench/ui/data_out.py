@@ -89,7 +89,7 @@ def wire(view: OutView, shown: Shown, bench: Bench) -> None:
         return size_html(about_of(seen), share)
 
     @border
-    def split(seen: str, share: float, seed: float, request: gr.Request) -> Iterator[list[Any]]:
+    def split(seen: str, share: float, seed: float | None, request: gr.Request) -> Iterator[list[Any]]:
         about = about_to_change(seen)
         task = {"do": "split", "name": about.name, "share": share / 100, "seed": int(seed or 0)}
         for html in work(bench, request, prepared(task)):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from workbench.core.errors import WorkbenchError
+from workbench.core.masking import masked
 from workbench.core.messages import Row
 from workbench.jobs.bench import Bench
 from workbench.store import choices, datasets
@@ -96,7 +99,14 @@ def wire(view: RowsView, shown: Shown, bench: Bench) -> None:
 
     @border
     def show(
-        seen: str, words: str, side: str, check: str, start: int, number: float, look: str, length: float
+        seen: str,
+        words: str,
+        side: str | None,
+        check: str | None,
+        start: int,
+        number: float | None,
+        look: str,
+        length: float | None,
     ) -> list[Any]:
         """A dataset that was chosen or changed: its list, from where it stood, and the row that was looked at."""
         about = about_of(seen)
@@ -111,22 +121,22 @@ def wire(view: RowsView, shown: Shown, bench: Bench) -> None:
         ]
 
     @border
-    def search(seen: str, words: str, side: str, check: str) -> list[Any]:
+    def search(seen: str, words: str, side: str | None, check: str | None) -> list[Any]:
         return list_updates(about_of(seen), words, side, check, 0)
 
     def turn(by: int) -> Any:
         @border
-        def page(seen: str, words: str, side: str, check: str, start: int) -> list[Any]:
+        def page(seen: str, words: str, side: str | None, check: str | None, start: int) -> list[Any]:
             return list_updates(about_of(seen), words, side, check, max(0, start + by))
 
         return page
 
     @border
-    def pick(seen: str, look: str, length: float, event: gr.SelectData) -> list[Any]:
-        return row_updates(bench, about_of(seen), float(event.row_value[0]), look, length)
+    def pick(seen: str, look: str, length: float | None, event: gr.SelectData) -> list[Any]:
+        return row_updates(bench, about_of(seen), _chosen_row(event), look, length)
 
     @border
-    def show_row(seen: str, number: float, look: str, length: float) -> list[Any]:
+    def show_row(seen: str, number: float | None, look: str, length: float | None) -> list[Any]:
         _, *updates = row_updates(bench, about_of(seen), number, look, length)
         return [gr.Number(visible=look == "tokens"), *updates]
 
@@ -158,6 +168,14 @@ def wire(view: RowsView, shown: Shown, bench: Bench) -> None:
     view.save.click(save, [shown.seen, view.number, *fields], shown.outputs, show_progress_on=view.save)
     view.delete.click(delete, [shown.seen, view.number], shown.outputs, show_progress_on=view.delete)
     view.undo.click(undo, shown.seen, shown.outputs, **quiet)
+
+
+def _chosen_row(event: gr.SelectData) -> float:
+    """The number of the row that was clicked, from its first cell. It comes from a browser, so it can be anything."""
+    cells = event.row_value
+    if isinstance(cells, list) and cells and re.fullmatch(r"[0-9]{1,12}", str(cells[0])):
+        return float(cells[0])
+    raise WorkbenchError("The click names no row of the list. Click one of its rows.")
 
 
 def list_updates(about: About, words: str | None, side: str | None, check: str | None, start: int) -> list[Any]:
@@ -227,7 +245,7 @@ def _found_words(start: int, shown: int, total: int) -> str:
 
 def _last(messages: list[dict[str, str]], most: int) -> str:
     """The beginning of the last message, in one line."""
-    words = " ".join(messages[-1]["content"][: 4 * most].split())
+    words = masked(" ".join(messages[-1]["content"][: 4 * most].split()))
     return words if len(words) <= most else f"{words[: most - 1]}…"
 
 

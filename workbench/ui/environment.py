@@ -2,11 +2,12 @@
 
 import logging
 import os
-import re
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from workbench.core import masking
 from workbench.core.errors import WorkbenchError
+from workbench.store import secrets
 from workbench.store.home import home
 
 # Gradio takes these from the environment when an argument is left out, and each of them opens the window further.
@@ -19,7 +20,11 @@ _WIDENING = (
     "GRADIO_RUN_HISTORY",
     "GRADIO_NUM_WORKERS",
 )
-_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
+
+
+def on_space() -> bool:
+    """Whether this is a Hugging Face Space, which anybody may visit."""
+    return bool(os.environ.get("SPACE_ID"))
 
 
 def uploads() -> Path:
@@ -42,6 +47,7 @@ def prepare() -> None:
             "GRADIO_VIBE_MODE is set. It lets anyone who can open the window run code on this machine, "
             "so the workbench does not start with it. Unset it and start again."
         )
+    masking.know(secrets.known)
     for name in _WIDENING:
         os.environ.pop(name, None)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -55,7 +61,7 @@ class _WithoutTokens(logging.Formatter):
     """A record as text, with access tokens taken out."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return _TOKEN.sub("hf_(hidden)", super().format(record))
+        return masking.masked(super().format(record))
 
 
 def _start_log(path: Path) -> None:

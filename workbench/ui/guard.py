@@ -6,17 +6,29 @@ requests). Programs such as curl send no Origin, and pass.
 """
 
 import ipaddress
+import logging
 import os
+import re
 import socket
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from workbench.ui.environment import log_file
+
+logger = logging.getLogger(__name__)
 
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 _READING = ("GET", "HEAD", "OPTIONS")
+# Gradio logs out on a GET, which any page can make a browser send.
+_ACTING_PATHS = ("/logout",)
+# What a browser sends and nothing else: a name or an IPv4 address, or an IPv6 address in brackets; then a port.
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)(?::([0-9]{1,5}))?", re.ASCII)
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _CONTENT_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -65,7 +77,7 @@ def rules_for(open_to_others: bool, share: bool) -> Rules:
     return Rules()
 
 
-def refusal(method: str, headers: list[tuple[bytes, bytes]], rules: Rules) -> Refusal | None:
+def refusal(method: str, headers: list[tuple[bytes, bytes]], rules: Rules, path: str = "/") -> Refusal | None:
     """Why a request is turned away, or None to let it through.
 
     headers: as ASGI gives them, names in lower case.
@@ -73,20 +85,31 @@ def refusal(method: str, headers: list[tuple[bytes, bytes]], rules: Rules) -> Re
     hosts = _values(headers, b"host")
     if len(hosts) != 1 or not is_known(hosts[0], rules):
         return Refusal(400, "The workbench does not answer to this host name. Open it at the address that it printed.")
-    if method in _READING:
-        return None
-    foreign = any(not same_place(origin, hosts[0]) for origin in _values(headers, b"origin"))
-    if foreign or {"cross-site", "same-site"} & set(_values(headers, b"sec-fetch-site")):
+    # Reading too: Gradio lets any origin read what it answers under a name that is not localhost.
+    if any(not same_place(origin, hosts[0]) for origin in _values(headers, b"origin")):
+        return Refusal(403, "Another page sent this request, so the workbench did not act on it.")
+    acts = method not in _READING or path.rstrip("/") in _ACTING_PATHS
+    if acts and {"cross-site", "same-site"} & set(_values(headers, b"sec-fetch-site")):
         return Refusal(403, "Another page sent this request, so the workbench did not act on it.")
     return None
 
 
 def is_known(host: str, rules: Rules) -> bool:
-    """Whether a Host header, with or without port, names this window."""
-    name = host[: host.find("]") + 1] if host.startswith("[") else host.split(":")[0]
+    """Whether a Host header, in lower case and with or without port, names this window."""
+    name = _name_of(host)
+    if name is None:
+        return False
     if name in rules.names or name.endswith(rules.endings):
         return True
-    return rules.any_address and _is_address(name.strip("[]"))
+    return rules.any_address and _is_address(name)
+
+
+def _name_of(host: str) -> str | None:
+    """The name or address in a Host header; None for anything that no browser sends as one."""
+    found = _HOST.fullmatch(host)
+    if found is None or (found[2] and not 0 < int(found[2]) < 65_536):
+        return None
+    return found[1]
 
 
 def same_place(origin: str, host: str) -> bool:
@@ -108,6 +131,16 @@ def safety_headers(rules: Rules) -> list[tuple[bytes, bytes]]:
     return headers if rules.framed_by else [*headers, (b"x-frame-options", b"SAMEORIGIN")]
 
 
+def went_wrong(error: Exception, path: str) -> Response:
+    """The answer to a request that met a bug, or that no page of the workbench sends. What it met goes to the log."""
+    logger.error("answering %s failed", path, exc_info=error)
+    words = (
+        f"The workbench could not answer this request. The details are in {log_file()}. "
+        "What a program may ask for is listed under /gradio_api/info."
+    )
+    return PlainTextResponse(words, 500)
+
+
 class Guard:
     """The rules as plain ASGI middleware: it looks at what passes and buffers nothing, so answers still stream."""
 
@@ -121,29 +154,56 @@ class Guard:
             await self.app(scope, receive, send)
             return
         # A WebSocket can do everything that a POST can.
-        refused = refusal(scope.get("method", "POST"), scope["headers"], self.rules)
+        refused = refusal(scope.get("method", "POST"), scope["headers"], self.rules, scope.get("path", "/"))
         if refused and scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
+        begun = False
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
-                ours = {name for name, _ in self.headers}
-                kept = [pair for pair in message.get("headers", []) if pair[0].lower() not in ours]
-                message = {**message, "headers": [*kept, *self.headers]}
+                begun = True
+                message = {**message, "headers": with_safety(message.get("headers", []), self.headers)}
             await send(message)
 
         answer = PlainTextResponse(refused.text, refused.status) if refused else self.app
-        await answer(scope, receive, send_with_headers)
+        try:
+            await answer(scope, receive, send_with_headers)
+        except Exception as error:
+            # Starlette answers errors outside of all middleware, without our headers and with no word on what to do.
+            if begun or scope["type"] == "websocket":
+                raise
+            await went_wrong(error, scope["path"])(scope, receive, send_with_headers)
+
+
+def error_handler(rules: Rules) -> Callable[[Request, Exception], Response]:
+    """The answer to what fails outside of the guard, in Gradio's own middleware; it carries the safety headers too."""
+
+    def answer(request: Request, error: Exception) -> Response:
+        response = went_wrong(error, request.url.path)
+        response.raw_headers = with_safety(response.raw_headers, safety_headers(rules))
+        return response
+
+    return answer
+
+
+def with_safety(headers: Iterable[tuple[bytes, bytes]], safety: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer with the safety headers in place of any others of their names."""
+    ours = {name for name, _ in safety}
+    return [*[pair for pair in headers if pair[0].lower() not in ours], *safety]
 
 
 def _values(headers: list[tuple[bytes, bytes]], name: bytes) -> list[str]:
     return [value.decode("latin-1").strip().lower() for key, value in headers if key == name]
 
 
-def _is_address(text: str) -> bool:
+def _is_address(name: str) -> bool:
     try:
-        ipaddress.ip_address(text)
+        if name.startswith("["):
+            ipaddress.IPv6Address(name[1:-1])
+        else:
+            ipaddress.IPv4Address(name)
     except ValueError:
         return False
     return True

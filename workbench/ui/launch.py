@@ -8,11 +8,13 @@ from starlette.middleware import Middleware
 
 from workbench.core.errors import WorkbenchError
 from workbench.store.home import home
+from workbench.store.secrets import hub_home, token_files
 from workbench.ui import theme
 from workbench.ui.chart import chart_css
-from workbench.ui.environment import uploads
-from workbench.ui.guard import Guard, rules_for
+from workbench.ui.environment import on_space, uploads
+from workbench.ui.guard import Guard, error_handler, rules_for
 from workbench.ui.lengths import lengths_css
+from workbench.ui.login import SHORTEST_PASSWORD, SlowLogin
 from workbench.ui.memory_bar import memory_bar_css
 from workbench.ui.token_view import token_css
 
@@ -36,14 +38,19 @@ def launch_kwargs(
     Raises WorkbenchError where the window would be open to others without a password.
     """
     password = password or os.environ.get("WORKBENCH_PASSWORD") or None
-    on_space = bool(os.environ.get("SPACE_ID"))
-    host = host or ("0.0.0.0" if on_space else HERE)
+    host = host or ("0.0.0.0" if on_space() else HERE)
     opened = host not in (HERE, "localhost")
-    if (opened or share) and not password and not on_space:
+    if (opened or share) and not password and not on_space():
         raise WorkbenchError(
             f"{'A share link' if share else f'Listening on {host}'} lets others use this machine, and there is no "
             "password. Set one with --password or WORKBENCH_PASSWORD, or leave the window on 127.0.0.1."
         )
+    if (opened or share) and password and len(password) < SHORTEST_PASSWORD:
+        raise WorkbenchError(
+            f"The password has {len(password)} characters, and whoever guesses it can use this machine. Take one with "
+            f"{SHORTEST_PASSWORD} or more; three words are easy to keep in mind."
+        )
+    rules = rules_for(opened, share)
     return {
         "server_name": host,
         "server_port": port,
@@ -51,7 +58,10 @@ def launch_kwargs(
         "auth": (user, password) if password else None,
         "auth_message": "This workbench is protected by a password." if password else None,
         "inbrowser": open_browser,
-        "app_kwargs": {"middleware": [Middleware(Guard, rules=rules_for(opened, share))]},
+        "app_kwargs": {
+            "middleware": [Middleware(Guard, rules=rules), *([Middleware(SlowLogin)] if password else [])],
+            "exception_handlers": {Exception: error_handler(rules)},
+        },
         "strict_cors": True,
         "allowed_paths": [],
         "blocked_paths": private_paths(),
@@ -80,5 +90,4 @@ def private_paths() -> list[str]:
     """
     ours = [str(path) for path in home().iterdir() if path != uploads()]
     planned = [str(home() / name) for name in ("runs", "datasets", "presets", "votes", "workbench.log")]
-    hub = os.environ.get("HF_HOME") or str(Path.home() / ".cache" / "huggingface")
-    return sorted({*ours, *planned, hub})
+    return sorted({*ours, *planned, str(hub_home()), *map(str, token_files())})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -14,6 +13,7 @@ from workbench.jobs import training
 from workbench.jobs.bench import Bench, count_words, has_card
 from workbench.store import choices, presets
 from workbench.ui.border import border
+from workbench.ui.environment import on_space
 from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, card, empty, escape, facts, join, notice, page_head, text
 
@@ -52,14 +52,14 @@ def draw(bench: Bench) -> ModelTab:
             "A base model is where you start. Training adds a small adapter to it; the model itself is never changed.",
         )
     )
-    if os.environ.get("SPACE_ID"):
+    if on_space():
         gr.HTML(notice("info", "This is a Space", SHARED))
     with gr.Group(elem_classes="wb-welcome"):
         gr.HTML(_welcome())
         try_it = gr.Button("Try it", variant="primary", elem_id="wb-try-it")
     with gr.Row(elem_classes="wb-two"):
         with gr.Column():
-            source = gr.Radio(SOURCES, value="demo", label="Where the model comes from", elem_id="wb-model-source")
+            source = gr.Radio(sources(), value="demo", label="Where the model comes from", elem_id="wb-model-source")
             preset = gr.Dropdown(
                 [(_preset_label(one), one.id) for one in presets.models()],
                 value=presets.models()[0].id,
@@ -101,6 +101,11 @@ def draw(bench: Bench) -> ModelTab:
     return ModelTab(try_it, source, preset, preset_facts, hub_id, folder, precision, load, unload, use, meaning)
 
 
+def sources() -> list[tuple[str, str]]:
+    """Where a model can come from. On a Space, whose machine is not the visitor's, none of its folders."""
+    return [one for one in SOURCES if one[1] != "folder" or not on_space()]
+
+
 def wire(tab: ModelTab, pages: Pages, bench: Bench) -> None:
     tab.source.change(
         which_source,
@@ -108,7 +113,7 @@ def wire(tab: ModelTab, pages: Pages, bench: Bench) -> None:
         [tab.preset, tab.preset_facts, tab.hub_id, tab.folder],
         show_progress="hidden",
     )
-    tab.preset.change(lambda preset: preset_html(preset), tab.preset, tab.preset_facts, show_progress="hidden")
+    tab.preset.change(preset_html, tab.preset, tab.preset_facts, show_progress="hidden")
     chosen: list[Any] = [tab.source, tab.preset, tab.hub_id, tab.folder]
 
     @border
@@ -163,6 +168,8 @@ def chosen_model(source: str, preset: str, hub_id: str, folder: str) -> ModelRef
         return ModelRef()
     if source == "preset":
         return ModelRef(source="hub", name=preset)
+    if source == "folder" and on_space():
+        raise WorkbenchError("This is a Space: folders of its machine are not read. Take a model of the Hub instead.")
     typed = (hub_id if source == "hub" else folder).strip().strip('"')
     if not typed:
         wanted = (

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NewType
 
+from workbench.core.masking import masked
 from workbench.core.tokens import TokenPiece
 
 Html = NewType("Html", str)
@@ -28,11 +29,11 @@ _SPEAKERS = {"user": "You", "assistant": "Answer", "system": "System", "tool": "
 
 
 def escape(text: object) -> Html:
-    """Any value as text that HTML shows and never reads.
+    """Any value as text that HTML shows and never reads, with secrets hidden.
 
     NUL and lone surrogates, which no page can carry, become the replacement character.
     """
-    whole = str(text).replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    whole = masked(str(text)).replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return Html(html.escape(whole, quote=True))
 
 

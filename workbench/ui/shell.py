@@ -4,6 +4,7 @@ import gradio as gr
 
 from workbench.jobs.bench import Bench
 from workbench.ui import compare_tab, data_tab, model_tab, train_tab, watch_tab
+from workbench.ui.inputs import Window
 from workbench.ui.pages import PageId, Pages
 from workbench.ui.status import status_html
 from workbench.ui.ticks import QUIET, ticking
@@ -15,7 +16,7 @@ _CACHE_CARE = (3600, 86_400)
 def build(bench: Bench) -> gr.Blocks:
     """The whole window: all pages drawn, then all pages wired."""
     bench.tend()
-    with gr.Blocks(title="Workbench", fill_width=True, analytics_enabled=False, delete_cache=_CACHE_CARE) as window:
+    with Window(title="Workbench", fill_width=True, analytics_enabled=False, delete_cache=_CACHE_CARE) as window:
         status = gr.HTML(lambda: status_html(bench), elem_id="wb-status", js_on_load=None)
         timer = gr.Timer(1.0)
         # Gradio's own menu for tabs that do not fit hides them; wrapped ones are laid out by theme.css.

@@ -8,6 +8,7 @@ from workbench.core.config import (
     RunConfig,
     read_config,
 )
+from workbench.core.errors import WorkbenchError
 from workbench.core.follow_up import Fork, parse_fork
 from workbench.core.names import to_name
 from workbench.store import choices, presets
@@ -27,6 +28,8 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
 
     Raises WorkbenchError with all problems at once.
     """
+    if not values["method"]:
+        raise WorkbenchError("No method is chosen. Choose one.")
     model = choices.read().model
     typed = (values.get("name") or "").strip()
     suggested = free_name(to_name(f"{model.title}-{values['method'].replace('+', '-')}", "run"))

@@ -4,6 +4,7 @@ import codecs
 from collections.abc import Iterator
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.masking import masked
 from workbench.store.files.limits import too_long
 from workbench.store.files.unpack import Unpacked
 
@@ -68,7 +69,7 @@ def likely_encoding(data: bytes) -> str:
 def excerpt(text: str | bytes, most: int = 60, encoding: str = "utf-8") -> str:
     """The beginning of a text, quoted so that nothing in it can be taken for the message around it."""
     text = text[: 4 * most].decode(encoding, "replace") if isinstance(text, bytes) else text[: 4 * most]
-    text = text.strip()
+    text = masked(text.strip())  # before it is cut: half a token has no shape
     return repr(text if len(text) <= most else f"{text[:most]}...")
 
 
