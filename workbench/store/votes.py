@@ -72,8 +72,9 @@ def path() -> Path:
     return home() / "votes.jsonl"
 
 
-def _lines() -> list[str]:
+def _lines() -> list[bytes]:
+    """As bytes: text would also be split at the line separators of Unicode, which stand inside of answers."""
     try:
-        return path().read_text(encoding="utf-8").splitlines()
+        return path().read_bytes().splitlines()
     except FileNotFoundError:
         return []
