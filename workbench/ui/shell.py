@@ -10,6 +10,13 @@ from workbench.ui.status import status_html
 # Uploads are looked at every hour and go after a day; imported data was copied out of them by then.
 _CACHE_CARE = (3600, 86_400)
 
+# The first page is selected whenever the window is drawn, before anything can be asked for.
+_REMEMBER = "() => { if (window.wbIsBack) sessionStorage.setItem('wb-page', '%s'); }"
+_RETURN = """() => {
+    window.wbIsBack = true;
+    return {__type__: 'update', selected: sessionStorage.getItem('wb-page') ?? 'model'};
+}"""
+
 
 def build(bench: Bench) -> gr.Blocks:
     """The whole window: all pages drawn, then all pages wired."""
@@ -43,7 +50,18 @@ def build(bench: Bench) -> gr.Blocks:
         watch_tab.wire(watch, pages, bench)
         compare_tab.wire(compare, pages, bench)
         _wire_status(pages, bench)
+        _wire_open_page(window, pages)
     return window
+
+
+def _wire_open_page(window: gr.Blocks, pages: Pages) -> None:
+    """A page that is loaded again opens where it was: Gradio loads it anew when the window was away for a moment.
+
+    The browser remembers it, for each of its tabs, because a window that was started anew knows nothing of them.
+    """
+    for page, tab in pages.opened.items():
+        tab.select(None, None, None, js=_REMEMBER % page)
+    window.load(None, None, pages.tabs, js=_RETURN)
 
 
 def _wire_status(pages: Pages, bench: Bench) -> None:
