@@ -4,6 +4,7 @@ import gradio as gr
 
 from workbench.jobs.bench import Bench
 from workbench.ui import compare_tab, data_tab, model_tab, train_tab, watch_tab
+from workbench.ui.data_views import untold_html
 from workbench.ui.pages import PageId, Pages
 from workbench.ui.status import status_html
 
@@ -65,17 +66,17 @@ def _wire_open_page(window: gr.Blocks, pages: Pages) -> None:
 
 
 def _wire_status(pages: Pages, bench: Bench) -> None:
-    shown = gr.State("")
+    shown = gr.State(("", ""))
 
-    def refresh(shown_now: str) -> tuple[object, object]:
+    def refresh(before: tuple[str, str]) -> tuple[object, object, object]:
         bench.tend()
-        text = status_html(bench)
-        return (gr.skip(), gr.skip()) if text == shown_now else (text, text)
+        now = status_html(bench), untold_html(bench.untold)
+        return (gr.skip(), gr.skip(), gr.skip()) if now == before else (*now, now)
 
     pages.timer.tick(
         refresh,
         [shown],
-        [pages.status, shown],
+        [pages.status, pages.data.untold, shown],
         show_progress="hidden",
         queue=False,
         concurrency_limit=None,
