@@ -1,4 +1,4 @@
-"""Hostile pages beside the window, and hostile text in it, in a real browser.
+"""Hostile pages beside the window and hostile text in it, in a real browser; and what a reload or a restart leaves.
 
 All tests share one window, whose model says what it is asked, and one server that stands for the outside.
 """
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import strings
+from hostile import ACTS, strings
+from made_runs import finished
 from playwright.sync_api import Page, expect
 from windows import Window
 
@@ -21,6 +22,7 @@ from workbench.store import votes
 from workbench.store.presets import models
 
 SOON = 30_000
+BACK = 20_000  # milliseconds; about 4,000 on an idle machine
 GETS_THAT_ACT = (
     "logout",
     "monitoring",
@@ -229,9 +231,10 @@ def test_a_page_from_elsewhere_changes_nothing(page: Page, window: Window, outsi
         one.close()
 
 
-def test_a_page_from_elsewhere_reads_nothing(page: Page, window: Window, outside: Outside) -> None:
+@pytest.mark.parametrize("name", [EVIL, "127.0.0.1", "localhost"])
+def test_a_page_from_elsewhere_reads_nothing(page: Page, window: Window, outside: Outside, name: str) -> None:
     outside.page = "<p>A page like any other."
-    page.goto(f"http://{EVIL}:{outside.server_port}/")
+    page.goto(f"http://{name}:{outside.server_port}/")
     for path in ("", "config", "gradio_api/info", "gradio_api/startup-events", "theme.css"):
         url = f"{window.address}{path}"
         for how in ("{}", "{credentials: 'include'}", "{mode: 'no-cors'}"):
@@ -311,3 +314,160 @@ def test_hostile_questions_and_answers_are_only_text_and_a_vote_on_them_is_kept(
     expect(watched.locator("#wb-compare-voted")).to_contain_text("1 vote is waiting", timeout=SOON)
     assert [one.left for one in votes.all_votes()] == [as_shown(asked[-1].strip())]
     fits(watched, "compare")
+
+
+def rows_of(texts: list[str]) -> list[dict[str, Any]]:
+    """A row whose conversation has every text as a message of its own, and a row for each text."""
+    words = [as_shown(text) for text in texts]  # a file with half a character in it is refused
+    turns = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(words)]
+    turns += [{"role": "user", "content": "Well?"}] if len(turns) % 2 == 0 else []
+    whole = {"prompt": turns, "chosen": [{"role": "assistant", "content": words[0]}]}
+    rows = [whole | {"rejected": [{"role": "assistant", "content": words[1]}]}]
+    for text in words:
+        asked, answer = [{"role": "user", "content": text}], [{"role": "assistant", "content": f"Yes {text}"}]
+        rows.append({"prompt": asked, "chosen": answer, "rejected": [{"role": "assistant", "content": f"No {text}"}]})
+    return rows
+
+
+def bring(page: Page, file: Path) -> None:
+    """Upload a file on the Data page."""
+    open_page(page, "2 Data")
+    page.locator("#wb-data-bring").click()
+    page.locator("#wb-data-file input[type=file]").set_input_files(file)
+
+
+def test_hostile_rows_columns_and_file_names_are_only_text(watched: Page, texts: list[str], tmp_path: Path) -> None:
+    file = tmp_path / f'<img src=x onerror="{ACTS}">.jsonl'
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows_of(texts)), encoding="utf-8")
+    bring(watched, file)
+    expect(watched.locator("#wb-data-meaning")).to_contain_text("preference pairs", timeout=SOON)
+    expect(watched.locator("#wb-data-meaning .wb-words").nth(2)).to_have_text(texts[2])
+    watched.locator("#wb-data-name textarea, #wb-data-name input").fill("hostile")
+    fits(watched, "bring")
+    watched.locator("#wb-data-store").click()
+    expect(watched.locator("#wb-data-line")).to_contain_text(re.compile(r"\d+ pairs · upload"), timeout=SOON)
+    expect(watched.locator("#wb-data-findings")).to_be_visible(timeout=SOON)
+    fits(watched, "check")
+    watched.locator("#wb-data-views").get_by_role("tab", name="Rows", exact=True).click()
+    row = watched.locator("#wb-data-row .wb-words")
+    expect(row.first).to_be_visible(timeout=SOON)
+    asked = [as_shown(text).strip() for text in texts]
+    shown = [text.strip() for text in row.evaluate_all("all => all.map(one => one.textContent)")]
+    assert asked[2:] == shown[2 : len(asked)]
+    fits(watched, "rows")
+
+
+def test_hostile_columns_that_nobody_knows_are_only_text(watched: Page, texts: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "odd.jsonl"
+    odd = {as_shown(text)[:2000]: as_shown(text) for text in texts}
+    file.write_text(json.dumps(odd) + "\n" + json.dumps(odd) + "\n", encoding="utf-8")
+    bring(watched, file)
+    expect(watched.locator("#wb-data-meaning")).to_contain_text("These columns are not known", timeout=SOON)
+    watched.locator("#wb-column-prompt input").click()
+    expect(watched.get_by_role("option").first).to_be_visible()
+    watched.keyboard.press("Escape")
+    fits(watched, "columns")
+
+
+def hostile_run(texts: list[str], name: str) -> Any:
+    """A run that ended, whose model, files and samples say hostile things."""
+    words = [as_shown(text) for text in texts]
+    run = finished(name, model={"source": "folder", "name": f"/models/{words[5]}"})
+    run.write_result("failed", "\n".join(words))
+    steps = [
+        {"stage": "sft", "step": step, "steps": 4, "loss": 2 - step / 4, "time": float(step)} for step in range(1, 5)
+    ]
+    run.metrics_file.write_text("".join(json.dumps(one) + "\n" for one in steps))
+    run.log_file.write_text("\n".join(words).replace("\n\n", "\n"), encoding="utf-8")
+    versions = {text: text for text in words[:10]}
+    run.write_environment({"versions": versions, "why": "\n".join(words), "precision": words[6]})
+    run.write_chosen({"words": words})
+    run.adjust({}, "\n".join(words))
+    facts = {"stage": "sft", "tokens": 1, "hit_limit": False, "repetition": 0.0}
+    samples = [
+        {**facts, "step": step, "prompt": [{"role": "user", "content": text}], "answer": text}
+        for step in (0, 4)
+        for text in ("\n".join(words[:20]), "\n".join(words[20:]))
+    ]
+    run.samples_file.write_text("".join(json.dumps(one) + "\n" for one in samples), encoding="utf-8")
+    return run
+
+
+def test_a_run_that_says_hostile_things_is_only_text_on_every_page(watched: Page, texts: list[str]) -> None:
+    run = hostile_run(texts, "hostile")
+    open_page(watched, "4 Watch")
+    expect(watched.locator("#wb-watch-head")).to_contain_text("hostile failed", timeout=SOON)
+    for part in ("What it answers", "The worker's last lines", "Settings, versions and files"):
+        watched.get_by_role("button", name=part).click()
+    expect(watched.locator("#wb-watch-samples .wb-words")).to_have_count(4, timeout=SOON)
+    said = watched.locator("#wb-watch-samples .wb-words").evaluate_all("all => all.map(one => one.textContent)")
+    assert said[0] == "\n".join(as_shown(text) for text in texts[:20])
+    assert watched.locator("#wb-watch-head .wb-notice p").nth(1).text_content() == "\n".join(map(as_shown, texts))
+    expect(watched.locator("#wb-watch-log textarea")).to_have_value(re.compile("<<<<<"))
+    fits(watched, "watch")
+    open_page(watched, "5 Compare")
+    expect(watched.locator("#wb-compare-right input")).to_have_value(re.compile("hostile"), timeout=SOON)
+    fits(watched, "compare-lanes")
+    run.config_file.unlink()
+
+
+def test_hostile_text_in_an_error_is_only_text(watched: Page, texts: list[str]) -> None:
+    words = " ".join(as_shown(text) for text in texts).replace("\n", " ").replace("\0", "")
+    watched.get_by_label("Hugging Face id").check()
+    watched.locator("#wb-model-hub input, #wb-model-hub textarea").fill(words)
+    watched.locator("#wb-model-load").click()
+    expect(watched.locator(".toast-body").last).to_contain_text(texts[5], timeout=SOON)
+    open_page(watched, "3 Train")
+    name = watched.locator("#wb-train-name input, #wb-train-name textarea")
+    name.fill(words)
+    watched.locator("#wb-train-start").click()
+    expect(watched.locator(".toast-body")).to_have_count(2, timeout=SOON)
+    expect(watched.locator(".toast-body").last).to_contain_text(texts[5], timeout=SOON)
+    fits(watched, "errors")
+
+
+# A page that is loaded again, and a window that is started again.
+
+
+def test_a_reload_during_an_import_leaves_nothing_half_and_says_so(page: Page, window: Window, home: Path) -> None:
+    page.set_default_timeout(SOON)
+    file = home.parent / "long.jsonl"
+    row = '{"prompt": "What is %d?", "chosen": "' + "A long answer. " * 20 + '", "rejected": "No %d."}\n'
+    file.write_text("".join(row % (number, number) for number in range(60_000)), encoding="utf-8")
+    page.goto(window.address)
+    bring(page, file)
+    expect(page.locator("#wb-data-meaning")).to_contain_text("Evidence", timeout=SOON)
+    page.locator("#wb-data-store").click()
+    expect(page.locator("#wb-data-meaning .wb-bar")).to_be_visible(timeout=SOON)
+    page.reload()
+    expect(page.locator("#wb-data-untold")).to_contain_text("Storing long was ended", timeout=SOON)
+    expect(page.locator("#wb-data-untold")).to_contain_text("Nothing was stored")
+    expect(page.locator("#wb-data-line")).to_contain_text("·")
+    assert not list((home / "datasets").glob("long")) and not list((home / "datasets").glob(".draft-*"))
+
+
+def test_an_open_tab_comes_back_whole_after_the_window_was_started_again(page: Page, window: Window) -> None:
+    """Gradio loads the page again once the window answers, which it asks every 2 seconds."""
+    page.set_default_timeout(SOON)
+    first = finished("first")
+    first.write_result("finished", "Finished. It went well.")
+    page.goto(window.address)
+    open_page(page, "4 Watch")
+    head, runs = page.locator("#wb-watch-head"), page.locator("#wb-watch-run input")
+    expect(head).to_contain_text("first is finished", timeout=SOON)
+    window.kill()
+    second = finished("second")
+    second.write_result("finished", "Finished. This one too.")
+    window.start()
+    expect(head).to_contain_text("second is finished", timeout=BACK)
+    expect(page.locator("#wb-status")).to_contain_text("nothing is training")
+    expect(runs).to_have_value(re.compile("second"))
+    runs.click()
+    assert [one.strip(" ✓\n") for one in page.get_by_role("option").all_inner_texts()] == [
+        "second · finished",
+        "first · finished",
+    ]
+    page.keyboard.press("Escape")
+    second.write_result("stopped", "Stopped by hand.")
+    expect(head).to_contain_text("second was stopped", timeout=SOON)
+    expect(page.locator(".toast-body")).to_have_count(0)
