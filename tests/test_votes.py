@@ -59,3 +59,19 @@ def test_a_half_written_line_loses_no_other_vote():
         file.write('{"prompt": [{"ro')
     votes.add(vote("both_bad", right="Hm."))
     assert [one.vote for one in votes.all_votes()] == ["left", "both_bad"]
+
+
+@pytest.mark.parametrize(
+    "odd", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c", "\0", "\r", "\ufeff", "\u202e", "\U0001f600"]
+)
+def test_a_vote_on_answers_with_odd_characters_is_kept(odd):
+    """Some of them end a line of text, and none of them a line of the file."""
+    assert votes.add(vote("left", left=f"It{odd}scatters.", right=f"No{odd}idea.")) == 1
+    assert [(one.left, one.right) for one in votes.all_votes()] == [(f"It{odd}scatters.", f"No{odd}idea.")]
+
+
+def test_bytes_that_are_no_text_lose_no_other_vote():
+    votes.add(vote("left"))
+    with open(votes.path(), "ab") as file:
+        file.write(b'{"prompt": "\xff\xfe"}\n')
+    assert votes.add(vote("tie", right="It is blue.")) == 2

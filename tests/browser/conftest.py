@@ -15,6 +15,8 @@ _QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A name of somebody else that leads to this machine, as DNS rebinding makes one: for test_hostile.py.
+    "--host-resolver-rules=MAP evil.example 127.0.0.1",
 )
 
 

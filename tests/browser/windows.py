@@ -8,16 +8,21 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 class Window:
-    """`python app.py` on a port of its own. Can be killed and started again on the same port and home."""
+    """`python app.py` on a port of its own. Can be killed and started again on the same port and home.
 
-    def __init__(self, home: Path):
+    program: what Python runs in its place.
+    """
+
+    def __init__(self, home: Path, program: Sequence[str] = ("app.py",)):
         self.home = home
+        self.program = program
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -28,10 +33,10 @@ class Window:
         return f"http://127.0.0.1:{self.port}/"
 
     def start(self) -> None:
-        environment = os.environ | {"WORKBENCH_HOME": str(self.home), "HF_HUB_OFFLINE": "1"}
+        environment = os.environ | {"WORKBENCH_HOME": str(self.home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
         log = open(self.home.parent / "window.log", "ab")  # noqa: SIM115  closed with the process
         self.process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(self.port)], cwd=ROOT, env=environment, stdout=log, stderr=log
+            [sys.executable, *self.program, "--port", str(self.port)], cwd=ROOT, env=environment, stdout=log, stderr=log
         )
         until = time.monotonic() + 60
         while time.monotonic() < until:

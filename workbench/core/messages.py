@@ -207,6 +207,18 @@ def message(role: str, content: str) -> Message:
     return {"role": role, "content": content}
 
 
+def half_character(text: str) -> str | None:
+    """The half of a character that a text holds, as \\ud83d; None where it holds none, as all text should.
+
+    Some programs copy an emoji so. No file, page or model can take it.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"\\u{ord(text[error.start]):04x}"
+    return None
+
+
 def same(first: Sequence[Message], second: Sequence[Message]) -> bool:
     """Whether messages are equal but for the white space around them."""
     return [(m["role"], m["content"].strip()) for m in first] == [(m["role"], m["content"].strip()) for m in second]

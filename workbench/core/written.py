@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.messages import PARTS, ROLES, Kind, Message, Row, same
+from workbench.core.messages import PARTS, ROLES, Kind, Message, Row, half_character, same
 
 _WORDS = {"chosen": "better answer", "rejected": "worse answer", "completion": "answer"}
 
@@ -65,8 +65,4 @@ def _is_messages(value: Any) -> bool:
 def _is_message(value: Any) -> bool:
     if not isinstance(value, dict) or set(value) != {"role", "content"} or value["role"] not in ROLES:
         return False
-    try:
-        value["content"].encode()  # half a character, as some programs copy it, can be stored nowhere
-    except (AttributeError, UnicodeEncodeError):
-        return False
-    return True
+    return isinstance(value["content"], str) and half_character(value["content"]) is None

@@ -35,6 +35,7 @@ class Bench:
         self.chat = Chat()
         self.tokens = Tokens()
         self.working: dict[str, threading.Event] = {}  # what each browser tab has at work; set to end it
+        self.untold = ""  # what became of such work when its tab went away; told until there is new work
         self._read: dict[str, tuple[list[Row], int]] = {}
         self._room_for: str | None = None  # the run that the chat last made room for
         self._paces: dict[str, dict[Stage, float]] = {}  # of earlier runs, by the run that asked

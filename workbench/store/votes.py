@@ -75,21 +75,24 @@ def path() -> Path:
     return home() / "votes.jsonl"
 
 
-def _read(line: str) -> Vote | None:
+def _read(line: bytes) -> Vote | None:
     try:
         return Vote.model_validate_json(line)
     except ValidationError:
         return None
 
 
-def _lines() -> list[str]:
-    """The lines that are not empty. Raises WorkbenchError where there is something else than a file of text."""
+def _lines() -> list[bytes]:
+    """The lines that are not empty. Raises WorkbenchError where there is something else than a file.
+
+    As bytes: text would also be split at the line separators of Unicode, which stand inside of answers.
+    """
     try:
-        text = path().read_bytes().decode("utf-8", "replace")
+        lines = path().read_bytes().splitlines()
     except FileNotFoundError:
         return []
     except OSError as error:
         raise WorkbenchError(
             f"The votes cannot be read: {path()} cannot be opened ({error.strerror or error}). Move it away, or put it right."
         ) from None
-    return [line for line in text.split("\n") if line.strip()]
+    return [line for line in lines if line.strip()]

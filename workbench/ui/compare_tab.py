@@ -13,7 +13,7 @@ import gradio as gr
 from workbench.core.chat import Answer, Answers, Ask, Sampling
 from workbench.core.config import ModelRef, checked
 from workbench.core.errors import WorkbenchError
-from workbench.core.messages import Message
+from workbench.core.messages import Message, half_character
 from workbench.jobs import training
 from workbench.jobs.bench import Bench, has_card
 from workbench.jobs.chat import A_LITTLE
@@ -252,6 +252,12 @@ def converse(
 ) -> Iterator[list[Any]]:
     """Load what is needed, ask both, and give talk, lanes and note again and again as the answers grow."""
     drawn = checked(Sampling, {name: value for name, value in sampling.items() if value is not None})
+    for what, said in (("question", question), ("system prompt", system or "")):
+        if half := half_character(said):
+            raise WorkbenchError(
+                f"The {what} holds half a character ({half}), as some programs copy an emoji. No model can read it: delete it, "
+                f"or write the {what} anew."
+            )
     talk = replace(talk, left=left, right=right, system=(system or "").strip(), sampling=drawn.model_dump())
     pending = replace(talk, turns=(*talk.turns, Turn(question, Answers())))
     yield [talk, lane_html(pending, "left", True), lane_html(pending, "right", True), ""]

@@ -249,7 +249,7 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
             "take": take.__dict__,
             **how.request(),
         }
-        for html in work(bench, request, prepared(task)):
+        for html in work(bench, request, prepared(task), f"Storing {name}"):
             yield [html, gr.Button(visible=True), *[gr.skip()] * 3]
         yield [data_views.nothing_chosen_html(), gr.Button(visible=False), *now(name), go_to_view("check")]
 

@@ -112,19 +112,23 @@ def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, bench: Bench) -
         found = _finding(about, check)
         if found is None or found.remedy is None:
             raise WorkbenchError("There is nothing to mend here. Choose a finding on the left.")
-        yield from _bars(request, prepared({"do": "remedy", "name": about.name, "check": found.check}))
+        yield from _bars(
+            request, prepared({"do": "remedy", "name": about.name, "check": found.check}), f"Mending {about.name}"
+        )
         yield ["", gr.Button(visible=False), *now(about.name)]
 
     @border
     def check_again(seen: str, length: int, request: gr.Request) -> Iterator[list[Any]]:
         """Everything, with the tokens of the chosen model where it is at hand."""
         about, model = about_of(seen), choices.read().model
-        _, missing = yield from _bars(request, partial(examine, bench.tokens, about.name, model, length))
+        _, missing = yield from _bars(
+            request, partial(examine, bench.tokens, about.name, model, length), f"Checking {about.name}"
+        )
         yield [data_views.no_tokens_html(missing), gr.Button(visible=False), gr.skip(), gr.skip()]
 
-    def _bars(request: gr.Request, act: Any) -> Any:
+    def _bars(request: gr.Request, act: Any, what: str) -> Any:
         """Updates for each bar of a piece of work; gives back its result."""
-        working = work(bench, request, act)
+        working = work(bench, request, act, what)
         while True:
             try:
                 yield [next(working), gr.Button(visible=True), gr.skip(), gr.skip()]

@@ -53,7 +53,9 @@ def wire(view: LengthsView, shown: Shown, pages: Pages, bench: Bench) -> None:
     @border
     def count(seen: str, length: int, request: gr.Request) -> Iterator[list[Any]]:
         about, model = about_of(seen), choices.read().model
-        counting = work(bench, request, partial(bench.tokens.counts, model, about.name))
+        counting = work(
+            bench, request, partial(bench.tokens.counts, model, about.name), f"Counting the tokens of {about.name}"
+        )
         counts = yield from _bars(counting)
         value = packed(lengths_value(counts, length, model.title))
         yield ["", gr.Button(visible=False), value, train_button(length)]

@@ -92,7 +92,7 @@ def wire(view: OutView, shown: Shown, bench: Bench) -> None:
     def split(seen: str, share: float, seed: float | None, request: gr.Request) -> Iterator[list[Any]]:
         about = about_to_change(seen)
         task = {"do": "split", "name": about.name, "share": share / 100, "seed": int(seed or 0)}
-        for html in work(bench, request, prepared(task)):
+        for html in work(bench, request, prepared(task), f"Splitting {about.name}"):
             yield [html, gr.Button(visible=True), gr.skip(), gr.skip()]
         yield ["", gr.Button(visible=False), *now(about.name)]
 

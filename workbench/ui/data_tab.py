@@ -31,6 +31,7 @@ class DataTab:
     bring_other: gr.Button
     use: gr.Button
     line: gr.HTML
+    untold: gr.HTML
     doctor: DoctorView
     rows: RowsView
     lengths: LengthsView
@@ -54,6 +55,7 @@ def draw(bench: Bench) -> DataTab:
         bring_other = gr.Button("Bring other data", scale=1, elem_id="wb-data-bring")
         use = gr.Button("Use this data → Train", variant="primary", scale=1, elem_id="wb-data-use")
     line = gr.HTML(elem_id="wb-data-line")
+    untold = gr.HTML(elem_id="wb-data-untold")
     with gr.Tabs(selected="check", elem_id="wb-data-views", elem_classes="wb-views", overflow_behavior="wrap") as views:
         with gr.Tab("Check", id="check"):
             doctor = data_doctor.draw()
@@ -68,7 +70,7 @@ def draw(bench: Bench) -> DataTab:
         with gr.Tab("Bring data", id="bring"):
             bring = data_bring.draw()
     shown = Shown(dataset, gr.State(""), gr.State(RunConfig.model_fields["max_length"].default), views)
-    return DataTab(shown, bring_other, use, line, doctor, rows, lengths, write, out, bring)
+    return DataTab(shown, bring_other, use, line, untold, doctor, rows, lengths, write, out, bring)
 
 
 def wire(tab: DataTab, pages: Pages, bench: Bench) -> None:

@@ -198,6 +198,11 @@ def report_html(report: Report | None, about: About) -> Html:
     return notice(_NOTICES[report.verdict], f"{first.rstrip('.')}.", f"{more} {size}".strip(), left)
 
 
+def untold_html(words: str) -> Html:
+    """What became of work whose page went away; nothing where there was none."""
+    return notice("careful", "Not watched to its end", words) if words else Html("")
+
+
 def no_tokens_html(why: str) -> Html:
     """Why the checks that need tokens were not made; nothing where they were."""
     return notice("info", "Checked without tokens", why) if why else Html("")

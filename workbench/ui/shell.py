@@ -4,6 +4,7 @@ import gradio as gr
 
 from workbench.jobs.bench import Bench
 from workbench.ui import compare_tab, data_tab, model_tab, train_tab, watch_tab
+from workbench.ui.data_views import untold_html
 from workbench.ui.inputs import Window
 from workbench.ui.pages import PageId, Pages
 from workbench.ui.status import status_html
@@ -11,6 +12,13 @@ from workbench.ui.ticks import QUIET, ticking
 
 # Uploads are looked at every hour and go after a day; imported data was copied out of them by then.
 _CACHE_CARE = (3600, 86_400)
+
+# The first page is selected whenever the window is drawn, before anything can be asked for.
+_REMEMBER = "() => { if (window.wbIsBack) sessionStorage.setItem('wb-page', '%s'); }"
+_RETURN = """() => {
+    window.wbIsBack = true;
+    return {__type__: 'update', selected: sessionStorage.getItem('wb-page') ?? 'model'};
+}"""
 
 
 def build(bench: Bench) -> gr.Blocks:
@@ -45,21 +53,32 @@ def build(bench: Bench) -> gr.Blocks:
         watch_tab.wire(watch, pages, bench)
         compare_tab.wire(compare, pages, bench)
         _wire_status(pages, bench)
+        _wire_open_page(window, pages)
     return window
 
 
+def _wire_open_page(window: gr.Blocks, pages: Pages) -> None:
+    """A page that is loaded again opens where it was: Gradio loads it anew when the window was away for a moment.
+
+    The browser remembers it, for each of its tabs, because a window that was started anew knows nothing of them.
+    """
+    for page, tab in pages.opened.items():
+        tab.select(None, None, None, js=_REMEMBER % page)
+    window.load(None, None, pages.tabs, js=_RETURN)
+
+
 def _wire_status(pages: Pages, bench: Bench) -> None:
-    shown = gr.State("")
+    shown = gr.State(("", ""))
 
     @ticking
-    def refresh(shown_now: str) -> tuple[object, object]:
+    def refresh(before: tuple[str, str]) -> tuple[object, object, object]:
         bench.tend()
-        text = status_html(bench)
-        return (gr.skip(), gr.skip()) if text == shown_now else (text, text)
+        now = status_html(bench), untold_html(bench.untold)
+        return (gr.skip(), gr.skip(), gr.skip()) if now == before else (*now, now)
 
     pages.timer.tick(
         refresh,
         [shown],
-        [pages.status, shown],
+        [pages.status, pages.data.untold, shown],
         **QUIET,
     )

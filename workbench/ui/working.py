@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -9,10 +10,14 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.core.errors import WorkbenchError
 from workbench.jobs import preparing
 from workbench.jobs.bench import Bench
 from workbench.jobs.preparing import Cancelled
+from workbench.ui.environment import log_file
 from workbench.ui.parts import Html, bar
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[float, str], None]
 
@@ -24,13 +29,13 @@ def cancel_button() -> gr.Button:
     return gr.Button("Cancel", size="sm", variant="stop", visible=False)
 
 
-def work(bench: Bench, request: gr.Request, act: Callable[[Progress], Any]) -> Iterator[Html]:
+def work(bench: Bench, request: gr.Request, act: Callable[[Progress], Any], what: str) -> Iterator[Html]:
     """Bars while `act` goes on in a thread; the generator returns its result, and raises what it raises.
 
     act: is given a function for its progress (fraction, words), which raises once the work is to end: after a click on
-    Cancel, or when the page went away.
+    Cancel, or when the page went away. what: the work in words; with them every page tells what became of it then.
     """
-    cancelled = threading.Event()
+    cancelled, gone = threading.Event(), threading.Event()
     said: queue.Queue[tuple[float, str]] = queue.Queue()
     outcome: dict[str, Any] = {}
 
@@ -44,9 +49,12 @@ def work(bench: Bench, request: gr.Request, act: Callable[[Progress], Any]) -> I
             outcome["result"] = act(progress)
         except Exception as error:
             outcome["error"] = error
+        if gone.is_set():
+            bench.untold = untold_words(what, outcome.get("error"))
 
     thread = threading.Thread(target=run, daemon=True)
     bench.working[str(request.session_hash)] = cancelled
+    bench.untold = ""
     thread.start()
     fraction, words = 0.0, "starting"
     try:
@@ -55,12 +63,30 @@ def work(bench: Bench, request: gr.Request, act: Callable[[Progress], Any]) -> I
             thread.join(_BEAT)
             while not said.empty():
                 fraction, words = said.get()
+    except GeneratorExit:
+        gone.set()
+        raise
     finally:
         bench.working.pop(str(request.session_hash), None)
         cancelled.set()
     if "error" in outcome:
         raise outcome["error"]
     return outcome["result"]
+
+
+def untold_words(what: str, error: Exception | None) -> str:
+    """What became of work that nobody watched to its end."""
+    if error is None:
+        return f"{what} was finished after the page that showed it was closed or loaded again."
+    if isinstance(error, Cancelled):
+        return (
+            f"{what} was ended, because the page that showed it was closed or loaded again. Nothing was stored. "
+            "Begin it again, and leave the page open until it is done."
+        )
+    if isinstance(error, WorkbenchError):
+        return f"{what} failed after the page that showed it was closed or loaded again. {error}"
+    logger.error("%s failed", what, exc_info=error)
+    return f"{what} failed after the page that showed it was closed or loaded again. The details are in {log_file()}."
 
 
 def prepared(task: dict[str, Any]) -> Callable[[Progress], Any]:

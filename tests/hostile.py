@@ -1,0 +1,52 @@
+"""Text that would act if a page took it for more than text."""
+
+ACTS = "window.ran=1;alert(1)"
+
+
+def strings(canary: str) -> list[str]:
+    """About forty texts. canary: the address of a server that no page may ask."""
+    return [
+        f"<script>{ACTS}</script>",
+        f"</script><script>{ACTS}</script>",
+        f"</textarea></style></title><script>{ACTS}</script>",
+        f"<script src={canary}/a.js></script>",
+        f"<img src={canary}/b.png>",
+        f'<img src=x onerror="{ACTS}">',
+        f"\"><img src=x onerror='{ACTS}'>",
+        f'\'><svg onload="{ACTS}">',
+        f"<svg/onload={ACTS}>",
+        f"<svg><animate onbegin={ACTS} attributeName=x dur=1s></svg>",
+        f"<svg><use href='{canary}/c.svg#x'/><image href='{canary}/d.png'/></svg>",
+        f"<iframe src=javascript:{ACTS}></iframe>",
+        f"<iframe srcdoc='<script>parent.{ACTS}</script>'></iframe>",
+        f"<object data={canary}/e></object><embed src={canary}/f>",
+        f"<video src={canary}/g autoplay></video><audio src={canary}/h autoplay></audio>",
+        f"<details open ontoggle={ACTS}>",
+        f"<input autofocus onfocus={ACTS}>",
+        f"<a href='javascript:{ACTS}'>here</a>",
+        f"[here](javascript:{ACTS})",
+        f"![picture]({canary}/i.png)",
+        f"[![picture]({canary}/j.png)]({canary}/k)",
+        f"<style>@import '{canary}/l.css'; * {{ background: url({canary}/m.png) }}</style>",
+        f"<link rel=stylesheet href={canary}/n.css>",
+        f"<div style=\"position:fixed;inset:0;background:url('{canary}/o.png')\">cover</div>",
+        f"<meta http-equiv=refresh content='0;url={canary}/p'>",
+        f"<base href={canary}/q/>",
+        f"<form action={canary}/r><button autofocus>Log in</button></form>",
+        f"&lt;img src={canary}/s.png onerror={ACTS}&gt;",
+        f"&#60;script&#62;{ACTS}&#60;/script&#62; &amp;amp; &nbsp;",
+        f"{{{{7*7}}}} ${{7*7}} <%= 7*7 %> {{% raw %}} #{{7*7}} {{{{constructor.constructor('{ACTS}')()}}}}",
+        f"$\\href{{javascript:{ACTS}}}{{x}}$ $$\\includegraphics{{{canary}/t.png}}$$",
+        f"`<img src=x onerror={ACTS}>` ```html\n<img src={canary}/u.png>\n```",
+        f"<!-- <img src={canary}/v.png>",
+        f"--><math><mtext></p><img src={canary}/w.png onerror={ACTS}>",
+        f"<noscript><p title='</noscript><img src=x onerror={ACTS}>'>",
+        f"</div></section></dl></table><h1>Out of its card</h1><template><script>{ACTS}</script>",
+        "\u202eexe.txt \u2066<b>\u2069 \u200fright to left",
+        "line\u2028separator\u2029and\x85next\x0bline",
+        f"<scr\0ipt>{ACTS}</script>",
+        "half a \ud800 character",
+        "W" * 10_000,
+        "e" + "\u0301" * 400,
+        "<" * 500,
+    ]

@@ -1,0 +1,69 @@
+"""Work whose page is closed or loaded again: what became of it is told to whoever looks next."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from workbench.core.errors import WorkbenchError
+from workbench.jobs.bench import Bench
+from workbench.ui.data_views import untold_html
+from workbench.ui.working import work
+
+TAB: Any = SimpleNamespace(session_hash="tab")
+
+
+def left_alone(act: Any) -> Bench:
+    """A bench whose tab went away after the first bar, once it has something to tell."""
+    bench = Bench()
+    bars = work(bench, TAB, act, "Storing mine")
+    next(bars)
+    bars.close()  # type: ignore[attr-defined]
+    until = time.monotonic() + 10
+    while not bench.untold and time.monotonic() < until:
+        time.sleep(0.01)
+    return bench
+
+
+def goes_on(progress: Any) -> None:
+    while True:
+        progress(0.5, "half")
+        time.sleep(0.01)
+
+
+def test_work_is_ended_with_its_page_and_that_is_told_until_there_is_new_work():
+    bench = left_alone(goes_on)
+    assert bench.untold.startswith(
+        "Storing mine was ended, because the page that showed it was closed or loaded again."
+    )
+    assert "Nothing was stored" in untold_html(bench.untold)
+    assert list(work(bench, TAB, lambda progress: time.sleep(0.3), "Storing yours"))
+    assert bench.untold == "" and untold_html(bench.untold) == ""
+
+
+def failing(text: Exception) -> Any:
+    def act(progress: Any) -> None:
+        time.sleep(0.1)
+        raise text
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (lambda progress: time.sleep(0.1), "Storing mine was finished after the page"),
+        (failing(WorkbenchError("The disk is full.")), "The disk is full."),
+        (failing(ValueError("a bug")), "The details are in "),
+    ],
+    ids=["at its end already", "refused", "a bug"],
+)
+def test_work_that_comes_to_an_end_of_its_own_says_which(act, words):
+    assert words in left_alone(act).untold
+
+
+def test_work_that_is_watched_to_its_end_is_not_told_again():
+    bench = Bench()
+    assert list(work(bench, TAB, lambda progress: time.sleep(0.3), "Storing mine"))
+    assert bench.untold == ""
