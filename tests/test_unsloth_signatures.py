@@ -104,6 +104,30 @@ def test_its_fused_layers_look_up_which_adapter_is_active():
     assert '"disable_adapters"' in kernels and '"active_adapters"' in kernels
 
 
+@needs_unsloth
+def test_a_model_can_be_made_for_training_again_without_a_word_on_how():
+    """`undisturbed` calls `model.for_training()`: it must be there, take the model alone, and drop the stale copies."""
+    trees = [ast.parse(source(f"models/{file}")) for file in ("llama.py", "vision.py")]
+    methods = [
+        node
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name == "for_training"
+    ]
+    assert len(methods) == 2
+    for method in methods:
+        assert len(method.args.args) - len(method.args.defaults) <= 1 and not method.args.kwonlyargs
+    assert "del param._fast_lora" in source("models/_utils.py")
+    assert "model.for_training = functools.partial(FastLlamaModel.for_training, model)" in source("models/llama.py")
+
+
+@needs_unsloth
+def test_one_part_of_the_rows_can_be_asked_for():
+    """An explicit 1 is read as "in this process", by trainers of preferences too."""
+    assert "desired <= 1" in source("dataset_num_proc.py")
+    assert "dataset_num_proc" in source("models/rl.py")
+
+
 def test_unsloth_can_patch_the_libraries_before_the_worker_imports_them():
     """The worker's modules import none of them as they are loaded; they do so in their functions, after Unsloth."""
     program = (

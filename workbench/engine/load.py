@@ -24,7 +24,7 @@ from workbench.core.recipe import (
     unsloth_adapter_arguments,
     unsloth_load_arguments,
 )
-from workbench.engine.trouble import is_out_of_memory, is_out_of_room
+from workbench.engine.trouble import is_out_of_memory, is_out_of_room, without_paths
 from workbench.store.home import home, shipped
 
 Say = Callable[[str], None]
@@ -70,7 +70,8 @@ def unsloth_may_refuse(backend: str, still: Callable[[], bool] = lambda: True) -
     except Exception as error:
         if backend != "unsloth" or not still() or is_out_of_memory(error) or is_out_of_room(error):
             raise
-        raise UnslothRefused(_first_sentence(error).removeprefix("Unsloth: ").rstrip(".!")) from error
+        # Its words end up in environment.json, which is meant to be shared.
+        raise UnslothRefused(without_paths(_first_sentence(error)).removeprefix("Unsloth: ").rstrip(".!")) from error
 
 
 def find_unsloth(device: Device, precision: Precision = "auto") -> tuple[bool, str]:

@@ -1,6 +1,8 @@
 """What went wrong in a worker, in plain words: what happened, and what to do."""
 
 import errno
+import re
+from pathlib import Path
 
 from workbench.core.errors import WorkbenchError
 
@@ -8,6 +10,10 @@ _MEMORY_REMEDIES = (
     "Take a smaller batch size with more gradient accumulation (the effective batch stays), a shorter longest example, "
     "or a smaller model."
 )
+
+_ROOT = r"(?:~?/|[A-Za-z]:[\\/])"
+# Between quotes a path may hold spaces; the closing quote may have been cut off. "https://" is none.
+_PATH = re.compile(rf"""(['"`]){_ROOT}.*?(?:\1|$)|(?<![\w.:/~]){_ROOT}[^\s'"`,;)]*""")
 
 
 class Forgotten(Exception):
@@ -60,3 +66,14 @@ def is_out_of_memory(error: BaseException) -> bool:
         or "DefaultCPUAllocator" in text
         or "Cannot allocate memory" in text
     )
+
+
+def without_paths(text: str) -> str:
+    """A library's words with the last part of each path alone: where a folder lies is for nobody else to read."""
+
+    def last_part(found: re.Match[str]) -> str:
+        quote = found[1] or ""
+        parts = re.split(r"[\\/]", found[0].strip(quote).rstrip("\\/.:"))
+        return f"{quote}.../{parts[-1]}{quote}" + ("." if found[0].endswith(".") else "")
+
+    return _PATH.sub(last_part, text.replace(str(Path.home()), "~"))
