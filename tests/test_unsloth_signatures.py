@@ -7,7 +7,9 @@ is the installed one, or that in the wheel that WORKBENCH_UNSLOTH_WHEEL names (`
 
 import ast
 import importlib.util
+import json
 import os
+import shutil
 import subprocess
 import sys
 import types
@@ -20,6 +22,7 @@ from workbench.core.config import AdapterSettings, ModelRef
 from workbench.core.errors import WorkbenchError
 from workbench.core.recipe import Device, unsloth_adapter_arguments, unsloth_load_arguments
 from workbench.engine import load
+from workbench.store.home import shipped
 
 CARD = Device("cuda", "a card with bf16", True)
 T4 = Device("cuda", "a card without bf16", False)
@@ -158,8 +161,9 @@ def test_unsloth_is_asked_for_no_more_tokens_than_the_model_has_places_for(monke
     """It would stretch the places, which makes another model of it. Here it only writes down what it is asked for."""
     import torch
 
-    (tmp_path / "config.json").write_text('{"model_type": "llama", "max_position_embeddings": 512}')
-    (tmp_path / "model.safetensors").touch()
+    folder = shutil.copytree(shipped("assets") / "demo" / "model", tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text()) | {"max_position_embeddings": 512}
+    (folder / "config.json").write_text(json.dumps(config))
     asked = {}
 
     class FastLanguageModel:
@@ -171,7 +175,7 @@ def test_unsloth_is_asked_for_no_more_tokens_than_the_model_has_places_for(monke
     monkeypatch.setitem(sys.modules, "unsloth", types.SimpleNamespace(FastLanguageModel=FastLanguageModel))
     monkeypatch.setenv("UNSLOTH_DISABLE_STATISTICS", "")
     monkeypatch.setenv("UNSLOTH_COMPILE_LOCATION", "")
-    model = ModelRef(source="folder", name=str(tmp_path))
+    model = ModelRef(source="folder", name=str(folder))
     for max_length, wanted in ((2048, 512), (256, 256)):
         with pytest.raises(load.UnslothRefused, match="no card here"):
             load.load_base(model, "auto", T4, print, max_length, with_unsloth=True)

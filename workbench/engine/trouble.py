@@ -24,8 +24,16 @@ class Diverged(WorkbenchError):
     """The loss is not a number any more."""
 
 
-def explain(error: BaseException) -> str:
-    """One to three sentences about any error that ended a worker."""
+def explain(
+    error: BaseException,
+    who: str = "The worker",
+    log: str = "worker.log in the run's folder",
+    no_memory: str = f"for this run. {_MEMORY_REMEDIES}",
+) -> str:
+    """One to three sentences about any error that ended a worker, or another process with a model.
+
+    log: where all that it printed is. no_memory: how the sentence "... has no memory left" ends.
+    """
     if isinstance(error, WorkbenchError):
         return str(error)
     text = str(error).strip() or type(error).__name__
@@ -33,12 +41,12 @@ def explain(error: BaseException) -> str:
         return "The disk is full, so nothing more could be written. Make room and start again; what was saved until then is kept."
     if is_out_of_memory(error):
         where = "The card has" if "CUDA" in text else "The machine has"
-        return f"{where} no memory left for this run. {_MEMORY_REMEDIES}"
+        return f"{where} no memory left {no_memory}"
     if "CUDA" in text or "cuda" in text:
         return f"The card reported an error: {text.splitlines()[0][:200]} Starting again often helps; if not, restart the machine."
     return (
-        f"The worker met an error that it does not know: {type(error).__name__}: {text.splitlines()[0][:300]} "
-        "The whole of it is in worker.log in the run's folder."
+        f"{who} met an error that it does not know: {type(error).__name__}: {text.splitlines()[0][:300]} "
+        f"The whole of it is in {log}."
     )
 
 

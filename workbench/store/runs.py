@@ -13,6 +13,7 @@ from workbench.core.config import ModelRef, RunConfig, read_config
 from workbench.core.errors import WorkbenchError
 from workbench.core.metrics import Row, as_trained
 from workbench.core.names import check_name
+from workbench.store.adapter_files import check_adapter
 from workbench.store.home import folder_in_home, read_json, write_json, writing
 
 Outcome = Literal["finished", "stopped", "paused", "failed"]
@@ -247,6 +248,11 @@ def starting_run(config: RunConfig) -> Run | None:
         found.append(
             f"{run.name} has no adapter to start from. Choose a run that is finished, or start from the base model."
         )
+    else:
+        try:
+            check_adapter(run.adapter, f"the adapter of {run.name}")
+        except WorkbenchError as error:
+            found += error.problems
     if earlier.model != config.model:
         found.append(
             f"{run.name} was trained on {earlier.model.title}, and the model is {config.model.title}. An adapter fits its own "
