@@ -470,7 +470,7 @@ def test_counting_can_be_cancelled_and_leaves_nothing(tokens):
     [
         (of_the_row(ENDLESS), "did not answer within 2 seconds"),
         (of_the_row(HUGE), "makes more than 50 million characters of this row"),
-        (of_the_row("{{ 'a' * 60000000 }}"), "makes more than 50 million characters of this row"),
+        (of_the_row("{{ messages[0]['role'] * 15000000 }}"), "makes more than 50 million characters of this row"),
         (of_the_row(STRICT), "cannot write this row: Conversation roles must alternate. Training would end here"),
         (STRICT, r"\(chat_template.jinja\) cannot write a question of three words: Conversation roles must alternate"),
     ],

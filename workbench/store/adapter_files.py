@@ -12,8 +12,8 @@ from workbench.store.weights import Tensor, read_tensors
 WEIGHTS = "adapter_model.safetensors"
 SETTINGS = "adapter_config.json"
 
-# With these PEFT imports modules that the file names.
-_NAMES_CODE = ("auto_mapping", "megatron_config")
+# With it PEFT imports the module that the file names.
+_NAMES_CODE = "megatron_config"
 _LARGEST_RANK = 10_000
 
 _ANOTHER = "Train the run again, or choose another one."
@@ -45,10 +45,9 @@ def check_adapter(folder: Path, title: str) -> None:
 
 def _rank(settings: Mapping[str, Any], title: str) -> int:
     """The rank of an adapter, of settings that are safe and those of a LoRA."""
-    code = [key for key in _NAMES_CODE if settings.get(key)]
-    if code:
+    if settings.get(_NAMES_CODE):
         raise WorkbenchError(
-            f"The {SETTINGS} of {title} names program code to run ({code[0]}). It was not loaded, for safety."
+            f"The {SETTINGS} of {title} names program code to run ({_NAMES_CODE}). It was not loaded, for safety."
         )
     rank, kind = settings.get("r"), settings.get("peft_type")
     if kind != "LORA" or type(rank) is not int or not 0 < rank <= _LARGEST_RANK:
