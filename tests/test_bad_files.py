@@ -26,7 +26,7 @@ TOGETHER = [one for one in ATTEMPTS if one not in ALONE]
 ONE_CHILD = f"""
 import json, sys, time
 from workbench.engine import prepare
-prepare._limit({preparing.ProcessLimits().memory})
+prepare.limit_process(prepare.ADDRESS_SPACE + {preparing.ProcessLimits().memory})
 for line in sys.stdin:
     began = time.monotonic()
     answer = prepare._answer(json.loads(line), lambda fraction, text: None)

@@ -1,6 +1,8 @@
 """The chat's child process, pretended: loading, both streams, stop, a model that is gone."""
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -120,6 +122,13 @@ def test_a_child_that_dies_is_said_in_words(chat):
     with pytest.raises(WorkbenchError, match="process ended unexpectedly"):
         list(ask(chat, "crash"))
     assert chat.state == "failed"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems choose by themselves which process to end")
+def test_a_loaded_model_is_ended_before_the_window_where_memory_runs_out(chat):
+    chat.start(ModelRef())
+    scores = [int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (chat.pid, os.getpid())]
+    assert scores[0] == 500 > scores[1]
 
 
 def test_nothing_is_asked_of_a_chat_that_was_closed_to_make_room(chat):

@@ -9,7 +9,7 @@ from workbench.core.chat import Sampling
 from workbench.engine import load, train
 from workbench.engine.generate import answers
 from workbench.engine.journal import log_numbers, log_samples
-from workbench.engine.samples import MOST_TOKENS, Samples, fixed_prompts
+from workbench.engine.samples import MOST_TOKENS, Samples, fixed_prompts, room_for_prompt
 from workbench.jobs.bench import Bench
 from workbench.store.runs import Run, create_run
 from workbench.ui.samples_view import samples_html
@@ -120,6 +120,8 @@ def test_prompts_are_different_and_leave_room_for_an_answer(base):
     found = fixed_prompts(rows, base.tokenizer, 2, 40)
     assert [prompt[0]["content"] for prompt in found] == ["What is snow?", "What is ice?"]
     assert fixed_prompts(rows, base.tokenizer, 0, 40) == []
+    # 1,024 places: 928 tokens and an answer of 96 fill them.
+    assert [room_for_prompt(base.model, length) for length in (192, 2048)] == [192, 929]
 
 
 def shown(stage, step, text, tokens=5, **more):

@@ -49,7 +49,14 @@ THINKS = (
 TWO_BEGINNINGS = "{{ bos_token }}{{ bos_token }}" + CHATML
 NO_END = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}"
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
-HUGE = "{{ 'a' * 5000000000 }}"
+HUGE = "{{ messages[0]['role'] * 1250000000 }}"
+
+
+def of_the_row(template: str) -> str:
+    """One that is well with every other conversation, and so when it is tried as the model is loaded."""
+    return "{% if 'harbour' in messages[0]['content'] %}" + template + "{% endif %}" + CHATML
+
+
 STRICT = "{{ raise_exception('Conversation roles must alternate') }}"
 
 ROW: Row = {
@@ -412,7 +419,7 @@ def folder(tmp_path: Path):
     def made(template: str) -> ModelRef:
         target = tmp_path / "model"
         shutil.copytree(shipped("assets") / "demo" / "model", target, ignore=shutil.ignore_patterns("*.safetensors"))
-        (target / "model.safetensors").touch()
+        (target / "model.safetensors").touch()  # the weights are not looked at
         (target / "chat_template.jinja").write_text(template)
         return ModelRef(source="folder", name=str(target))
 
@@ -461,16 +468,16 @@ def test_counting_can_be_cancelled_and_leaves_nothing(tokens):
 @pytest.mark.parametrize(
     ("template", "words"),
     [
-        (ENDLESS, "did not answer within 2 seconds"),
-        (HUGE, "makes more than 50 million characters of this row"),
-        ("{{ 'a' * 60000000 }}", "makes more than 50 million characters of this row"),
-        (STRICT, "cannot write this row: Conversation roles must alternate. Training would end here"),
-        ("{{ messages", "cannot write this row"),
+        (of_the_row(ENDLESS), "did not answer within 2 seconds"),
+        (of_the_row(HUGE), "makes more than 50 million characters of this row"),
+        (of_the_row("{{ messages[0]['role'] * 15000000 }}"), "makes more than 50 million characters of this row"),
+        (of_the_row(STRICT), "cannot write this row: Conversation roles must alternate. Training would end here"),
+        (STRICT, r"\(chat_template.jinja\) cannot write a question of three words: Conversation roles must alternate"),
     ],
-    ids=["endless", "huge", "large", "strict", "broken"],
+    ids=["endless", "huge", "large", "strict", "strict at once"],
 )
 def test_a_hostile_template_ends_in_words(folder, template, words):
-    tokens = Tokens(patience=2.0)
+    tokens = Tokens(patience=2.0 if "2 seconds" in words else 15.0)
     started = time.monotonic()
     with pytest.raises(WorkbenchError, match=words):
         tokens.view(folder(template), ROW, 1024)
@@ -520,7 +527,7 @@ def test_loading_can_be_cancelled(tokens):
 
 
 def test_the_child_loads_no_torch_and_ends_with_the_window(folder):
-    command = [sys.executable, "-m", "workbench.engine.tokens", folder(ENDLESS).model_dump_json()]
+    command = [sys.executable, "-m", "workbench.engine.tokens", folder(of_the_row(ENDLESS)).model_dump_json()]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert json.loads(child.stdout.readline())["event"] == "ready"
     if sys.platform == "linux":

@@ -7,7 +7,9 @@ is the installed one, or that in the wheel that WORKBENCH_UNSLOTH_WHEEL names (`
 
 import ast
 import importlib.util
+import json
 import os
+import shutil
 import subprocess
 import sys
 import types
@@ -20,6 +22,7 @@ from workbench.core.config import AdapterSettings, ModelRef
 from workbench.core.errors import WorkbenchError
 from workbench.core.recipe import Device, unsloth_adapter_arguments, unsloth_load_arguments
 from workbench.engine import load
+from workbench.store.home import shipped
 
 CARD = Device("cuda", "a card with bf16", True)
 T4 = Device("cuda", "a card without bf16", False)
@@ -104,6 +107,30 @@ def test_its_fused_layers_look_up_which_adapter_is_active():
     assert '"disable_adapters"' in kernels and '"active_adapters"' in kernels
 
 
+@needs_unsloth
+def test_a_model_can_be_made_for_training_again_without_a_word_on_how():
+    """`undisturbed` calls `model.for_training()`: it must be there, take the model alone, and drop the stale copies."""
+    trees = [ast.parse(source(f"models/{file}")) for file in ("llama.py", "vision.py")]
+    methods = [
+        node
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name == "for_training"
+    ]
+    assert len(methods) == 2
+    for method in methods:
+        assert len(method.args.args) - len(method.args.defaults) <= 1 and not method.args.kwonlyargs
+    assert "del param._fast_lora" in source("models/_utils.py")
+    assert "model.for_training = functools.partial(FastLlamaModel.for_training, model)" in source("models/llama.py")
+
+
+@needs_unsloth
+def test_one_part_of_the_rows_can_be_asked_for():
+    """An explicit 1 is read as "in this process", by trainers of preferences too."""
+    assert "desired <= 1" in source("dataset_num_proc.py")
+    assert "dataset_num_proc" in source("models/rl.py")
+
+
 def test_unsloth_can_patch_the_libraries_before_the_worker_imports_them():
     """The worker's modules import none of them as they are loaded; they do so in their functions, after Unsloth."""
     program = (
@@ -134,8 +161,9 @@ def test_unsloth_is_asked_for_no_more_tokens_than_the_model_has_places_for(monke
     """It would stretch the places, which makes another model of it. Here it only writes down what it is asked for."""
     import torch
 
-    (tmp_path / "config.json").write_text('{"model_type": "llama", "max_position_embeddings": 512}')
-    (tmp_path / "model.safetensors").touch()
+    folder = shutil.copytree(shipped("assets") / "demo" / "model", tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text()) | {"max_position_embeddings": 512}
+    (folder / "config.json").write_text(json.dumps(config))
     asked = {}
 
     class FastLanguageModel:
@@ -147,7 +175,7 @@ def test_unsloth_is_asked_for_no_more_tokens_than_the_model_has_places_for(monke
     monkeypatch.setitem(sys.modules, "unsloth", types.SimpleNamespace(FastLanguageModel=FastLanguageModel))
     monkeypatch.setenv("UNSLOTH_DISABLE_STATISTICS", "")
     monkeypatch.setenv("UNSLOTH_COMPILE_LOCATION", "")
-    model = ModelRef(source="folder", name=str(tmp_path))
+    model = ModelRef(source="folder", name=str(folder))
     for max_length, wanted in ((2048, 512), (256, 256)):
         with pytest.raises(load.UnslothRefused, match="no card here"):
             load.load_base(model, "auto", T4, print, max_length, with_unsloth=True)

@@ -11,6 +11,7 @@ from workbench.core.config import OF_PAIRS, RunConfig, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.metrics import Row, latest
 from workbench.store import checkpoints
+from workbench.store.adapter_files import check_adapter
 from workbench.store.forks import fork_of
 from workbench.store.home import write_text
 from workbench.store.runs import Run, starting_run
@@ -55,6 +56,7 @@ def take_weights(model: Any, folder: Path) -> None:
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
 
+    check_adapter(folder, f"the adapter in {folder.name}")
     weights = load_file(folder / "adapter_model.safetensors")
     wanted = [weight.shape for weight in model.parameters() if weight.requires_grad]
     # PEFT passes over in silence what it does not find.

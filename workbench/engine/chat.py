@@ -28,6 +28,8 @@ from workbench.core.errors import WorkbenchError
 from workbench.engine.lines import Say, speaker
 from workbench.engine.load import Loaded, load_base
 from workbench.engine.trouble import explain
+from workbench.store.adapter_files import check_adapter
+from workbench.store.home import home
 
 # How far apart the logits of the same model may lie when they were computed in batches of different size.
 SAME_LOGITS = {"fp32": 1e-3, "nf4": 1e-3, "bf16": 0.2, "fp16": 0.05}
@@ -74,17 +76,14 @@ class Lanes:
 
         if str(folder) in self.names:
             return
-        if not (folder / "adapter_model.safetensors").is_file():
-            raise WorkbenchError(
-                f"{folder.parent.name} has no adapter as .safetensors, so there is nothing to compare."
-            )
+        check_adapter(folder, f"the adapter of {folder.parent.name}")
         name = f"adapter{len(self.names)}"
         try:
             if self.names:
                 self.model.load_adapter(str(folder), adapter_name=name)
             else:
                 self.model = PeftModel.from_pretrained(self.model, str(folder), adapter_name=name).eval()
-        except (RuntimeError, ValueError, KeyError) as error:
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
             raise WorkbenchError(
                 f"The adapter of {folder.parent.name} does not fit this base model: {str(error).splitlines()[0][:200]}"
             ) from error
@@ -116,7 +115,7 @@ def main(argument: str) -> int:
         lanes = Lanes(loaded)
     except BaseException as error:
         traceback.print_exc()
-        say({"event": "over", "text": explain(error)})
+        say({"event": "over", "text": _explain(error)})
         return 1
     say({"event": "ready", "facts": loaded.facts})
     stop = threading.Event()
@@ -127,8 +126,17 @@ def main(argument: str) -> int:
             say({"event": "done", "verified": lanes.verified})
         except Exception as error:
             traceback.print_exc()
-            say({"event": "trouble", "text": explain(error)})
+            say({"event": "trouble", "text": _explain(error)})
     return 0
+
+
+def _explain(error: BaseException) -> str:
+    return explain(
+        error,
+        "The process with the model",
+        f"chat.log in {home()}",
+        "for this model. Take a smaller model, or the precision auto, or close other programs.",
+    )
 
 
 def _requests(stop: threading.Event) -> Any:

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import importlib.util
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from huggingface_hub import errors as hub_errors
 
 from workbench.core.config import AdapterSettings, ModelRef, Precision
 from workbench.core.errors import WorkbenchError
-from workbench.core.models import PLAIN_TEMPLATE, check_config, check_files
+from workbench.core.models import PLAIN_TEMPLATE, check_files, check_vocabulary
 from workbench.core.recipe import (
     Device,
     adapter_arguments,
@@ -24,8 +23,10 @@ from workbench.core.recipe import (
     unsloth_adapter_arguments,
     unsloth_load_arguments,
 )
-from workbench.engine.trouble import is_out_of_memory, is_out_of_room
+from workbench.engine.templates import check_template
+from workbench.engine.trouble import is_out_of_memory, is_out_of_room, without_paths
 from workbench.store.home import home, shipped
+from workbench.store.model_files import chat_template, check_model, read_config, tokenizer_problem
 
 Say = Callable[[str], None]
 
@@ -70,7 +71,8 @@ def unsloth_may_refuse(backend: str, still: Callable[[], bool] = lambda: True) -
     except Exception as error:
         if backend != "unsloth" or not still() or is_out_of_memory(error) or is_out_of_room(error):
             raise
-        raise UnslothRefused(_first_sentence(error).removeprefix("Unsloth: ").rstrip(".!")) from error
+        # Its words end up in environment.json, which is meant to be shared.
+        raise UnslothRefused(without_paths(_first_sentence(error)).removeprefix("Unsloth: ").rstrip(".!")) from error
 
 
 def find_unsloth(device: Device, precision: Precision = "auto") -> tuple[bool, str]:
@@ -96,7 +98,7 @@ def fetch(ref: ModelRef, say: Say, with_weights: bool = True) -> Path:
     Raises WorkbenchError in plain words for a model that is missing, gated, offline or unsafe.
     """
     if ref.source == "demo":
-        return shipped("assets") / "demo" / "model"
+        return _demo()
     if ref.source == "folder":
         folder = Path(ref.name).expanduser()
         if not folder.is_dir():
@@ -104,16 +106,45 @@ def fetch(ref: ModelRef, say: Say, with_weights: bool = True) -> Path:
                 f"There is no folder {ref.name}. Check the path; it must be on the machine that runs the workbench."
             )
         check_files([path.name for path in folder.iterdir()], ref.name)
-        check_config(_read_config(folder), ref.name)
-        return folder
+        return _checked(ref, folder, with_weights)
     return _fetch_from_hub(ref, say, with_weights)
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """A model's tokenizer as training uses it. Needs no torch."""
+def _demo() -> Path:
+    """The demo model, which came with the program and is trusted as it is."""
+    return shipped("assets") / "demo" / "model"
+
+
+def _checked(ref: ModelRef, folder: Path, with_weights: bool) -> Path:
+    """The folder itself, where its files are whole and its chat template does no harm. Raises WorkbenchError otherwise."""
+    check_model(folder, ref.title, with_weights)
+    written = chat_template(folder, ref.title)
+    if written:
+        check_template(written.text, written.file, ref.title, written.tokens)
+    return folder
+
+
+def load_tokenizer(folder: Path, title: str = "") -> Any:
+    """A model's tokenizer as training uses it. Needs no torch.
+
+    title: of the model; its folder's name where left out. Raises WorkbenchError where its files are damaged, or are those of
+    another model.
+    """
     from transformers import AutoTokenizer
 
-    return _complete(AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (MemoryError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of the tokenizers library is no Exception
+        known = tokenizer_problem(folder, title or folder.name)
+        raise WorkbenchError(
+            known
+            or f"The tokenizer of {title or folder.name} could not be loaded: {_first_sentence(error)} Either one of "
+            "its tokenizer files is damaged: then download the model again. Or it is of a kind that the installed Transformers "
+            "does not know: then choose another model."
+        ) from error
+    return _complete(tokenizer, folder, title or folder.name)
 
 
 def load_base(
@@ -181,12 +212,16 @@ def _load_with_transformers(ref: ModelRef, folder: Path, precision: Precision, d
     if four_bit:
         arguments["quantization_config"] = BitsAndBytesConfig(**quantization_arguments(device))
     try:
+        tokenizer = load_tokenizer(folder, ref.title)  # first: what is wrong with it is known in a second
         model = AutoModelForCausalLM.from_pretrained(folder, **arguments)
-        tokenizer = load_tokenizer(folder)
-    except (ValueError, OSError, KeyError) as error:
+    except WorkbenchError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error) or is_out_of_room(error) or "CUDA" in str(error):
+            raise
         raise WorkbenchError(
-            f"Transformers could not load {ref.title}: {_first_sentence(error)} "
-            "If its architecture is newer than the installed Transformers, choose another model."
+            f"Transformers could not load {ref.title}: {_first_sentence(error)} Its files fit one another as far as they were "
+            "looked at. If its architecture is newer than the installed Transformers, choose another model."
         ) from error
     if four_bit and not device.is_cuda:
         keep_four_bit_weights_as_they_are(model)
@@ -206,7 +241,7 @@ def _load_with_unsloth(ref: ModelRef, folder: Path, precision: Precision, device
     os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
     os.environ["UNSLOTH_COMPILE_LOCATION"] = str(home() / "unsloth-cache")
     # Asked for more tokens than a model has places for, Unsloth stretches them: another model than the chat would load.
-    places = _read_config(folder).get("max_position_embeddings") or max_length
+    places = read_config(folder, ref.title).get("max_position_embeddings") or max_length
     arguments = unsloth_load_arguments(str(folder), min(max_length, places), four_bit, device)
     arguments["dtype"] = getattr(torch, arguments["dtype"])
     with unsloth_may_refuse("unsloth"):
@@ -221,7 +256,7 @@ def _load_with_unsloth(ref: ModelRef, folder: Path, precision: Precision, device
 def _ready(
     ref: ModelRef, folder: Path, model: Any, tokenizer: Any, device: Device, backend: str, precision: str, why: str
 ) -> Loaded:
-    own_template = _complete(tokenizer).chat_template != PLAIN_TEMPLATE
+    own_template = _complete(tokenizer, folder, ref.title).chat_template != PLAIN_TEMPLATE
     config = model.config
     facts = {
         "name": ref.name,
@@ -240,12 +275,24 @@ def _ready(
     return Loaded(model, tokenizer, device, backend, precision, why, facts, folder)
 
 
-def _complete(tokenizer: Any) -> Any:
-    """The tokenizer itself, with a chat template and a padding token where it brought none."""
+def _complete(tokenizer: Any, folder: Path, title: str) -> Any:
+    """The tokenizer itself, with a chat template and a padding token where it brought none.
+
+    Raises WorkbenchError for a chat template that was not tried (a library may have changed it) and fails, and for tokens
+    that the model does not know.
+    """
     if not getattr(tokenizer, "chat_template", None):
         tokenizer.chat_template = PLAIN_TEMPLATE
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if folder == _demo():
+        return tokenizer
+    if tokenizer.chat_template != PLAIN_TEMPLATE:
+        check_template(tokenizer.get_chat_template(), "as it was loaded", title, tokenizer.special_tokens_map)
+    # No others: Gemma 3 1B names a token for images, of which its larger sisters alone have an embedding.
+    used = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    special = {number: tokenizer.convert_ids_to_tokens(number) for number in used if number is not None}
+    check_vocabulary(tokenizer.vocab_size, special, read_config(folder, title), title)
     return tokenizer
 
 
@@ -254,7 +301,7 @@ def _fetch_from_hub(ref: ModelRef, say: Say, with_weights: bool) -> Path:
     try:
         # The small config first: what would be refused is refused before gigabytes were downloaded.
         config = Path(huggingface_hub.hf_hub_download(ref.name, "config.json", revision=ref.revision))
-        check_config(_read_config(config.parent), ref.name)
+        read_config(config.parent, ref.name)
         say(f"downloading {ref.name}, unless it is here already")
         folder = huggingface_hub.snapshot_download(
             ref.name,
@@ -287,19 +334,7 @@ def _fetch_from_hub(ref: ModelRef, say: Say, with_weights: bool) -> Path:
         raise WorkbenchError(
             f"The Hub did not give out {ref.name}: {_first_sentence(error)} Try again in a while."
         ) from error
-    if with_weights:
-        check_files([path.name for path in Path(folder).iterdir()], ref.name)
-    return Path(folder)
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise WorkbenchError(f"The config.json in {folder} cannot be read: {_first_sentence(error)}") from error
-    if not isinstance(config, dict):
-        raise WorkbenchError(f"The config.json in {folder} is not a JSON object.")
-    return config
+    return _checked(ref, Path(folder), with_weights)
 
 
 def _licence(ref: ModelRef, folder: Path) -> str:

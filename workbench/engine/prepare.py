@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +25,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.findings import Report
 from workbench.core.formats import Columns
 from workbench.core.tokens import TemplateFacts, TokenCounts
+from workbench.engine.limits import limit_process
 from workbench.engine.lines import Say, speaker
 from workbench.store import datasets, hub_data
 from workbench.store.datasets import About, Account, Preview, Progress, Take
@@ -131,7 +132,8 @@ def main(lines: IO[str], say: Say) -> int:
     """Answer the one request on `lines`."""
     request = json.loads(lines.readline())
     threading.Thread(target=_end_with_the_window, args=(lines.fileno(),), daemon=True).start()
-    _limit(request.pop("memory"))
+    # The last resort: whoever started this process watches its memory more closely.
+    limit_process(request.pop("memory") + ADDRESS_SPACE, CPU_SECONDS)
     say(_answer(request, _reporter(say)))
     return 0
 
@@ -169,22 +171,6 @@ def _end_with_the_window(lines: int) -> None:
     while os.read(lines, 1024):
         continue
     os._exit(1)
-
-
-def _limit(memory: int) -> None:
-    """The last resort, where the system offers it: whoever started this process watches its memory more closely."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    for what, most in (
-        (resource.RLIMIT_AS, memory + ADDRESS_SPACE),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        # macOS knows the first and refuses it.
-        with suppress(ValueError, OSError):
-            resource.setrlimit(what, (most, resource.getrlimit(what)[1]))
 
 
 if __name__ == "__main__":

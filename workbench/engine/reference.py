@@ -18,7 +18,10 @@ from workbench.store.reference import KeptLogProbs, sweep
 from workbench.store.weights import fingerprint
 
 # Another release may compute in another way, and a loss that starts beside ln 2 would look like a wrong reference.
-_COMPUTES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "unsloth", "triton", "liger-kernel")
+_COMPUTES = (
+    "torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "unsloth", "unsloth_zoo", "triton",
+    "liger-kernel",
+)  # fmt: skip
 
 
 class Reference:

@@ -68,7 +68,9 @@ class Report(TrainerCallback):
         train_dataloader: Any = None, processing_class: Any = None, **_: Any,
     ):  # fmt: skip
         if state.global_step == 0 and train_dataloader is not None:
-            facts = stage_facts(train_dataloader.dataset, args.max_length, end_tokens(model, processing_class))
+            # Not args.max_length, which Unsloth sets to None where it packs rows without padding.
+            most = self.run.adjusted_config().max_length
+            facts = stage_facts(train_dataloader.dataset, most, end_tokens(model, processing_class))
             self.rows.append(log_numbers(self.run, self.stage, 0, state.max_steps, facts))
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any):

@@ -90,14 +90,29 @@ def undisturbed(model: Any) -> Iterator[None]:
     Dropout is off meanwhile, and with it gradient checkpointing, which would forbid the cache of a generation.
     """
     trained, cached = model.training, model.config.use_cache
+    checkpointing = {
+        module: module.gradient_checkpointing for module in model.modules() if "gradient_checkpointing" in vars(module)
+    }
     model.eval()
     try:
         # Not inference_mode: what a model keeps from there, such as its table of positions, could train no more.
         with torch.random.fork_rng(), torch.no_grad():
             yield
     finally:
+        # Unsloth's generate leaves a model that was in eval mode made for inference: with copies of the adapter, which
+        # the next answers would come from, and without gradient checkpointing.
+        if hasattr(model, "for_training"):
+            model.for_training()
         model.train(trained)
         model.config.use_cache = cached
+        for module, mode in checkpointing.items():
+            module.gradient_checkpointing = mode
+
+
+def room_for_prompt(model: Any, max_length: int) -> int:
+    """Tokens that a prompt must stay below: of a longer one Unsloth refuses to answer, and the others with it."""
+    places = getattr(model.config, "max_position_embeddings", None)
+    return min(max_length, places - MOST_TOKENS + 1) if places else max_length
 
 
 def fixed_prompts(rows: Any, tokenizer: Any, most: int, max_length: int) -> list[list[Message]]:

@@ -22,7 +22,7 @@ from workbench.engine.probe import Probe
 from workbench.engine.reference import Reference, keeping, open_reference
 from workbench.engine.report import Report, WrongReference
 from workbench.engine.resuming import OwnLearningRate
-from workbench.engine.samples import fixed_prompts
+from workbench.engine.samples import fixed_prompts, room_for_prompt
 from workbench.engine.trouble import Forgotten
 from workbench.store import model_configs
 from workbench.store.checkpoints import Checkpoint
@@ -56,7 +56,7 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
         return None
     if not resume and any(row.get("stage") == stage for row in run.metrics()):
         log_begun_again(run, stage)
-    prompts = fixed_prompts(held_out, work.loaded.tokenizer, config.samples, config.max_length)
+    prompts = fixed_prompts(held_out, work.loaded.tokenizer, config.samples, room_for_prompt(model, config.max_length))
     beta = {"dpo": config.dpo.beta, "kto": config.kto.beta}.get(stage)
     report = Report(run, stage, checkpoint_steps(config, steps), beta, prompts)
     kept = stage in WITH_REFERENCE and config.reference == "kept"
@@ -104,6 +104,10 @@ def make_trainer(
     arguments = trainer_arguments(
         config, stage, loaded.device, steps, str(run.folder / "scratch"), work.paths.chunked_logits
     )
+    if stage == "kto" and loaded.backend == "unsloth":
+        # Left alone, Unsloth splits the rows among half of the CPUs, and KTO's mismatched pairs are made within a part:
+        # another machine would train on others. TRL does not split them.
+        arguments["dataset_num_proc"] = 1
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
     with load.unsloth_may_refuse(loaded.backend):
         make, settings = trainer_class(run.config(), stage, reference)

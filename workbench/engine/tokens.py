@@ -23,7 +23,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +48,7 @@ from workbench.core.tokens import (
     kind_at,
     shown_ranges,
 )
+from workbench.engine.limits import limit_process
 from workbench.engine.lines import Say, speaker
 from workbench.engine.load import fetch, load_tokenizer
 from workbench.store.home import writing
@@ -328,9 +328,9 @@ def main(argument: str) -> int:
     model = ModelRef.model_validate_json(argument)
     try:
         folder = fetch(model, lambda text: say({"event": "progress", "text": text}), with_weights=False)
-        tokenizer = load_tokenizer(folder)
+        tokenizer = load_tokenizer(folder, model.title)
         encoder = Encoder(tokenizer, model.title, stop_tokens(tokenizer, folder))
-        _limit_memory()
+        limit_process(MEMORY)  # a template that wants gigabytes is refused them
         say({"event": "ready", "fingerprint": fingerprint(folder)})
     except WorkbenchError as error:
         say({"event": "over", "text": str(error)})
@@ -377,17 +377,6 @@ def _result(encoder: Encoder, request: dict[str, Any], say: Say) -> Any:
     if request["do"] == "view":
         return view(encoder, request["row"], request["max_length"]).model_dump()
     return template(encoder, request["rows"]).model_dump()
-
-
-def _limit_memory() -> None:
-    """Where the system can: a template that wants gigabytes is refused them."""
-    try:
-        import resource
-    except ImportError:  # Windows, where the parent's patience is the limit
-        return
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    with suppress(ValueError, OSError):  # macOS knows the limit and refuses it
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY if most < 0 else min(MEMORY, most), most))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ from workbench.store.runs import Outcome, Run
 # Held back at the start and given up when the disk is full, so that there is room to say so.
 RESERVE = 64 * 1024  # bytes
 
-PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "unsloth")
+PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "unsloth", "unsloth_zoo")
 
 
 def main(folder: str) -> int:

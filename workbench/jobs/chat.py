@@ -171,7 +171,8 @@ class Chat:
         if self._process is process and self.state in ("loading", "ready"):
             self.word = (
                 "The loaded model's process ended unexpectedly, most often because memory ran out. "
-                "Load it again on the Model page, or choose a smaller model."
+                "Load it again on the Model page, or choose a smaller model. "
+                f"What it printed is in chat.log in {home()}."
             )
             self.state = "failed"
             events.put({"event": "over", "text": self.word})

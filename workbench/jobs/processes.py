@@ -3,6 +3,8 @@
 import os
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 import psutil
@@ -12,6 +14,9 @@ from workbench.store.alive import alive as alive
 from workbench.store.alive import started as started
 from workbench.store.home import home
 
+# Between 0 and 1000; 500 counts as half of the machine's memory on top of what a process has.
+ENDED_FIRST = 500
+
 
 def start_talking(
     command: Sequence[str], log: IO[bytes], environment: dict[str, str] | None = None
@@ -20,7 +25,7 @@ def start_talking(
 
     environment: what is set beside `child_environment`.
     """
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -32,6 +37,16 @@ def start_talking(
         # Ctrl+C in the terminal is for the window, which then ends its children in order.
         start_new_session=os.name != "nt",
     )
+    _end_first(process.pid)
+    return process
+
+
+def _end_first(pid: int) -> None:
+    """Where a machine's memory runs out, Linux ends some process: rather a child that can be started again than the window,
+    a run that has trained for hours, or a program of somebody else. Other systems choose by themselves.
+    """
+    with suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text(str(ENDED_FIRST), encoding="ascii")
 
 
 def end_tree(pid: int, created: float) -> None:

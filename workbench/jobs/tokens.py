@@ -166,6 +166,7 @@ class _Child:
 
     def __init__(self, worker: Sequence[str], model: ModelRef, log_name: str):
         self.model = model
+        self._log_name = log_name
         self.fingerprint = ""
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         with writing(f"The file {log_name}"), open(home() / log_name, "wb") as log:
@@ -238,7 +239,8 @@ class _Child:
     def _gone(self) -> WorkbenchError:
         return WorkbenchError(
             f"The process with the tokenizer of {self.model.title} ended unexpectedly, most often because its chat "
-            "template or a row wanted too much memory. Choose another model, or look at another row."
+            "template or a row wanted too much memory. Choose another model, or look at another row. "
+            f"What it printed is in {self._log_name} in {home()}."
         )
 
     def _listen(self) -> None:

@@ -1,6 +1,5 @@
 """A model's config.json without its weights: from the demo, a folder, the Hugging Face cache, presets/ or the Hub."""
 
-import json
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,12 +9,9 @@ from workbench.core.architectures import shape_of
 from workbench.core.config import ModelRef
 from workbench.core.errors import WorkbenchError
 from workbench.core.fitting import Smaller
-from workbench.core.models import check_config
 from workbench.store import presets
 from workbench.store.home import shipped
-
-# No config.json of a model comes near it.
-LARGEST_CONFIG = 4_000_000  # bytes
+from workbench.store.model_files import read_config
 
 Download = Callable[[str, str | None], Path]
 
@@ -26,16 +22,16 @@ def config_of(ref: ModelRef, download: Download | None = None) -> Mapping[str, A
     Raises WorkbenchError in plain words for a model that is missing, gated or out of reach, and for an unsafe config.
     """
     if ref.source == "demo":
-        return _read(shipped("assets") / "demo" / "model" / "config.json", "the demo model")
+        return read_config(shipped("assets") / "demo" / "model", "the demo model")
     if ref.source == "folder":
         return _in_folder(Path(ref.name).expanduser(), ref.name)
     cached = _cached(ref)
     if cached:
-        return _read(cached, ref.name)
+        return read_config(cached.parent, ref.name)
     known = preset_configs()
     if ref.revision is None and ref.name in known:
         return known[ref.name]
-    return _read((download or download_config)(ref.name, ref.revision), ref.name)
+    return read_config((download or download_config)(ref.name, ref.revision).parent, ref.name)
 
 
 def preset_configs() -> dict[str, Mapping[str, Any]]:
@@ -106,17 +102,4 @@ def _in_folder(folder: Path, title: str) -> Mapping[str, Any]:
         )
     if not (folder / "config.json").is_file():
         raise WorkbenchError(f"{title} has no config.json, so it is not a Transformers model.")
-    return _read(folder / "config.json", title)
-
-
-def _read(file: Path, title: str) -> Mapping[str, Any]:
-    try:
-        with open(file, "rb") as opened:
-            text = opened.read(LARGEST_CONFIG + 1)
-        config = json.loads(text) if len(text) <= LARGEST_CONFIG else None
-    except (OSError, ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict):
-        raise WorkbenchError(f"The config.json of {title} cannot be read as a JSON object. Download the model again.")
-    check_config(config, title)
-    return config
+    return read_config(folder, title)

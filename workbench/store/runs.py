@@ -16,6 +16,7 @@ from workbench.core.masking import masked, masked_values
 from workbench.core.metrics import Row, as_trained
 from workbench.core.names import NAME_RULE, check_name, is_name
 from workbench.store import run_files
+from workbench.store.adapter_files import check_adapter
 from workbench.store.home import folder_in_home, write_json, writing
 from workbench.store.records import Damaged, Record
 from workbench.store.run_files import Outcome, Result
@@ -310,6 +311,11 @@ def starting_run(config: RunConfig) -> Run | None:
         found.append(
             f"{run.name} has no adapter to start from. Choose a run that is finished, or start from the base model."
         )
+    else:
+        try:
+            check_adapter(run.adapter, f"the adapter of {run.name}")
+        except WorkbenchError as error:
+            found += error.problems
     if earlier.model != config.model:
         found.append(
             f"{run.name} was trained on {earlier.model.title}, and the model is {config.model.title}. An adapter fits its own "
