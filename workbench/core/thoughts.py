@@ -4,8 +4,16 @@ import re
 
 
 def has_thoughts(text: str) -> bool:
-    """Whether a text begins with a block of thoughts, whole or not, or ends one: some templates write its beginning."""
-    return "<" in text and bool(_OPEN.match(text) or _CLOSE.search(_CODE.sub(" ", text)))
+    """Whether a text begins with a block of thoughts, whole or not.
+
+    Some templates write the beginning of the block into the prompt: then the text only ends one.
+    """
+    if "<" not in text:
+        return False
+    if _OPEN.match(text):
+        return True
+    before, end, _ = _CODE.sub(" ", text).partition("</think>") if "</think>" in text else (text, "", "")
+    return bool(end) and "<think>" not in before
 
 
 def is_open(text: str) -> bool:
