@@ -825,7 +825,9 @@ def rejected_beside() -> None:
     case("swift_query.jsonl", asked, "rejected-beside", first=first, says=says)
     plain = each(lambda q, g, b, s: {"prompt": q, "completion": g, "rejected": b})
     case("completion_and_rejected.parquet", plain, "rejected-beside", first=PAIR)
-    for good, bad in (("good", "bad"), ("correct_answer", "incorrect_answer"), ("positive", "negative")):
+    for good, bad in (
+        ("good", "bad"), ("correct_answer", "incorrect_answer"), ("positive", "negative"), ("right_answer", "hallucinated_answer"),
+    ):  # fmt: skip
         rows = each(lambda q, g, b, s, good=good, bad=bad: {"question": q, good: g, bad: b})
         case(f"{good}_and_{bad}.csv", rows, "text-pairs", first=PAIR, says=[f"`{good}` and `{bad}`"])
     search = each(lambda q, g, b, s: {"query": q, "positive": g, "negative": b})
@@ -922,6 +924,8 @@ def choices_otherwise() -> None:
     called = each(lambda q, g, b, s: {"prompt": q, "gpt_response": b, "llama_response": g, "winner": "llama"})
     called = swapped(called, "gpt_response", "llama_response", "winner", "GPT")
     case("columns_by_model.csv", called, "choice-pairs", first=PAIR)
+    bare = each(lambda q, g, b, s: {"prompt": q, "gpt": b, "llama": g, "winner": "llama", "source": "ours"})
+    case("columns_named_after_models.csv", swapped(bare, "gpt", "llama", "winner", "gpt"), "choice-pairs", first=PAIR)
     ranks = each(lambda q, g, b, s: {"prompt": q, "response_a": b, "response_b": g, "rank_a": 2, "rank_b": 1})
     says = ["the one with the lower rank"]
     case("two_ranks.jsonl", ranks, "choice-pairs", first=scored(-1.0, -2.0), says=says)
@@ -1063,6 +1067,18 @@ def exports() -> None:
     first = {**LESSON, "prompt": [system("Be brief."), *ASKED]}
     left_out = {TOOL: 1, "a picture, sound or video inside a message": 1}
     case("gemini.jsonl", gemini, "gemini", kind="sft", first=first, left_out=left_out, says=["Gemini"])
+    tuned = each(
+        lambda q, g, b, s: {
+            "contents": [said("user", q)],
+            "completions": [
+                {"score": 0.0, "completion": said("model", b)},
+                {"score": 1.0, "completion": said("model", g)},
+            ],
+        }
+    )
+    tuned.append({**tuned[0], "completions": tuned[0]["completions"][:1]})
+    left_out = {"fewer than two answers with a score": 1}
+    case("gemini_pairs.jsonl", tuned, "gemini-pairs", first=scored(1.0, 0.0), left_out=left_out)
     each_or_last: Row = {"kind": "sft", "options": ["each", "last"], "first": LESSON}
     pairs = [["<|BEGIN-VISIBLE-CHAT|>", "How can I help?"], *([q, g] for q, g, *_ in TALK)]
     chat = {"internal": pairs, "visible": pairs, "metadata": {}}

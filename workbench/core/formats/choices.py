@@ -29,6 +29,21 @@ CHOICES = (
     "best", "better_response_id", "better_response", "better_answer", "preferred_response", "preferred_answer",
     "preferred_output", "human_preference", "label", "labels", "selected", "judgement", "judgment", "verdict",
 )  # fmt: skip
+# What stands beside a prompt and is no answer to it.
+ABOUT = (
+    "id",
+    "source",
+    "category",
+    "topic",
+    "language",
+    "lang",
+    "date",
+    "timestamp",
+    "url",
+    "judge",
+    "annotator",
+    "system",
+)
 LISTS_OF_TWO = ("summaries", "answers", "responses", "completions", "outputs", "candidates", "generations")
 TEXT_KEYS = ("text", "response", "answer", "content", "completion", "output", "generation", "summary")
 
@@ -222,6 +237,8 @@ def _two_models(names: Names, prompt: str | None) -> tuple[str, str] | None:
         return None
     columns = [column for column, value in names.row.items() if is_text(value) and column not in (prompt, choice)]
     answers = [column for column in columns if _model_of(plain_name(column)) != plain_name(column)]
+    # Without a word such as "response" in their names they are known only where nothing else is text.
+    answers = answers or [column for column in columns if plain_name(column) not in ABOUT]
     called = [_model_of(plain_name(column)) == plain_name(names.row[choice]) for column in answers]
     return (answers[0], answers[1]) if len(answers) == 2 and called.count(True) == 1 else None
 

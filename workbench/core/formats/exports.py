@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.core.formats.columns import Columns, Converted, Described, Format, Gathered, Numbered, Option, Recognised
-from workbench.core.formats.names import CONVERSATIONS, Names, is_text, listed, with_system
-from workbench.core.formats.rows import lesson
+from workbench.core.formats.names import CONVERSATIONS, Names, is_text, listed, number, with_system
+from workbench.core.formats.rows import lesson, pair
 from workbench.core.messages import MEDIA_DROPPED, THOUGHTS_DROPPED, LeftOut, Message, RawRow, is_empty, message
 
 OPTIONS = (
@@ -56,6 +56,8 @@ def _learned(said: Sequence[Message], option: str, notes: Iterable[str] = ()) ->
 def _gemini(row: RawRow) -> Columns | None:
     names = Names(row)
     contents = names.first(("contents",), _is_contents)
+    if "completions" in names:
+        return None
     system = names.column("systeminstruction") or names.column("system_instruction")
     return Columns(messages=contents, system=system) if contents else None
 
@@ -66,17 +68,56 @@ def _is_contents(value: Any) -> bool:
 
 
 def _convert_gemini(row: RawRow, how: Recognised, seed: int) -> Converted:
-    contents = listed(row.get(how.mapping.messages or "")) or []
-    system = row.get(how.mapping.system) if how.mapping.system else None
-    if isinstance(system, Mapping):
-        contents = [{"role": "system", "parts": system.get("parts") or []}, *contents]
-    elif isinstance(system, str) and system.strip():
-        contents = [{"role": "system", "parts": [{"text": system}]}, *contents]
+    contents = _with_instruction(row, how.mapping.messages, how.mapping.system)
     if not contents:
         raise LeftOut("empty answer")
     made = lesson({"messages": [_of_gemini(one) for one in contents]}, _TALK)
     thinks = any(part.get("thought") for one in contents for part in one["parts"] if isinstance(part, Mapping))
     return Converted(made.rows, (*made.notes, *([THOUGHTS_DROPPED] if thinks else [])))
+
+
+def _with_instruction(row: RawRow, contents: str | None, system: str | None) -> list[Any]:
+    """The contents with the system instruction, which may be a text or parts, as the first of them."""
+    said = row.get(system) if system else None
+    parts = said.get("parts") if isinstance(said, Mapping) else [{"text": said}] if isinstance(said, str) else None
+    first = [{"role": "system", "parts": parts}] if parts and parts != [{"text": ""}] else []
+    return [*first, *(listed(row.get(contents or "")) or [])]
+
+
+def _gemini_pairs(row: RawRow) -> Columns | None:
+    """Preference tuning: two completions to the contents, each with a score."""
+    names = Names(row)
+    contents = names.first(("contents",), _is_contents)
+    answers = names.first(("completions",), lambda value: _completions(value) is not None)
+    system = names.column("systeminstruction") or names.column("system_instruction")
+    return Columns(prompt=contents, answers=answers, score="score", system=system) if contents and answers else None
+
+
+def _completions(value: Any) -> list[tuple[float, Any]] | None:
+    """The two answers with their scores, the better first; None where they are not two with different scores."""
+    items = listed(value) or []
+    scored = [(number(one.get("score")), one.get("completion")) for one in items if isinstance(one, Mapping)]
+    known = sorted(((score, said) for score, said in scored if score is not None), key=lambda one: -one[0])
+    return known if len(known) == 2 and known[0][0] > known[1][0] else None
+
+
+def _convert_gemini_pairs(row: RawRow, how: Recognised, seed: int) -> Converted:
+    columns = how.mapping
+    found = _completions(row.get(columns.answers or ""))
+    if not found:
+        raise LeftOut("fewer than two answers with a score")
+    asked = [_of_gemini(one) for one in _with_instruction(row, columns.prompt, columns.system)]
+    (high, better), (low, worse) = found
+    told = {"prompt": asked, "chosen": [_of_gemini(better)], "rejected": [_of_gemini(worse)]}
+    mapping = Columns(prompt="prompt", chosen="chosen", rejected="rejected")
+    return pair(told, mapping, told["chosen"], told["rejected"], high, low)
+
+
+def _describe_gemini_pairs(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described:
+    return Described(
+        f"`{columns.answers}` holds two answers to `{columns.prompt}` (Gemini), of which the one with the higher score is "
+        f"chosen{with_system(columns)}."
+    )
 
 
 def _of_gemini(content: Any) -> dict[str, Any]:
@@ -191,14 +232,14 @@ class _Chat:
 def _gather_tavern(rows: Iterable[tuple[int, RawRow]], how: Recognised) -> Numbered:
     """A row for each chat. A chat begins with a line that is no message and names its people."""
     chat = _Chat(0)
-    for number, row in rows:
+    for at, row in rows:
         if isinstance(row.get("mes"), str):
-            chat = chat if chat.said else _Chat(number)
+            chat = chat if chat.said else _Chat(at)
             chat.said.append(row)
         else:
             yield from chat.gathered()
-            chat = _Chat(number)
-            yield number, Gathered(head=dict(row)), 1
+            chat = _Chat(at)
+            yield at, Gathered(head=dict(row)), 1
     yield from chat.gathered()
 
 
@@ -313,6 +354,10 @@ EXPORTS = (
     Format(
         "gemini", "SFT: Gemini's tuning files", "`contents`, a list of messages with `role` and `parts`",
         _gemini, _describe_gemini, _convert_gemini,
+    ),
+    Format(
+        "gemini-pairs", "Gemini's preference tuning files", "`contents`, and two `completions` with a score each",
+        _gemini_pairs, _describe_gemini_pairs, _convert_gemini_pairs,
     ),
     Format(
         "exchanges", "SFT: lists of questions and answers", "a conversation as a list such as [{human, assistant}]",

@@ -44,7 +44,13 @@ ANSWER_PAIRS = (
 ADJECTIVES = tuple(
     (place.format(good), place.format(bad))
     for place in _PLACES
-    for good, bad in (("good", "bad"), ("correct", "incorrect"), ("positive", "negative"))
+    for good, bad in (
+        ("good", "bad"),
+        ("correct", "incorrect"),
+        ("positive", "negative"),
+        ("right", "wrong"),
+        ("right", "hallucinated"),
+    )
 )
 
 _TWO = ("response", "answer", "output", "completion", "human_ref", "conversation", "message", "messages", "summary",

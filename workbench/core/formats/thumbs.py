@@ -209,7 +209,7 @@ def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> D
     elif taken and taken.id == "all":
         said = f"`{columns.label}` says nothing of the answers"
     else:
-        said = f"`{columns.label}` is a thumb for it{meant.words}: {counted}"
+        said = f"`{columns.label}` is a thumb for it{meant.words}" + (f": {counted}" if taken else "")
     done = f"; taken: {taken.words}" if taken else ""
     return Described(f"{what}, and {said}{done}{with_system(columns)}.", offered, taken.id if taken else "")
 
