@@ -130,6 +130,18 @@ def test_numbers_that_may_count_answers_of_a_list_are_no_answers():
     assert recognise([row]) is None
 
 
+@pytest.mark.parametrize(
+    ("asked", "marked"),
+    [
+        ("<image>\nWhat is it?", True), ("What is it?\n<image>", True), ("<|image_1|> What is it?", True),
+        ("How does the HTML tag <video>", False), ("Is <image> a word?", False), ("<audio> has no closing tag in HTML?", False),
+    ],
+)  # fmt: skip
+def test_the_mark_of_a_picture_is_told_from_a_tag_that_is_talked_about(asked, marked):
+    row = pair("Noon.") | {"prompt": [{"role": "user", "content": asked}]}
+    assert ("media" in report([row])) is marked
+
+
 # Tables of pandas
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from workbench.core.languages import OTHER, asks_in, language, may_mean_another
-from workbench.core.markup import find_markup
+from workbench.core.markup import find_markup, has_media_mark
 from workbench.core.messages import ROLES, Kind, Row, plain, prompt_key
 from workbench.core.thoughts import has_thoughts, is_open, without_thoughts
 
@@ -108,7 +108,7 @@ def row_facts(row: Row, kind: Kind) -> RowFacts:
     faults |= _repeat_faults(plain_question, plains)
     faults |= _markup_faults(messages, question, answers)
     faults |= _thought_faults(answers)
-    faults |= MEDIA_MARK if any(_MEDIA.search(one["content"]) for one in messages if "<" in one["content"]) else 0
+    faults |= MEDIA_MARK if any(has_media_mark(one["content"]) for one in messages) else 0
     if kind == "preference":
         faults |= _likeness_fault(*plains)
         faults &= ~_SAID_OTHERWISE if faults & ONLY_THOUGHTS else ~0
@@ -261,8 +261,6 @@ def _hashes(
 
 # The likeness of two answers of which only the thoughts differ is told by that name.
 _SAID_OTHERWISE = SAME_LETTERS | SAME_WORDS
-# As ms-swift, LLaMA-Factory, LLaVA and Qwen-VL mark the place of a picture.
-_MEDIA = re.compile(r"<(?:image|video|audio)>|<\|(?:image|video|audio)(?:_pad|_\d+)?\|>|<\|vision_start\|>", re.I)
 
 _INVISIBLE = re.compile(r"[\s\u200b-\u200d\u2060\ufeff\u00ad]*")
 # What programs write for a missing text. Answers are looked at in small letters.

@@ -214,7 +214,7 @@ def _opening(encoder: Encoder) -> str:
     if prompt is None or before is None or not prompt.startswith(before):
         return ""
     found = _THINKING.search(prompt[len(before) :])
-    return found.group().strip() if found else ""
+    return found.group().strip()[:80] if found else ""
 
 
 def stop_tokens(tokenizer: Any, folder: Path) -> set[int]:
