@@ -125,6 +125,21 @@ def test_a_score_that_is_no_thumb_makes_none():
     assert recognise(rows).option == "thumbs-signed"
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"answer": "Noon.", "correct": "B", "incorrect": "A, C"}, {"answer": "Noon.", "positive": 0.3, "negative": 0.7},
+        {"response": "Noon.", "toxicity": 0.1}, {"response": "Noon.", "toxic": False}, {"response": "Noon.", "likes": 3},
+        {"response": "Noon.", "rejected_response": None}, {"response": "Noon.", "target": 1},
+    ],
+)  # fmt: skip
+def test_measures_and_classes_make_no_pairs_and_no_thumbs(beside):
+    """What they are beside: one answer, to be imitated. Two measures alone are no answers either."""
+    rows = [{"question": f"Question {n}?", **beside} for n in range(4)]
+    assert recognise(rows).kind == "sft"
+    assert recognise([{"question": f"Question {n}?", "positive": 0.3, "negative": 0.7} for n in range(4)]) is None
+
+
 def test_numbers_that_may_count_answers_of_a_list_are_no_answers():
     row = {"prompt": "What time is it?", "responses": ["Noon.", "Late.", "Soon."], "chosen": 0, "rejected": 2}
     assert recognise([row]) is None

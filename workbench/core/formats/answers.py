@@ -38,18 +38,8 @@ SCORE_KEYS = (
     "overall_score", "score", "rank", "rating", "reward", "ranking", "fine-grained_score", "points", "votes", "upvotes",
 )  # fmt: skip
 SCORE_LISTS = (
-    "scores",
-    "ratings",
-    "ranks",
-    "rewards",
-    "score",
-    "rating",
-    "rank",
-    "ranking",
-    "rankings",
-    "reward",
-    *ORDERS,
-)
+    "scores", "ratings", "ranks", "rewards", "score", "rating", "rank", "ranking", "rankings", "reward", *ORDERS,
+)  # fmt: skip
 # Of a row with one answer. Of the five judgements in HelpSteer2, helpfulness is the one on the answer as a whole.
 ROW_SCORES = ("overall_score", "score", "rating", "reward", "quality", "grade", "stars", "rank", "helpfulness")
 OPTIONS = (

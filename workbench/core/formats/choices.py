@@ -31,19 +31,9 @@ CHOICES = (
 )  # fmt: skip
 # What stands beside a prompt and is no answer to it.
 ABOUT = (
-    "id",
-    "source",
-    "category",
-    "topic",
-    "language",
-    "lang",
-    "date",
-    "timestamp",
-    "url",
-    "judge",
-    "annotator",
+    "id", "source", "category", "topic", "language", "lang", "date", "timestamp", "url", "judge", "annotator",
     "system",
-)
+)  # fmt: skip
 LISTS_OF_TWO = ("summaries", "answers", "responses", "completions", "outputs", "candidates", "generations")
 TEXT_KEYS = ("text", "response", "answer", "content", "completion", "output", "generation", "summary")
 

@@ -76,7 +76,7 @@ def _answers(names: Names, fits: Callable[[Any], bool]) -> Iterator[tuple[str, s
     """
     two = two_answers(names)
     if not names.first(COMPLETIONS, is_text):
-        yield from names.pairs(ADJECTIVES, fits)
+        yield from names.pairs(ADJECTIVES, lambda value: is_text(value) and fits(value))
     for chosen, rejected in names.pairs(ANSWER_PAIRS, fits):
         if not two or {chosen, rejected} == set(two):
             yield chosen, rejected

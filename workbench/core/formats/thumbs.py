@@ -46,17 +46,9 @@ LABELS = (
     "is_preferred", "preferred", "accepted", "is_accepted", "is_correct", "correct", "is_safe",
 )  # fmt: skip
 JUDGED = (
-    "rating",
-    "score",
-    *HARMS,
-    "is_correct",
-    "correct",
-    "is_safe",
-    "accepted",
-    "is_accepted",
-    "preferred",
+    "rating", "score", *HARMS, "is_correct", "correct", "is_safe", "accepted", "is_accepted", "preferred",
     "is_preferred",
-)
+)  # fmt: skip
 OPTIONS = (
     Option("thumbs", "every answer with its thumb, for training that needs no pairs", "unpaired"),
     Option("pairs", "a liked and a disliked answer to the same prompt become a pair", "preference"),
