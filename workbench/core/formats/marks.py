@@ -1,6 +1,6 @@
 """What a source says beside its texts: rows that it does not want trained on, and parts that a text model never sees."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -24,15 +24,20 @@ def check_marks(row: RawRow, answer: Any = None) -> None:
 
 def passed_over(row: RawRow, columns: Columns) -> tuple[str, ...]:
     """Notes on what stands in a row and is not in the canonical one: tools, thoughts, pictures and sounds."""
+    named = [(name, note) for name in row if (note := _note(name)) and _says(row[name])]
+    thinking = [name for name, value in row.items() if any(map(_thinks, _messages(value)))]
+    if not named and not thinking:
+        return ()
+    # Only now, as this is asked of every row: which columns are used.
     used = set(columns.named().values())
-    found = [_KINDS.get(_plain(str(name))) for name, value in row.items() if name not in used and _says(value)]
-    messages = [one for column in used for one in _messages(row.get(column))]
-    if any(_thinks(one) for one in messages):
-        found.append(THOUGHTS_DROPPED)
-    return tuple(dict.fromkeys(note for note in found if note))
+    found = [note for name, note in named if name not in used]
+    found += [THOUGHTS_DROPPED for name in thinking if name in used]
+    return tuple(dict.fromkeys(found))
 
 
 def _is_off(said: Mapping[str, Any]) -> bool:
+    if _MARKS.isdisjoint(said):
+        return False
     if any(_is_false(said.get(name)) for name in _SWITCHES):
         return True
     return "weight" in said and not isinstance(said["weight"], bool) and number(said["weight"]) == 0
@@ -44,27 +49,26 @@ def _is_false(value: Any) -> bool:
 
 
 def _last(answer: Any) -> Mapping[str, Any]:
-    messages = list(_messages(answer))
+    messages = _messages(answer)
     return messages[-1] if messages else {}
 
 
-def _messages(value: Any) -> Iterator[Mapping[str, Any]]:
+def _messages(value: Any) -> Sequence[Mapping[str, Any]]:
     """The messages in a cell with all that they hold; none where it holds something else."""
     if isinstance(value, str):
-        if value.lstrip()[:1] not in ("[", "{"):
-            return
+        if not value.startswith(_STARTS) and value[:1].strip():
+            return ()
         try:
             value = written_messages(value)
         except LeftOut:
-            return
+            return ()
     if isinstance(value, Mapping):
         value = value.get("messages", [value])
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        yield from (one for one in value if isinstance(one, Mapping))
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list | tuple) else ()
 
 
 def _thinks(message: Mapping[str, Any]) -> bool:
-    if any(_says(message.get(name)) for name in _THOUGHTS):
+    if not _THINKING.isdisjoint(message) and any(_says(message.get(name)) for name in _THOUGHTS):
         return True
     content = message.get("content")
     return isinstance(content, list) and any(isinstance(part, Mapping) and "thinking" in part for part in content)
@@ -82,6 +86,12 @@ _KINDS = {
 }
 
 
+_MARKS = frozenset((*_SWITCHES, "weight"))
+_THINKING = frozenset(_THOUGHTS)
+_STARTS = ("[", "{")
+
+
 @lru_cache(maxsize=1000)
-def _plain(name: str) -> str:
-    return plain_name(name)
+def _note(name: Any) -> str | None:
+    """What is to be said of a column of this name, if anything."""
+    return _KINDS.get(plain_name(str(name)))
