@@ -191,7 +191,7 @@ BAD = {
     "two lists.json": Bad(json.dumps([pair(1)]).encode() + b"\n" + json.dumps([pair(2)]).encode(), "two lists.json goes on at line 2 behind the end of its list"),
     "cut behind data.json": Bad(json.dumps({"data": [pair(1), pair(2)], "version": 1})[:-1].encode(), "which is not valid JSON (it ends in the middle"),
     "one object.json": Bad(b'{"name": "pairs", "rows": 3}', "is one JSON object (name, rows), and rows were expected"),
-    "by columns.json": Bad(json.dumps({"prompt": {"0": "q"}, "chosen": {"0": "a"}}, indent=1).encode(), 'df.to_json(path, orient="records", lines=True)'),
+    "by columns.json": Bad(json.dumps({"prompt": {"0": "q"}, "chosen": {"1": "a"}}, indent=1).encode(), "does not have the same rows as the first one"),
     "501 columns.jsonl": Bad(json.dumps({f"c{i}": i for i in range(501)}).encode(), "has 501 columns; at most 500 are read"),
     "a table.jsonl": Bad(CSV, "If the file is a table, give it the ending .csv or .tsv"),
     # CSV

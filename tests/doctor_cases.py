@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.core.doctor import Examination
 from workbench.core.findings import Report
-from workbench.core.messages import Kind
+from workbench.core.messages import NOTED, Kind
 from workbench.core.tokens import TemplateFacts, TokenCounts, count_row
 
 Row = dict[str, Any]
@@ -344,6 +344,19 @@ _answers(
     "山上的气压比较低,水在比较低的温度就沸腾了,所以煮面需要更多的时间,盖上锅子会有一点帮助。",
 )
 
+_answers("thoughts_open", "nothing after the thought", "<think>\nRoses like sun, so the first thing would be", "")
+_answers("thoughts_open", "in the rejected answer", "", "<thinking> Let me see, it is item {n}, and")
+_answers("thoughts_mixed", "whole ones", f"<think>\nItem {{n}} first.\n</think>\n\n{LONG}", "")
+_answers(
+    "thoughts_mixed", "without their beginning, which a template wrote", f"Item {{n}} first.\n</think>\n\n{LONG}", ""
+)
+_answers(
+    "only_thoughts", "two thoughts", f"<think>Item {{n}}.</think>{LONG}", f"<think>Not item {{n}}.</think>\n{LONG}"
+)
+_answers("only_thoughts", "a thought and none", f"<think>\nItem {{n}}.\n</think>\n\n{LONG}", LONG)
+_answers("media", "a picture", "", "", "<image>\nWhat is on picture {n}?")
+_answers("media", "the mark of Qwen-VL", "", "", "<|vision_start|><|image_pad|><|vision_end|>What is on picture {n}?")
+
 _answers("empty", "the word None", "None", "")
 _answers("empty", "nan from a table", "", "nan")
 _answers("empty", "characters without width", "\u200b\ufeff", "")
@@ -559,7 +572,7 @@ class WholeCase:
 
 def whole_cases() -> list[WholeCase]:
     """Every guise of the defects that are seen in a whole dataset."""
-    return [*_leaks(), *_lengths(), *_thumbs(), *_truncations(), *_templates()]
+    return [*_leaks(), *_lengths(), *_thumbs(), *_truncations(), *_templates(), *_noted()]
 
 
 def _leaks() -> list[WholeCase]:
@@ -672,11 +685,30 @@ def _templates() -> list[WholeCase]:
         ("double_bos", "in every row"): {"double_bos": True},
         ("prompt_mismatch", "in every row"): {"prefix_mismatches": 200},
         ("prompt_mismatch", "in one of fifty"): {"prefix_mismatches": 4},
+        ("thoughts_deleted", "in every row"): {"deletes_thoughts": True},
+        ("thoughts_deleted", "where a thought is begun for the model"): {
+            "deletes_thoughts": True,
+            "opening": "<think>",
+        },
     }
     rows = clean_pairs(400)
+    thinking = [{**row, "chosen": [answer(f"<think>Hm.</think>{row['chosen'][0]['content']}")]} for row in rows]
     return [
-        WholeCase(check, guise, rows, 400, more={"template": TemplateFacts(**fine | fault)})
+        WholeCase(
+            check, guise, thinking if check == "thoughts_deleted" else rows, 400, more={"template": TemplateFacts(**fine | fault)}
+        )
         for (check, guise), fault in faults.items()
+    ]  # fmt: skip
+
+
+def _noted() -> list[WholeCase]:
+    """What only the conversion saw, alone and beside other notes."""
+    rows = clean_pairs(400)
+    mended = {"an empty system message was dropped": 3}
+    return [
+        WholeCase(check, guise, rows, 400, more={"notes": {note: 40} | more})
+        for note, check in NOTED.items()
+        for guise, more in (("alone", {}), ("beside a note that is no finding", mended))
     ]
 
 

@@ -196,7 +196,7 @@ REFUSED = [
     ),
     (
         {"chosen": [{"role": "tool", "content": "x"}, *GOOD], "rejected": GOOD},
-        WHOLE, "a role other than system, user and assistant",
+        WHOLE, "a tool call, or what a tool answered",
     ),
     ({"chosen": "x", "rejected": "y"}, WHOLE, "no prompt: the text is not a dialogue of Human and Assistant"),
     ({"chosen": QUESTION + GOOD + BAD, "rejected": QUESTION + GOOD + GOOD}, WHOLE, "the prompt does not end with a user message"),
@@ -244,7 +244,7 @@ def test_a_thumb_named_by_hand_makes_unpaired_rows():
 
 
 def test_a_reason_that_the_doctor_does_not_know_cannot_be_raised():
-    assert set(REASONS.values()) == {"identical", "empty", "roles", "score_gap", "unusable"}
+    assert set(REASONS.values()) == {"identical", "empty", "roles", "score_gap", "unusable", "tools", "media"}
     with pytest.raises(AssertionError):
         LeftOut("something else")
 
@@ -560,7 +560,7 @@ def test_messages_are_read_in_every_guise(cell):
     [
         ("[{'role': 'user', 'content': 'a'}\n {'role': 'assistant', 'content': 'b'}]", "messages written as text"),
         ('[{"role": "user", "content": "\\ud800"}]', "messages written as text"),
-        ([{"role": "user", "content": [{"type": "image", "url": "x"}]}], "not text"),
+        ([{"role": "user", "content": [{"type": "image", "url": "x"}]}], "a picture, sound or video inside a message"),
         ([{"role": "user"}], "not text"),
         ('[{"role": "a list of rooms"}]', "not text"),
         ("[1, 2]", "not text"),

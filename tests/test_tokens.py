@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from array import array
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +18,8 @@ import pytest
 
 from workbench.core.config import ModelRef
 from workbench.core.errors import WorkbenchError
-from workbench.core.messages import Row
+from workbench.core.formats import convert, gather, recognise
+from workbench.core.messages import LeftOut, Row
 from workbench.core.tokens import (
     CHOSEN_STOPS,
     PROMPT_DIFFERS,
@@ -31,6 +34,7 @@ from workbench.engine import tokens as engine
 from workbench.engine.load import fetch, load_tokenizer
 from workbench.jobs.tokens import Tokens
 from workbench.store import datasets
+from workbench.store.files import read_rows
 from workbench.store.home import home as home_folder
 from workbench.store.home import shipped
 
@@ -45,6 +49,11 @@ CHATML = (
 THINKS = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{{ eos_token }}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>(no thoughts){% endif %}"
+)
+# As DeepSeek-R1 does: a thought is begun for the model, and taken out of every answer that is written down.
+FORGETS = (
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'].split('</think>')[-1] }}{{ eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|><think>\n{% endif %}"
 )
 TWO_BEGINNINGS = "{{ bos_token }}{{ bos_token }}" + CHATML
 NO_END = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}"
@@ -311,6 +320,60 @@ def test_two_beginnings_are_found():
 
 def test_a_prompt_that_is_rendered_otherwise_is_counted():
     assert engine.template(encoder(THINKS), [ROW, ROW]).prefix_mismatches == 2
+
+
+def test_a_template_that_deletes_thoughts_is_found():
+    facts = engine.template(encoder(FORGETS), [ROW])
+    assert (facts.deletes_thoughts, facts.opening, facts.prefix_mismatches) == (True, "<think>", 1)
+
+
+@pytest.mark.parametrize("template", [None, CHATML, NO_END, STRICT], ids=["own", "chatml", "no end", "refuses"])
+def test_templates_that_leave_thoughts_alone_are_not_accused(template):
+    """Nor one that writes nothing at all."""
+    rows = [] if template == STRICT else [ROW]
+    facts = engine.template(encoder(template), rows)
+    assert (facts.deletes_thoughts, facts.opening) == (False, "")
+
+
+NEW_FORMATS = (
+    "swift.jsonl",
+    "swift_query.jsonl",
+    "answers_as_numbers.jsonl",
+    "winner_by_model.jsonl",
+    "pandas_columns.json",
+)
+NEW_LESSONS = ("gemini.jsonl", "human_and_assistant.jsonl", "webui.json", "sillytavern.jsonl", "chatgpt.json")
+
+
+def converted(files: Sequence[str]) -> list[Row]:
+    """All rows of files of the corpus, as they would be stored."""
+    made: list[Row] = []
+    for file in files:
+        with closing(read_rows(Path(__file__).parent / "formats" / file)) as source:
+            rows = list(source)
+        how = recognise([row for _, row in rows])
+        for _, row, _ in gather(rows, how):
+            with suppress(LeftOut):
+                made += convert(row, how).rows
+    return [{part: value for part, value in row.items() if part != "scores"} for row in made]
+
+
+@pytest.mark.parametrize(("trainer", "files"), [("DPO", NEW_FORMATS), ("SFT", NEW_LESSONS)])
+def test_what_was_converted_has_the_tokens_that_trl_trains_on(trainer, files, tmp_path):
+    """Five files of each kind, with 12 good rows each."""
+    rows = converted(files)
+    assert len(rows) == 60
+    ours = encoder()
+    theirs = trl_prepares(trainer, rows, ours.tokenizer, 10_000, tmp_path)
+    assert len(theirs) == 60
+    for row, prepared in zip(rows, theirs, strict=True):
+        found = ours.counted(ours.ids(ours.rendered(row, "it")))
+        if trainer == "DPO":
+            lengths = [len(prepared[f"{part}_ids"]) for part in ("prompt", "chosen", "rejected")]
+            assert [found.prompt, found.chosen, found.rejected] == lengths
+        else:
+            assert found.prompt == sum(label == -100 for label in prepared["labels"])
+            assert found.prompt + found.chosen == len(prepared["input_ids"])
 
 
 def test_the_end_tokens_of_generation_count_too(tmp_path):

@@ -46,6 +46,10 @@ ROWS = len(TALK)
 Row = dict[str, Any]
 
 SAME = "chosen and rejected are identical"
+TOOL = "a tool call, or what a tool answered"
+TOOLS_NOTE = "the list of tools beside the messages is not in the prompt"
+MEDIA_NOTE = "a picture, sound or video beside the text was not used"
+THOUGHTS_NOTE = "thoughts beside the answer were not used"
 NO_CHOSEN, NO_REJECTED = "empty chosen answer", "empty rejected answer"
 
 
@@ -55,11 +59,12 @@ class Case:
 
     option: the one that is taken; ask: it is the one that a person chooses. kept: canonical rows. used: source rows that
     are in them. left_out: reason -> source rows. first: the first canonical row. says: words of the evidence.
-    unknown: no format is recognised.
+    unknown: no format is recognised. text: the file itself, where it is not the plain form of its rows.
     """
 
     file: str
     rows: list[Row] = field(repr=False)
+    text: str = field(default="", kw_only=True, repr=False)
     format: str = ""
     kind: str = "preference"
     first: Row | None = None
@@ -213,7 +218,7 @@ def message_pairs() -> None:
     left_out = {
         "two messages in a row from the same role": 1,
         "the conversations differ before the last answer": 1,
-        "a role other than system, user and assistant": 1,
+        TOOL: 1,
         "no assistant answer at the end": 1,
         "the conversation begins with the assistant": 1,
         NO_CHOSEN: 1,
@@ -270,7 +275,7 @@ def sharegpt_pairs() -> None:
     )
     whole = each(lambda q, g, b, s: {"chosen": [human(q), gpt(g)], "rejected": [human(q), gpt(b)]})
     whole.append({"chosen": [human("?"), gpt("a")], "rejected": [human("?"), {"from": "function", "value": "b"}]})
-    left_out = {"a role other than system, user and assistant": 1}
+    left_out = {TOOL: 1}
     case("sharegpt_whole.parquet", whole, "sharegpt-pairs", first=PAIR, left_out=left_out)
     text = each(lambda q, g, b, s: {"id": 1, "conversation": [human(q)], "chosen": g, "rejected": b})
     case("sharegpt_with_text.jsonl", text, "sharegpt-pairs", first=PAIR, says=["`conversation`"])
@@ -696,7 +701,9 @@ def lessons() -> None:
     rated[1]["rating"] = 1
     case("question_answer.tsv", rated, "prompt-completion", says=["`rating` is not used"], **sft)
     seen = each(lambda q, g, b, s: {"question": q, "answer": g, "image": "a.png", "is_safe": False})
-    case("question_with_picture.jsonl", seen, "prompt-completion", says=["`is_safe` and `image` are not used"], **sft)
+    notes = {MEDIA_NOTE: ROWS}
+    says = ["`is_safe` and `image` are not used"]
+    case("question_with_picture.jsonl", seen, "prompt-completion", says=says, notes=notes, **sft)
     several = each(lambda q, g, b, s: {"question": q, "answers": [g, s]})
     case("question_answers.parquet", several, "prompt-completion", says=["the first of several"], **sft)
     flan = each(lambda q, g, b, s: {"inputs": q, "targets": g, "task": "questions"})
@@ -761,7 +768,7 @@ def strangers() -> None:
     unknown("no_text_urls.csv", lambda q, g, b, s: {"url": "https://example.org/a", "width": 10})
     unknown("only_a_class.jsonl", lambda q, g, b, s: {"text": g, "label": 1})
     unknown("only_premises.tsv", lambda q, g, b, s: {"premise": g, "hypothesis": b, "label": 0})
-    unknown("only_search.jsonl", lambda q, g, b, s: {"query": q, "positive": g, "negative": b})
+    unknown("only_search.jsonl", lambda q, g, b, s: {"anchor": q, "positive": g, "negative": b})
     unknown("only_translations.jsonl", lambda q, g, b, s: {"translation": {"en": g, "de": b}})
     unknown("only_one_answer_of_two.jsonl", lambda q, g, b, s: {"prompt": q, "chosen": g})
     unknown(
@@ -784,6 +791,373 @@ def strangers() -> None:
     scale = each(lambda q, g, b, s: {"prompt": q, "response_a": g, "response_b": b, "preference": 5})
     scale = [{**row, "preference": 1 + i % 5} for i, row in enumerate(scale)]
     case("only_a_scale.jsonl", scale, unknown=True, kept=0, used=0)
+
+
+NOT_TRAINED = "marked in the source as not to be trained on (loss false or weight 0)"
+UNSAID = "nobody has said which answer is the better one"
+UNSAID_NUMBERS = "nobody has said which answer the numbers mean"
+NO_PARTNER = {"no disliked answer to the same prompt to pair it with": 1}
+
+
+def rejected_beside() -> None:
+    """ms-swift: nothing is called chosen."""
+    swift = each(lambda q, g, b, s: {"messages": [user(q), answer(g)], "rejected_response": b})
+    swift[0]["messages"] = [system("Be brief."), *ASKED, answer(GOOD)]
+    swift += [
+        {"messages": [user("?"), answer("a")], "rejected_response": None},
+        {"messages": [user("?"), answer("a")], "rejected_response": "a"},
+    ]
+    left_out = {NO_REJECTED: 1, SAME: 1}
+    says = ["`messages` ends with the chosen answer", "`rejected_response`"]
+    case("swift.jsonl", swift, "rejected-beside", first=BRIEF, says=says, left_out=left_out)
+    several = each(lambda q, g, b, s: {"messages": [user(q), answer(g)], "rejected_response": [b, s]})
+    says = ["each of which makes a pair"]
+    case("swift_several.jsonl", several, "rejected-beside", first=PAIR, says=says, kept=2 * ROWS)
+    whole = each(lambda q, g, b, s: {"messages": [user(q), answer(g)], "rejected_messages": [user(q), answer(b)]})
+    whole[1]["rejected_messages"] = whole[1]["rejected_messages"][1:]
+    case("swift_messages.json", whole, "rejected-beside", first=PAIR, says=["`rejected_messages`"])
+    cells = [{k: json.dumps(v) if k == "messages" else v for k, v in row.items()} for row in swift[1:ROWS]]
+    case("swift_as_json.csv", cells, "rejected-beside", kept=ROWS - 1, used=ROWS - 1, first=EGGS)
+    asked = each(lambda q, g, b, s: {"system": "", "query": q, "response": g, "rejected_response": b, "history": []})
+    asked[0] |= {"system": "Be brief.", "history": [["Hi", "Hello"]]}
+    first = {**PAIR, "prompt": [system("Be brief."), user("Hi"), answer("Hello"), *ASKED]}
+    says = ["`query` is answered by `response`, which is chosen", "`rejected_response`", "`history`"]
+    case("swift_query.jsonl", asked, "rejected-beside", first=first, says=says)
+    plain = each(lambda q, g, b, s: {"prompt": q, "completion": g, "rejected": b})
+    case("completion_and_rejected.parquet", plain, "rejected-beside", first=PAIR)
+    for good, bad in (
+        ("good", "bad"), ("correct_answer", "incorrect_answer"), ("positive", "negative"), ("right_answer", "hallucinated_answer"),
+    ):  # fmt: skip
+        rows = each(lambda q, g, b, s, good=good, bad=bad: {"question": q, good: g, bad: b})
+        case(f"{good}_and_{bad}.csv", rows, "text-pairs", first=PAIR, says=[f"`{good}` and `{bad}`"])
+    search = each(lambda q, g, b, s: {"query": q, "positive": g, "negative": b})
+    says = ["passages that a search should find"]
+    case(
+        "search_or_answers.jsonl", search, "text-pairs", kept=0, used=0, left_out={UNSAID: ROWS}, options=["answers"],
+        says=says,
+    )  # fmt: skip
+    case("search_said_by_hand.jsonl", search, "text-pairs", first=PAIR, ask="answers", options=["answers"])
+
+
+EGGS = {
+    "prompt": [user(TALK[1][0])],
+    "chosen": [answer(TALK[1][1])],
+    "rejected": [answer(TALK[1][2])],
+}
+
+
+def both(label: str, up: Any, down: Any, **more: Any) -> list[Row]:
+    return [
+        {"prompt": q, "response": text, label: value, **more}
+        for q, g, b, s in TALK
+        for text, value in ((g, up), (b, down))
+    ]
+
+
+def other(reading: str) -> list[str]:
+    return [f"{option}-{reading}" for option in THREE]
+
+
+def thumbs_otherwise() -> None:
+    kept: Row = {"kind": "unpaired", "first": {**LESSON, "label": True}, "kept": 24, "used": 24}
+    voted = both("upvotes", 5, 0)
+    voted = [{**row, "downvotes": 1 if row["upvotes"] else 4} for row in voted]
+    voted.append({**voted[0], "upvotes": 2, "downvotes": 2})
+    tie = {"no thumb up or down": 1}
+    says = ["`upvotes` and `downvotes` are the votes for and against it: 12 up and 12 down"]
+    case("votes_up_and_down.csv", voted, "thumbs", options=THREE, option="thumbs", says=says, left_out=tie, **kept)
+    liked = [{**row, "dislikes": 3 - row["likes"]} for row in both("likes", 3, 0)]
+    case("likes.parquet", liked, "thumbs", options=THREE, option="thumbs", **kept)
+    made_up = both("hallucination", False, True)
+    says = ["`hallucination` is a thumb for it, true being down"]
+    inverted = {"options": other("inverted"), "option": "thumbs-inverted", "says": says}
+    case("hallucinations.jsonl", made_up, "thumbs", **inverted, **kept)
+    asked: Row = {"kept": 0, "used": 0}
+    unsaid = {UNSAID: 24}
+    harm = both("is_harmful", 0, 1)
+    both_ways = {"options": [*other("inverted"), "all"], "says": ["so say which"]}
+    case("harmful.csv", harm, "thumbs", kind="unpaired", left_out=unsaid, **both_ways, **asked)
+    case("harmful_said.csv", harm, "thumbs", ask="pairs-inverted", first=PAIR, used=24, **both_ways | {"says": []})
+    classes = both("label", 0, 1)
+    either = {"options": [*THREE, *other("inverted")], "says": ["whether 1 is the good or the bad class"]}
+    case("label_of_a_class.jsonl", classes, "thumbs", kind="unpaired", left_out=unsaid, **either, **asked)
+    liked = {**either, "kind": "sft", "kept": ROWS, "used": ROWS, "left_out": {"a disliked answer": ROWS}}
+    case("label_of_a_class_said.jsonl", classes, "thumbs", ask="liked-inverted", first=LESSON, **liked)
+    signs = both("rating", 1, -1)
+    signs.append({**signs[0], "rating": 0})
+    signed = {"options": other("signed"), "option": "thumbs-signed", "says": ["0 neither"], "left_out": tie}
+    case("ratings_of_one.jsonl", signs, "thumbs", **signed, **kept)
+    middle = both("rating", 1, 0)
+    either = {"options": [*THREE, *other("signed")], "says": ["say what 0 means"], "left_out": unsaid}
+    case("ratings_without_minus.jsonl", middle, "thumbs", kind="unpaired", **either, **asked)
+    # A Gradio app with its own buttons, and one with the one that is there by itself.
+    words = both("flag", "Good", "Incorrect", timestamp="2026-01-01 10:00:00")
+    case("flagged_in_words.csv", words, "thumbs", options=THREE, option="thumbs", **kept)
+    some = both("flag", "", "look at this")
+    flagged = {"options": [*other("flagged"), "all"], "says": ["if a flag means that the answer is bad"]}
+    case("flagged.csv", some, "thumbs", kind="unpaired", left_out=unsaid, **flagged, **asked)
+    liked = {**flagged, "kind": "sft", "kept": ROWS, "used": ROWS, "left_out": {"a disliked answer": ROWS}}
+    case("flagged_said.csv", some, "thumbs", ask="liked-flagged", first=LESSON, **liked)
+    every = both("flag", "", "")
+    either = {"options": ["thumbs-down", "all"], "says": ["empty in all rows"]}
+    case("flagged_without_a_word.csv", every, "thumbs", kind="unpaired", left_out=unsaid, **either, **asked)
+
+
+def choices_otherwise() -> None:
+    named = each(
+        lambda q, g, b, s: {
+            "prompt": q,
+            "model_a": "m-1",
+            "model_b": "m-2",
+            "response_a": g,
+            "response_b": b,
+            "winner": "m-1",
+        }
+    )
+    named = [
+        {**row, "model_a": "m-2", "model_b": "m-1", "response_a": row["response_b"], "response_b": row["response_a"]}
+        if i % 2 else row for i, row in enumerate(named)
+    ]  # fmt: skip
+    named += [{**named[0], "winner": "tie"}, {**named[0], "winner": "m-3"}, {**named[0], "model_b": "m-1"}]
+    left_out = {NEITHER: 1, "a choice that names neither answer": 2}
+    case("winner_by_model.jsonl", named, "choice-pairs", first=PAIR, says=["`winner`"], left_out=left_out)
+    called = each(lambda q, g, b, s: {"prompt": q, "gpt_response": b, "llama_response": g, "winner": "llama"})
+    called = swapped(called, "gpt_response", "llama_response", "winner", "GPT")
+    case("columns_by_model.csv", called, "choice-pairs", first=PAIR)
+    bare = each(lambda q, g, b, s: {"prompt": q, "gpt": b, "llama": g, "winner": "llama", "source": "ours"})
+    case("columns_named_after_models.csv", swapped(bare, "gpt", "llama", "winner", "gpt"), "choice-pairs", first=PAIR)
+    ranks = each(lambda q, g, b, s: {"prompt": q, "response_a": b, "response_b": g, "rank_a": 2, "rank_b": 1})
+    says = ["the one with the lower rank"]
+    case("two_ranks.jsonl", ranks, "choice-pairs", first=scored(-1.0, -2.0), says=says)
+    # Ranks say that the first of (so-so, bad, good) is second, as an order they would make it the worst.
+    listed = each(lambda q, g, b, s: {"prompt": q, "responses": [s, b, g], "ranking": [2, 3, 1]})
+    by = [f"{option}-by-{how}" for how in ("rank", "order") for option in FOUR]
+    case(
+        "ranking_or_order.jsonl", listed, "scored-answers", kept=0, used=0, options=by,
+        left_out={UNSAID_NUMBERS: ROWS}, says=["may be the rank of each answer"],
+    )  # fmt: skip
+    case(
+        "ranking_said.jsonl", listed, "scored-answers", ask="best-worst-by-rank", first=scored(-1.0, -3.0), options=by,
+    )  # fmt: skip
+    ordered = each(lambda q, g, b, s: {"prompt": q, "responses": [s, b, g], "ranking": [2, 0, 1]})
+    case("order_said.jsonl", ordered, "scored-answers", ask="best-worst-by-order", first=scored(0.0, -2.0), options=by)
+    named_so = [
+        {"order": row.pop("ranking"), **row}
+        for row in each(lambda q, g, b, s: {"prompt": q, "responses": [s, b, g], "ranking": [3, 1, 2]})
+    ]
+    expected = {"options": FOUR, "option": "best-worst", "says": ["from the best to the worst"]}
+    case("order.parquet", named_so, "scored-answers", first=scored(0.0, -2.0), **expected)
+
+    def ultra(q: str, g: str, b: str, s: str) -> Row:
+        marks = {aspect: {"Rating": "1"} for aspect in ("helpfulness", "honesty")}
+        return {
+            "instruction": q,
+            "completions": [
+                {"response": s, "overall_score": 6, "fine-grained_score": 3.5},
+                {"response": g, "overall_score": 10, "fine-grained_score": 4.75},
+                {"response": b, "overall_score": 10, "fine-grained_score": 1.0, "annotations": marks},
+                {"response": b + " Really.", "overall_score": 2, "fine-grained_score": 1.5},
+            ],
+        }  # fmt: skip
+
+    ten = each(ultra)
+    note = {"an answer was passed over: overall_score 10 beside fine-grained ratings of 2 or less": ROWS}
+    first = scored(10.0, 2.0, {**PAIR, "rejected": [answer(BAD + " Really.")]})
+    expected = {"options": FOUR, "option": "best-worst", "notes": note}
+    case("ultrafeedback_tens.jsonl", ten, "scored-answers", first=first, **expected)
+
+
+def beside_the_text() -> None:
+    """Marks of the loss, tools, thoughts and media."""
+    sft: Row = {"kind": "sft", "first": LESSON}
+    marked = each(lambda q, g, b, s: {"messages": [user(q), {**answer(g), "loss": True}]})
+    marked[0]["messages"] = [user("Hi"), {**answer("Hello"), "loss": False}, *ASKED, {**answer(GOOD), "loss": True}]
+    marked.append({"messages": [user("?"), {**answer("Hm"), "loss": False}]})
+    marked.append({"messages": [user("?"), {**answer("Hm"), "weight": 0}]})
+    first = {**LESSON, "prompt": [user("Hi"), answer("Hello"), *ASKED]}
+    case("messages_without_loss.jsonl", marked, "messages", kind="sft", first=first, left_out={NOT_TRAINED: 2})
+    weighed = each(lambda q, g, b, s: {"prompt": q, "completion": g, "weight": 1.0})
+    weighed += [{**weighed[0], "completion": BAD, "weight": 0.0}]
+    case("rows_without_weight.csv", weighed, "prompt-completion", left_out={NOT_TRAINED: 1}, **sft)
+    tools = each(
+        lambda q, g, b, s: {
+            "tools": [{"type": "function", "function": {"name": "look_up"}}],
+            "messages": [user(q), answer(g)],
+        }
+    )
+    call = {"id": "1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+    tools += [
+        {
+            "tools": [],
+            "messages": [
+                user("?"),
+                {**answer(""), "tool_calls": [call]},
+                {"role": "tool", "content": "3"},
+                answer("3"),
+            ],
+        },
+        {"tools": [], "messages": [user("?"), {"role": "assistant", "content": None, "tool_calls": [call]}]},
+    ]
+    case("tools.jsonl", tools, "messages", left_out={TOOL: 2}, notes={TOOLS_NOTE: ROWS}, **sft)
+    thinking = each(lambda q, g, b, s: {"messages": [user(q), {**answer(g), "reasoning_content": "Hm."}]})
+    thinking[1]["messages"][1]["content"] = [
+        {"type": "thinking", "thinking": "Hm."},
+        {"type": "text", "text": TALK[1][1]},
+    ]
+    thinking[2]["messages"][1].pop("reasoning_content")
+    case("reasoning_content.jsonl", thinking, "messages", notes={THOUGHTS_NOTE: ROWS - 1}, **sft)
+    beside = each(lambda q, g, b, s: {"question": q, "reasoning": "Hm.", "answer": g})
+    case("reasoning_beside.csv", beside, "prompt-completion", notes={THOUGHTS_NOTE: ROWS}, **sft)
+    seen = each(lambda q, g, b, s: {"messages": [user(q), answer(g)], "images": ["a.png"], "audios": []})
+    parts = [{"type": "image_url", "image_url": {"url": "a.png"}}, {"type": "text", "text": "What is it?"}]
+    seen.append({"messages": [{"role": "user", "content": parts}, answer("A cat.")], "images": ["a.png"], "audios": []})
+    left_out = {"a picture, sound or video inside a message": 1}
+    case("pictures.jsonl", seen, "messages", notes={MEDIA_NOTE: ROWS}, left_out=left_out, **sft)
+
+
+def other_shapes() -> None:
+    sft: Row = {"kind": "sft", "first": LESSON}
+    parts = each(lambda q, g, b, s: {"messages": [
+        {"role": "user", "content": [{"type": "text", "value": q}]},
+        {"role": "assistant", "content": [{"type": "text", "text": {"value": g, "annotations": []}}]},
+    ]})  # fmt: skip
+    case("parts_with_value.jsonl", parts, "messages", **sft)
+    lists = each(lambda q, g, b, s: {"prompt": q, "chosen": [g], "rejected": [b]})
+    case("answers_in_lists.jsonl", lists, "text-pairs", first=PAIR, says=["text in lists or objects"])
+    objects = each(
+        lambda q, g, b, s: {"prompt": q, "chosen": {"text": g, "model": "m"}, "rejected": {"text": b, "model": "n"}}
+    )
+    case("answers_in_objects.jsonl", objects, "text-pairs", first=PAIR)
+    one = each(lambda q, g, b, s: {"prompt": q, "response": {"text": g}})
+    case("an_answer_in_an_object.jsonl", one, "prompt-completion", **sft)
+    numbers = [{"prompt": f"{n} + {n}?", "chosen": 2 * n, "rejected": n} for n in range(1, 13)]
+    first = {"prompt": [user("1 + 1?")], "chosen": [answer("2")], "rejected": [answer("1")]}
+    case("answers_as_numbers.jsonl", numbers, "text-pairs", first=first, says=["as numbers"])
+    sums = [{"question": f"{n} + {n}?", "answer": 2 * n} for n in range(1, 13)]
+    first = {"prompt": [user("1 + 1?")], "completion": [answer("2")]}
+    case("an_answer_as_number.jsonl", sums, "prompt-completion", kind="sft", first=first)
+    talks = each(lambda q, g, b, s: {"system": "", "conversation": [{"human": q, "assistant": g}]})
+    talks[0] = {
+        "system": "Be brief.",
+        "conversation": [{"human": "Hi", "assistant": "Hello"}, {"human": SKY, "assistant": GOOD}],
+    }
+    first = {**LESSON, "prompt": [system("Be brief."), user("Hi"), answer("Hello"), *ASKED]}
+    says = ["a list of questions and answers (`human`, `assistant`)"]
+    case("human_and_assistant.jsonl", talks, "exchanges", kind="sft", first=first, says=says)
+    tuner = each(lambda q, g, b, s: {"conversation": [{"system": "Be brief.", "input": q, "output": g}]})
+    first = {**LESSON, "prompt": [system("Be brief."), *ASKED]}
+    case("input_and_output.json", tuner, "exchanges", kind="sft", first=first)
+    case("human_beside_assistant.csv", each(lambda q, g, b, s: {"human": q, "assistant": g}), "exchanges", **sft)
+    empty = each(lambda q, g, b, s: {"instruction": "", "input": q, "output": g})
+    case("empty_instruction.json", empty, "alpaca", **sft)
+
+
+def exports() -> None:
+    def said(role: str, text: str) -> Row:
+        return {"role": role, "parts": [{"text": text}]}
+
+    gemini = each(lambda q, g, b, s: {"contents": [said("user", q), said("model", g)]})
+    gemini[0]["systemInstruction"] = {"role": "system", "parts": [{"text": "Be brief."}]}
+    gemini.append(
+        {"contents": [said("user", "?"), {"role": "model", "parts": [{"functionCall": {"name": "look_up"}}]}]}
+    )
+    gemini.append(
+        {"contents": [{"role": "user", "parts": [{"fileData": {"fileUri": "a.png"}}]}, said("model", "A cat.")]}
+    )
+    first = {**LESSON, "prompt": [system("Be brief."), *ASKED]}
+    left_out = {TOOL: 1, "a picture, sound or video inside a message": 1}
+    case("gemini.jsonl", gemini, "gemini", kind="sft", first=first, left_out=left_out, says=["Gemini"])
+    tuned = each(
+        lambda q, g, b, s: {
+            "contents": [said("user", q)],
+            "completions": [
+                {"score": 0.0, "completion": said("model", b)},
+                {"score": 1.0, "completion": said("model", g)},
+            ],
+        }
+    )
+    tuned.append({**tuned[0], "completions": tuned[0]["completions"][:1]})
+    left_out = {"fewer than two answers with a score": 1}
+    case("gemini_pairs.jsonl", tuned, "gemini-pairs", first=scored(1.0, 0.0), left_out=left_out)
+    each_or_last: Row = {"kind": "sft", "options": ["each", "last"], "first": LESSON}
+    pairs = [["<|BEGIN-VISIBLE-CHAT|>", "How can I help?"], *([q, g] for q, g, *_ in TALK)]
+    chat = {"internal": pairs, "visible": pairs, "metadata": {}}
+    greeted = {"a greeting before the first question was left out": 1}
+    webui: Row = {**each_or_last, "used": 1, "text": json.dumps(chat, indent=4), "says": ["text-generation-webui"]}
+    case("webui.json", [chat], "webui-chat", option="each", notes=greeted, **webui)
+    tavern = [{"user_name": "Ada", "character_name": "Bo", "create_date": "2026-01-01", "chat_metadata": {}}]
+    tavern += [{"name": "Bo", "is_user": False, "is_system": False, "mes": "Welcome!"}]
+    for q, g, *_ in TALK:
+        tavern.append({"name": "Ada", "is_user": True, "is_system": False, "mes": q, "send_date": "2026-01-01"})
+        tavern.append({"name": "Bo", "is_user": False, "is_system": False, "mes": g, "swipes": [g], "swipe_id": 0})
+    tavern[5]["extra"] = {"reasoning": "Hm."}
+    tavern.insert(4, {"name": "System", "is_user": False, "is_system": True, "mes": "A note."})
+    tavern.append({"name": "Ada", "is_user": True, "is_system": False, "mes": "Still there?"})
+    left_out = {
+        "the head of a chat, which is no message": 1, "the conversation begins with the assistant": 1,
+        "a message that was hidden from the model": 1, "no assistant answer at the end": 1,
+    }  # fmt: skip
+    noted = {THOUGHTS_NOTE: 1}
+    expected = {"used": 24, "left_out": left_out, "notes": noted, "option": "each"}
+    case("sillytavern.jsonl", tavern, "sillytavern", **expected, **each_or_last)
+    chats = each(chatgpt)
+    picture = chats[1]["mapping"]["u"]["message"]["content"]
+    picture |= {
+        "content_type": "multimodal_text",
+        "parts": [{"content_type": "image_asset_pointer"}, *picture["parts"]],
+    }
+    chats.append(
+        {
+            "title": "Empty",
+            "current_node": "root",
+            "mapping": {"root": {"id": "root", "message": None, "parent": None, "children": []}},
+        }
+    )
+    left_out = {"no assistant answer at the end": 1}
+    expected = {"left_out": left_out, "notes": {MEDIA_NOTE: 1}, "says": ["the branch shown last"]}
+    case("chatgpt.json", chats, "chatgpt-export", option="each", **expected, **each_or_last)
+
+
+def chatgpt(q: str, g: str, b: str, s: str) -> Row:
+    """A conversation of the export: the answer was asked for twice, and the second one is shown."""
+
+    def node(id: str, parent: str | None, children: list[str], role: str = "", text: str = "", **metadata: Any) -> Row:
+        content = {"content_type": "text", "parts": [text]}
+        said = {"id": id, "author": {"role": role}, "content": content, "metadata": metadata, "recipient": "all"}
+        return {"id": id, "message": said if role else None, "parent": parent, "children": children}
+
+    nodes = (
+        node("root", None, ["hidden"]),
+        node("hidden", "root", ["u"], "system", "", is_visually_hidden_from_conversation=True),
+        node("u", "hidden", ["first", "second"], "user", q),
+        node("first", "u", [], "assistant", b),
+        node("second", "u", [], "assistant", g),
+    )
+    return {
+        "title": q[:9],
+        "create_time": 1.7e9,
+        "current_node": "second",
+        "mapping": {one["id"]: one for one in nodes},
+    }
+
+
+def tables_of_pandas() -> None:
+    """What df.to_json writes without and with `orient`."""
+    rows = each(lambda q, g, b, s: {"prompt": q, "chosen": g, "rejected": b})
+    names = list(rows[0])
+    columns = {name: {str(i): row[name] for i, row in enumerate(rows)} for name in names}
+    cells = [list(row.values()) for row in rows]
+    table = {"schema": {"fields": [{"name": name, "type": "string"} for name in names]}, "data": rows}
+    made: dict[str, Any] = {
+        "columns": columns, "index": {str(i): row for i, row in enumerate(rows)}, "table": table,
+        "split": {"columns": names, "index": list(range(ROWS)), "data": cells},
+    }  # fmt: skip
+    for orient, value in made.items():
+        text = json.dumps(value, ensure_ascii=False, indent=1 if orient == "columns" else None)
+        case(f"pandas_{orient}.json", rows, "text-pairs", first=PAIR, text=text)
+    numbered = [{f"column {at}": cell for at, cell in enumerate(row, 1)} for row in cells]
+    text = json.dumps(cells, ensure_ascii=False)
+    case("pandas_values.json", numbered, unknown=True, kept=0, used=0, text=text)
 
 
 def write(file: Path, rows: list[Row]) -> None:
@@ -821,6 +1195,13 @@ def main() -> None:
         thumbs,
         lessons,
         strangers,
+        rejected_beside,
+        thumbs_otherwise,
+        choices_otherwise,
+        beside_the_text,
+        other_shapes,
+        exports,
+        tables_of_pandas,
     ):
         add()
     for old in FOLDER.iterdir():
@@ -828,9 +1209,11 @@ def main() -> None:
             old.unlink()
     expected = {}
     for one in CASES:
-        write(FOLDER / one.file, one.rows)
+        write(FOLDER / one.file, one.rows) if not one.text else (FOLDER / one.file).write_text(
+            one.text, encoding="utf-8"
+        )
         facts = asdict(one)
-        del facts["file"], facts["rows"]
+        del facts["file"], facts["rows"], facts["text"]
         expected[one.file] = facts | {"read": len(one.rows)}
     assert len(expected) == len(CASES)
     lines = [f"{json.dumps(file)}: {json.dumps(facts, ensure_ascii=False)}" for file, facts in expected.items()]

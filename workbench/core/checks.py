@@ -181,6 +181,78 @@ CHECKS: dict[str, Check] = {
         why="Some close calls are in every dataset; with a majority of them the labels say little.",
         kinds=PAIRS,
     ),
+    "score_conflict": Check(
+        title="Scores that contradict themselves",
+        effect="A known fault of UltraFeedback: a score of 1 was read as 10, so that a poor answer would be the chosen one.",
+        advice="Nothing needs to be done: these answers were passed over, and their prompts use the others.",
+        care=0.05,
+        stop=None,
+        why="It is known and was seen to; where it is common, the set is another one than the published.",
+        kinds=PAIRS,
+    ),
+    "tools": Check(
+        title="Tools that are not trained on",
+        effect="Only what system, user and assistant say is trained on. A row with a tool call or its result is left out; "
+        "a list of tools beside the messages is not put into the prompt, so the model learns to answer without it.",
+        advice="To train a model to call tools, use a program that renders tools with the model's template.",
+        care=0,
+        stop=None,
+        why="What the data was made for is missing from it, whatever the number.",
+    ),
+    "media": Check(
+        title="Pictures, sounds and videos that are not trained on",
+        effect="Only text is trained on. The model learns to answer about a picture that it was not shown, which teaches it "
+        "to make things up; a mark such as <image> is read as text.",
+        advice="Drop these rows, or train a model for pictures with a program that loads them.",
+        care=0,
+        stop=0.5,
+        why="An answer about something unseen is never wanted; with half of the rows the data is of another kind.",
+    ),
+    "thoughts_unused": Check(
+        title="Thoughts that are not trained on",
+        effect="Thoughts that stand beside an answer are not in it: the model learns the answers without thinking first.",
+        advice="To train on them, put them into the answers as the model's template writes them (<think>...</think>) and "
+        "import the data again.",
+        care=0,
+        stop=None,
+        why="It is a choice that should be known, whatever the number.",
+    ),
+    "thoughts_deleted": Check(
+        title="A template that deletes thoughts",
+        effect="The model's chat template takes the thoughts out of the answers, so they are not trained on: the model "
+        "learns to answer at once, and a reasoning model unlearns to think.",
+        advice="Use a model whose template keeps thoughts in the last answer, or data without thoughts.",
+        care=0,
+        stop=None,
+        why="The template does it to every row with thoughts.",
+    ),
+    "thoughts_open": Check(
+        title="Thoughts without an end",
+        effect="The answer begins to think and never comes to its answer, most likely because it was cut off when it was "
+        "made. The model learns to think until it is stopped.",
+        advice="Drop these rows.",
+        care=0,
+        stop=0.1,
+        why="None of them holds an answer; with a tenth of them the data was cut throughout.",
+    ),
+    "thoughts_mixed": Check(
+        title="Thoughts in some answers only",
+        effect="The model learns to think now and then, without a word in the prompt that says when.",
+        advice="Keep the rows of one kind, or say in the system message whether to think.",
+        care=0.05,
+        stop=None,
+        why="A few are an oversight; some models are trained on both on purpose, with a mark in the prompt.",
+    ),
+    "only_thoughts": Check(
+        title="Pairs that differ only in their thoughts",
+        effect="Both answers say the same: what is learned is how to think, not what to answer. Where the template deletes "
+        "thoughts, the two are the same tokens and teach nothing.",
+        advice="Keep them if that is meant, and look whether the template keeps thoughts; otherwise drop them.",
+        care=0.01,
+        stop=None,
+        why="It may be the point of the data, so it is no reason to stop.",
+        kinds=PAIRS,
+    ),
     "template_end": Check(
         title="Chat template without an end",
         effect="The answers do not end in a token at which the model stops. It will not learn to stop, and its answers "

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 from workbench.core import comparisons
 from workbench.core.checks import CHECKS, NEEDS_TOKENS, check_title
 from workbench.core.comparisons import RowTable
+from workbench.core.doctor_thoughts import mismatch_cause, of_template, of_thoughts, with_notes
 from workbench.core.findings import VERDICT_WORDS, Finding, Remedy, Report, Verdict, Weight
+from workbench.core.findings import Found as _Found
 from workbench.core.messages import REASONS, Kind, Row
 from workbench.core.row_facts import FAULTS
 from workbench.core.tokens import TemplateFacts, TokenCounts
@@ -28,6 +30,9 @@ NATURAL = {
     "no disliked answer to the same prompt to pair it with",
     "no two answers to the same question that have ranks",
     "both answers have the same score",
+    "marked in the source as not to be trained on (loss false or weight 0)",
+    "the head of a chat, which is no message",
+    "a message that was hidden from the model",
     "neither answer was preferred",
 }
 
@@ -36,20 +41,6 @@ _LENGTH_STOP_AUC, _LENGTH_STOP_SHARE = 0.85, 0.9
 _LENGTH_CARE = 0.65
 _RATIOS = (0.7, 1.5)
 _THUMBS_CARE, _THUMBS_STOP = 0.2, 0.02
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What a check found. whole: what its share is a share of. count, share: unless they follow from the rows."""
-
-    rows: Sequence[int]
-    evidence: str
-    whole: int
-    remedy: Remedy | None = None
-    weight: Weight | None = None
-    count: int | None = None
-    share: float | None = None
-    left_out: bool = False
 
 
 @dataclass
@@ -83,17 +74,20 @@ class Examination:
         max_length: int | None = None,
         model: str | None = None,
         template: TemplateFacts | None = None,
+        notes: Mapping[str, int] | None = None,
     ) -> Report:
         """All findings, the weightiest first, and the overall word.
 
         left_out: reason -> rows that were left out when the dataset was made; rows_read: rows of its source. tokens and
         template: what a model makes of the same rows, in their order; without them some checks cannot be made.
+        notes: of the conversion, by how often; some of them are findings.
         """
-        found = _of_rows(self.table) | _of_all(self.table, self._train)
+        found = _of_rows(self.table) | _of_all(self.table, self._train) | of_thoughts(self.table)
         if tokens is not None and max_length is not None:
             found |= _of_tokens(tokens, max_length)
         if template is not None:
-            found |= _of_template(template, tokens, len(self.table))
+            found |= _of_template(template, tokens, len(self.table)) | of_template(template, self.table)
+        found = with_notes(found, notes or {}, max(rows_read, 1))
         found = _with_left_out(found, left_out, rows_read)
         findings = sorted((_finding(check, one) for check, one in found.items()), key=_place)
         not_checked = self._not_checked(tokens, max_length, template)
@@ -126,7 +120,9 @@ class Examination:
         if tokens is None or max_length is None:
             reasons |= dict.fromkeys(("truncated_equal", "eos_lost", "prompt_too_long"), NEEDS_TOKENS)
         if template is None:
-            reasons |= dict.fromkeys(("template_end", "double_bos", "prompt_mismatch"), NEEDS_TOKENS)
+            reasons |= dict.fromkeys(
+                ("template_end", "double_bos", "prompt_mismatch", "thoughts_deleted"), NEEDS_TOKENS
+            )
         if self._train == len(self.table):
             reasons["leak"] = "no rows are held out"
         if not comparisons.has_scores(self.table):
@@ -330,6 +326,7 @@ def _mismatch(template: TemplateFacts, tokens: TokenCounts | None) -> _Found | N
     if not count:
         return None
     evidence = f"In {_rows(count)} of {whole:,} the tokens of the prompt alone are not how prompt and answer begin."
+    evidence += mismatch_cause(template)
     return _Found(rows, evidence, whole, count=count)
 
 

@@ -1,5 +1,7 @@
 """What the doctor says of a dataset: findings with their evidence, and an overall word."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -24,6 +26,20 @@ class Remedy(BaseModel):
     label: str
     words: str
     rows: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a check found. whole: what its share is a share of. count, share: unless they follow from the rows."""
+
+    rows: Sequence[int]
+    evidence: str
+    whole: int
+    remedy: Remedy | None = None
+    weight: Weight | None = None
+    count: int | None = None
+    share: float | None = None
+    left_out: bool = False
 
 
 class Finding(BaseModel):

@@ -30,6 +30,16 @@ def find_markup(text: str, is_answer: bool, prompt: str = "") -> set[MarkupKind]
     return found
 
 
+def has_media_mark(text: str) -> bool:
+    """Whether a text holds the place of a picture, sound or video, as ms-swift, LLaVA and Qwen-VL mark it.
+
+    The first two look like tags of HTML: they count at an end of a line or text that does not speak of HTML.
+    """
+    if "<" not in text:
+        return False
+    return bool(_MEDIA_TOKEN.search(text) or (_MEDIA_TAG.search(text) and not _SPEAKS_OF_HTML.search(text)))
+
+
 def without_markup(text: str, is_answer: bool, prompt: str = "") -> str:
     """The text without what `find_markup` finds in it. An answer ends where another turn begins in it."""
     found = find_markup(text, is_answer, prompt)
@@ -114,6 +124,9 @@ _TAG = re.compile(rf"{_LONG_TAG}|</?[abiuq](?:\s[^<>]*)?>", re.I)
 _HTML = re.compile(rf"{_LONG_TAG}|{_SHORT_PAIR}|{_ENTITY}", re.I)
 _BREAK = re.compile(r"<br\s*/?>|</(?:p|div|li|tr|h[1-6]|ul|ol|table|blockquote|section|article)>", re.I)
 _SPEAKS_OF_HTML = re.compile(r"\b(?:x?html5?|css|xml|svg|jsx|tags?|entit(?:y|ies)|web ?pages?|web ?sites?)\b", re.I)
+
+_MEDIA_TOKEN = re.compile(r"<\|(?:image|video|audio)(?:_pad|_\d+)?\|>|<\|vision_start\|>")
+_MEDIA_TAG = re.compile(r"^[ \t]*<(?:image|video|audio)>|<(?:image|video|audio)>[ \t]*$", re.M)
 
 # Of the speakers that a line may begin with, "User:" is left out, and "USER:" at the start of a text: they are fields of
 # many a listing.

@@ -75,8 +75,28 @@ REASONS = {
     "a message with an id that another one has": "unusable",
     "a message whose parent is missing": "unusable",
     "a message more than 100 turns deep": "unusable",
+    "marked in the source as not to be trained on (loss false or weight 0)": "unusable",
+    "nobody has said which answer is the better one": "unusable",
+    "a tool call, or what a tool answered": "tools",
+    "a picture, sound or video inside a message": "media",
+    "the head of a chat, which is no message": "unusable",
+    "a message that was hidden from the model": "unusable",
 }
 """Every reason why a row cannot be trained on -> the check of the doctor that it belongs to."""
+
+
+TOOLS_DROPPED = "the list of tools beside the messages is not in the prompt"
+THOUGHTS_DROPPED = "thoughts beside the answer were not used"
+MEDIA_DROPPED = "a picture, sound or video beside the text was not used"
+DOUBTFUL_TEN = "an answer was passed over: overall_score 10 beside fine-grained ratings of 2 or less"
+
+NOTED = {
+    TOOLS_DROPPED: "tools",
+    THOUGHTS_DROPPED: "thoughts_unused",
+    MEDIA_DROPPED: "media",
+    DOUBTFUL_TEN: "score_conflict",
+}
+"""Notes of a conversion that are findings too -> the check of the doctor that tells them."""
 
 
 class LeftOut(Exception):
@@ -160,6 +180,8 @@ def _read_message(item: Any) -> Message:
         role = item.get("from")
     if content is None:
         content = item.get("value", "" if "content" in item else None)
+    if isinstance(role, str) and (role.strip().lower() in _TOOL_ROLES or any(item.get(key) for key in _TOOL_KEYS)):
+        raise LeftOut("a tool call, or what a tool answered")
     if isinstance(content, Sequence) and not isinstance(content, str):
         content = _text_of_parts(content)
     if not isinstance(role, str) or not isinstance(content, str):
@@ -171,10 +193,24 @@ def _read_message(item: Any) -> Message:
 
 
 def _text_of_parts(parts: Sequence[Any]) -> str | None:
-    """The text of a content such as [{"type": "text", "text": "..."}], or None where a part is no text."""
-    texts = [part.get("text") if isinstance(part, Mapping) else None for part in parts]
+    """The text of a content such as [{"type": "text", "text": "..."}], or None where a part is no text.
+
+    Thoughts are no part of the answer; that they were there is noted at conversion. Raises LeftOut for a picture.
+    """
+    texts = [_text_of_part(part) for part in parts if not (isinstance(part, Mapping) and "thinking" in part)]
     known = [text for text in texts if isinstance(text, str)]
     return "\n".join(known) if texts and len(known) == len(texts) else None
+
+
+def _text_of_part(part: Any) -> Any:
+    """The text of a part, which some exports hold under `value`, and the OpenAI Assistants below `text`."""
+    if not isinstance(part, Mapping):
+        return None
+    kind = str(part.get("type", "")).lower()
+    if any(word in kind for word in _MEDIA_PARTS):
+        raise LeftOut("a picture, sound or video inside a message")
+    text = part.get("text", part.get("value") if kind in ("text", "input_text", "output_text") else None)
+    return text.get("value") if isinstance(text, Mapping) else text
 
 
 def _parsed(text: str) -> Any:
@@ -243,6 +279,12 @@ _ALIASES = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "chatbot", "model", "bing", "bard", "ai"), "assistant"),
 }
+_TOOL_ROLES = {
+    "tool", "tools", "function", "function_call", "function_response", "function-call", "function-response", "tool_call",
+    "tool_calls", "tool_response", "tool_result", "observation", "ipython",
+}  # fmt: skip
+_TOOL_KEYS = ("tool_calls", "function_call", "tool_call_id")
+_MEDIA_PARTS = ("image", "audio", "video", "picture", "file")
 # `*+` takes no white space back, so that a million spaces are passed over once and not once for each.
 _WRITTEN = re.compile(r"""\s*+(?:array\()?\[?\s*+\{\s*+['"](?:role|from|content|value|messages)['"]\s*:""")
 _ROLE_KEY = re.compile(r"""['"](?:role|from)['"]\s*:""")

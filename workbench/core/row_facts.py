@@ -7,8 +7,9 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from workbench.core.languages import OTHER, asks_in, language, may_mean_another
-from workbench.core.markup import find_markup
+from workbench.core.markup import find_markup, has_media_mark
 from workbench.core.messages import ROLES, Kind, Row, plain, prompt_key
+from workbench.core.thoughts import has_thoughts, is_open, without_thoughts
 
 # Faults, as bits of RowFacts.faults.
 IDENTICAL = 1 << 0
@@ -30,6 +31,10 @@ HTML_MARKUP = 1 << 15
 TURN_MARKUP = 1 << 16
 OTHER_THAN_PROMPT = 1 << 17
 ANSWERS_DIFFER = 1 << 18
+THINKS = 1 << 19
+THOUGHT_OPEN = 1 << 20
+ONLY_THOUGHTS = 1 << 21
+MEDIA_MARK = 1 << 22
 
 FAULTS: dict[str, dict[int, str]] = {
     "identical": {IDENTICAL: "with two answers that are the same but for case and space"},
@@ -59,6 +64,9 @@ FAULTS: dict[str, dict[int, str]] = {
         HTML_MARKUP: "with HTML",
         TURN_MARKUP: "with another turn (Human: or Assistant:) inside an answer",
     },
+    "thoughts_open": {THOUGHT_OPEN: "with an answer that begins to think and never ends to (no </think>)"},
+    "only_thoughts": {ONLY_THOUGHTS: "with two answers that say the same once their thoughts are taken away"},
+    "media": {MEDIA_MARK: "with the mark of a picture, sound or video in the text"},
     "language": {
         OTHER_THAN_PROMPT: "with an answer in another language than the prompt",
         ANSWERS_DIFFER: "with two answers in different languages",
@@ -99,8 +107,11 @@ def row_facts(row: Row, kind: Kind) -> RowFacts:
     faults |= _answer_role_fault([row[part] for part in parts])
     faults |= _repeat_faults(plain_question, plains)
     faults |= _markup_faults(messages, question, answers)
+    faults |= _thought_faults(answers)
+    faults |= MEDIA_MARK if any(has_media_mark(one["content"]) for one in messages) else 0
     if kind == "preference":
         faults |= _likeness_fault(*plains)
+        faults &= ~_SAID_OTHERWISE if faults & ONLY_THOUGHTS else ~0
     languages = tuple(language(text) for text in answers)
     faults |= _language_faults(question, [one["content"] for one in messages[:-1]], languages)
     content, turned = _hashes(row, kind, messages, key, plains)
@@ -172,6 +183,15 @@ def _likeness_fault(chosen: str, rejected: str) -> int:
     return likeness if _FIGURE.findall(chosen) == _FIGURE.findall(rejected) else 0
 
 
+def _thought_faults(answers: Sequence[str]) -> int:
+    if not any(map(has_thoughts, answers)):
+        return 0
+    faults = THINKS | (THOUGHT_OPEN if any(map(is_open, answers)) else 0)
+    said = [plain(without_thoughts(text)) for text in answers]
+    same = len(said) == 2 and said[0] == said[1] and said[0] and plain(answers[0]) != plain(answers[1])
+    return faults | (ONLY_THOUGHTS if same else 0)
+
+
 def _share_words(first: list[str], second: list[str]) -> bool:
     """Whether two texts have more than 95 % of their words in common, in whatever order."""
     fewer, more = sorted((len(first), len(second)))
@@ -238,6 +258,9 @@ def _hashes(
     content = hash((system, key, answers[0], label))
     return content, hash((system, key, answers[0], not label)) if kind == "unpaired" else content
 
+
+# The likeness of two answers of which only the thoughts differ is told by that name.
+_SAID_OTHERWISE = SAME_LETTERS | SAME_WORDS
 
 _INVISIBLE = re.compile(r"[\s\u200b-\u200d\u2060\ufeff\u00ad]*")
 # What programs write for a missing text. Answers are looked at in small letters.

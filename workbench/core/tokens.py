@@ -213,7 +213,8 @@ class TemplateFacts(BaseModel):
     ends_with_eos: every answer ends in a token that the model stops at. last_token: what an answer ends in that does
     not, or else what they all end in. eos: the tokens that the model stops at. double_bos: a row begins with two tokens
     of the beginning. prefix_mismatches: of the `checked` rows, how many have a prompt that, rendered alone, is not how
-    prompt and answer begin. template: the first digits of its sha256.
+    prompt and answer begin. template: the first digits of its sha256. deletes_thoughts: it takes <think>...</think> out of
+    the answer that is trained on. opening: what it writes of thoughts where an answer is to begin, such as "<think>".
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -225,6 +226,8 @@ class TemplateFacts(BaseModel):
     prefix_mismatches: int
     checked: int
     template: str
+    deletes_thoughts: bool = False
+    opening: str = ""
 
 
 class TokenPiece(BaseModel):

@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import queue
+import re
 import sys
 import threading
 import traceback
@@ -55,6 +56,8 @@ from workbench.store.home import writing
 
 MEMORY = 4 * 1024**3  # bytes of addresses; a tokenizer with 260,000 words takes a quarter of it
 MOST_RENDERED = 50_000_000  # characters that a template may make of a row
+_THOUGHT = "The sky is on my mind."
+_THINKING = re.compile(r"<\|?[^<>]*(?:think|thought|channel)[^<>]*>.*", re.S)
 _ROWS_PER_BATCH = 256
 _CHARACTERS_PER_BATCH = 1_000_000
 
@@ -125,6 +128,13 @@ class Encoder:
             raise WorkbenchError(self._too_much(where))
         return text
 
+    def tried(self, messages: list[Any], add_generation_prompt: bool = False) -> str | None:
+        """Messages as the template writes them, or None where it refuses them."""
+        try:
+            return self._render(messages, "a question and its answer", add_generation_prompt)
+        except WorkbenchError:
+            return None
+
     def _too_much(self, where: str) -> str:
         return (
             f"The chat template of {self.title} makes more than {MOST_RENDERED // 1_000_000} million characters of "
@@ -185,7 +195,26 @@ def template(encoder: Encoder, rows: Sequence[Row]) -> TemplateFacts:
         prefix_mismatches=sum(bool(row.flags & PROMPT_DIFFERS) for row in counted),
         checked=len(rows),
         template=hashlib.sha256(written.encode()).hexdigest()[:12],
+        deletes_thoughts=_deletes_thoughts(encoder),
+        opening=_opening(encoder),
     )
+
+
+def _deletes_thoughts(encoder: Encoder) -> bool:
+    """Whether the template writes an answer without the thoughts before it."""
+    answer = {"role": "assistant", "content": f"<think>\n{_THOUGHT}\n</think>\n\nBlue."}
+    text = encoder.tried([{"role": "user", "content": "Which colour?"}, answer])
+    return text is not None and "Blue." in text and _THOUGHT not in text
+
+
+def _opening(encoder: Encoder) -> str:
+    """What the template writes of thoughts where an answer is to begin: nothing for most models."""
+    asked = [{"role": "user", "content": "Which colour?"}]
+    prompt, before = encoder.tried(asked, add_generation_prompt=True), encoder.tried(asked)
+    if prompt is None or before is None or not prompt.startswith(before):
+        return ""
+    found = _THINKING.search(prompt[len(before) :])
+    return found.group().strip()[:80] if found else ""
 
 
 def stop_tokens(tokenizer: Any, folder: Path) -> set[int]:

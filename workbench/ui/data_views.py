@@ -6,7 +6,7 @@ from typing import Any
 from workbench.core.doctor import check_title
 from workbench.core.findings import VERDICT_WORDS, Finding, Report, Verdict, Weight
 from workbench.core.formats import Recognised
-from workbench.core.messages import REASONS, Kind, Row
+from workbench.core.messages import NOTED, REASONS, Kind, Row
 from workbench.store.datasets import About, Preview
 from workbench.store.presets import DatasetPreset
 from workbench.store.votes import Vote
@@ -121,7 +121,10 @@ def dataset_html(about: About) -> Html:
         ("Came from", about.source),
         ("Format", f"{about.format}: {about.evidence}" if about.evidence else about.format),
         ("Rows", f"{about.rows:,} read, {about.kept:,} {noun} kept ({about.part})"),
-        *[(f"Mended: {words}", f"{count:,}") for words, count in about.notes.items()],
+        *[
+            (f"{'Not used' if words in NOTED else 'Mended'}: {words}", f"{count:,}")
+            for words, count in about.notes.items()
+        ],
         ("Training", f"{about.train_rows:,} {noun}"),
         ("Held out", f"{about.held_out_rows:,} {noun}, split by prompt: no prompt is in both"),
         ("Licence", about.licence or "not stated"),

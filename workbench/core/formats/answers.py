@@ -23,10 +23,12 @@ from workbench.core.formats.columns import (
     Recognised,
     one_by_one,
 )
-from workbench.core.formats.names import COMPLETIONS, Names, is_text, listed, number, plain_name, with_system
+from workbench.core.formats.names import COMPLETIONS, Names, is_rank, is_text, listed, number, plain_name, with_system
+from workbench.core.formats.orders import ORDERS, doubtful_ten, ranks_of, readings_of
+from workbench.core.formats.readings import thumb
 from workbench.core.formats.rows import pair
-from workbench.core.formats.thumbs import LABELS, thumb
-from workbench.core.messages import LeftOut, RawRow, Row
+from workbench.core.formats.thumbs import LABELS
+from workbench.core.messages import DOUBTFUL_TEN, LeftOut, RawRow, Row
 
 LISTS = (
     *LISTS_OF_TWO, "replies", "choices", "samples", "ranked_answers", "ranked_responses", "response", "completion", "output",
@@ -35,7 +37,9 @@ LISTS = (
 SCORE_KEYS = (
     "overall_score", "score", "rank", "rating", "reward", "ranking", "fine-grained_score", "points", "votes", "upvotes",
 )  # fmt: skip
-SCORE_LISTS = ("scores", "ratings", "ranks", "rewards", "score", "rating", "rank", "ranking", "rankings", "reward")
+SCORE_LISTS = (
+    "scores", "ratings", "ranks", "rewards", "score", "rating", "rank", "ranking", "rankings", "reward", *ORDERS,
+)  # fmt: skip
 # Of a row with one answer. Of the five judgements in HelpSteer2, helpfulness is the one on the answer as a whole.
 ROW_SCORES = ("overall_score", "score", "rating", "reward", "quality", "grade", "stars", "rank", "helpfulness")
 OPTIONS = (
@@ -76,11 +80,6 @@ def pairs_of(scored: Sequence[Scored], option: str, draw: str) -> list[tuple[Sco
     if option == "best-random":
         return [(falling[0], random.Random(draw).choice(below))]
     return [(falling[0], below[-1])]
-
-
-def is_rank(name: str) -> bool:
-    """Whether a column counts from the best one, so that less is better."""
-    return plain_name(name).startswith("rank")
 
 
 def _scored_answers(row: RawRow) -> Columns | None:
@@ -135,16 +134,17 @@ def _are_scores(value: Any, count: int) -> bool:
     return scores is not None and len(scores) == count and any(number(score) is not None for score in scores)
 
 
-def _scored(row: RawRow, columns: Columns) -> tuple[list[Scored], int]:
-    """The answers that have a text and a score, and how many have not."""
+def _scored(row: RawRow, columns: Columns, as_order: bool) -> tuple[list[Scored], int]:
+    """The answers that have a text and a score, and how many have not. as_order: a list says them from the best on."""
     items = listed(row.get(columns.answers or "")) or []
     if columns.scores:
         scores = listed(row.get(columns.scores)) or []
+        scores = ranks_of(scores) if as_order else scores
         both = list(zip(items, scores, strict=True)) if len(items) == len(scores) else []
     else:
         objects = [item for item in items if isinstance(item, Mapping)]
         both = [(item.get(columns.answer or ""), item.get(columns.score or "")) for item in objects]
-    sign = -1 if is_rank(columns.scores or columns.score or "") else 1
+    sign = -1 if as_order or is_rank(columns.scores or columns.score or "") else 1
     found = [
         Scored(text, sign * value)
         for text, score in both
@@ -188,14 +188,28 @@ def _convert(row: RawRow, how: Recognised, seed: int) -> Converted:
 
 
 def _converted(row: RawRow, columns: Columns, option: str, seed: int) -> Converted:
-    scored, passed_over = _scored(row, columns)
+    if not option:
+        raise LeftOut("nobody has said which answer the numbers mean")
+    option, reading = option.removesuffix("-by-order"), option.endswith("-by-order")
+    as_order = reading or plain_name(columns.scores or "") in ORDERS
+    row, doubtful = _without_doubtful(row, columns)
+    scored, passed_over = _scored(row, columns, as_order)
     if len(scored) < 2:
         raise LeftOut("fewer than two answers with a score")
-    chosen = pairs_of(scored, option, f"{seed}:{row.get(columns.prompt or '')}")
+    chosen = pairs_of(scored, option.removesuffix("-by-rank"), f"{seed}:{row.get(columns.prompt or '')}")
     if not chosen:
         raise LeftOut("both answers have the same score")
     rows, notes = _rows(row, columns, chosen)
-    return Converted(rows, (*notes, *[PASSED_OVER] * passed_over))
+    return Converted(rows, (*notes, *[PASSED_OVER] * passed_over, *[DOUBTFUL_TEN] * doubtful))
+
+
+def _without_doubtful(row: RawRow, columns: Columns) -> tuple[RawRow, int]:
+    """The row without answers whose overall score contradicts its parts, and how many those were."""
+    items = listed(row.get(columns.answers or "")) if columns.score == "overall_score" else None
+    kept = [item for item in items or () if not doubtful_ten(item)]
+    if items is None or len(kept) == len(items):
+        return row, 0
+    return {**row, columns.answers or "": kept}, len(items) - len(kept)
 
 
 def _rows(row: RawRow, columns: Columns, chosen: Sequence[tuple[Scored, Scored]]) -> tuple[list[Row], tuple[str, ...]]:
@@ -224,15 +238,19 @@ def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> D
     counts = [len(listed(row[columns.answers or ""]) or []) for row in rows]
     low, high = min(counts), max(counts)
     many = f"{low}" if low == high else f"{low} to {high}"
-    best = "the lowest is the best" if is_rank(name) else "the highest is the best"
     where = f"each with its `{name}`" if columns.score else f"with their scores in `{name}`"
-    words = next(one.words for one in OPTIONS if one.id == (option or OPTIONS[0].id))
-    return Described(
-        f"`{columns.answers}` holds {many} answers to `{columns.prompt}` {where} ({best}); taken: {words}"
-        f"{with_system(columns)}.",
-        OPTIONS,
-        option or OPTIONS[0].id,
+    said = f"`{columns.answers}` holds {many} answers to `{columns.prompt}` {where}"
+    offered = readings_of(
+        name, [listed(row.get(columns.scores)) or [] for row in rows] if columns.scores else [], OPTIONS
     )
+    taken = option or ("" if len(offered) > len(OPTIONS) else offered[0].id)
+    if not taken:
+        doubt = "these may be the rank of each answer, or the answers from the best to the worst, so say which"
+        return Described(f"{said}; {doubt}{with_system(columns)}.", offered)
+    best = "the lowest is the best" if is_rank(name) else "the highest is the best"
+    best = "from the best to the worst" if taken.endswith("-by-order") or plain_name(name) in ORDERS else best
+    words = next(one.words for one in offered if one.id == taken)
+    return Described(f"{said} ({best}); taken: {words}{with_system(columns)}.", offered, taken)
 
 
 def _describe_gathered(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described | None:

@@ -14,6 +14,7 @@ from workbench.core.formats.names import (
     TWO_ANSWERS,
     Names,
     holds_messages,
+    is_rank,
     is_text,
     listed,
     number,
@@ -28,6 +29,11 @@ CHOICES = (
     "best", "better_response_id", "better_response", "better_answer", "preferred_response", "preferred_answer",
     "preferred_output", "human_preference", "label", "labels", "selected", "judgement", "judgment", "verdict",
 )  # fmt: skip
+# What stands beside a prompt and is no answer to it.
+ABOUT = (
+    "id", "source", "category", "topic", "language", "lang", "date", "timestamp", "url", "judge", "annotator",
+    "system",
+)  # fmt: skip
 LISTS_OF_TWO = ("summaries", "answers", "responses", "completions", "outputs", "candidates", "generations")
 TEXT_KEYS = ("text", "response", "answer", "content", "completion", "output", "generation", "summary")
 
@@ -35,6 +41,7 @@ _WORD = re.compile(
     r"\[*(?:(?:model|response|answer|assistant|output|option|completion|conversation|text|summary|candidate|reply|chat|"
     r"generation|message)_?)?(?:(?P<first>a|left|first)|(?P<second>b|right|second)|(?P<digit>[012]))\]*"
 )
+_OF_MODEL = re.compile(r"^(?:response|answer|output|completion|reply)_|_(?:response|answer|output|completion|reply)$")
 _FIRST = ("a>b", "a>>b")
 _SECOND = ("b>a", "b>>a")
 _NEITHER = {
@@ -92,10 +99,16 @@ def place_of_word(value: Any, row: RawRow, first: str, second: str) -> int | Non
         return None
     by_name = _place_by_name(plain_name(value), plain_name(first), plain_name(second))
     by_text = next((at for at, column in enumerate((first, second)) if row.get(column) == value), None)
-    if by_name is None or by_text is None:
-        return by_text if by_name is None else by_name
-    # Where the answers are "B" and "A", the choice "B" could mean either.
-    return by_name if by_name == by_text else None
+    # Where the answers, or the models, are called "B" and "A", the choice "B" could mean either.
+    said = {by_name, by_text, _place_by_model(value, row, first, second)} - {None}
+    return said.pop() if len(said) == 1 else None
+
+
+def _place_by_model(value: str, row: RawRow, first: str, second: str) -> int | None:
+    """The answer of the model that a choice names, where the names of both models stand beside the answers."""
+    models = [plain_name(str(row[column])) for column in Names(row).models(first, second) if column]
+    word = plain_name(value)
+    return models.index(word) if models.count(word) == 1 and len(models) == 2 else None
 
 
 def _place_by_name(word: str, first: str, second: str) -> int | None:
@@ -105,7 +118,16 @@ def _place_by_name(word: str, first: str, second: str) -> int | None:
     if word in (second, *_SECOND) or (named and named["second"]):
         return 1
     endings = [column.endswith(named["digit"]) for column in (first, second)] if named else []
-    return endings.index(True) if True in endings else None
+    if True in endings:
+        return endings.index(True)
+    # Answers in columns that are called after their models: "gpt" for `gpt_response`.
+    called = [word == _model_of(column) for column in (first, second)]
+    return called.index(True) if called.count(True) == 1 else None
+
+
+def _model_of(column: str) -> str:
+    """`response_gpt_4` and `gpt_4_response` -> "gpt_4"."""
+    return _OF_MODEL.sub("", column)
 
 
 def place(row: RawRow, columns: Columns, reading: str) -> int:
@@ -141,7 +163,11 @@ def _place_by_scores(row: RawRow, columns: Columns) -> int:
 
 
 def _scores(row: RawRow, columns: Columns) -> tuple[float | None, float | None]:
-    return number(row.get(columns.first_score or "")), number(row.get(columns.second_score or ""))
+    """The higher the better: of a rank its negative."""
+    one, other = number(row.get(columns.first_score or "")), number(row.get(columns.second_score or ""))
+    if one is None or other is None or not is_rank(columns.first_score or ""):
+        return one, other
+    return -one, -other
 
 
 def _is_neither(value: Any) -> bool:
@@ -178,12 +204,13 @@ def _convert(row: RawRow, how: Recognised, seed: int) -> Converted:
 
 def _choice_pairs(row: RawRow) -> Columns | None:
     names = Names(row)
-    two = two_answers(names)
     prompt = names.prompt()
+    two = two_answers(names) or _two_models(names, prompt)
     if two is None or not (prompt or all(holds_messages(row[column]) for column in two)):
         return _list_of_two(names, prompt)
     first, second = two
     scores = names.scores(first, second)
+    scores = names.ranks(first, second) if scores == (None, None) else scores
     choice = names.first(CHOICES, lambda value: _can_choose(value, row, first, second))
     if choice is None and scores == (None, None):
         return None
@@ -191,6 +218,19 @@ def _choice_pairs(row: RawRow) -> Columns | None:
         prompt=prompt, first=first, second=second, choice=choice, first_score=scores[0], second_score=scores[1],
         system=names.system(), input=names.more(prompt),
     )  # fmt: skip
+
+
+def _two_models(names: Names, prompt: str | None) -> tuple[str, str] | None:
+    """Two answers in columns that are called after their models, of which a choice names one."""
+    choice = names.first(CHOICES, is_text)
+    if not prompt or not choice:
+        return None
+    columns = [column for column, value in names.row.items() if is_text(value) and column not in (prompt, choice)]
+    answers = [column for column in columns if _model_of(plain_name(column)) != plain_name(column)]
+    # Without a word such as "response" in their names they are known only where nothing else is text.
+    answers = answers or [column for column in columns if plain_name(column) not in ABOUT]
+    called = [_model_of(plain_name(column)) == plain_name(names.row[choice]) for column in answers]
+    return (answers[0], answers[1]) if len(answers) == 2 and called.count(True) == 1 else None
 
 
 def _list_of_two(names: Names, prompt: str | None) -> Columns | None:
@@ -222,7 +262,8 @@ def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> D
     )
     where += f" to `{columns.prompt}`" if columns.prompt else ""
     if columns.choice is None:
-        by = f"the one with the higher score (`{columns.first_score}`, `{columns.second_score}`) is chosen"
+        best = "lower rank" if is_rank(columns.first_score or "") else "higher score"
+        by = f"the one with the {best} (`{columns.first_score}`, `{columns.second_score}`) is chosen"
         return Described(f"{where}; {by}{with_system(columns)}.")
     numbers = {whole for row in rows if (whole := _whole(row.get(columns.choice))) is not None}
     if not numbers:

@@ -15,6 +15,7 @@ class Columns(BaseModel):
     chosen and rejected: two answers, or two whole conversations that differ in the last answer.
     chosen_score, rejected_score: numbers, the higher the better.
     completion: the answer to imitate. messages: a whole conversation that ends with it. label: a thumb up or down.
+    against: votes against an answer, where `label` holds those for it.
     input: a text that belongs below the prompt (Alpaca). history: earlier turns, [[question, answer], ...].
     first, second, choice: two answers and which is better; first_score, second_score: their scores.
     answers: a list of answers, with their texts under the key `answer`; their scores are under the key `score` or in
@@ -31,6 +32,7 @@ class Columns(BaseModel):
     completion: str | None = None
     messages: str | None = None
     label: str | None = None
+    against: str | None = None
     system: str | None = None
     input: str | None = None
     history: str | None = None

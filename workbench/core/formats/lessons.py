@@ -5,6 +5,7 @@ from typing import Any
 
 from workbench.core.formats.columns import Columns, Converted, Described, Format, Recognised
 from workbench.core.formats.names import (
+    ADJECTIVES,
     ANSWER_PAIRS,
     COMPLETIONS,
     CONVERSATIONS,
@@ -12,6 +13,7 @@ from workbench.core.formats.names import (
     MEDIA,
     TWO_ANSWERS,
     Names,
+    bare_text,
     holds_messages,
     is_sharegpt,
     is_text,
@@ -22,6 +24,9 @@ from workbench.core.formats.names import (
 from workbench.core.formats.rows import is_turns, lesson
 from workbench.core.formats.transcripts import transcript
 from workbench.core.messages import LeftOut, RawRow, is_messages
+
+# A number in a `target` or `output` is more often a class than an answer.
+_MAY_BE_NUMBERS = ("answer", "response", "completion")
 
 TEXTS = ("text", "content", "document", "body")
 # What stands beside a plain text without saying anything of it.
@@ -61,6 +66,7 @@ def _prompt_completion(row: RawRow) -> Columns | None:
     """A prompt and its completion, each as text or messages."""
     names = Names(row)
     prompt, completion = names.prompt(), names.first(COMPLETIONS, _is_completion)
+    completion = completion or names.first(_MAY_BE_NUMBERS, lambda value: bare_text(value) is not None)
     if prompt and completion and prompt != completion and not _has_answers(names):
         return _answered(names, prompt, completion)
     return None
@@ -89,6 +95,8 @@ def _is_completion(value: Any) -> bool:
 
 def _has_answers(names: Names) -> bool:
     """Whether there are several answers to choose from: then a column `answer` may only name one of them."""
+    if next(names.pairs(ADJECTIVES, is_text), None) and not names.first(COMPLETIONS, is_text):
+        return True
     pairs = [*ANSWER_PAIRS, *((one, other) for one, other, _ in TWO_ANSWERS)]
     return any(one in names and other in names for one, other in pairs) or "choices" in names or "options" in names
 

@@ -25,7 +25,7 @@ JUDGEMENTS = (
     "label", "labels", "score", "scores", "rating", "rank", "reward", "feedback", "thumb", "quality", "grade", "stars",
     "is_safe", "harmful", "is_harmful", "toxic", "toxicity", "correct", "is_correct", "helpfulness", "correctness",
 )  # fmt: skip
-MEDIA = ("image", "images", "picture", "pictures", "audio", "video", "videos")
+MEDIA = ("image", "images", "picture", "pictures", "audio", "audios", "video", "videos")
 
 _ANSWER_WORDS = (
     ("chosen", "rejected"), ("preferred", "dispreferred"), ("preferred", "non_preferred"), ("accepted", "rejected"),
@@ -38,6 +38,19 @@ ANSWER_PAIRS = (
     *((place.format(good), place.format(bad)) for place in _PLACES for good, bad in _ANSWER_WORDS),
     ("response_j", "response_k"),
     ("y_w", "y_l"),
+)
+
+# Words that are also measures or classes: only beside a prompt, where both are texts and there is no other answer.
+ADJECTIVES = tuple(
+    (place.format(good), place.format(bad))
+    for place in _PLACES
+    for good, bad in (
+        ("good", "bad"),
+        ("correct", "incorrect"),
+        ("positive", "negative"),
+        ("right", "wrong"),
+        ("right", "hallucinated"),
+    )
 )
 
 _TWO = ("response", "answer", "output", "completion", "human_ref", "conversation", "message", "messages", "summary",
@@ -58,6 +71,9 @@ TWO_ANSWERS = (
 # A flag for the winner (1 and 0; 0 and 0 for a tie) is a score too.
 _SCORES = ("{}_score", "score_{}", "{}_rating", "rating_{}", "{}_avg_rating", "{}_reward", "reward_{}", "winner_{}",
            "winner_model_{}")  # fmt: skip
+# Of these the lower is the better one.
+_RANKS = ("rank_{}", "{}_rank", "ranking_{}", "{}_ranking")
+_MODELS = ("model_{}", "{}_model", "model_name_{}", "{}_model_name", "model{}")
 
 
 class Names:
@@ -109,16 +125,25 @@ class Names:
         )
 
     def scores(self, one: str, other: str) -> tuple[str | None, str | None]:
-        """The columns with the scores of two answers, by the words in which the names of the answers differ."""
+        """The columns with the scores of two answers."""
+        return self._of_two(one, other, _SCORES, is_number_or_none)
+
+    def ranks(self, one: str, other: str) -> tuple[str | None, str | None]:
+        """The columns with the ranks of two answers."""
+        return self._of_two(one, other, _RANKS, is_number_or_none)
+
+    def models(self, one: str, other: str) -> tuple[str | None, str | None]:
+        """The columns with the names of the models that wrote two answers."""
+        return self._of_two(one, other, _MODELS, is_text)
+
+    def _of_two(
+        self, one: str, other: str, places: Iterable[str], fits: Callable[[Any], bool]
+    ) -> tuple[str | None, str | None]:
+        """Two columns beside two answers, by the words in which the names of the answers differ."""
         words = _differing(plain_name(one), plain_name(other))
-        for place in _SCORES:
+        for place in places:
             first, second = (self._columns.get(place.format(word)) for word in words)
-            if (
-                first is not None
-                and second is not None
-                and is_number_or_none(self.row[first])
-                and is_number_or_none(self.row[second])
-            ):
+            if first is not None and second is not None and fits(self.row[first]) and fits(self.row[second]):
                 return first, second
         return None, None
 
@@ -166,6 +191,19 @@ def is_sharegpt(value: Any) -> bool:
         return False
     first = value[0] if isinstance(value, Sequence) and value else value
     return isinstance(first, Mapping) and "from" in first and "value" in first and "role" not in first
+
+
+def bare_text(value: Any) -> str | None:
+    """The text of an answer that is a list of one text, an object with a text, or a number; None for anything else."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, Mapping) and "role" not in value and "from" not in value:
+        return next((value[key] for key in _TEXTS if isinstance(value.get(key), str)), None)
+    is_one = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 1
+    return value[0] if is_one and isinstance(value[0], str) else None
+
+
+_TEXTS = ("text", "content", "value", "answer", "response", "output", "completion")
 
 
 def is_text_or_messages(value: Any) -> bool:
@@ -223,6 +261,12 @@ def number(value: Any) -> float | None:
 
 def is_number_or_none(value: Any) -> bool:
     return value is None or value == "" or number(value) is not None
+
+
+def is_rank(name: str) -> bool:
+    """Whether a column counts from the best one, so that less is better. A `rank_score` is a score."""
+    words = plain_name(name).split("_")
+    return any(word.startswith("rank") for word in words) and "score" not in words
 
 
 def with_system(columns: Columns) -> str:

@@ -4,13 +4,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from workbench.core.formats.choices import place_of_word, two_answers
-from workbench.core.formats.columns import Columns, Converted, Described, Format, Recognised
+from workbench.core.formats.columns import Columns, Converted, Described, Format, Option, Recognised
 from workbench.core.formats.names import (
+    ADJECTIVES,
     ANSWER_PAIRS,
+    COMPLETIONS,
     CONVERSATIONS,
     MEDIA,
     Names,
+    bare_text,
     holds_messages,
+    is_number_or_none,
     is_sharegpt,
     is_text,
     number,
@@ -58,6 +62,10 @@ def _text_pairs(row: RawRow) -> Columns | None:
     prompt = names.prompt() or names.first(CONVERSATIONS, holds_messages)
     for chosen, rejected in _answers(names, is_text) if prompt else ():
         return Columns(prompt=prompt, chosen=chosen, rejected=rejected, **_beside(names, prompt, chosen, rejected))
+    for chosen, rejected in _answers(names, lambda value: bare_text(value) is not None) if prompt else ():
+        # Two numbers may also count answers in a list.
+        if not is_number_or_none(row[chosen]) or not any(isinstance(value, list) for value in row.values()):
+            return Columns(prompt=prompt, chosen=chosen, rejected=rejected, **_beside(names, prompt, chosen, rejected))
     return None
 
 
@@ -67,6 +75,8 @@ def _answers(names: Names, fits: Callable[[Any], bool]) -> Iterator[tuple[str, s
     Where two answers stand in columns of their own, a column `chosen` may only name one of them, or the model that wrote it.
     """
     two = two_answers(names)
+    if not names.first(COMPLETIONS, is_text):
+        yield from names.pairs(ADJECTIVES, lambda value: is_text(value) and fits(value))
     for chosen, rejected in names.pairs(ANSWER_PAIRS, fits):
         if not two or {chosen, rejected} == set(two):
             yield chosen, rejected
@@ -140,9 +150,11 @@ def _describe_texts(rows: Sequence[RawRow], columns: Columns, option: str | None
     better = ""
     if columns.chosen and plain_name(columns.chosen) == "response_j":
         better = f"; in the stack-exchange pairs `{columns.chosen}` is the better one"
-    return Described(
-        f"{prompt}, and {_answers_of(columns)} are two answers to it written as text{better}{_and(rows, columns)}."
-    )
+    said = f"{_answers_of(columns)} are two answers to it written as {_written(rows, columns)}{better}{_and(rows, columns)}"
+    if not _may_be_search(columns):
+        return Described(f"{prompt}, and {said}.")
+    taken = "as you chose" if option else "or two passages that a search should find and not find, so say what they are"
+    return Described(f"{prompt}, and {said}; {taken}.", SEARCH_OPTIONS, option or "")
 
 
 def _answers_of(columns: Columns) -> str:
@@ -181,9 +193,23 @@ def _contradiction(rows: Sequence[RawRow], columns: Columns) -> str:
     )
 
 
+def _written(rows: Sequence[RawRow], columns: Columns) -> str:
+    value = rows[0][columns.chosen or ""]
+    return "text" if isinstance(value, str) else "numbers" if is_number_or_none(value) else "text in lists or objects"
+
+
+def _may_be_search(columns: Columns) -> bool:
+    """Whether a query, a positive and a negative may be what embeddings are trained on: nothing in them tells."""
+    return plain_name(columns.chosen or "") == "positive" and plain_name(columns.prompt or "") == "query"
+
+
 def _convert(row: RawRow, how: Recognised, seed: int) -> Converted:
+    if how.options and not how.option:
+        raise LeftOut("nobody has said which answer is the better one")
     return labelled_pair(row, how.mapping)
 
+
+SEARCH_OPTIONS = (Option("answers", "two answers to the query, of which the positive one is the better"),)
 
 PAIRS = (
     Format(

@@ -2,13 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.formats.answers import SCORED_ANSWERS
 from workbench.core.formats.choices import CHOICE_PAIRS
 from workbench.core.formats.columns import Columns, Converted, Format, Numbered, Recognised, one_by_one
+from workbench.core.formats.exports import EXPORTS
 from workbench.core.formats.lessons import LESSONS
+from workbench.core.formats.marks import passed_over
 from workbench.core.formats.pairs import PAIRS
+from workbench.core.formats.rejected import REJECTED_BESIDE
 from workbench.core.formats.rows import labelled_pair, lesson
 from workbench.core.formats.thumbs import THUMBS, with_thumb
 from workbench.core.formats.trees import TREES
@@ -18,7 +22,17 @@ SAMPLE_ROWS = 200
 
 _VOTES, _CHOICE_PAIRS = CHOICE_PAIRS
 # The more specific before the more general: of two formats that fit, the first is taken.
-FORMATS: tuple[Format, ...] = (_VOTES, *TREES, *PAIRS, SCORED_ANSWERS, _CHOICE_PAIRS, THUMBS, *LESSONS)
+FORMATS: tuple[Format, ...] = (
+    _VOTES,
+    *TREES,
+    *PAIRS,
+    REJECTED_BESIDE,
+    SCORED_ANSWERS,
+    _CHOICE_PAIRS,
+    THUMBS,
+    *LESSONS,
+    *EXPORTS,
+)
 _IN_SOME_ROWS = {
     "prompt",
     "system",
@@ -54,7 +68,9 @@ def convert(row: RawRow, how: Recognised, seed: int = 17) -> Converted:
     seed: decides where an option draws at random.
     """
     format = _BY_ID.get(how.format)
-    return format.convert(row, how, seed) if format else _by_columns(row, how)
+    made = format.convert(row, how, seed) if format else _by_columns(row, how)
+    notes = passed_over(row, how.mapping)
+    return replace(made, notes=(*made.notes, *notes)) if notes else made
 
 
 def gather(rows: Iterable[tuple[int, RawRow]], how: Recognised) -> Numbered:

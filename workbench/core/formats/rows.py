@@ -5,7 +5,8 @@ from itertools import cycle, pairwise
 from typing import Any
 
 from workbench.core.formats.columns import Columns, Converted
-from workbench.core.formats.names import described_text, is_text, listed, number
+from workbench.core.formats.marks import check_marks
+from workbench.core.formats.names import bare_text, described_text, is_text, listed, number
 from workbench.core.formats.transcripts import transcript
 from workbench.core.messages import (
     LeftOut,
@@ -38,11 +39,15 @@ def pair(
 
     Raises LeftOut.
     """
+    check_marks(row)
     asked = _list_of(row.get(columns.prompt)) if columns.prompt else None
     if asked and all(isinstance(text, str) for text in asked) and _list_of(chosen) and _list_of(rejected):
         one, other = (interwoven(asked, _list_of(answers) or ()) for answers in (chosen, rejected))
         woven = pair(row, columns.model_copy(update={"prompt": None}), one, other, chosen_score, rejected_score)
         return Converted(woven.rows, (*woven.notes, WOVEN))
+    texts = (bare_text(chosen), bare_text(rejected)) if columns.prompt else (None, None)
+    if None not in texts:
+        chosen, rejected = texts
     chosen = _conversation(chosen, columns.prompt, "chosen answer")
     rejected = _conversation(rejected, columns.prompt, "rejected answer")
     if same(chosen, rejected):
@@ -93,9 +98,12 @@ def labelled_pair(row: RawRow, columns: Columns) -> Converted:
 def lesson(row: RawRow, columns: Columns) -> Converted:
     """An SFT row: the last answer of a conversation, or a completion. Raises LeftOut."""
     value = row.get(columns.messages or columns.completion or "")
+    check_marks(row, value)
     if columns.completion and isinstance(value, Sequence) and not isinstance(value, str):
         # Several answers to one question, as texts: the first is the one to imitate.
         value = value[0] if value and isinstance(value[0], str) else value
+    elif columns.completion and (text := bare_text(value)) is not None:
+        value = text
     conversation = _conversation(value, None if columns.messages else columns.prompt, "answer")
     prompt, notes = _prompt(row, columns, inside=conversation[:-1])
     return Converted([{"prompt": prompt, "completion": conversation[-1:]}], notes)
@@ -162,6 +170,8 @@ def _check_prompt(prompt: Sequence[Message]) -> None:
 def _prompt_beside(row: RawRow, columns: Columns) -> list[Message]:
     """The messages of the prompt's own column, with the turns of `history` before them. Raises LeftOut."""
     value = row.get(columns.prompt) if columns.prompt else None
+    if is_empty(value) and columns.input:
+        value, columns = row.get(columns.input), columns.model_copy(update={"input": None})
     if is_empty(value):
         return []
     asked = _asked(value, row.get(columns.input) if columns.input else None)

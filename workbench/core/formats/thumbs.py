@@ -25,6 +25,18 @@ from workbench.core.formats.names import (
     plain_name,
     with_system,
 )
+from workbench.core.formats.readings import (
+    FAULTS,
+    FLAGS,
+    HARMS,
+    VOTES,
+    Meaning,
+    joined,
+    meaning,
+    options,
+    parted,
+    thumb,
+)
 from workbench.core.formats.rows import lesson
 from workbench.core.messages import LeftOut, Message, RawRow, Row, prompt_key, same
 
@@ -33,7 +45,10 @@ LABELS = (
     "is_desirable", "good", "is_good", "upvote", "upvoted", "vote", "helpful", "reaction", "is_chosen", "if_chosen",
     "is_preferred", "preferred", "accepted", "is_accepted", "is_correct", "correct", "is_safe",
 )  # fmt: skip
-JUDGED = ("rating", "is_correct", "correct", "is_safe", "accepted", "is_accepted", "preferred", "is_preferred")
+JUDGED = (
+    "rating", "score", *HARMS, "is_correct", "correct", "is_safe", "accepted", "is_accepted", "preferred",
+    "is_preferred",
+)  # fmt: skip
 OPTIONS = (
     Option("thumbs", "every answer with its thumb, for training that needs no pairs", "unpaired"),
     Option("pairs", "a liked and a disliked answer to the same prompt become a pair", "preference"),
@@ -43,65 +58,72 @@ _NO_RIVAL = {
     True: "no disliked answer to the same prompt to pair it with",
     False: "no liked answer to the same prompt to pair it with",
 }
-_UP = {
-    "up", "thumbs_up", "thumb_up", "good", "yes", "like", "liked", "positive", "desirable", "upvote", "upvoted", "true",
-    "helpful", "+1", "👍", "chosen", "preferred", "accepted", "correct", "safe",
-}  # fmt: skip
-_DOWN = {
-    "down", "thumbs_down", "thumb_down", "bad", "no", "dislike", "disliked", "negative", "undesirable", "downvote",
-    "downvoted", "false", "unhelpful", "not_helpful", "-1", "👎", "rejected", "dispreferred", "incorrect", "unsafe",
-}  # fmt: skip
-
-
-def thumb(value: Any) -> bool | None:
-    """Whether a label is a thumb up; None where it is no thumb."""
-    if isinstance(value, bool):
-        return value
-    found = number(value)
-    if found is not None:
-        return found == 1 if found in (-1, 0, 1) else None
-    word = plain_name(value) if isinstance(value, str) else ""
-    word = "-1" if word == "_1" else word
-    return True if word in _UP else False if word in _DOWN else None
 
 
 def _thumbs(row: RawRow) -> Columns | None:
     names = Names(row)
+    label, against = next(names.pairs(VOTES, _is_count), (None, None))
     # Any number will do here: whether all are thumbs is seen over many rows.
-    label = names.first(LABELS, lambda value: thumb(value) is not None or number(value) is not None)
+    label = label or names.first(
+        (*LABELS, *FAULTS, *HARMS, "score"), lambda value: thumb(value) is not None or number(value) is not None
+    )
+    # A flag is a word of somebody's own, or none.
+    label = label or names.first(FLAGS, lambda value: value is None or isinstance(value, str | bool | int))
     if not label:
         return None
     prompt = names.prompt()
     completion = names.first(COMPLETIONS, is_text_or_messages)
     if prompt and completion:
         return Columns(
-            prompt=prompt, completion=completion, label=label, system=names.system(), input=names.more(prompt)
-        )
+            prompt=prompt, completion=completion, label=label, against=against, system=names.system(),
+            input=names.more(prompt),
+        )  # fmt: skip
     messages = names.first(CONVERSATIONS, holds_messages)
-    return Columns(messages=messages, label=label, system=names.system()) if messages else None
+    return Columns(messages=messages, label=label, against=against, system=names.system()) if messages else None
+
+
+def _is_count(value: Any) -> bool:
+    return value is None or isinstance(value, bool) or number(value) is not None
 
 
 def _convert(row: RawRow, how: Recognised, seed: int) -> Converted:
     if isinstance(row, Gathered):
         return _pairs(row)
-    made = with_thumb(row, how.mapping)
+    if not how.option:
+        raise LeftOut("nobody has said which answer is the better one")
+    option, reading = parted(how.option)
+    if option == "all":
+        return lesson(row, how.mapping)
+    made = with_thumb(row, how.mapping, reading)
     liked = made.rows[0]["label"]
-    if how.option == "thumbs":
+    if option == "thumbs":
         return made
-    if how.option == "pairs":
+    if option == "pairs":
         raise LeftOut(_NO_RIVAL[liked])
     if not liked:
         raise LeftOut("a disliked answer")
     return Converted([{part: made.rows[0][part] for part in ("prompt", "completion")}], made.notes)
 
 
-def with_thumb(row: RawRow, columns: Columns) -> Converted:
-    """An unpaired row. Raises LeftOut."""
-    liked = thumb(row.get(columns.label or ""))
+def with_thumb(row: RawRow, columns: Columns, reading: str = "") -> Converted:
+    """An unpaired row. reading: what the values of the label mean, see `readings`. Raises LeftOut."""
+    value = row.get(columns.label or "")
+    liked = _elected(value, row.get(columns.against)) if columns.against else thumb(value, reading)
     if liked is None:
         raise LeftOut("no thumb up or down")
     made = lesson(row, columns)
     return Converted([{**made.rows[0], "label": liked}], made.notes)
+
+
+def _elected(votes: Any, against: Any) -> bool | None:
+    """A thumb from the votes for and against an answer; None for as many of either."""
+    balance = (number(_counted(votes)) or 0) - (number(_counted(against)) or 0)
+    return balance > 0 if balance else None
+
+
+def _counted(votes: Any) -> Any:
+    """A table may hold true and false, also as text, where one person votes."""
+    return {"true": 1, "false": 0}.get(str(votes).strip().lower(), votes)
 
 
 @dataclass
@@ -117,13 +139,14 @@ class _Asked:
 
 def _gather(rows: Iterable[tuple[int, RawRow]], how: Recognised) -> Numbered:
     """For pairs: a row for each prompt, with its liked and disliked answers; rows that cannot be used come as they are."""
-    if how.option != "pairs":
+    option, reading = parted(how.option)
+    if option != "pairs":
         yield from one_by_one(rows, how)
         return
     asked: dict[str, _Asked] = {}
     for position, row in rows:
         try:
-            made = with_thumb(row, how.mapping)
+            made = with_thumb(row, how.mapping, reading)
         except LeftOut:
             yield position, row, 1
             continue
@@ -153,29 +176,34 @@ def _pairs(asked: Mapping[str, Any]) -> Converted:
 
 
 def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described | None:
-    labels = [row.get(columns.label or "") for row in rows]
-    # A rating from 1 to 5 is no thumb, even where many rows have a 1.
-    if any(thumb(label) is None and number(label) is not None for label in labels):
-        return None
-    liked = sum(thumb(label) is True for label in labels)
-    disliked = sum(thumb(label) is False for label in labels)
     what = (
         f"`{columns.prompt}` is answered by `{columns.completion}`"
         if columns.completion
         else f"`{columns.messages}` ends with an answer"
     )
-    # Of these names one value alone says nothing: the lowest step of a scale, a set that was filtered to what is right.
-    if plain_name(columns.label or "") in JUDGED and not (liked and disliked):
+    labels = [row.get(columns.label or "") for row in rows]
+    meant = Meaning(("",), True) if columns.against else meaning(columns.label or "", labels)
+    if meant is None:
         return None
-    numbers = {int(value) for label in labels if not isinstance(label, bool) and (value := number(label)) is not None}
-    meaning = ", 1 being up" if numbers else ""
-    taken = next(one for one in OPTIONS if one.id == (option or OPTIONS[0].id))
-    return Described(
-        f"{what}, and `{columns.label}` is a thumb for it{meaning}: {liked} up and {disliked} down in the first rows; "
-        f"taken: {taken.words}{with_system(columns)}.",
-        OPTIONS,
-        taken.id,
-    )
+    offered = options(meant, OPTIONS)
+    taken = next((one for one in offered if one.id == option), offered[0] if meant.decided else None)
+    _, reading = parted(taken.id if taken else joined("", meant.readings[0]))
+    thumbs = [_elected(row.get(columns.label or ""), row.get(columns.against)) for row in rows] if columns.against else [
+        thumb(label, reading) for label in labels
+    ]  # fmt: skip
+    liked, disliked = thumbs.count(True), thumbs.count(False)
+    # Of these names one value alone says nothing: the lowest step of a scale, a set that was filtered to what is right.
+    if not columns.against and plain_name(columns.label or "") in JUDGED and not (liked and disliked):
+        return None
+    counted = f"{liked} up and {disliked} down in the first rows"
+    if columns.against:
+        said = f"`{columns.label}` and `{columns.against}` are the votes for and against it: {counted}"
+    elif taken and taken.id == "all":
+        said = f"`{columns.label}` says nothing of the answers"
+    else:
+        said = f"`{columns.label}` is a thumb for it{meant.words}" + (f": {counted}" if taken else "")
+    done = f"; taken: {taken.words}" if taken else ""
+    return Described(f"{what}, and {said}{done}{with_system(columns)}.", offered, taken.id if taken else "")
 
 
 THUMBS = Format(

@@ -84,7 +84,7 @@ def check(
         if progress:
             progress(_READING, f"checking {account.made:,} rows")
         examination.reorder(range(account.made), len(train.places))
-        report = examination.report(account.left_out, account.rows)
+        report = examination.report(account.left_out, account.rows, notes=account.notes)
         left_out = [example for part in parts for example in part.conversion.examples]
         examples = _examples(report, lambda numbers: _staged_rows(parts, numbers), left_out)
     return Checked(**account.model_dump(), kept=account.made, report=report, examples=examples)

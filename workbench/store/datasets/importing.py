@@ -135,7 +135,9 @@ def store(
         write_sides(staged, parted, folder)
         examination.reorder(order, train_rows)
         progress(0.5 * (1 + _READING), f"checking {len(order):,} rows")
-        write_report(folder / "report.json", examination.report(conversion.left_out, conversion.rows))
+        write_report(
+            folder / "report.json", examination.report(conversion.left_out, conversion.rows, notes=conversion.notes)
+        )
         lines = "".join(json.dumps(example) + "\n" for example in conversion.examples)
         write_text(folder / "left_out.jsonl", lines)
         made = len(staged.places)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from workbench.core.errors import WorkbenchError
-from workbench.store.files.limits import too_long
+from workbench.store.files.limits import MB, too_long
 from workbench.store.files.rows import Numbered
 from workbench.store.files.text import BOM, excerpt, text_lines, text_pieces
 from workbench.store.files.unpack import Unpacked
@@ -81,24 +81,32 @@ def _list_rows(text: "_LongJson") -> Numbered:
 
 
 def _object_rows(text: "_LongJson") -> Numbered:
-    """The rows in the list under `data` of one object, or objects that follow each other, as `jq` writes them."""
+    """The rows in the list under `data` of one object, or objects that follow each other, as `jq` writes them.
+
+    Or a table as pandas writes it: by columns, {"prompt": {"0": ...}}, by rows, {"0": {"prompt": ...}}, or split into the
+    names of its columns and the cells of its rows.
+    """
     first: dict[str, Any] = {}
     with _in_words(text, 1):
         text.take("{")
         while not text.take("}"):
             key = _key(text)
             if key == "data" and text.take("["):
-                yield from _items(text)
+                yield from _items(text, _names_of_columns(first))
                 _read_to_the_end(text)
                 return
             if key in first:
                 raise ValueError(_twice(key))
-            try:
-                first[key] = text.value()
-            except _TooLong:
-                raise _one_object(text.name, [*first, key]) from None
+            if not first and text.take("{"):
+                inner = {} if text.take("}") else _begun(text)
+                if inner and _is_label(next(iter(inner))) != _is_label(key):
+                    yield from _by_columns(text, key, inner) if _is_label(next(iter(inner))) else _by_rows(text, inner)
+                    return
+                first[key] = _ended(text, inner)
+            else:
+                first[key] = _value(text, [*first, key])
             text.separator("}")
-        if not text.next():
+        if not text.next() and not first.keys() >= _CHAT:
             raise _one_object(text.name, list(first))
         yield 1, first, text.fraction
         number = 1
@@ -107,11 +115,102 @@ def _object_rows(text: "_LongJson") -> Numbered:
             yield number, _item(text, number, f"Object {number} of {text.name}"), text.fraction
 
 
-def _items(text: "_LongJson") -> Numbered:
+# What text-generation-webui saves of a chat is one object, and a row like any other.
+_CHAT = {"internal", "visible"}
+# Characters. A table by columns is turned round in memory, where every other form passes through it.
+_MOST_TURNED = 100 * MB
+
+
+def _value(text: "_LongJson", keys: list[str]) -> Any:
+    try:
+        return text.value()
+    except _TooLong:
+        raise _one_object(text.name, keys) from None
+
+
+def _begun(text: "_LongJson") -> dict[str, Any]:
+    """The first entry of an object that is not empty."""
+    key = _key(text)
+    return {key: _value(text, [key])}
+
+
+def _ended(text: "_LongJson", begun: dict[str, Any]) -> dict[str, Any]:
+    """An object of which the first entry is read, or the opening bracket and nothing else in it."""
+    if not begun:
+        return begun
+    text.separator("}")
+    while not text.take("}"):
+        key = _key(text)
+        if key in begun:
+            raise ValueError(_twice(key))
+        begun[key] = _value(text, [key])
+        text.separator("}")
+    return begun
+
+
+def _is_label(key: str) -> bool:
+    """Whether a name is one that pandas gives to a row: its number."""
+    return key.isdecimal()
+
+
+def _by_columns(text: "_LongJson", column: str, begun: dict[str, Any]) -> Numbered:
+    start = text.characters
+    table = {column: _ended(text, begun)}
+    labels = list(table[column])
+    text.separator("}")
+    while not text.take("}"):
+        column = _key(text)
+        if column in table or not text.take("{"):
+            raise ValueError(f"the column {excerpt(column)} is there twice, or is no object as the first one is")
+        table[column] = _ended(text, {} if text.take("}") else _begun(text))
+        if list(table[column]) != labels:
+            raise ValueError(f"the column {excerpt(column)} does not have the same rows as the first one")
+        if text.characters - start > _MOST_TURNED:
+            raise WorkbenchError(
+                f"{text.name} is a table by columns with more than {_MOST_TURNED // MB} million characters, which would have "
+                'to be in memory as a whole. Save it by rows; in pandas: df.to_json(path, orient="records", lines=True).'
+            )
+        text.separator("}")
+    _refuse_more(text)
+    for number, label in enumerate(labels, 1):
+        yield number, {name: cells[label] for name, cells in table.items()}, text.fraction
+
+
+def _by_rows(text: "_LongJson", begun: dict[str, Any]) -> Numbered:
+    yield 1, _ended(text, begun), text.fraction
+    number = 1
+    text.separator("}")
+    while not text.take("}"):
+        number += 1
+        label = _key(text)
+        yield number, _item(text, number, f"The row {excerpt(label)} of {text.name}"), text.fraction
+        text.separator("}")
+    _refuse_more(text)
+
+
+def _names_of_columns(before: dict[str, Any]) -> list[str] | None:
+    """The names of the columns in a table that is split into names and cells."""
+    names = before.get("columns")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        return None
+    return names if len(set(names)) == len(names) else None
+
+
+def _as_row(value: Any, names: list[str] | None) -> Any:
+    """The cells of a row with the names of their columns. Without names they are counted, to be mapped by hand."""
+    if not isinstance(value, list) or (names and len(names) != len(value)):
+        return value
+    if not names and (len(value) < 2 or not any(isinstance(cell, str) for cell in value)):
+        return value
+    return dict(zip(names or [f"column {at}" for at in range(1, len(value) + 1)], value, strict=True))
+
+
+def _items(text: "_LongJson", names: list[str] | None = None) -> Numbered:
+    """names: of the columns, where each item is a list of cells."""
     number = 0
     while text.next() not in ("]", ""):
         number += 1
-        yield number, _item(text, number, f"Item {number} of the list in {text.name}"), text.fraction
+        yield number, _item(text, number, f"Item {number} of the list in {text.name}", names), text.fraction
         with _in_words(text, number):
             text.separator("]")
     if not text.take("]"):
@@ -121,10 +220,10 @@ def _items(text: "_LongJson") -> Numbered:
         )
 
 
-def _item(text: "_LongJson", number: int, what: str) -> dict[str, Any]:
+def _item(text: "_LongJson", number: int, what: str, names: list[str] | None = None) -> dict[str, Any]:
     with _in_words(text, number):
         try:
-            value = text.value()
+            value = _as_row(text.value(), names)
         except _TooLong:
             raise too_long(f"Row {number}", text.name, text.limits) from None
     if not isinstance(value, dict):
@@ -179,6 +278,11 @@ class _LongJson:
         return (
             self._stream.fraction * (self._characters_before + self._at) / (self._characters_before + len(self._text))
         )
+
+    @property
+    def characters(self) -> int:
+        """How many are read."""
+        return self._characters_before + self._at
 
     def line(self, at: int | None = None) -> int:
         """Number of the line, from 1, that a place is in: the one that is read now, or a place in the part in memory."""

@@ -1,0 +1,35 @@
+"""Thoughts that a reasoning model writes before its answer, in a block such as <think>...</think>."""
+
+import re
+
+
+def has_thoughts(text: str) -> bool:
+    """Whether a text begins with a block of thoughts, whole or not.
+
+    Some templates write the beginning of the block into the prompt: then the text only ends one.
+    """
+    if "<" not in text:
+        return False
+    if _OPEN.match(text):
+        return True
+    before, end, _ = _CODE.sub(" ", text).partition("</think>") if "</think>" in text else (text, "", "")
+    return bool(end) and "<think>" not in before
+
+
+def is_open(text: str) -> bool:
+    """Whether thoughts begin and never end, so that no answer follows."""
+    begun = _OPEN.match(text)
+    return bool(begun) and not _CLOSE.search(text)
+
+
+def without_thoughts(text: str) -> str:
+    """The answer behind the thoughts; of thoughts that never end, nothing."""
+    if not has_thoughts(text):
+        return text
+    return "" if is_open(text) else _CLOSE.split(text, maxsplit=1)[-1].strip()
+
+
+_NAMES = "think|thinking|thought|thoughts|reasoning"
+_OPEN = re.compile(rf"\s*<(?:{_NAMES})>", re.I)
+_CLOSE = re.compile(rf"</(?:{_NAMES})>", re.I)
+_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.S)
