@@ -107,11 +107,11 @@ def test_every_way_out_hides_it(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     run.folder.mkdir()
     run.write_result("failed", said)
-    run.write_environment({"why": said, "versions": {"trl": "1"}, "plan": [said, 3]})
+    run.write_environment({"why": said, "versions": {"trl": "1"}, "refused": [said, 3]})
     run.log_file.write_text(said)
     result = run.result()
     assert result and result.why == run.log_tail() == "401 for Bearer hf_(hidden)"
-    assert run.environment()["plan"] == ["401 for Bearer hf_(hidden)", 3]
+    assert run.environment()["refused"] == ["401 for Bearer hf_(hidden)", 3]
     written = [environment.log_file(), run.folder / "result.json", run.folder / "environment.json"]
     assert all("hf_(hidden)" in file.read_text() and CANARY not in file.read_text() for file in written)
     assert masked_values({"a": (CANARY, None)}) == {"a": ["hf_(hidden)", None]}
