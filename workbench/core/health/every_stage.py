@@ -21,7 +21,7 @@ def exploding(curve: Curve) -> RunFinding | None:
     on well.
     """
     norms: list[float] = []
-    lost = 0
+    lost, early = 0, 0.0
     for place, row in enumerate(curve.trained):
         norm = row.get("grad_norm")
         # In fp16 a few gradients overflow while the trainer looks for their scale; it leaves these steps out.
@@ -33,7 +33,9 @@ def exploding(curve: Curve) -> RunFinding | None:
             continue
         if len(norms) >= WINDOW:
             # The first ones count besides all: at the end of a good run gradients are small, and any hard pair jumps out.
-            usual = statistics.median(norms[: 2 * WINDOW])
+            if len(norms) <= 2 * WINDOW:
+                early = statistics.median(norms)
+            usual = early
             if norm > RULES["exploding"].limit * usual:
                 usual = max(usual, statistics.median(norms))
             if norm > RULES["exploding"].limit * usual > 0:
