@@ -29,7 +29,7 @@ FEWEST = 64
 class Curve:
     """A stage as far as it was logged.
 
-    steps: planned. trained: rows with a training loss. measured: rows with a held-out loss. facts: what the examples
+    steps: planned. trained: rows with a training loss. others: without one. measured: rows with a held-out loss. facts: what the examples
     are like, as `answer_facts` counted it; empty where nobody did. Of a long run not all rows are there (core/run_log.py),
     but the newest of them: see `window`.
     """
@@ -39,6 +39,7 @@ class Curve:
     steps: int
     rows: tuple[Row, ...]
     trained: tuple[Row, ...]
+    others: tuple[Row, ...]
     measured: tuple[Row, ...]
     facts: dict[str, float]
 
@@ -124,12 +125,13 @@ class Curve:
 
 def curve_of(rows: Sequence[Row], config: RunConfig, plan: dict[Stage, int], stage: Stage) -> Curve | None:
     """What was logged of a stage; None where that is nothing."""
-    own = tuple(row for row in rows if row.get("stage") == stage and "step" in row)
-    if stage not in plan or not own:
+    own = tuple(row for row in rows if row.get("stage") == stage and "step" in row) if stage in plan else ()
+    if not own:
         return None
-    trained, others = tuple(row for row in own if "loss" in row), [row for row in own if "loss" not in row]
+    trained, others = tuple(row for row in own if "loss" in row), tuple(row for row in own if "loss" not in row)
     facts = {key: row[key] for row in others for key in row if key.startswith("answers/") and row[key] is not None}
-    return Curve(stage, config, plan[stage], own, trained, tuple(row for row in own if "eval_loss" in row), facts)
+    measured = tuple(row for row in own if "eval_loss" in row)
+    return Curve(stage, config, plan[stage], own, trained, others, measured, facts)
 
 
 def found_by(

@@ -142,7 +142,7 @@ def no_end(curve: Curve) -> RunFinding | None:
 
 def sampled(curve: Curve) -> tuple[Row | None, Row | None]:
     """The sample answers before the first step and the last ones, in numbers; None where one of them is not known."""
-    rows = [row for row in curve.rows if has(row, "samples/answers")]
+    rows = [row for row in curve.others if has(row, "samples/answers")]
     if len(rows) < 2 or rows[0]["step"] != 0 or not has(rows[-1], "samples/longer", "samples/repeats_more"):
         return None, None
     return rows[0], rows[-1]
