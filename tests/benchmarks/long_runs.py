@@ -18,9 +18,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from configs import demo_config
 
+from workbench.core.charts import charts
 from workbench.jobs.bench import Bench
 from workbench.store.runs import Run, create_run
 from workbench.ui import watch_tab
+from workbench.ui.chart import packed
 
 TICKS = 11
 
@@ -65,6 +67,15 @@ def seconds_of(act: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
+def look_at(bench: Bench, run: Run) -> None:
+    """What of a redrawn page depends on the rows: curves, health, progress."""
+    log = bench.read(run).log
+    for chart in charts(log, {"dpo": log.rows[-1]["steps"]}).values():
+        packed(chart)
+    watch_tab.findings_of(bench, run)
+    bench.progress(run)
+
+
 def measured(count: int) -> list[str]:
     run = made(count)
     bench = Bench()
@@ -74,16 +85,17 @@ def measured(count: int) -> list[str]:
     while not bench.read(run).is_whole:
         time.sleep(0.05)
     rest = time.process_time() - began
-    drawn, looked, idle = [], [], []
+    drawn, told, looked, idle = [], [], [], []
     for extra in range(TICKS):
         with open(run.metrics_file, "a") as file:
             file.write(json.dumps(next(rows_of(count + extra + 1, count + extra + 1))) + "\n")
         looked.append(seconds_of(lambda: bench.read(run)))
         drawn.append(seconds_of(lambda: watch_tab.page_of(bench, run.name, ())))
+        told.append(seconds_of(lambda: look_at(bench, run)))
         idle.append(seconds_of(lambda: bench.read(run)))
     return [
         f"{count:,}", f"{run.metrics_file.stat().st_size / 2**20:.0f} MB", f"{opened:.2f} s", f"{share:.0%}", f"{rest:.1f} s",
-        *(f"{1000 * statistics.median(times):.2f} ms" for times in (looked, drawn, idle)),
+        *(f"{1000 * statistics.median(times):.2f} ms" for times in (looked, told, drawn, idle)),
     ]  # fmt: skip
 
 
@@ -91,7 +103,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 50_000, 1_000_000])
     counts = parser.parse_args().rows
-    titles = ["rows", "file", "open page", "read then", "the rest", "new row read", "page drawn", "nothing new"]
+    titles = [
+        "rows",
+        "file",
+        "open page",
+        "read then",
+        "the rest",
+        "new row read",
+        "curves etc.",
+        "page drawn",
+        "nothing new",
+    ]
     print("".join(f"{title:>14}" for title in titles))
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
