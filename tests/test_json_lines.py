@@ -196,7 +196,7 @@ def test_a_folder_in_place_of_the_file_is_said_and_forgotten_when_it_is_one_agai
     assert read(lines) == ("same", [])
     file.rmdir()
     file.write_bytes(lines_of(row(1)))
-    assert read(lines) == ("more", [1])
+    assert read(lines) == ("other", [1])
     assert not lines.trouble
 
 

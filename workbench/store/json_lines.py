@@ -70,8 +70,8 @@ class JsonLines(Generic[Value]):
         if problem or size < self.place or not self._is_known():
             anew: Look = "other" if self.place or self.problem or problem else "more"
             self._forget(problem)
-        else:
-            anew, self.problem = "more", ""
+        else:  # after a problem, what was read before it is forgotten here, and must be there too
+            anew, self.problem = "other" if self.problem else "more", ""
         self.size = size
         self.is_whole = self.place >= size
         return anew
