@@ -1,6 +1,5 @@
 """What the pages share: the chat makes room for training where both want the card, and only there."""
 
-import json
 import sys
 
 import pytest
@@ -53,19 +52,6 @@ def test_what_is_loaded_is_said_in_a_few_words(bench):
     bench.chat.close()
     assert bench.loaded() is None
     assert [count_words(count) for count in (999, 4_600_000, 1_720_000_000)] == ["999", "4.6M", "1.72B"]
-
-
-def test_rows_are_read_once_and_only_what_is_new(bench):
-    run = create_run(demo_config())
-    with open(run.metrics_file, "a") as file:
-        file.write(json.dumps({"step": 1}) + "\n")
-    assert bench.rows(run) == [{"step": 1}]
-    first = bench.rows(run)
-    assert bench.rows(run) is first, "nothing new: the same list, so that nothing is drawn again"
-    with open(run.metrics_file, "a") as file:
-        file.write(json.dumps({"step": 2}) + "\n" + '{"step": 3')
-    assert bench.rows(run) == [{"step": 1}, {"step": 2}]
-    assert first == [{"step": 1}], "a list that was given out does not change under its reader"
 
 
 def test_memory_is_told_of_something_that_is_there(bench):

@@ -146,12 +146,13 @@ def test_the_demo_report_has_the_keys_that_scripts_rely_on():
     run.write_environment({"plan": {"sft": 1, "dpo": 1}, "backend": "transformers", "precision": "nf4"})
     lines = [
         {"phase": "training SFT", "time": 10.0},
-        {"stage": "sft", "step": 1, "time": 14.0, "loss": 2.0},
+        {"stage": "sft", "step": 1, "steps": 1, "time": 14.0, "loss": 2.0},
         {"phase": "training DPO", "time": 20.0},
-        {"stage": "dpo", "step": 0, "time": 21.0, "eval_loss": 0.6931},
+        {"stage": "dpo", "step": 0, "steps": 1, "time": 21.0, "eval_loss": 0.6931},
         {
             "stage": "dpo",
             "step": 1,
+            "steps": 1,
             "time": 26.5,
             "eval_loss": 0.5,
             "eval_rewards/accuracies": 1.0,

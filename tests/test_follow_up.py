@@ -94,11 +94,15 @@ def first_run():
     for adapter in (run.stage_adapter("sft"), run.start_adapter):
         adapter.mkdir()
         (adapter / "adapter_model.safetensors").write_text("weights")
-    rows = [{"phase": "starting"}, *({"stage": "sft", "step": n, "steps": 4, "loss": 2.0} for n in range(1, 5))]
-    rows += [{"stage": "dpo", "step": n, "steps": 8, "loss": 0.6} for n in range(1, 6)]
+    rows = [
+        {"phase": "starting"},
+        *({"stage": "sft", "step": n, "steps": 4, "time": 1.0 * n, "loss": 2.0} for n in range(1, 5)),
+    ]
+    rows += [{"stage": "dpo", "step": n, "steps": 8, "time": 5.0 + n, "loss": 0.6} for n in range(1, 6)]
     run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     samples = [
-        {"stage": stage, "step": step, "prompt": [], "answer": "x"}
+        {"stage": stage, "step": step, "prompt": [{"role": "user", "content": "Why?"}], "answer": "x"}
+        | {"tokens": 1, "hit_limit": False, "repetition": 0.0}
         for stage, step in (("sft", 4), ("dpo", 3), ("dpo", 5))
     ]
     run.samples_file.write_text("".join(json.dumps(sample) + "\n" for sample in samples))

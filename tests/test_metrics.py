@@ -4,11 +4,18 @@ import math
 
 import pytest
 
+from workbench.core import charts as charts_module
+from workbench.core.charts import thin_out
 from workbench.core.lifecycle import state, why_lost
-from workbench.core.metrics import charts, latest, thin_out
+from workbench.core.metrics import latest
 from workbench.core.pace import next_checkpoint, progress, seconds_per_step
+from workbench.core.run_log import RunLog
 
 PLAN = {"sft": 10, "dpo": 20}
+
+
+def charts(rows, plan):
+    return charts_module.charts(RunLog.of(rows), plan)
 
 
 def sft_row(step, time, **numbers):

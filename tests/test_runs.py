@@ -30,24 +30,6 @@ def test_runs_are_found_again_by_name_newest_first():
         open_run("../../etc")
 
 
-def test_a_line_torn_at_any_byte_is_left_for_the_next_look():
-    run = create_run(demo_config())
-    lines = [json.dumps({"stage": "dpo", "step": n, "loss": 0.5}).encode() + b"\n" for n in range(3)]
-    whole = b"".join(lines)
-    for cut in range(len(lines[0]) + len(lines[1]), len(whole) + 1):
-        run.metrics_file.write_bytes(whole[:cut])
-        rows, offset = run.metrics_after(0)
-        assert [row["step"] for row in rows] == ([0, 1, 2] if cut == len(whole) else [0, 1])
-        run.metrics_file.write_bytes(whole)
-        assert [row["step"] for row in rows + run.metrics_after(offset)[0]] == [0, 1, 2]
-
-
-def test_a_damaged_line_does_not_hide_the_others():
-    run = create_run(demo_config())
-    run.metrics_file.write_bytes(b'{"step": 1}\n{"step": \xff\xfe}\n[1]\n{"step": 2}\n')
-    assert run.metrics() == [{"step": 1}, {"step": 2}]
-
-
 def test_tokens_in_the_log_are_hidden_and_progress_bars_are_one_line():
     run = create_run(demo_config())
     run.log_file.write_text("using hf_" + "a" * 34 + "\n 10%|#\r 50%|##\r100%|####\ndone\n")

@@ -34,6 +34,7 @@ from workbench.store import datasets, presets, secrets
 from workbench.store.datasets import About
 from workbench.store.forks import fork_of, forks_of
 from workbench.store.home import home, read_json
+from workbench.store.metrics_file import MetricsFile
 from workbench.store.runs import Run, all_runs, free_name, open_run
 from workbench.store.sources import FileSource
 from workbench.ui.serve import add_arguments, serve  # imports Gradio only when the window is opened
@@ -425,10 +426,11 @@ def _train(config: RunConfig, say: Any, fork: Fork | None = None) -> Run:
     run = training.start(config, fork=fork)
     say(f"Training {run.name}. Everything it writes is in {run.folder}.")
     shown = None
-    earlier = earlier_paces(config)
+    earlier, metrics = earlier_paces(config), MetricsFile(run.metrics_file)
     while training.state_of(run) == "running":
         try:
-            now = progress(run.metrics(), run.environment().get("plan", {}), earlier, config.evaluations)
+            metrics.read()
+            now = progress(metrics.digest.rows, run.environment().get("plan", {}), earlier, config.evaluations)
             if (now.phase, now.step // 10) != shown:
                 shown = (now.phase, now.step // 10)
                 left = "" if now.seconds_left is None else f", about {now.seconds_left:.0f} s left"
@@ -470,7 +472,7 @@ def _run_facts(run: Run) -> dict[str, Any]:
         why = training.in_words(run)
         return {"name": run.name, "state": "unreadable", "why": why, **unknown, "folder": str(run.folder)}
     config = run.config()
-    rows = run.metrics()
+    rows = run.log().rows
     return {
         "name": run.name,
         "state": training.state_of(run),

@@ -105,7 +105,7 @@ def next_checkpoint(
     if pace is None or last is None:
         return None
     # A run that was resumed counts its ten minutes from then on; it did so at its checkpoint.
-    late = (saved_at or 0) + math.ceil(MOST_BETWEEN_CHECKPOINTS / pace) if pace > 0 else math.inf
+    late = (saved_at or 0) + math.ceil(MOST_BETWEEN_CHECKPOINTS / pace) if pace > 1e-6 else math.inf
     step = min((last["step"] // every + 1) * every, max(last["step"] + 1, late))
     if step > last["steps"]:
         return None
@@ -128,7 +128,7 @@ def _intervals(rows: Sequence[Row], stage: str) -> tuple[list[float], list[float
         if RESUMED in row or row.get("stage") != stage:
             before = None  # whatever lies between was no step: a night, the loading of a model
         elif "eval_loss" in row:
-            evaluating = max(0.0, row.get("eval_runtime", 0.0))
+            evaluating = max(0.0, row.get("eval_runtime") or 0.0)
             held_out.append(evaluating)
         elif "loss" in row:
             if before is not None and row["step"] > before["step"]:

@@ -93,7 +93,7 @@ def save_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:
 def write_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:
     """Weights, settings and model card of the adapter."""
     model.save_pretrained(folder, safe_serialization=True, selected_adapters=["default"])
-    rows = run.metrics()
+    rows = run.log().rows
     measured = {
         **_of_pairs(rows, config),
         "KTO loss": latest(rows, "eval_loss", "kto"),

@@ -21,6 +21,7 @@ from workbench.engine.journal import log_numbers
 from workbench.engine.samples import Samples
 from workbench.engine.trouble import Diverged
 from workbench.store import checkpoints
+from workbench.store.metrics_file import read_digest
 from workbench.store.runs import Outcome, Run
 
 # DPO and KTO start from their reference, so all rewards are 0 and the loss is known. Rounding stays far below these.
@@ -60,7 +61,7 @@ class Report(TrainerCallback):
         self.saved = time.monotonic()
         self.stepped = False  # whether this life of the worker has taken a step
         self.ended: Outcome | None = None  # "stopped" or "paused", where a person asked for it
-        self.rows = run.metrics()
+        self.digest = read_digest(run.metrics_file)
         self.told: set[str] = set()  # rules about health that spoke already
 
     def on_train_begin(
@@ -71,11 +72,11 @@ class Report(TrainerCallback):
             # Not args.max_length, which Unsloth sets to None where it packs rows without padding.
             most = self.run.adjusted_config().max_length
             facts = stage_facts(train_dataloader.dataset, most, end_tokens(model, processing_class))
-            self.rows.append(log_numbers(self.run, self.stage, 0, state.max_steps, facts))
+            self.digest.add(log_numbers(self.run, self.stage, 0, state.max_steps, facts))
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any):
         logs = logs or {}
-        self.rows.append(log_numbers(self.run, self.stage, state.global_step, state.max_steps, logs))
+        self.digest.add(log_numbers(self.run, self.stage, state.global_step, state.max_steps, logs))
         if "eval_loss" in logs:
             print(in_a_line(self.stage, state.global_step, state.max_steps, logs))
         loss = logs.get("loss")
@@ -91,7 +92,7 @@ class Report(TrainerCallback):
 
     def _look(self) -> None:
         """Write down what the rules about health say for the first time. Raises Diverged where the run is lost."""
-        for finding in examine(self.rows, self.run.adjusted_config(), self.run.environment().get("plan", {})):
+        for finding in examine(self.digest.rows, self.run.adjusted_config(), self.run.environment().get("plan", {})):
             if finding.rule not in self.told:
                 self.told.add(finding.rule)
                 self.run.note_finding(finding.model_dump(mode="json"))
@@ -107,7 +108,7 @@ class Report(TrainerCallback):
             check_start(metrics, self.stage, self.start_loss, self.beta)
         facts = self.samples.facts_at(state.global_step, model, processing_class)
         if facts:
-            self.rows.append(log_numbers(self.run, self.stage, state.global_step, state.max_steps, facts))
+            self.digest.add(log_numbers(self.run, self.stage, state.global_step, state.max_steps, facts))
             if state.global_step:
                 self._look()
 

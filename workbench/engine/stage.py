@@ -26,6 +26,7 @@ from workbench.engine.samples import fixed_prompts, room_for_prompt
 from workbench.engine.trouble import Forgotten
 from workbench.store import model_configs
 from workbench.store.checkpoints import Checkpoint
+from workbench.store.metrics_file import read_digest
 from workbench.store.runs import Outcome, Run
 
 
@@ -54,7 +55,7 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
         log_resumed(run, stage, resume.step)
         adapters.take_weights(model, resume.folder)
         return None
-    if not resume and any(row.get("stage") == stage for row in run.metrics()):
+    if not resume and any(row.get("stage") == stage for row in run.log().rows):
         log_begun_again(run, stage)
     prompts = fixed_prompts(held_out, work.loaded.tokenizer, config.samples, room_for_prompt(model, config.max_length))
     beta = {"dpo": config.dpo.beta, "kto": config.kto.beta}.get(stage)
@@ -71,7 +72,7 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     log_phase(run, f"training {stage_title(stage)}")
     if resume:
         log_resumed(run, stage, resume.step)
-        report.rows = run.metrics()  # without the steps that are taken once more
+        report.digest = read_digest(run.metrics_file)  # without the steps that are taken once more
         trainer.args.eval_on_start = False  # its reference was verified at step 0, and is the same
     else:
         trainer.add_callback(Probe(trainer, reference, config.max_length, partial(note_probe, work, stage)))

@@ -182,7 +182,7 @@ def _environment(config: RunConfig, loaded: load.Loaded, plan: dict[Stage, int])
 
 
 def _closing_words(run: Run, config: RunConfig) -> str:
-    rows = run.metrics()
+    rows = run.log().rows
     last = config.stages[-1]
     accuracy = latest(rows, "eval_rewards/accuracies", last) if last in OF_PAIRS else None
     if accuracy is not None:

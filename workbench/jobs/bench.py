@@ -9,11 +9,11 @@ import psutil
 from workbench.core.config import RunConfig, Stage
 from workbench.core.errors import WorkbenchError
 from workbench.core.follow_up import Fork
-from workbench.core.metrics import Row, as_trained
 from workbench.core.pace import NextCheckpoint, Progress, next_checkpoint, progress
 from workbench.core.recipe import checkpoint_steps
 from workbench.jobs import queue, training
 from workbench.jobs.chat import Chat
+from workbench.jobs.logs import Logs, Reading
 from workbench.jobs.pace import earlier_paces
 from workbench.jobs.survey import Survey, survey
 from workbench.jobs.tokens import Tokens
@@ -36,10 +36,9 @@ class Bench:
         self.tokens = Tokens()
         self.working: dict[str, threading.Event] = {}  # what each browser tab has at work; set to end it
         self.untold = ""  # what became of such work when its tab went away; told until there is new work
-        self._read: dict[str, tuple[list[Row], int]] = {}
+        self._logs = Logs()
         self._room_for: str | None = None  # the run that the chat last made room for
         self._paces: dict[str, dict[Stage, float]] = {}  # of earlier runs, by the run that asked
-        self._reading = threading.Lock()
         self._surveying = threading.Lock()
         self._survey: tuple[float, Survey] | None = None  # with the moment when it was made
 
@@ -80,14 +79,9 @@ class Bench:
                 f"The model was closed to make room: {run.name} trains on the card. Load it again afterwards."
             )
 
-    def rows(self, run: Run) -> list[Row]:
-        """All complete rows of a run. Only what is new since the last call is read from disk."""
-        with self._reading:
-            rows, offset = self._read.get(run.name, ([], 0))
-            new, offset = run.metrics_after(offset)
-            rows = [*rows, *new] if new else rows
-            self._read[run.name] = (rows, offset)
-            return as_trained(rows)
+    def read(self, run: Run) -> Reading:
+        """What a run has logged. Only what is new since the last call is read from disk."""
+        return self._logs.read(run)
 
     def progress(self, run: Run) -> Progress:
         """How far a run is."""
@@ -95,14 +89,14 @@ class Bench:
         try:
             config = run.adjusted_config()
         except WorkbenchError:  # its settings cannot be read, as its details say
-            return progress(self.rows(run), plan)
+            return progress(self.read(run).log.rows, plan)
         if run.name not in self._paces:
             self._paces[run.name] = earlier_paces(config)
-        return progress(self.rows(run), plan, self._paces[run.name], config.evaluations)
+        return progress(self.read(run).log.rows, plan, self._paces[run.name], config.evaluations)
 
     def next_checkpoint(self, run: Run) -> NextCheckpoint | None:
         """When a run that trains will save itself next; None where that is not known yet, or it ends before."""
-        rows, config = self.rows(run), run.adjusted_config()
+        rows, config = self.read(run).log.rows, run.adjusted_config()
         last = next((row for row in reversed(rows) if "loss" in row), None)
         if last is None:
             return None

@@ -3,6 +3,7 @@
 from workbench.core.config import RunConfig, Stage
 from workbench.core.errors import WorkbenchError
 from workbench.core.pace import seconds_per_step
+from workbench.store.metrics_file import glance
 from workbench.store.runs import all_runs
 
 # How many earlier runs are asked how long a step took.
@@ -17,7 +18,7 @@ def seconds_per_example(config: RunConfig, stage: Stage) -> float | None:
         except WorkbenchError:
             continue
         if earlier.model == config.model and stage in earlier.stages and run.name != config.name:
-            pace = seconds_per_step(run.metrics(), stage, earlier.evaluations)
+            pace = seconds_per_step(glance(run.metrics_file).rows, stage, earlier.evaluations)
             if pace is not None:
                 return pace / earlier.effective_batch
     return None

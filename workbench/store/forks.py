@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, get_args
 
@@ -65,18 +66,18 @@ def take(fork: Fork, run: Run) -> None:
     write_json(run.folder / "forked.json", asdict(fork))
 
 
-def rows_up_to(rows: list[Row], fork: Fork) -> list[Row]:
+def rows_up_to(rows: Sequence[Mapping[str, Any]], fork: Fork) -> list[Row]:
     """What was logged until a checkpoint: all stages before its own, and its own up to that step."""
     stages: tuple[Any, ...] = get_args(Stage)
     place = stages.index(fork.stage)
 
-    def belongs(row: Row) -> bool:
+    def belongs(row: Mapping[str, Any]) -> bool:
         step = row.get("step", row.get(RESUMED))
         if "stage" not in row or step is None:
             return False  # what the worker did then is the other run's story
         return stages.index(row["stage"]) < place or (row["stage"] == fork.stage and step <= fork.step)
 
-    return [row for row in rows if belongs(row)]
+    return [dict(row) for row in rows if belongs(row)]
 
 
 def _checkpoint(source: Run, fork: Fork) -> Checkpoint:

@@ -5,19 +5,23 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workbench.core.config import ModelRef, RunConfig, checked
 from workbench.core.errors import WorkbenchError
+from workbench.core.health import Sample
 from workbench.core.masking import masked, masked_values
 from workbench.core.metrics import Row, as_trained
 from workbench.core.names import NAME_RULE, check_name, is_name
+from workbench.core.run_log import RunLog
 from workbench.store import run_files
 from workbench.store.adapter_files import check_adapter
-from workbench.store.home import folder_in_home, write_json, writing
+from workbench.store.checked_lines import answered_once, checked_row, checked_sample
+from workbench.store.home import append_line, folder_in_home, write_json, writing
+from workbench.store.json_lines import read_lines
+from workbench.store.metrics_file import read_digest
 from workbench.store.records import Damaged, Record
 from workbench.store.run_files import Outcome, Result
 
@@ -199,20 +203,16 @@ class Run:
 
     def note_finding(self, finding: dict[str, Any]) -> None:
         """Write down what a rule about the run's health said, when it first said it."""
-        with open(self.folder / "findings.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(finding) + "\n")
+        with open(self.folder / "findings.jsonl", "ab+") as file:
+            append_line(file, json.dumps(finding))
 
     @property
     def samples_file(self) -> Path:
         return self.folder / "samples.jsonl"
 
-    def samples(self) -> list[dict[str, Any]]:
+    def samples(self) -> list[Sample]:
         """The lines of samples.jsonl: answers to the fixed prompts at each evaluation. What was answered again counts once."""
-        try:
-            lines = _rows(self.samples_file.read_bytes())
-        except FileNotFoundError:
-            return []
-        return list({(one.get("stage"), one.get("step"), json.dumps(one.get("prompt"))): one for one in lines}.values())
+        return answered_once(read_lines(self.samples_file, checked_sample))
 
     def forget_end(self) -> None:
         """Make the run one that has not ended: it goes on."""
@@ -220,23 +220,12 @@ class Run:
             file.unlink(missing_ok=True)
 
     def metrics(self) -> list[Row]:
-        """All complete lines of metrics.jsonl that belong to what the weights went through."""
-        rows, _ = self.metrics_after(0)
-        return as_trained(rows)
+        """All lines of metrics.jsonl that can be used and belong to what the weights went through: see `checked_row`."""
+        return as_trained(read_lines(self.metrics_file, checked_row))
 
-    def metrics_after(self, offset: int) -> tuple[list[Row], int]:
-        """The complete lines behind byte `offset`, and the offset to go on from.
-
-        A half-written last line is left for the next time.
-        """
-        try:
-            with open(self.metrics_file, "rb") as file:
-                file.seek(offset)
-                text = file.read()
-        except FileNotFoundError:
-            return [], offset
-        whole = text[: text.rfind(b"\n") + 1]
-        return list(_rows(whole)), offset + len(whole)
+    def log(self) -> RunLog:
+        """The same in bounded room, however long the run."""
+        return read_digest(self.metrics_file).log()
 
     def log_tail(self, lines: int = 12) -> str:
         """The last lines that the worker printed."""
@@ -389,13 +378,3 @@ def _problems_in(folder: Path, files: dict[str, Record[Any]]) -> list[str]:
         except Damaged as damaged:
             found += damaged.problems
     return found
-
-
-def _rows(lines: bytes) -> Iterator[Row]:
-    for line in lines.splitlines():
-        try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            continue  # A line torn by a crash: the rows around it still tell the truth.
-        if isinstance(row, dict):
-            yield row

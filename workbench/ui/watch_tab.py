@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from workbench.core.charts import charts
 from workbench.core.config import OF_PAIRS, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.fitting import in_gigabytes
@@ -17,9 +18,10 @@ from workbench.core.follow_up import Fork, reference_of
 from workbench.core.forecast import duration_words
 from workbench.core.health import RunFinding, examine, with_changes
 from workbench.core.lifecycle import CAN_RESUME
-from workbench.core.metrics import charts, latest
+from workbench.core.metrics import latest
 from workbench.jobs import queue, training
 from workbench.jobs.bench import Bench
+from workbench.jobs.logs import Reading
 from workbench.store import choices
 from workbench.store.forks import fork_of, forks_of, newest_before
 from workbench.store.runs import Run, open_run
@@ -252,7 +254,7 @@ def signature(bench: Bench, run_name: str | None) -> Signature:
     if state == "unreadable":
         return run.name, state, tuple(run.problems()), *in_queue
     log = os.path.getsize(run.log_file) if os.path.exists(run.log_file) else 0
-    return run.name, state, len(bench.rows(run)), log, run.stop_file.exists(), bool(run.environment()), *in_queue
+    return run.name, state, bench.read(run).version, log, run.stop_file.exists(), bool(run.environment()), *in_queue
 
 
 def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
@@ -265,18 +267,18 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
     state = training.state_of(run)
     if state == "unreadable":
         return nothing_but(bench, unreadable_html(run), can_trash=True)
-    rows = bench.rows(run)
+    reading = bench.read(run)
     running = state == "running"
     label = "End at once" if run.stop_file.exists() else "Stop and save"
     # The charts are the heavy part; they are sent only when there are new rows.
-    old_rows = before[2] if len(before) > 2 and before[0] == run.name else None
+    drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
     plan = run.environment().get("plan", {})
-    drawn = charts(rows, plan) if old_rows != len(rows) else {}
+    drawn = charts(reading.log, plan) if drawn_before != reading.version else {}
     findings = findings_of(bench, run)
     waits = state == "queued"
     start_again, branch = better_fork(run, findings), next(iter(forks_of(run)), None)
     return [
-        join(*notes_html(run), head_html(bench, run)),
+        join(*notes_html(run), head_html(bench, run), *reading_html(reading)),
         gr.update(value=label, visible=running),
         gr.update(visible=running and not run.stop_file.exists()),
         gr.update(visible=state in CAN_RESUME),
@@ -299,7 +301,7 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
             else gr.skip()
             for ident in CHART_IDS
         ],
-        samples_html(run.samples()) if drawn else gr.skip(),
+        samples_html(reading.samples) if drawn else gr.skip(),
         run.log_tail(),
         details_html(run),
         gr.update(
@@ -420,10 +422,22 @@ def head_html(bench: Bench, run: Run) -> Html:
     return notice("stop", title, words)
 
 
+def reading_html(reading: Reading) -> list[Html]:
+    """How far a long run was read, and what of it cannot be read."""
+    far = f"{reading.share:.0%} of metrics.jsonl is read so far. Until then the curves show a part of its rows."
+    return [
+        *([] if reading.is_whole else [text(far)]),
+        *([notice("careful", "Part of this run cannot be read", reading.trouble)] if reading.trouble else []),
+    ]
+
+
 def findings_of(bench: Bench, run: Run) -> list[RunFinding]:
-    """What the rules about health say of a run now; nothing where its settings cannot be read."""
+    """What the rules about health say of a run now; nothing where its settings cannot be read, or not all of it was read."""
+    reading = bench.read(run)
+    if not reading.is_whole:
+        return []
     try:
-        return examine(bench.rows(run), run.adjusted_config(), run.environment().get("plan", {}))
+        return examine(reading.log.rows, run.adjusted_config(), run.environment().get("plan", {}))
     except WorkbenchError:
         return []
 
@@ -455,7 +469,7 @@ def checkpoint_line(bench: Bench, run: Run) -> str:
 
 def numbers_html(bench: Bench, run: Run) -> Html:
     """The numbers that a run ended with."""
-    rows = bench.rows(run)
+    rows = bench.read(run).log.rows
     wanted = [
         ("SFT", "Held-out loss", "eval_loss", "sft", ".3f"),
         *[

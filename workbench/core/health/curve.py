@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from workbench.core.config import RunConfig, Stage
@@ -12,6 +13,7 @@ from workbench.core.health.finding import RunFinding
 from workbench.core.health.rules import RULES
 from workbench.core.metrics import Row
 from workbench.core.recipe import stage_settings, start_loss
+from workbench.core.run_log import LATEST
 
 # So many rows are looked at together where a single one is too noisy.
 WINDOW = 5
@@ -27,8 +29,9 @@ FEWEST = 64
 class Curve:
     """A stage as far as it was logged.
 
-    steps: planned. trained: rows with a training loss. measured: rows with a held-out loss. facts: what the examples
-    are like, as `answer_facts` counted it; empty where nobody did.
+    steps: planned. trained: rows with a training loss. others: without one. measured: rows with a held-out loss. facts: what the examples
+    are like, as `answer_facts` counted it; empty where nobody did. Of a long run not all rows are there (core/run_log.py),
+    but the newest of them: see `window`.
     """
 
     stage: Stage
@@ -36,6 +39,7 @@ class Curve:
     steps: int
     rows: tuple[Row, ...]
     trained: tuple[Row, ...]
+    others: tuple[Row, ...]
     measured: tuple[Row, ...]
     facts: dict[str, float]
 
@@ -64,16 +68,18 @@ class Curve:
             return float(first["eval_loss"])
         return start_loss(self.config, self.stage) if self.stage == "dpo" else None
 
-    @property
+    @cached_property
     def tokens(self) -> float | None:
         """Mean tokens of a chosen answer: as counted, or at most as many as prompt and answer together have."""
-        if "answers/chosen" in self.facts:
-            return self.facts["answers/chosen"]
-        counted = [row["num_tokens"] for row in self.trained if has(row, "num_tokens")]
-        answers = (2 if self.stage == "dpo" else 1) * self.config.effective_batch * len(counted)
-        return counted[-1] / answers if counted and counted[-1] else None
+        if counted := self.facts.get("answers/chosen"):
+            return counted
+        last = next((row for row in reversed(self.trained) if has(row, "num_tokens")), None)
+        if last is None or not last["num_tokens"]:
+            return None
+        answers = (2 if self.stage == "dpo" else 1) * self.config.effective_batch * max(1, last["step"])
+        return float(last["num_tokens"] / answers)
 
-    @property
+    @cached_property
     def moved(self) -> tuple[Row, ...]:
         """Training rows that were measured after at least one step at a learning rate above 0."""
         for place, row in enumerate(self.trained):
@@ -81,10 +87,14 @@ class Curve:
                 return self.trained[place + 1 :]
         return ()
 
-    @property
+    @cached_property
     def warmed_up(self) -> bool:
         """Whether a step at more than half of the full learning rate was taken."""
         return bool(self.moved) and max(row.get("learning_rate") or 0 for row in self.moved) > self.rate / 2
+
+    def window(self, rows: int) -> int:
+        """So many of the newest rows, or as many as are kept one by one."""
+        return min(LATEST, max(WINDOW, rows))
 
     def moved_until(self, share: float) -> tuple[Row, ...]:
         """Those of `moved` within this share of the planned steps."""
@@ -115,12 +125,13 @@ class Curve:
 
 def curve_of(rows: Sequence[Row], config: RunConfig, plan: dict[Stage, int], stage: Stage) -> Curve | None:
     """What was logged of a stage; None where that is nothing."""
-    own = tuple(row for row in rows if row.get("stage") == stage and "step" in row)
-    if stage not in plan or not own:
+    own = tuple(row for row in rows if row.get("stage") == stage and "step" in row) if stage in plan else ()
+    if not own:
         return None
-    facts = {key: row[key] for row in own for key in row if key.startswith("answers/") and row[key] is not None}
-    trained = tuple(row for row in own if "loss" in row)
-    return Curve(stage, config, plan[stage], own, trained, tuple(row for row in own if "eval_loss" in row), facts)
+    trained, others = tuple(row for row in own if "loss" in row), tuple(row for row in own if "loss" not in row)
+    facts = {key: row[key] for row in others for key in row if key.startswith("answers/") and row[key] is not None}
+    measured = tuple(row for row in own if "eval_loss" in row)
+    return Curve(stage, config, plan[stage], own, trained, others, measured, facts)
 
 
 def found_by(
@@ -160,6 +171,11 @@ def past_its_best(curve: Curve, limit: float) -> Row | None:
     return best if best["step"] > 0 and len(worse) >= 2 and worse[-1] is later[-1] else None
 
 
+def newest_loss(curve: Curve) -> float:
+    """The held-out loss of the last evaluation at which it was a number."""
+    return float(next(row["eval_loss"] for row in reversed(curve.measured) if has(row, "eval_loss")))
+
+
 def ends_at(step: int) -> str:
     """What to do about a run that went on for too long, whether there is a checkpoint of that step or not."""
     return f"Take the model of step {step}: from a checkpoint where one is kept, or from a run that ends there."
@@ -179,7 +195,10 @@ def finite(row: Row, key: str) -> bool:
 
 
 def has(row: Row, *keys: str) -> bool:
-    return all(row.get(key) is not None for key in keys)
+    for key in keys:  # noqa: SIM110  (asked ten times for each row, and all() takes twice as long)
+        if row.get(key) is None:
+            return False
+    return True
 
 
 def mean(rows: Sequence[Row], key: str) -> float:

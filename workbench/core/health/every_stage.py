@@ -21,7 +21,7 @@ def exploding(curve: Curve) -> RunFinding | None:
     on well.
     """
     norms: list[float] = []
-    lost = 0
+    lost, early = 0, 0.0
     for place, row in enumerate(curve.trained):
         norm = row.get("grad_norm")
         # In fp16 a few gradients overflow while the trainer looks for their scale; it leaves these steps out.
@@ -33,7 +33,9 @@ def exploding(curve: Curve) -> RunFinding | None:
             continue
         if len(norms) >= WINDOW:
             # The first ones count besides all: at the end of a good run gradients are small, and any hard pair jumps out.
-            usual = statistics.median(norms[: 2 * WINDOW])
+            if len(norms) <= 2 * WINDOW:
+                early = statistics.median(norms)
+            usual = early
             if norm > RULES["exploding"].limit * usual:
                 usual = max(usual, statistics.median(norms))
             if norm > RULES["exploding"].limit * usual > 0:
@@ -140,7 +142,7 @@ def no_end(curve: Curve) -> RunFinding | None:
 
 def sampled(curve: Curve) -> tuple[Row | None, Row | None]:
     """The sample answers before the first step and the last ones, in numbers; None where one of them is not known."""
-    rows = [row for row in curve.rows if has(row, "samples/answers")]
+    rows = [row for row in curve.others if has(row, "samples/answers")]
     if len(rows) < 2 or rows[0]["step"] != 0 or not has(rows[-1], "samples/longer", "samples/repeats_more"):
         return None, None
     return rows[0], rows[-1]

@@ -15,6 +15,7 @@ from workbench.core.health.curve import (
     found_by,
     has,
     mean,
+    newest_loss,
     past_its_best,
     rounded,
 )
@@ -92,7 +93,7 @@ def not_learning(curve: Curve) -> RunFinding | None:
     """
     if curve.progress < FIRST_FIFTH or not curve.warmed_up:
         return None
-    window = max(WINDOW, math.ceil(FIRST_FIFTH * curve.steps))
+    window = curve.window(math.ceil(FIRST_FIFTH * curve.steps))
     rows = [row for row in curve.moved[-window:] if has(row, "rewards/accuracies", "rewards/margins")]
     if len(rows) < WINDOW:
         return None
@@ -132,7 +133,7 @@ def thumbs_not_learned(curve: Curve) -> RunFinding | None:
     """
     if curve.progress < FIRST_FIFTH or not curve.warmed_up:
         return None
-    window = max(WINDOW, math.ceil(FIRST_FIFTH * curve.steps))
+    window = curve.window(math.ceil(FIRST_FIFTH * curve.steps))
     rows = [row for row in curve.moved[-window:] if has(row, "rewards/margins")]
     if len(rows) < WINDOW:
         return None
@@ -355,7 +356,7 @@ def rate_too_high(curve: Curve) -> RunFinding | None:
 
 def _above_the_noise(curve: Curve, start: float) -> float:
     """How far the last training losses lie above the start; 0 where that may be the noise between batches."""
-    window = max(WINDOW, curve.steps // 20)
+    window = curve.window(curve.steps // 20)
     losses = [row["loss"] for row in curve.moved[-window:] if has(row, "loss")]
     if len(losses) < window:
         return 0.0
@@ -405,7 +406,7 @@ def over_optimised(curve: Curve) -> RunFinding | None:
         "over_optimised",
         curve,
         f"The held-out loss was lowest at step {step}, {best['eval_loss']:.3f}; now it is "
-        f"{curve.measured[-1]['eval_loss']:.3f}, and the training margin went from "
+        f"{newest_loss(curve):.3f}, and the training margin went from "
         f"{mean(then, 'rewards/margins') / curve.beta:.1f} to {mean(rows[-WINDOW:], 'rewards/margins') / curve.beta:.1f} nats.",
         advice=ends_at(step),
         changes={f"{curve.stage}.max_steps": step},

@@ -7,6 +7,7 @@ from workbench.core.health.curve import (
     found_by,
     has,
     mean,
+    newest_loss,
     past_its_best,
     rounded,
     start_and_now,
@@ -35,7 +36,7 @@ def sft_stuck(curve: Curve) -> RunFinding | None:
 
 
 def _fallen(start: Row, now: Row) -> float:
-    return float(1 - now["eval_loss"] / start["eval_loss"])
+    return float(1 - now["eval_loss"] / start["eval_loss"]) if start["eval_loss"] else 0.0
 
 
 def sft_rises(curve: Curve) -> RunFinding | None:
@@ -80,7 +81,7 @@ def by_heart(curve: Curve) -> RunFinding | None:
             "by_heart",
             curve,
             f"The held-out loss was lowest at step {step}, {best['eval_loss']:.3f}; now it is "
-            f"{curve.measured[-1]['eval_loss']:.3f}.",
+            f"{newest_loss(curve):.3f}.",
             advice=ends_at(step),
             changes={"sft.max_steps": step},
             from_step=step,
