@@ -17,7 +17,9 @@ from workbench.core.memory import Paths, forecast, needed
 from workbench.core.recipe import checkpoint_steps, planned_steps, start_loss, trainer_arguments
 from workbench.engine import adapters, load, rows
 from workbench.engine.journal import log_begun_again, log_numbers, log_phase, log_resumed
+from workbench.engine.keeping_place import KeepsPlace
 from workbench.engine.order import grouping
+from workbench.engine.place import Place
 from workbench.engine.probe import Probe
 from workbench.engine.reference import Reference, keeping, open_reference
 from workbench.engine.report import Report, WrongReference
@@ -38,6 +40,7 @@ class Work:
     loaded: load.Loaded
     model: Any  # the base model with the adapter that trains
     paths: Paths
+    place: Place
 
 
 def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None) -> Outcome | None:
@@ -62,7 +65,7 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     kept = stage in WITH_REFERENCE and config.reference == "kept"
     reference = open_reference(work.loaded, model, fresh, work.paths) if kept else None
 
-    trainer = make_trainer(work, stage, training, held_out, reference, [OwnLearningRate(), report])
+    trainer = make_trainer(work, stage, training, held_out, reference, [KeepsPlace(work.place), OwnLearningRate(), report])
     report.start_loss = start_loss(config, stage, trainer.eval_dataset["label"] if stage == "kto" else ())
     if stage in WITH_REFERENCE and fresh:
         # TRL copied the untouched adapter as the reference. It changes nothing, so the base model itself will do.

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 from filelock import FileLock
@@ -22,10 +23,11 @@ from workbench.core.messages import Kind
 from workbench.core.recipe import planned_steps
 from workbench.jobs import processes
 from workbench.jobs.environment import child_environment
-from workbench.store import checkpoints, datasets, queue
+from workbench.store import checkpoints, datasets, device, gone, queue
+from workbench.store.device import Holder
 from workbench.store.forks import take
 from workbench.store.home import home, write_text, writing
-from workbench.store.runs import PAUSE, Run, all_runs, claim_folder, open_run, starting_run
+from workbench.store.runs import PAUSE, Run, all_runs, claim_folder, open_run, runs_folder, starting_run
 
 WORKER = (sys.executable, "-m", "workbench.engine.train")
 
@@ -33,6 +35,9 @@ WORKER = (sys.executable, "-m", "workbench.engine.train")
 ROOM_TO_START = 300 * 2**20  # bytes
 
 FULL = 2**20  # bytes; a disk with less has no room for a page of text
+
+# A worker that has told its result still gives back its memory: that long the next start waits for it.
+ENDING = 15.0  # seconds
 
 LEARNS_FROM: dict[Stage, tuple[Kind, ...]] = {
     "sft": ("sft", "preference"),
@@ -48,6 +53,10 @@ _HOLDS: dict[Kind, str] = {
 }
 
 
+class DeviceTaken(WorkbenchError):
+    """Somebody else has the device."""
+
+
 def start(config: RunConfig, worker: Sequence[str] = WORKER, fork: Fork | None = None) -> Run:
     """Make the run's folder and start its worker; back in well under a second.
 
@@ -57,12 +66,15 @@ def start(config: RunConfig, worker: Sequence[str] = WORKER, fork: Fork | None =
     """
     check(config, fork)
     check_room()
-    # The lock is held only until the worker's pid is on disk: from then on the folder says who has the device.
+    # The lock of the starts is held only until the worker has the device and its pid is on disk.
     with starts():
-        _refuse_second(running(), "add this one to the queue, wait, or stop the other on the Watch page")
+        _refuse_second("add this one to the queue, wait, or stop the other on the Watch page")
         run = make_run(config, fork, first=True)
         try:
             begin(run, worker)
+        except DeviceTaken:
+            shutil.rmtree(run.folder, ignore_errors=True)
+            raise
         except OSError as error:
             shutil.rmtree(run.folder, ignore_errors=True)
             raise WorkbenchError(f"The worker could not be started: {error}. Nothing was kept.") from error
@@ -133,7 +145,7 @@ def begin(run: Run, worker: Sequence[str] = WORKER) -> None:
     """Start a run's worker and watch it. The caller holds the lock of the starts, and knows that the device is free.
 
     Whoever dies in the middle of this leaves either a run that still waits, or one that trains: the worker does nothing
-    before it is told that its pid is on disk. Raises OSError.
+    before it is told that its pid is on disk. Raises OSError, or DeviceTaken where the device is not free after all.
     """
     process = _spawn(run, worker)
     assert process.stdin, "it was asked for"
@@ -153,7 +165,7 @@ def resume(run: Run, worker: Sequence[str] = WORKER) -> None:
     with starts():
         if state_of(run) not in CAN_RESUME:
             raise WorkbenchError(f"{run.name} is {state_of(run)}, so there is nothing to resume.")
-        _refuse_second(running(), "wait for it, or stop it on the Watch page")
+        _refuse_second("wait for it, or stop it on the Watch page")
         run.forget_end()
         try:
             begin(run, worker)
@@ -178,16 +190,56 @@ def pause(run: Run) -> str:
     return words
 
 
-def _refuse_second(busy: Run | None, remedy: str) -> None:
-    if busy:
+def _refuse_second(remedy: str) -> None:
+    if busy := running():
         raise WorkbenchError(
             f"{busy.name} is training. One run at a time has the device: {remedy}. Nothing was started."
         )
+    if who := unlisted_holder(ENDING):
+        raise WorkbenchError(f"{holder_words(who)} Nothing was started.")
 
 
 def running() -> Run | None:
     """The run that has the device, whoever started it."""
+    who = device.holder()
+    if who and who.run:
+        run = Run(runs_folder() / who.run)
+        if run.config_file.is_file() and state_of(run) == "running":
+            return run
     return next((run for run in all_runs() if state_of(run) == "running"), None)
+
+
+def unlisted_holder(patience: float = 0.0) -> Holder | None:
+    """Who has the device though no run that is listed trains; None where it is free.
+
+    patience: seconds for a worker that has told its result and is about to be gone.
+    """
+    until = time.monotonic() + patience
+    while who := device.holder():
+        if not (_has_ended(who) and time.monotonic() < until):
+            return who
+        time.sleep(0.05)
+    return None
+
+
+def holder_words(who: Holder) -> str:
+    """Why the device is not free, and what to do, of a holder that is in no list."""
+    if who.run and _has_ended(who):
+        return f"{who.run} has ended, and its worker (process {who.pid}) still holds the device. Wait a moment, or end that process."
+    if who.run and who.lives:
+        return (
+            f"The device is still held by {who.run}, whose folder was deleted, moved or replaced while it trained. Its worker "
+            f"(process {who.pid}) ends itself within seconds: try again then."
+        )
+    return (
+        f"Another process holds the device ({home() / 'device.lock'}), and no run in this folder says which. Wait for it, or "
+        "end what was started outside the workbench."
+    )
+
+
+def _has_ended(who: Holder) -> bool:
+    """Whether the run of a worker that still has the device is over by its own word."""
+    return bool(who.run) and Run(runs_folder() / who.run).result() is not None
 
 
 def state_of(run: Run) -> State:
@@ -216,8 +268,25 @@ def in_words(run: Run) -> str:
     result = run.result()
     if result:
         return result.why
+    worker = run.worker()
+    if told := gone.of_worker(worker.get("pid"), worker.get("created")):
+        return f"{told.why} {gone_advice(run)}"
+    if not run.folder.is_dir():
+        return gone_words(run.name) or "Its folder is gone."
     is_full = shutil.disk_usage(run.folder).free < FULL
     return why_lost(run.exit_code(), run.log_tail(), checkpoint_words(run), is_full)
+
+
+def gone_words(name: str) -> str:
+    """What became of a run that is in no list, where its worker told; "" where it did not."""
+    told = gone.of_run(name)
+    return f"{told.why} What it had saved was in that folder." if told else ""
+
+
+def gone_advice(run: Run) -> str:
+    """What can be done with a folder whose worker ended itself: one that was renamed, or put back."""
+    kept = checkpoint_words(run)
+    return f"Resume goes on from {kept}." if kept else "It had no checkpoint there: Resume starts it from its first step."
 
 
 def checkpoint_words(run: Run) -> str:
@@ -241,8 +310,10 @@ def stop(run: Run) -> str:
 def end(run: Run) -> None:
     """End a run's worker and all it started, at once, and say so in the folder."""
     worker = run.worker()
+    if not worker:
+        raise WorkbenchError(gone_words(run.name) or f"{run.name} names no worker any more, so there is nothing to end.")
     processes.end_tree(worker["pid"], worker["created"])
-    if run.result() is None:
+    if run.config_file.is_file() and run.result() is None:
         kept = (
             "The adapter of the stage before is kept." if run.stage_adapter("sft").exists() else "No adapter was saved."
         )
@@ -252,10 +323,13 @@ def end(run: Run) -> None:
 def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
     """The worker in a session of its own, so that neither a closed window nor Ctrl+C in its terminal ends it.
 
-    Raises OSError, with no process left, where it cannot be started or where the folder cannot say who it is: a worker
-    that nobody knows of would share the device with the next.
+    It has the device from its first moment. Raises OSError, with no process left, where it cannot be started or where the
+    folder cannot say who it is: a worker that nobody knows of would share the device with the next. Raises
+    DeviceTaken where somebody else has it.
     """
-    with open(run.log_file, "ab") as log:
+    with open(run.log_file, "ab") as log, device.passing_on() as told:
+        if told is None:
+            raise DeviceTaken(f"{holder_words(device.holder() or Holder())} Nothing was started.")
         process = subprocess.Popen(
             [*worker, str(run.folder)],
             stdin=subprocess.PIPE,
@@ -263,12 +337,14 @@ def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             # A module given by -m is looked for in the folder one is in first: that must not be just any folder.
             cwd=home(),
-            env=child_environment() | {WAITS_FOR_WORD: "1"},
+            env=child_environment() | {WAITS_FOR_WORD: "1"} | device.passed_on(told),
             start_new_session=os.name != "nt",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            **told,
         )
     begun = processes.started(process.pid)
     try:
+        device.note_holder(run.name, process.pid, begun)
         run.write_worker(process.pid, begun)
     except OSError:
         processes.end_tree(process.pid, begun)
