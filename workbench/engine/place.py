@@ -85,9 +85,7 @@ class Place:
         with contextlib.suppress(psutil.Error):
             for child in psutil.Process().children(recursive=True):
                 child.kill()
-        words = (
-            f"The folder of {self.run.name} {why} while it trained, so its worker ended itself and gave the device back."
-        )
+        words = f"The folder of {self.run.name} {why} while it trained, so its worker ended itself and gave the device back."
         with contextlib.suppress(OSError):  # the log may be deleted as well; it may also lie elsewhere by now
             print(words, flush=True)
         _remove_litter(self.run)
@@ -124,6 +122,8 @@ class Place:
 def named_pid(run: Run) -> int | None:
     """The pid in a run's worker.json, where it is this process; None otherwise."""
     found = run.worker()
+    if not isinstance(found, dict):
+        return None
     pid, created = found.get("pid"), found.get("created")
     if not isinstance(pid, int) or not isinstance(created, int | float):
         return None

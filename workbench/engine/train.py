@@ -28,10 +28,10 @@ from workbench.engine import adapters, load
 from workbench.engine.device import this_device
 from workbench.engine.journal import log_phase
 from workbench.engine.place import Place, PlaceGone, named_pid
-from workbench.engine.rows import data_of
 from workbench.engine.trouble import Diverged, Forgotten, explain, is_out_of_memory
-from workbench.store import checkpoints, datasets, device, model_configs
+from workbench.store import checkpoints, model_configs, run_data
 from workbench.store.alive import started
+from workbench.store.device import hand_on, hold, note_holder
 from workbench.store.installed import offered_paths
 from workbench.store.runs import Outcome, Run
 
@@ -103,7 +103,7 @@ def _in_place(run: Run, place: Place) -> int:
 def again(folder: str) -> int:
     """Go on with the same run in a fresh process: this one's libraries are patched, or its memory is torn."""
     command = [sys.executable, "-m", "workbench.engine.train", folder]
-    lock = device.hand_on()
+    lock = hand_on()
     if os.name == "nt":  # where exec makes a new process, and this run would read as lost
         return subprocess.call(command)
     _let_go_of_files(lock)
@@ -128,6 +128,11 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
     shutil.rmtree(run.folder / "scratch", ignore_errors=True)  # of a worker that was killed while it saved
     with_unsloth, _ = load.find_unsloth(device, config.precision)
 
+    begun = checkpoints.newest(run)
+    data, changed = run_data.settle(run, config, begun)
+    for words in changed:
+        log_phase(run, words)
+
     log_phase(run, "starting")
     loaded = load.load_base(
         config.model, config.precision, device, lambda text: log_phase(run, text), config.max_length, with_unsloth
@@ -139,17 +144,14 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
         adapters.keep_start(run, config)
         adapters.take_weights(model, run.start_adapter)
 
-    plan = {
-        stage: planned_steps(config, stage, datasets.about(data_of(config, stage)).train_rows)
-        for stage in config.stages
-    }
+    plan = {stage: planned_steps(config, stage, one.train_rows) for stage, one in data.items()}
     run.add_to_environment(_environment(config, loaded, plan))  # what an earlier life found out stays
+    run_data.note_change(run, data, changed)
 
     # Only now: it imports TRL, which Unsloth patches where it is imported first.
     from workbench.engine.stage import Work, train_stage
 
     work = Work(run, config, loaded, model, paths, place)
-    begun = checkpoints.newest(run)
     for number, stage in enumerate(config.stages):
         is_last = number == len(config.stages) - 1
         if not is_last and run.stage_adapter(stage).is_dir():
@@ -207,7 +209,6 @@ def _environment(config: RunConfig, loaded: load.Loaded, plan: dict[Stage, int])
         "model": loaded.facts,
         "versions": installed,
         "seed": config.seed,
-        "data": {stage: datasets.about(data_of(config, stage)).model_dump(mode="json") for stage in config.stages},
     }
 
 
@@ -235,13 +236,15 @@ def worker(folder: str) -> int:
     if not may_begin():
         return 1
     run = Run(Path(folder))
-    if not device.hold():
-        run.write_result("failed", "Another run has the device. Nothing was trained: resume this one when that has ended.")
+    if not hold():
+        run.write_result(
+            "failed", "Another run has the device. Nothing was trained: resume this one when that has ended."
+        )
         return 1
     with contextlib.suppress(FileNotFoundError):  # of a folder that is gone, which `main` tells
         if not named_pid(run):  # started by hand: so that it can be seen and stopped
             run.write_worker(os.getpid(), started(os.getpid()))
-            device.note_holder(run.name, os.getpid(), started(os.getpid()))
+            note_holder(run.name, os.getpid(), started(os.getpid()))
     return main(folder, watch=True)
 
 

@@ -151,7 +151,7 @@ def _turn(before: Run | None, worker: Sequence[str]) -> tuple[Run | None, bool]:
         return before, True  # a worker that ends itself, or has told its result and is about to be gone
     run = left[0]
     try:
-        training.check_data(run.config())
+        training.check_rows(run)
         if fork_of(run) is None:  # a fork has its start in its own folder
             starting_run(run.config())
         training.begin(run, worker)

@@ -23,7 +23,7 @@ from workbench.core.messages import Kind
 from workbench.core.recipe import planned_steps
 from workbench.jobs import processes
 from workbench.jobs.environment import child_environment
-from workbench.store import checkpoints, datasets, device, gone, queue
+from workbench.store import checkpoints, datasets, device, gone, queue, run_data
 from workbench.store.device import Holder
 from workbench.store.forks import take
 from workbench.store.home import home, write_text, writing
@@ -38,6 +38,8 @@ FULL = 2**20  # bytes; a disk with less has no room for a page of text
 
 # A worker that has told its result still gives back its memory: that long the next start waits for it.
 ENDING = 15.0  # seconds
+
+TELLING = 5.0  # seconds in which a worker whose folder is gone has told so
 
 LEARNS_FROM: dict[Stage, tuple[Kind, ...]] = {
     "sft": ("sft", "preference"),
@@ -106,14 +108,22 @@ def check(config: RunConfig, fork: Fork | None = None) -> None:
         )
 
 
-def check_data(config: RunConfig) -> None:
-    """Raises WorkbenchError where the data of a run is gone, or not of the kind that its method learns from."""
-    for stage in config.stages:
+def check_data(config: RunConfig, stages: Sequence[Stage] | None = None) -> None:
+    """Raises WorkbenchError where the data of a run, or of some of its stages, is gone, or not of the kind that its method
+    learns from."""
+    for stage in config.stages if stages is None else stages:
         about = datasets.about(config.data_of(stage) or "")
         if about.kind not in LEARNS_FROM[stage]:
             raise WorkbenchError(
                 f"{stage_title(stage)} cannot learn from {about.name}: it holds {_HOLDS[about.kind]}. Choose other data on the Data page."
             )
+
+
+def check_rows(run: Run) -> None:
+    """Raises WorkbenchError where a run that has a folder cannot go on with its data as they are now."""
+    config = run.adjusted_config()
+    check_data(config, [stage for stage in config.stages if not run.stage_adapter(stage).is_dir()])
+    run_data.settle(run, config, checkpoints.newest(run, at_a_glance=True))
 
 
 def check_room() -> None:
@@ -133,6 +143,8 @@ def make_run(config: RunConfig, fork: Fork | None = None, first: bool = False) -
         with writing(f"The run {config.name}"):
             if fork:
                 take(fork, run)
+            gone.forget(run.name)
+            run_data.note(run, config)
             queue.mark(run, first)
             run.write_config(config)  # last: with it the folder is a run
     except BaseException:
@@ -165,6 +177,7 @@ def resume(run: Run, worker: Sequence[str] = WORKER) -> None:
     with starts():
         if state_of(run) not in CAN_RESUME:
             raise WorkbenchError(f"{run.name} is {state_of(run)}, so there is nothing to resume.")
+        check_rows(run)
         _refuse_second("wait for it, or stop it on the Watch page")
         run.forget_end()
         try:
@@ -210,7 +223,7 @@ def running() -> Run | None:
 
 
 def unlisted_holder(patience: float = 0.0) -> Holder | None:
-    """Who has the device though no run that is listed trains; None where it is free.
+    """Who has the device where `running` knows of no run; None where it is free.
 
     patience: seconds for a worker that has told its result and is about to be gone.
     """
@@ -269,7 +282,7 @@ def in_words(run: Run) -> str:
     if result:
         return result.why
     worker = run.worker()
-    if told := gone.of_worker(worker.get("pid"), worker.get("created")):
+    if told := gone.of_worker(worker.get("pid", 0), worker.get("created", 0.0)):
         return f"{told.why} {gone_advice(run)}"
     if not run.folder.is_dir():
         return gone_words(run.name) or "Its folder is gone."
@@ -283,10 +296,20 @@ def gone_words(name: str) -> str:
     return f"{told.why} What it had saved was in that folder." if told else ""
 
 
+def wait_for_gone_words(run: Run) -> str:
+    """What became of a run whose folder went away just now: its worker tells within seconds."""
+    until = time.monotonic() + TELLING
+    while not gone_words(run.name) and time.monotonic() < until:
+        time.sleep(0.1)
+    return in_words(run)
+
+
 def gone_advice(run: Run) -> str:
     """What can be done with a folder whose worker ended itself: one that was renamed, or put back."""
     kept = checkpoint_words(run)
-    return f"Resume goes on from {kept}." if kept else "It had no checkpoint there: Resume starts it from its first step."
+    return (
+        f"Resume goes on from {kept}." if kept else "It had no checkpoint there: Resume starts it from its first step."
+    )
 
 
 def checkpoint_words(run: Run) -> str:
@@ -311,7 +334,9 @@ def end(run: Run) -> None:
     """End a run's worker and all it started, at once, and say so in the folder."""
     worker = run.worker()
     if not worker:
-        raise WorkbenchError(gone_words(run.name) or f"{run.name} names no worker any more, so there is nothing to end.")
+        raise WorkbenchError(
+            gone_words(run.name) or f"{run.name} names no worker any more, so there is nothing to end."
+        )
     processes.end_tree(worker["pid"], worker["created"])
     if run.config_file.is_file() and run.result() is None:
         kept = (

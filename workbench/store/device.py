@@ -4,6 +4,7 @@ The system lets go of it when the process is gone, however it went. So it holds 
 whose folder was deleted is in no list, and has the device all the same. `device.json` says whose it is, for messages.
 """
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ _BY_PARENT = "parent"
 _ASKING = 0.2  # seconds
 
 _TO_TAKE = 10.0  # seconds; where a worker takes the lock itself, the one before may just be ending
+
+# A drive of the network may know no locks. Then the device is whose `device.json` says, for as long as that process lives.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 _mine: int | None = None  # the descriptor by which this process holds the lock
 
@@ -97,7 +101,7 @@ def hold() -> bool:
     if told == _BY_PARENT:
         return True
     descriptor = int(told) if told.isdecimal() and _is_of_lock(int(told)) else None
-    if descriptor is not None and lock_descriptor(descriptor, blocking=False):
+    if descriptor is not None and _lock(descriptor):
         os.set_inheritable(descriptor, False)
     else:
         descriptor = _taken(_TO_TAKE)
@@ -124,7 +128,7 @@ def _taken(seconds: float) -> int | None:
     """A descriptor with the lock; None where somebody else has had it all the time."""
     descriptor = _opened()
     until = time.monotonic() + seconds
-    while not lock_descriptor(descriptor, blocking=False):
+    while not _lock(descriptor):
         if time.monotonic() > until:
             os.close(descriptor)
             return None
@@ -135,18 +139,29 @@ def _taken(seconds: float) -> int | None:
 def _is_free() -> bool:
     descriptor = _opened()
     try:
-        return lock_descriptor(descriptor, blocking=False)
+        return _lock(descriptor)
     finally:
         os.close(descriptor)
 
 
+def _lock(descriptor: int) -> bool:
+    """Take the lock, where nobody else has it. Raises OSError."""
+    try:
+        return lock_descriptor(descriptor, blocking=False)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        who = _named()
+        return who.pid == os.getpid() or not who.lives
+
+
 def _opened() -> int:
-    return os.open(_lock(), os.O_RDWR | os.O_CREAT, 0o644)
+    return os.open(_file(), os.O_RDWR | os.O_CREAT, 0o644)
 
 
 def _is_of_lock(descriptor: int) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(_lock()))
+        return os.path.samestat(os.fstat(descriptor), os.stat(_file()))
     except OSError:
         return False
 
@@ -164,7 +179,7 @@ def _named() -> Holder:
         return Holder()
 
 
-def _lock() -> Path:
+def _file() -> Path:
     return home() / "device.lock"
 
 

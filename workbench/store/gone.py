@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.store.alive import SAME_START
 from workbench.store.home import home, read_json, write_json
 
 KEPT = 50
@@ -30,6 +31,19 @@ def note(run: str, why: str, pid: int, created: float) -> None:
     write_json(_file(), [*before, asdict(Gone(run, why, pid, created, time.time()))])
 
 
+def forget(run: str) -> None:
+    """A new run has that name. Raises OSError."""
+    before = noted()
+    if any(one.run == run for one in before):
+        write_json(_file(), [asdict(one) for one in before if one.run != run])
+
+
+def newest(seconds: float) -> Gone | None:
+    """What was told last, where that is not longer ago. A clock that was set back since does not keep it for ever."""
+    last = next(reversed(noted()), None)
+    return last if last and abs(time.time() - last.when) <= seconds else None
+
+
 def noted() -> list[Gone]:
     """All that is known, the newest last. What cannot be read is passed over: it is told once more where it matters."""
     try:
@@ -44,9 +58,9 @@ def of_run(run: str) -> Gone | None:
     return next((one for one in reversed(noted()) if one.run == run), None)
 
 
-def of_worker(pid: object, created: object) -> Gone | None:
+def of_worker(pid: int, created: float) -> Gone | None:
     """What a worker told as it ended; None where it told nothing. So a folder that was renamed or put back has its story."""
-    return next((one for one in reversed(noted()) if (one.pid, one.created) == (pid, created)), None)
+    return next((one for one in reversed(noted()) if one.pid == pid and abs(one.created - created) < SAME_START), None)
 
 
 def _read(value: Any) -> Gone | None:

@@ -19,7 +19,7 @@ from workbench.core.lifecycle import CAN_RESUME
 from workbench.core.metrics import charts, latest
 from workbench.jobs import queue, training
 from workbench.jobs.bench import Bench
-from workbench.store import choices
+from workbench.store import choices, run_data
 from workbench.store.forks import fork_of, forks_of, newest_before
 from workbench.store.runs import Run, all_runs, open_run
 from workbench.ui.border import border
@@ -230,7 +230,7 @@ def signature(bench: Bench, run_name: str | None) -> Signature:
     waiting = tuple(one.name for one in queue.waiting())
     in_queue = waiting, queue.held() if waiting else None, training.running() if waiting else None
     if run is None:
-        return ("nothing", *in_queue)
+        return ("nothing", run_name, training.gone_words(run_name or ""), *in_queue)
     log = run.log_file.stat().st_size if run.log_file.exists() else 0
     state = training.state_of(run)
     return run.name, state, len(bench.rows(run)), log, run.stop_file.exists(), bool(run.environment()), *in_queue
@@ -241,7 +241,7 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
     run = _find(run_name)
     if run is None:
         return [
-            empty("No run yet", "Curves appear here when a run has started. Start one on the Train page."),
+            absent_html(run_name),
             *[gr.Button(visible=False)] * 10,
             *queue_updates(),
             "",
@@ -295,14 +295,28 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
     ]
 
 
+def absent_html(run_name: str | None) -> Html:
+    """What is shown in place of a run: that there is none yet, or what became of the one that was looked at."""
+    if not run_name:
+        return empty("No run yet", "Curves appear here when a run has started. Start one on the Train page.")
+    words = (
+        training.gone_words(run_name) or "Its folder was deleted or moved. If it was training, its worker ends itself."
+    )
+    return notice("stop", f"{run_name} is gone", words)
+
+
 def queue_updates() -> list[Any]:
     """The card of the queue and its two buttons; nothing where nothing waits."""
     waiting, held = queue.waiting(), queue.held()
     if not waiting:
         return [gr.HTML("", visible="hidden"), gr.Button(visible=False), gr.Button(visible=False)]
     busy = training.running()
+    taken = None if busy else training.unlisted_holder()
+    words = training.holder_words(taken) if taken else ""
     return [
-        gr.HTML(queue_html([_described(one) for one in waiting], held, busy.name if busy else None), visible=True),
+        gr.HTML(
+            queue_html([_described(one) for one in waiting], held, busy.name if busy else None, words), visible=True
+        ),
         gr.Button(visible=held is None),
         gr.Button(visible=held is not None),
     ]
@@ -386,13 +400,17 @@ def suggested(findings: Sequence[RunFinding]) -> RunFinding | None:
 
 
 def adjusted_html(run: Run) -> list[Html]:
-    """What was changed because memory ran out."""
+    """What was changed because memory ran out, and data that changed under the run."""
     changed = "; ".join(one["words"] for one in run.adjustments())
-    return (
-        [notice("careful", "Memory ran out, and the run goes on with less at once", f"Changed: {changed}.")]
-        if changed
-        else []
-    )
+    other_rows = [notice("careful", "The data is another one", words) for words in run_data.changed_words(run)]
+    return [
+        *(
+            [notice("careful", "Memory ran out, and the run goes on with less at once", f"Changed: {changed}.")]
+            if changed
+            else []
+        ),
+        *other_rows,
+    ]
 
 
 def checkpoint_line(bench: Bench, run: Run) -> str:
@@ -443,6 +461,7 @@ def details_html(run: Run) -> Html:
         ("Branched off at", fork.words if fork else ""),
         ("Reference", reference_of(config, fork)),
         ("Data", ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages}))),
+        ("Data that had changed", "\n".join(run_data.changed_words(run))),
         ("Backend", environment.get("why", "told when the model is loaded")),
         ("Precision", str(environment.get("precision", config.precision)).upper()),
         ("Versions", versions),
