@@ -16,7 +16,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.metrics import RESUMED, as_trained
 from workbench.core.pace import seconds_per_step
 from workbench.engine import adapters
-from workbench.jobs import training
+from workbench.jobs import processes, training
 from workbench.store import checkpoints
 from workbench.store.runs import create_run
 
@@ -100,6 +100,14 @@ def wait_for_step(run, stage, step):
         time.sleep(0.05)
 
 
+def wait_until_gone(run):
+    """A worker tells its result, and then puts away what nobody needs any more."""
+    worker, until = run.worker(), time.monotonic() + 60
+    while processes.alive(worker["pid"], worker["created"]):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 # The real worker, which is killed the first time that it calls a function of its own.
 KILLED_IN = """
 import os, signal, sys
@@ -131,6 +139,7 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
     }
     whole = training.start(demo_config("whole", **small))
     assert ended(whole) == "finished", training.in_words(whole)
+    wait_until_gone(whole)
     assert not (whole.folder / "checkpoints").exists()
 
     pieces = training.start(demo_config("pieces", **small), killed_in("checkpoints.write_json"))
@@ -149,6 +158,7 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
     assert "Resume goes on from step 8 of DPO" in training.in_words(pieces), "it does not train that stage once more"
     training.resume(pieces)
     assert ended(pieces) == "finished", training.in_words(pieces)
+    wait_until_gone(pieces)
     assert curve(pieces) == curve(whole)
     assert weights(pieces) == weights(whole)
     assert pieces.environment()["probes"].keys() == {"sft", "dpo"}, "what the lives before found out is kept"

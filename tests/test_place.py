@@ -12,6 +12,7 @@ import pytest
 from configs import demo_config
 from test_checkpoints import wait_for_step
 from test_queue import KEEPER
+from test_run_data import stored
 from test_training import ROOT, STUBBORN, wait_for, worker
 
 from workbench import cli
@@ -107,6 +108,12 @@ def no_folder(run: Run) -> None:
     run.folder.write_text("a file in its place")
 
 
+def made_anew(run: Run) -> None:
+    """As a library does that saves into it at that moment."""
+    deleted(run)
+    (run.folder / "scratch").mkdir(parents=True)
+
+
 LOSSES = {
     deleted: "was deleted or moved",
     moved: "was deleted or moved",
@@ -114,7 +121,8 @@ LOSSES = {
     without_settings: "lost its config.json",
     unnamed: "no longer names its worker",
     named_another: "no longer names its worker",
-    no_folder: "was replaced by another one",
+    no_folder: "was deleted or moved",
+    made_anew: "was deleted or moved",
 }
 
 
@@ -326,13 +334,15 @@ def test_the_lock_goes_from_starter_to_worker_without_a_gap_and_to_what_it_begin
 
 def test_a_real_worker_whose_folder_is_deleted_leaves_nothing_of_it_behind():
     """In the middle of its steps, of which each is saved: the trainer's own saving would make the folder anew."""
+    stored()
     steps = {"learning_rate": 2e-4, "max_steps": 400}
-    run = training.start(demo_config(method="dpo", sft_data=None, dpo=steps, batch_size=2, checkpoint_steps=1))
+    small = {"batch_size": 2, "max_length": 64, "held_out_limit": 2, "checkpoint_steps": 1, "dpo": steps}
+    run = training.start(demo_config(method="dpo", sft_data=None, preference_data="mine", **small))
     found = run.worker()
     try:
         wait_for_step(run, "dpo", 2)
         deleted(run)
-        wait_for(lambda: gone_over(found), 20)
+        wait_for(lambda: gone_over(found), 60)
     finally:
         processes.end_tree(found["pid"], found["created"])
     assert not run.folder.exists()

@@ -62,9 +62,10 @@ class Place:
             now = _stat(self.run.folder)
             if now is None or self._folder is None:
                 return "was deleted or moved"
-            if not os.path.samestat(self._folder, now):
-                return "was replaced by another one"
-            if _stat(self.run.config_file) is None:
+            is_another, has_settings = not os.path.samestat(self._folder, now), _stat(self.run.config_file) is not None
+            if is_another:  # what saves at this moment may have made an empty one
+                return "was replaced by another one" if has_settings else "was deleted or moved"
+            if not has_settings:
                 return "lost its config.json"
             if self._pid and not self._still_named():
                 return "no longer names its worker in worker.json"
