@@ -254,6 +254,16 @@ def test_a_worker_that_told_its_result_and_is_not_gone_yet_is_waited_for(start):
     assert training.running() == second and not processes.alive(first.worker()["pid"], first.worker()["created"])
 
 
+def test_a_killed_worker_of_which_a_thread_still_dies_is_waited_for(start):
+    """The first thread is gone, so that its process reads as dead, while another one still has the lock: half a second here."""
+    with device.passing_on() as told:
+        dying = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"], **told)
+    device.note_holder("killed", 99_999_999, 1.0)
+    assert device.holder() is not None
+    run = start("next", STUBBORN)
+    assert training.running() == run and dying.wait(0.1) == 0
+
+
 def test_a_folder_that_is_renamed_while_it_trains_has_its_story_and_can_go_on(start):
     run = start()
     found = run.worker()
@@ -336,7 +346,7 @@ def test_a_real_worker_whose_folder_is_deleted_leaves_nothing_of_it_behind():
     """In the middle of its steps, of which each is saved: the trainer's own saving would make the folder anew."""
     stored()
     steps = {"learning_rate": 2e-4, "max_steps": 400}
-    small = {"batch_size": 2, "max_length": 64, "held_out_limit": 2, "checkpoint_steps": 1, "dpo": steps}
+    small = {"batch_size": 2, "max_length": 64, "held_out_limit": 8, "checkpoint_steps": 1, "dpo": steps}
     run = training.start(demo_config(method="dpo", sft_data=None, preference_data="mine", **small))
     found = run.worker()
     try:

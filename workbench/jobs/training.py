@@ -36,7 +36,7 @@ ROOM_TO_START = 300 * 2**20  # bytes
 
 FULL = 2**20  # bytes; a disk with less has no room for a page of text
 
-# A worker that has told its result still gives back its memory: that long the next start waits for it.
+# A worker that has told its result, or was killed, still gives back its memory: that long the next start waits for it.
 ENDING = 15.0  # seconds
 
 TELLING = 5.0  # seconds in which a worker whose folder is gone has told so
@@ -225,11 +225,13 @@ def running() -> Run | None:
 def unlisted_holder(patience: float = 0.0) -> Holder | None:
     """Who has the device where `running` knows of no run; None where it is free.
 
-    patience: seconds for a worker that has told its result and is about to be gone.
+    patience: seconds for a worker that is about to be gone: one that has told its result, or one that was killed and of
+    which a thread still holds what the process had.
     """
     until = time.monotonic() + patience
     while who := device.holder():
-        if not (_has_ended(who) and time.monotonic() < until):
+        is_going = _has_ended(who) or not who.lives
+        if not is_going or time.monotonic() > until:
             return who
         time.sleep(0.05)
     return None
