@@ -46,6 +46,7 @@ def main() -> int:
     run = endless_run()
     window = Window(home)
     try:
+        wait_for_steps(run)
         window.start()
         with chromium() as browser:
             found = measured(run, browser, window.address, options)
@@ -57,17 +58,19 @@ def main() -> int:
 
 def endless_run() -> Run:
     """Trains, and does nothing else: no evaluation, sample or checkpoint falls into a measurement."""
-    run = training.start(
+    return training.start(
         demo_config(
-            "endless", method="dpo", sft_data=None, batch_size=4, max_length=128, evaluations=1, held_out_limit=4,
+            "endless", method="dpo", sft_data=None, batch_size=4, max_length=128, evaluations=1, held_out_limit=8,
             checkpoint_steps=PLENTY, dpo={"learning_rate": 1e-6, "max_steps": PLENTY},
         )
     )  # fmt: skip
-    until = time.monotonic() + 180
+
+
+def wait_for_steps(run: Run) -> None:
+    until = time.monotonic() + 600
     while steps_of(run) < 5:
         assert training.state_of(run) == "running" and time.monotonic() < until, training.in_words(run) + run.log_tail()
         time.sleep(0.2)
-    return run
 
 
 @contextmanager
