@@ -19,11 +19,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from browser.conftest import _QUIET, browser_program  # noqa: E402
+from browser.windows import Window  # noqa: E402
 from configs import demo_config  # noqa: E402
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402
-from windows import Window  # noqa: E402
 
 from workbench.jobs import training  # noqa: E402
 from workbench.store.runs import Run  # noqa: E402
@@ -61,7 +62,7 @@ def endless_run() -> Run:
     return training.start(
         demo_config(
             "endless", method="dpo", sft_data=None, batch_size=4, max_length=128, evaluations=1, held_out_limit=8,
-            checkpoint_steps=PLENTY, dpo={"learning_rate": 1e-6, "max_steps": PLENTY},
+            checkpoint_steps=PLENTY, dpo={"learning_rate": 1e-6, "epochs": 50, "max_steps": PLENTY},
         )
     )  # fmt: skip
 
@@ -75,8 +76,6 @@ def wait_for_steps(run: Run) -> None:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    from conftest import _QUIET, browser_program
-
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_program(), args=list(_QUIET))
         yield browser
