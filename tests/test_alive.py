@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -30,6 +31,20 @@ def test_nobody_is_alive_who_has_no_pid_or_no_start():
     assert not alive(None, 1.0)
     assert not alive(os.getpid(), None)
     assert not alive(99_999_999, 0.0)
+
+
+def test_the_time_of_day_is_only_written_down_for_people():
+    """A clock can be set back and forth: what lasts is measured otherwise, and what comes first follows from no time."""
+    root = Path(__file__).parent.parent / "workbench"
+    written = {
+        "engine/journal.py": 4,  # of a line; a pace is made of single intervals, see core/pace.py
+        "store/runs.py": 1,  # of an adjustment
+        "store/queue.py": 1,  # of an entry, beside its place
+        "store/gone.py": 2,  # of a note, and whether it is still news: either way at most a while too long or too short
+        "ui/data_out.py": 1,  # of a download that is a day old
+    }
+    found = {file.relative_to(root).as_posix(): file.read_text().count("time.time()") for file in root.rglob("*.py")}
+    assert {name: count for name, count in found.items() if count} == written
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="elsewhere the system keeps the time of day itself")

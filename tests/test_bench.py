@@ -45,6 +45,9 @@ def test_the_chat_makes_room_once_for_a_run_that_the_queue_started(bench, monkey
     bench.chat.wait(10)
     bench.tend()
     assert bench.chat.is_open
+    run.write_worker(4711, 1.0)  # it was resumed, or another run has its name: another start of the queue
+    bench.tend()
+    assert not bench.chat.is_open
 
 
 def test_what_is_loaded_is_said_in_a_few_words(bench):

@@ -2,6 +2,8 @@
 
 import os
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,33 @@ def test_a_second_question_at_the_same_time_is_told_to_wait(chat):
     with pytest.raises(WorkbenchError, match="Another question is being answered"):
         next(ask(chat, "two"))
     first.close()
+
+
+def test_of_twenty_questions_from_three_tabs_each_is_answered_with_its_own_answer_or_told_to_wait(chat):
+    """The tabs ask at once and again until they are answered: 7, 7 and 6 questions, of which no word lands in another's."""
+    chat.start(ModelRef())
+    chat.wait(10)
+    answered, told = [], []
+
+    def tab(questions):
+        for number in questions:
+            while True:
+                try:
+                    *_, last = ask(chat, f"q{number}", 2)
+                except WorkbenchError as error:
+                    told.append(str(error))
+                    time.sleep(0.005)
+                    continue
+                answered.append((number, last.left.text, last.right.text, last.verified))
+                break
+
+    tabs = [threading.Thread(target=tab, args=(range(first, 20, 3),)) for first in range(3)]
+    for one in tabs:
+        one.start()
+    for one in tabs:
+        one.join(30)
+    assert sorted(answered) == [(n, f"q{n}0 q{n}0 ", f"q{n}1 q{n}1 ", True) for n in range(20)]
+    assert told and set(told) == {"Another question is being answered. Wait for it, or stop it."}
 
 
 def test_a_model_that_cannot_be_loaded_says_why(chat):

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import shutil
+import signal
 import sys
 import time
 
@@ -12,7 +15,8 @@ from real_runs import curve, ended, weights
 from workbench.core.errors import WorkbenchError
 from workbench.core.metrics import RESUMED, as_trained
 from workbench.core.pace import seconds_per_step
-from workbench.jobs import training
+from workbench.engine import adapters
+from workbench.jobs import processes, training
 from workbench.store import checkpoints
 from workbench.store.runs import create_run
 
@@ -55,6 +59,9 @@ def test_two_checkpoints_are_kept_and_a_torn_one_is_passed_over():
     assert (checkpoints.newest(run).stage, checkpoints.newest(run).step) == ("sft", 16)
     (last.folder / "manifest.json").write_text('{"stage": "dpo", "st')
     assert checkpoints.newest(run, at_a_glance=True).stage == "sft"
+    shutil.rmtree(last.folder.parent)
+    assert checkpoints.newest(run) is None
+    assert drafted(run, "dpo", 4) == checkpoints.newest(run), "all were deleted while it trained: the next one is kept"
 
 
 def row(stage, step, loss=0.5, time=0.0):
@@ -93,6 +100,14 @@ def wait_for_step(run, stage, step):
         time.sleep(0.05)
 
 
+def wait_until_gone(run):
+    """A worker tells its result, and then puts away what nobody needs any more."""
+    worker, until = run.worker(), time.monotonic() + 60
+    while processes.alive(worker["pid"], worker["created"]):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 # The real worker, which is killed the first time that it calls a function of its own.
 KILLED_IN = """
 import os, signal, sys
@@ -111,7 +126,8 @@ def killed_in(function):
 
 def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_not():
     """Killed inside its first checkpoint, again as it saves the adapter of SFT, whose last step is done and in a checkpoint
-    by then, and paused in DPO, whose reference is the SFT adapter: bit for bit the same.
+    by then, paused in DPO, whose reference is the SFT adapter, and killed between its last adapter and its result: bit for
+    bit the same.
     """
     small = {
         "batch_size": 4,
@@ -123,6 +139,7 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
     }
     whole = training.start(demo_config("whole", **small))
     assert ended(whole) == "finished", training.in_words(whole)
+    wait_until_gone(whole)
     assert not (whole.folder / "checkpoints").exists()
 
     pieces = training.start(demo_config("pieces", **small), killed_in("checkpoints.write_json"))
@@ -136,8 +153,12 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
     training.pause(pieces)
     assert ended(pieces) == "paused"
     assert training.running() is None
+    training.resume(pieces, killed_in("adapters.Run.write_result"))
+    assert ended(pieces) == "lost" and pieces.has_adapter
+    assert "Resume goes on from step 8 of DPO" in training.in_words(pieces), "it does not train that stage once more"
     training.resume(pieces)
     assert ended(pieces) == "finished", training.in_words(pieces)
+    wait_until_gone(pieces)
     assert curve(pieces) == curve(whole)
     assert weights(pieces) == weights(whole)
     assert pieces.environment()["probes"].keys() == {"sft", "dpo"}, "what the lives before found out is kept"
@@ -199,6 +220,49 @@ def test_weights_that_run_away_leave_the_last_good_adapter():
     assert "The loss became nan at step 6 of SFT" in training.in_words(run)
     assert "The adapter of step 4 of SFT is kept." in training.in_words(run)
     assert run.has_adapter
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no fork")
+def test_a_kill_while_an_adapter_is_saved_leaves_the_one_before_or_the_new_one_and_nothing_torn(monkeypatch):
+    """A process that dies with half of the new weights on the disk; then with all of them, before they have their place."""
+    run = create_run(demo_config())
+
+    def write(text, dies):
+        def written(run, model, folder, config):
+            folder.mkdir(exist_ok=True)
+            (folder / "adapter_model.safetensors").write_text(text)
+            if dies:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return written
+
+    def save(text, dies):
+        monkeypatch.setattr(adapters, "write_adapter", write(text, dies))
+        if (child := os.fork()) == 0:
+            adapters.save_adapter(run, None, run.adapter, run.config())
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert (save("half", dies=True), run.has_adapter) == (-9, False)
+    assert (save("old", dies=False), save("half of the new", dies=True)) == (0, -9)
+    assert (run.adapter / "adapter_model.safetensors").read_text() == "old"
+    assert save("new", dies=False) == 0
+    assert (run.adapter / "adapter_model.safetensors").read_text() == "new"
+    assert not list(run.folder.glob(".adapter*"))
+
+
+def test_the_last_good_adapter_is_kept_also_where_an_earlier_life_of_the_run_kept_one():
+    """A run that diverged, was resumed and diverged again; and a worker that was killed while it copied."""
+    run = create_run(demo_config())
+    for text in ("first", "second"):
+        source = run.folder / text
+        source.mkdir()
+        for name in ("adapter_model.safetensors", "adapter_config.json"):
+            (source / name).write_text(text)
+        (run.folder / ".adapter.draft" / "torn").mkdir(parents=True)
+        adapters.copy_adapter(source, run.adapter)
+        assert (run.adapter / "adapter_model.safetensors").read_text() == text
+        assert not (run.adapter / "torn").exists()
 
 
 def test_only_a_run_that_can_go_on_is_resumed():

@@ -120,7 +120,7 @@ def test_a_fork_has_all_that_it_needs_and_the_curve_until_its_step():
     assert forks.fork_of(run) == AT and forks.fork_of(first) is None
     assert (checkpoints.newest(run).stage, checkpoints.newest(run).step) == ("dpo", 4)
     assert sorted(path.name for path in run.folder.iterdir()) == [
-        "adapter-after-sft", "adapter-at-start", "checkpoints", "config.json", "forked.json", "metrics.jsonl", "queued.json",
+        "adapter-after-sft", "adapter-at-start", "checkpoints", "config.json", "data.json", "forked.json", "metrics.jsonl", "queued.json",
         "samples.jsonl",
     ]  # fmt: skip
     assert [(one["stage"], one["step"]) for one in run.samples()] == [("sft", 4), ("dpo", 3)]

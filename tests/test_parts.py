@@ -98,6 +98,9 @@ class Hostile:
     def loaded(self) -> str:
         return self.text
 
+    def gone(self) -> str:
+        return self.text
+
     def running(self) -> list[tuple[str, str, int, int, float | None]]:
         return [(self.text, self.text, 64, 120, 70.0)]
 
@@ -177,6 +180,9 @@ def test_the_status_line_says_what_is_loaded_what_runs_and_how_full_it_is() -> N
         def loaded(self) -> str:
             return "demo model 4.6M · NF4 · CPU"
 
+        def gone(self) -> str:
+            return ""
+
         def running(self) -> list[tuple[str, str, int, int, float | None]]:
             return [("dpo-demo", "dpo", 64, 120, 70.0)]
 
@@ -194,6 +200,9 @@ def test_the_status_line_of_a_window_at_rest() -> None:
         def loaded(self) -> None:
             return None
 
+        def gone(self) -> str:
+            return ""
+
         def running(self) -> list[tuple[str, str, int, int, float | None]]:
             return []
 
@@ -201,6 +210,16 @@ def test_the_status_line_of_a_window_at_rest() -> None:
             return None
 
     assert Reader(status_html(Idle())).text == "Workbenchno model loadednothing is training"
+
+
+def test_the_status_line_says_that_a_run_lost_its_folder_until_another_one_trains() -> None:
+    class Lost(Hostile):
+        def running(self) -> list[tuple[str, str, int, int, float | None]]:
+            return []
+
+    assert (
+        "night-run ended: its folder is gone" in Reader(status_html(Lost("night-run ended: its folder is gone"))).text
+    )
 
 
 def test_a_run_that_is_not_yet_at_a_step_says_its_phase() -> None:

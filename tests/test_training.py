@@ -13,6 +13,7 @@ from configs import demo_config
 
 from workbench.core.errors import WorkbenchError
 from workbench.jobs import processes, training
+from workbench.store import device
 from workbench.store.runs import all_runs, open_run
 
 # Sleeps until it is asked to stop, then says so, as the real worker does. Ignores SIGTERM, and has a child.
@@ -167,6 +168,28 @@ def test_a_window_that_is_killed_leaves_its_run_to_the_next_window(demo_data, ho
     assert training.in_words(run).startswith("The worker is gone: the machine was switched off, or somebody ended")
     child = int((run.folder / "child").read_text() or 0) if (run.folder / "child").exists() else 0
     processes.end_tree(child, processes.started(child))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_window_and_worker_that_are_killed_together_leave_a_lost_run_and_a_free_device(demo_data, home):
+    """As a machine that is switched off: both in one moment, so that neither can say anything of the other."""
+    program = (
+        f"import os, sys; sys.path[:0] = [{ROOT!r}, {ROOT + '/tests'!r}]\n"
+        "from configs import demo_config\nfrom workbench.jobs import training\n"
+        f"run = training.start(demo_config('orphan'), [sys.executable, '-c', {STUBBORN.format(root=ROOT)!r}])\n"
+        "while not ((run.folder / 'child').exists() and (run.folder / 'child').read_text()): pass\n"
+        "os.kill(run.worker()['pid'], 9); os.kill(os.getpid(), 9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == -9
+    run = open_run("orphan")
+    child = int((run.folder / "child").read_text())
+    processes.end_tree(child, processes.started(child))
+    wait_for(lambda: training.state_of(run) == "lost")
+    assert (run.exit_code(), training.running(), device.holder()) == (None, None, None)
+    training.resume(run, worker(STUBBORN))
+    assert training.running() == run
+    training.end(run)
+    assert training.state_of(run) == "stopped"
 
 
 def test_two_windows_see_and_stop_the_same_run(start):

@@ -131,6 +131,8 @@ def train(options: argparse.Namespace) -> int:
         print(json.dumps(_run_facts(run)) if options.json else f"{run.name}: {training.in_words(run)}")
         return 0
     run = _train(config, _to_stderr if options.json else print, fork)
+    if not run.config_file.is_file():
+        raise WorkbenchError(training.wait_for_gone_words(run))
     result = run.result()
     if options.json:
         print(json.dumps(_run_facts(run)))

@@ -46,8 +46,8 @@ def worker(name: str, whole: bool, folder: str) -> int:
     if case.rows:
         read, change = stored.load_rows, case.rows
 
-        def load_rows(config: RunConfig, stage: Any) -> tuple[Any, Any]:
-            parts = change(*[list(rows) for rows in read(config, stage)])
+        def load_rows(config: RunConfig, stage: Any, described: Any = None) -> tuple[Any, Any]:
+            parts = change(*[list(rows) for rows in read(config, stage, described)])
             return Dataset.from_list(parts[0]), Dataset.from_list(parts[1])
 
         stored.load_rows = load_rows

@@ -42,9 +42,11 @@ def keep_start(run: Run, config: RunConfig) -> None:
 def copy_adapter(source: Path, target: Path) -> None:
     """Weights and settings of an adapter, whole or not at all."""
     draft = target.with_name(f".{target.name}.draft")
-    draft.mkdir(exist_ok=True)
+    shutil.rmtree(draft, ignore_errors=True)  # of a worker that was killed here
+    draft.mkdir()
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         shutil.copy2(source / name, draft / name)
+    shutil.rmtree(target, ignore_errors=True)  # what an earlier life of the run left: a folder takes no other's place
     os.replace(draft, target)
 
 

@@ -2,10 +2,11 @@
 
 import json
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from workbench.core.config import Stage, stage_title
 from workbench.core.health import Sample
@@ -45,10 +46,23 @@ def log_samples(run: Run, samples: Sequence[Sample]) -> None:
 
 
 def append_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows at the end of a file of JSON lines, in one write."""
+    """Rows at the end of a file of JSON lines, in one write. Raises FileNotFoundError where the run's folder is gone."""
     if rows:
-        with open(path, "ab+") as file:
+        with _appending(path) as file:
             append_line(file, "\n".join(json.dumps(row, allow_nan=False) for row in rows))
+
+
+_begun: set[Path] = set()  # files that this process has written to
+_DELETING = 0.5  # seconds
+
+
+def _appending(path: Path) -> IO[bytes]:
+    """A file to append to. One that was there before is not made anew while somebody deletes the folder around it."""
+    if path in _begun and not path.exists():
+        time.sleep(_DELETING)
+        os.stat(path.with_name("config.json"))
+    _begun.add(path)
+    return open(path, "ab+")
 
 
 def _plain(value: Any) -> Any:

@@ -19,8 +19,10 @@ def data_of(config: RunConfig, stage: Stage) -> str:
     return name
 
 
-def load_rows(config: RunConfig, stage: Stage) -> tuple[Any, Any]:
-    """Training and held-out rows of a stage in TRL's conversational form, as datasets.Dataset.
+def load_rows(config: RunConfig, stage: Stage, described: datasets.About | None = None) -> tuple[Any, Any]:
+    """Training and held-out rows of a stage in TRL's conversational form, as datasets.Dataset, in memory.
+
+    described: the version to take; the one in use where it is left out.
 
     A preference dataset lends SFT its chosen answers. A dataset too small to hold anything out is measured on its
     own first rows.
@@ -29,8 +31,8 @@ def load_rows(config: RunConfig, stage: Stage) -> tuple[Any, Any]:
     from datasets import Dataset
 
     name = data_of(config, stage)
+    described = described or datasets.about(name)
     # Numbers and scores that are stored beside the parts of a row are not for the trainer.
-    described = datasets.about(name)
     columns = list(PARTS[described.kind])
     parts = {
         # Both sides of one version, whatever is changed on the Data page meanwhile.

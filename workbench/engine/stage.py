@@ -17,14 +17,16 @@ from workbench.core.memory import Paths, forecast, needed
 from workbench.core.recipe import checkpoint_steps, planned_steps, start_loss, trainer_arguments
 from workbench.engine import adapters, load, rows
 from workbench.engine.journal import log_begun_again, log_numbers, log_phase, log_resumed
+from workbench.engine.keeping_place import KeepsPlace
 from workbench.engine.order import grouping
+from workbench.engine.place import Place
 from workbench.engine.probe import Probe
 from workbench.engine.reference import Reference, keeping, open_reference
 from workbench.engine.report import Report, WrongReference
 from workbench.engine.resuming import OwnLearningRate
 from workbench.engine.samples import fixed_prompts, room_for_prompt
 from workbench.engine.trouble import Forgotten
-from workbench.store import model_configs
+from workbench.store import model_configs, run_data
 from workbench.store.checkpoints import Checkpoint
 from workbench.store.metrics_file import read_digest
 from workbench.store.runs import Outcome, Run
@@ -39,6 +41,7 @@ class Work:
     loaded: load.Loaded
     model: Any  # the base model with the adapter that trains
     paths: Paths
+    place: Place
 
 
 def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None) -> Outcome | None:
@@ -48,7 +51,11 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     model; otherwise the reference is the model as the stage before, or the run that was started from, left it.
     """
     run, config, model = work.run, work.config, work.model
-    training, held_out = rows.load_rows(config, stage)
+    described, changed = run_data.rows_of(run, config, stage, resume is not None)
+    training, held_out = rows.load_rows(config, stage, described)
+    if changed:  # since the run began
+        run_data.note_change(run, {stage: described}, [changed])
+        log_phase(run, changed)
     steps = planned_steps(config, stage, len(training))
     if resume and resume.step >= steps:
         # Ended between its last step and the end of the stage. A trainer that goes on from its end takes a step too many.
@@ -63,7 +70,9 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     kept = stage in WITH_REFERENCE and config.reference == "kept"
     reference = open_reference(work.loaded, model, fresh, work.paths) if kept else None
 
-    trainer = make_trainer(work, stage, training, held_out, reference, [OwnLearningRate(), report])
+    trainer = make_trainer(
+        work, stage, training, held_out, reference, [KeepsPlace(work.place), OwnLearningRate(), report]
+    )
     report.start_loss = start_loss(config, stage, trainer.eval_dataset["label"] if stage == "kto" else ())
     if stage in WITH_REFERENCE and fresh:
         # TRL copied the untouched adapter as the reference. It changes nothing, so the base model itself will do.

@@ -28,9 +28,11 @@ from workbench.engine import adapters, load
 from workbench.engine.device import this_device
 from workbench.engine.journal import log_phase
 from workbench.engine.lines import print_no_secrets
-from workbench.engine.rows import data_of
+from workbench.engine.place import Place, PlaceGone, named_pid
 from workbench.engine.trouble import Diverged, Forgotten, explain, is_out_of_memory
-from workbench.store import checkpoints, datasets, model_configs
+from workbench.store import checkpoints, model_configs, run_data
+from workbench.store.alive import started
+from workbench.store.device import hand_on, hold, note_holder
 from workbench.store.installed import offered_paths
 from workbench.store.runs import Outcome, Run
 
@@ -40,20 +42,45 @@ RESERVE = 64 * 1024  # bytes
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "unsloth", "unsloth_zoo")
 
 
-def main(folder: str) -> int:
-    """Train one run. 0 where it finished or was stopped as asked; 1 where it failed, with the reason in result.json."""
+def main(folder: str, watch: bool = False) -> int:
+    """Train one run. 0 where it finished or was stopped as asked; 1 where it failed, with the reason in result.json.
+
+    A run that loses its place gets no result, as nothing is written there any more: 1, with the reason in the home.
+    watch: look for that each second, besides at each step, and end this process where it is so.
+    """
     run = Run(Path(folder))
+    place = Place(run)
+    if watch:
+        place.watch()
+    try:
+        place.check()
+        return _in_place(run, place)
+    except BaseException as error:  # whatever could not be written in a place that is gone is for nobody
+        why = str(error) if isinstance(error, PlaceGone) else place.lost()
+        if not why:
+            raise
+        place.leave(why)
+        return 1
+
+
+def _in_place(run: Run, place: Place) -> int:
+    """Train a run, say how it ended. Raises PlaceGone, or what follows from a place that is gone, such as FileNotFoundError."""
+    folder = str(run.folder)
     reserve = run.folder / "reserve"
     signal.signal(signal.SIGTERM, lambda *_: run.stop_file.touch())
     try:
         reserve.write_bytes(bytes(RESERVE))
-        outcome, why = train(run)
+        outcome, why = train(run, place)
+    except PlaceGone:
+        raise
     except load.UnslothRefused as refused:
         os.environ[load.WITHOUT_UNSLOTH] = str(refused)
         return again(folder)
     except Forgotten:
         return again(folder)
     except BaseException as error:  # whatever ended the run, its folder must say so
+        if place.lost():
+            raise
         reserve.unlink(missing_ok=True)
         if is_out_of_memory(error) and (rung := next_rung(run.adjusted_config())):
             run.adjust(rung.changes, rung.words)
@@ -64,38 +91,48 @@ def main(folder: str) -> int:
         outcome, why = "failed", explain(error)
         if isinstance(error, Diverged) and (kept := adapters.keep_last_good(run)):
             why += f" The adapter of {kept} is kept."
+    place.check()
     reserve.unlink(missing_ok=True)
     shutil.rmtree(run.folder / "scratch", ignore_errors=True)
     run.write_result(outcome, why)
+    if outcome == "finished":
+        # The adapter is the result. Not before that is told: a run that is killed meanwhile would begin again.
+        shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
     return 0 if outcome != "failed" else 1
 
 
 def again(folder: str) -> int:
     """Go on with the same run in a fresh process: this one's libraries are patched, or its memory is torn."""
     command = [sys.executable, "-m", "workbench.engine.train", folder]
+    lock = hand_on()
     if os.name == "nt":  # where exec makes a new process, and this run would read as lost
         return subprocess.call(command)
-    _let_go_of_files()
+    _let_go_of_files(lock)
     os.execv(sys.executable, command)
 
 
-def _let_go_of_files() -> None:
-    """Have all open files but the three standard ones closed as the next program begins.
+def _let_go_of_files(lock: int | None) -> None:
+    """Have all open files but the three standard ones and the lock of the device closed as the next program begins.
 
     A card's memory is held by its open device files, and not every library closes its own at an exec.
     """
     for number in map(int, os.listdir("/dev/fd")):
         with contextlib.suppress(OSError):  # the one that listed them is closed by now
-            os.set_inheritable(number, number <= 2)
+            os.set_inheritable(number, number <= 2 or number == lock)
 
 
-def train(run: Run) -> tuple[Outcome, str]:
+def train(run: Run, place: Place) -> tuple[Outcome, str]:
     """All stages of a run. Returns how it ended and why, in words."""
     device = this_device()
     paths = decide(run, device)
     config = run.adjusted_config()
     shutil.rmtree(run.folder / "scratch", ignore_errors=True)  # of a worker that was killed while it saved
     with_unsloth, _ = load.find_unsloth(device, config.precision)
+
+    begun = checkpoints.newest(run)
+    data, changed = run_data.settle(run, config, begun)
+    for words in changed:
+        log_phase(run, words)
 
     log_phase(run, "starting")
     loaded = load.load_base(
@@ -108,17 +145,14 @@ def train(run: Run) -> tuple[Outcome, str]:
         adapters.keep_start(run, config)
         adapters.take_weights(model, run.start_adapter)
 
-    plan = {
-        stage: planned_steps(config, stage, datasets.about(data_of(config, stage)).train_rows)
-        for stage in config.stages
-    }
+    plan = {stage: planned_steps(config, stage, one.train_rows) for stage, one in data.items()}
     run.add_to_environment(_environment(config, loaded, plan))  # what an earlier life found out stays
+    run_data.note_change(run, data, changed)
 
     # Only now: it imports TRL, which Unsloth patches where it is imported first.
     from workbench.engine.stage import Work, train_stage
 
-    work = Work(run, config, loaded, model, paths)
-    begun = checkpoints.newest(run)
+    work = Work(run, config, loaded, model, paths, place)
     for number, stage in enumerate(config.stages):
         is_last = number == len(config.stages) - 1
         if not is_last and run.stage_adapter(stage).is_dir():
@@ -134,6 +168,7 @@ def train(run: Run) -> tuple[Outcome, str]:
             kept = checkpoints.newest(run)
             assert kept, "a run that paused has just written its checkpoint"
             return ended, f"Paused, as you asked. Resume goes on from {kept.words}."
+        place.check()  # saving would make the folder anew
         if ended or is_last:
             adapters.save_adapter(run, model, run.adapter, config)
         else:
@@ -143,7 +178,6 @@ def train(run: Run) -> tuple[Outcome, str]:
                 ended,
                 f"Stopped during {stage_title(stage)}, as you asked. The adapter as it was then is saved and can be compared.",
             )
-    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)  # the adapter is the result
     return "finished", _closing_words(run, config)
 
 
@@ -177,7 +211,6 @@ def _environment(config: RunConfig, loaded: load.Loaded, plan: dict[Stage, int])
         "model": loaded.facts,
         "versions": installed,
         "seed": config.seed,
-        "data": {stage: datasets.about(data_of(config, stage)).model_dump(mode="json") for stage in config.stages},
     }
 
 
@@ -200,6 +233,23 @@ def may_begin() -> bool:
     return os.environ.pop(WAITS_FOR_WORD, None) is None or sys.stdin.readline().strip() == BEGIN
 
 
+def worker(folder: str) -> int:
+    """This very process: told to begin, known by its pid, and the owner of the device from here to its end."""
+    if not may_begin():
+        return 1
+    run = Run(Path(folder))
+    if not hold():
+        run.write_result(
+            "failed", "Another run has the device. Nothing was trained: resume this one when that has ended."
+        )
+        return 1
+    with contextlib.suppress(FileNotFoundError):  # of a folder that is gone, which `main` tells
+        if not named_pid(run):  # started by hand: so that it can be seen and stopped
+            run.write_worker(os.getpid(), started(os.getpid()))
+            note_holder(run.name, os.getpid(), started(os.getpid()))
+    return main(folder, watch=True)
+
+
 if __name__ == "__main__":
     print_no_secrets()
-    sys.exit(main(sys.argv[1]) if may_begin() else 1)
+    sys.exit(worker(sys.argv[1]))

@@ -17,8 +17,10 @@ from workbench.jobs.logs import Logs, Reading
 from workbench.jobs.pace import earlier_paces
 from workbench.jobs.survey import Survey, survey
 from workbench.jobs.tokens import Tokens
-from workbench.store import checkpoints
+from workbench.store import checkpoints, gone
 from workbench.store.runs import Run
+
+NEWS = 600.0  # seconds
 
 Running = tuple[str, str, int, int, float | None]
 """Name of the run, stage or phase in words, step, steps, seconds left (None where not known yet)."""
@@ -37,7 +39,7 @@ class Bench:
         self.working: dict[str, threading.Event] = {}  # what each browser tab has at work; set to end it
         self.untold = ""  # what became of such work when its tab went away; told until there is new work
         self._logs = Logs()
-        self._room_for: str | None = None  # the run that the chat last made room for
+        self._room_for: tuple[str, object] | None = None  # run and pid of the worker that the chat last made room for
         self._paces: dict[str, dict[Stage, float]] = {}  # of earlier runs, by the run that asked
         self._surveying = threading.Lock()
         self._survey: tuple[float, Survey] | None = None  # with the moment when it was made
@@ -63,7 +65,7 @@ class Bench:
             with contextlib.suppress(OSError, WorkbenchError):  # it is tried again in a second
                 queue.look()
         run = now.running
-        if run and run.name != self._room_for:
+        if run and _life_of(run) != self._room_for:
             self._make_room(run)
 
     def resume(self, run: Run) -> None:
@@ -73,7 +75,7 @@ class Bench:
 
     def _make_room(self, run: Run) -> None:
         """Once for each start: a model that is loaded afterwards is there because a person wants it."""
-        self._room_for = run.name
+        self._room_for = _life_of(run)
         if self.chat.is_open and has_card():
             self.chat.close(
                 f"The model was closed to make room: {run.name} trains on the card. Load it again afterwards."
@@ -122,6 +124,11 @@ class Bench:
         now = self.progress(run)
         return [(run.name, now.stage or now.phase, now.step, now.steps, now.seconds_left)]
 
+    def gone(self) -> str:
+        """That a run lost its folder while it trained, for as long as that is news; "" otherwise."""
+        told = gone.newest(NEWS)
+        return f"{told.run} ended: its folder is gone" if told else ""
+
     def memory(self) -> tuple[int, int, str]:
         """Bytes used and bytes in all: of the card where there is one, otherwise of the machine."""
         card = _card_memory()
@@ -136,6 +143,11 @@ class Bench:
         self.tokens.close()
         for cancelled in list(self.working.values()):
             cancelled.set()
+
+
+def _life_of(run: Run) -> tuple[str, object]:
+    """A run from a start of its worker to its end: another one may have its name afterwards."""
+    return run.name, run.worker().get("pid")
 
 
 def count_words(count: int) -> str:

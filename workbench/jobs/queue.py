@@ -127,37 +127,42 @@ def main(worker: Sequence[str]) -> int:
     while True:
         with training.starts():
             _write_keeper(os.getpid())
-            busy = _turn(busy, worker)
-            if busy is None:
+            busy, goes_on = _turn(busy, worker)
+            if not goes_on:
                 # Under the lock, so that whoever adds a run next sees that nobody keeps it.
                 _keeper_file().unlink(missing_ok=True)
                 return 0
         time.sleep(BETWEEN_LOOKS)
 
 
-def _turn(before: Run | None, worker: Sequence[str]) -> Run | None:
-    """One look of the keeper: start the next run where the device is free. None where there is nothing left to do.
+def _turn(before: Run | None, worker: Sequence[str]) -> tuple[Run | None, bool]:
+    """One look of the keeper: start the next run where the device is free.
 
-    before: the run that had its turn or the device at the last look; the one that has it now is given back.
+    before: the run that had its turn or the device at the last look. Gives back the one that has it now, and whether there
+    is anything left to do.
     """
     for run in queue.marked():
         if training.state_of(run) not in ("queued", "unreadable"):
             queue.unmark(run)  # whoever started it died before it could
     if busy := training.running():
-        return busy
+        return busy, True
     left = waiting()
     if not left or _hold_after(before):
-        return None
+        return None, False
+    if training.unlisted_holder():
+        return before, True  # a worker that ends itself, or has told its result and is about to be gone
     run = left[0]
     try:
-        training.check_data(run.config())
+        training.check_rows(run)
         if fork_of(run) is None:  # a fork has its start in its own folder
             starting_run(run.config())
         training.begin(run, worker)
+    except training.DeviceTaken:
+        return before, True
     except (WorkbenchError, OSError) as error:
         run.write_result("failed", f"When its turn came, it could not start: {error}")
         queue.unmark(run)
-    return run
+    return run, True
 
 
 def _hold_after(before: Run | None) -> Hold | None:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 from filelock import FileLock
@@ -17,17 +18,18 @@ from filelock import FileLock
 from workbench.core.config import RunConfig, Stage, stage_title
 from workbench.core.errors import WorkbenchError
 from workbench.core.follow_up import Fork, fork_problems
-from workbench.core.lifecycle import BEGIN, CAN_RESUME, WAITS_FOR_WORD, why_lost
+from workbench.core.lifecycle import BEGIN, CAN_RESUME, WAITS_FOR_WORD, State, why_lost
 from workbench.core.messages import Kind
 from workbench.core.recipe import planned_steps
 from workbench.jobs import processes
 from workbench.jobs.environment import child_environment
 from workbench.jobs.survey import state_of as state_of
 from workbench.jobs.survey import survey
-from workbench.store import checkpoints, datasets, queue
+from workbench.store import checkpoints, datasets, device, gone, queue, run_data
+from workbench.store.device import Holder
 from workbench.store.forks import take
 from workbench.store.home import home, write_text, writing
-from workbench.store.runs import PAUSE, Run, claim_folder, open_run, starting_run
+from workbench.store.runs import PAUSE, Run, claim_folder, open_run, runs_folder, starting_run
 from workbench.store.trash import throw_away
 
 WORKER = (sys.executable, "-m", "workbench.engine.train")
@@ -37,6 +39,11 @@ ROOM_TO_START = 300 * 2**20  # bytes
 
 FULL = 2**20  # bytes; a disk with less has no room for a page of text
 
+# A worker that has told its result, or was killed, still gives back its memory: that long the next start waits for it.
+ENDING = 15.0  # seconds
+
+TELLING = 5.0  # seconds in which a worker whose folder is gone has told so
+
 LEARNS_FROM: dict[Stage, tuple[Kind, ...]] = {
     "sft": ("sft", "preference"),
     "dpo": ("preference",),
@@ -44,11 +51,16 @@ LEARNS_FROM: dict[Stage, tuple[Kind, ...]] = {
     "orpo": ("preference",),
     "simpo": ("preference",),
 }
+_ENDED: tuple[State, ...] = ("finished", "stopped", "paused", "failed")
 _HOLDS: dict[Kind, str] = {
     "preference": "pairs",
     "sft": "answers to imitate",
     "unpaired": "answers with a thumb up or down",
 }
+
+
+class DeviceTaken(WorkbenchError):
+    """Somebody else has the device."""
 
 
 def start(config: RunConfig, worker: Sequence[str] = WORKER, fork: Fork | None = None) -> Run:
@@ -60,12 +72,15 @@ def start(config: RunConfig, worker: Sequence[str] = WORKER, fork: Fork | None =
     """
     check(config, fork)
     check_room()
-    # The lock is held only until the worker's pid is on disk: from then on the folder says who has the device.
+    # The lock of the starts is held only until the worker has the device and its pid is on disk.
     with starts():
-        _refuse_second(running(), "add this one to the queue, wait, or stop the other on the Watch page")
+        _refuse_second("add this one to the queue, wait, or stop the other on the Watch page")
         run = make_run(config, fork, first=True)
         try:
             begin(run, worker)
+        except DeviceTaken:
+            shutil.rmtree(run.folder, ignore_errors=True)
+            raise
         except OSError as error:
             shutil.rmtree(run.folder, ignore_errors=True)
             raise WorkbenchError(f"The worker could not be started: {error}. Nothing was kept.") from error
@@ -97,14 +112,22 @@ def check(config: RunConfig, fork: Fork | None = None) -> None:
         )
 
 
-def check_data(config: RunConfig) -> None:
-    """Raises WorkbenchError where the data of a run is gone, or not of the kind that its method learns from."""
-    for stage in config.stages:
+def check_data(config: RunConfig, stages: Sequence[Stage] | None = None) -> None:
+    """Raises WorkbenchError where the data of a run, or of some of its stages, is gone, or not of the kind that its method
+    learns from."""
+    for stage in config.stages if stages is None else stages:
         about = datasets.about(config.data_of(stage) or "")
         if about.kind not in LEARNS_FROM[stage]:
             raise WorkbenchError(
                 f"{stage_title(stage)} cannot learn from {about.name}: it holds {_HOLDS[about.kind]}. Choose other data on the Data page."
             )
+
+
+def check_rows(run: Run) -> None:
+    """Raises WorkbenchError where a run that has a folder cannot go on with its data as they are now."""
+    config = run.adjusted_config()
+    check_data(config, [stage for stage in config.stages if not run.stage_adapter(stage).is_dir()])
+    run_data.settle(run, config, checkpoints.newest(run, at_a_glance=True))
 
 
 def check_room() -> None:
@@ -124,6 +147,8 @@ def make_run(config: RunConfig, fork: Fork | None = None, first: bool = False) -
         with writing(f"The run {config.name}"):
             if fork:
                 take(fork, run)
+            gone.forget(run.name)
+            run_data.note(run, config)
             queue.mark(run, first)
             run.write_config(config)  # last: with it the folder is a run
     except BaseException:
@@ -136,7 +161,7 @@ def begin(run: Run, worker: Sequence[str] = WORKER) -> None:
     """Start a run's worker and watch it. The caller holds the lock of the starts, and knows that the device is free.
 
     Whoever dies in the middle of this leaves either a run that still waits, or one that trains: the worker does nothing
-    before it is told that its pid is on disk. Raises OSError.
+    before it is told that its pid is on disk. Raises OSError, or DeviceTaken where the device is not free after all.
     """
     process = _spawn(run, worker)
     assert process.stdin, "it was asked for"
@@ -156,7 +181,8 @@ def resume(run: Run, worker: Sequence[str] = WORKER) -> None:
     with starts():
         if state_of(run) not in CAN_RESUME:
             raise WorkbenchError(f"{run.name} is {state_of(run)}, so there is nothing to resume.")
-        _refuse_second(running(), "wait for it, or stop it on the Watch page")
+        check_rows(run)
+        _refuse_second("wait for it, or stop it on the Watch page")
         run.forget_end()
         try:
             begin(run, worker)
@@ -181,16 +207,53 @@ def pause(run: Run) -> str:
     return words
 
 
-def _refuse_second(busy: Run | None, remedy: str) -> None:
-    if busy:
+def _refuse_second(remedy: str) -> None:
+    if busy := running():
         raise WorkbenchError(
             f"{busy.name} is training. One run at a time has the device: {remedy}. Nothing was started."
         )
+    if who := unlisted_holder(ENDING):
+        raise WorkbenchError(f"{holder_words(who)} Nothing was started.")
 
 
 def running() -> Run | None:
     """The run that has the device, whoever started it."""
     return survey().running
+
+
+def unlisted_holder(patience: float = 0.0) -> Holder | None:
+    """Who has the device where `running` knows of no run; None where it is free.
+
+    patience: seconds for a worker that is about to be gone: one that has told its result, or one that was killed and of
+    which a thread still holds what the process had.
+    """
+    until = time.monotonic() + patience
+    while who := device.holder():
+        is_going = _has_ended(who) or not who.lives
+        if not is_going or time.monotonic() > until:
+            return who
+        time.sleep(0.05)
+    return None
+
+
+def holder_words(who: Holder) -> str:
+    """Why the device is not free, and what to do, of a holder that is in no list."""
+    if who.run and _has_ended(who):
+        return f"{who.run} has ended, and its worker (process {who.pid}) still holds the device. Wait a moment, or end that process."
+    if who.run and who.lives:
+        return (
+            f"The device is still held by {who.run}, whose folder was deleted, moved or replaced while it trained. Its worker "
+            f"(process {who.pid}) ends itself within seconds: try again then."
+        )
+    return (
+        f"Another process holds the device ({home() / 'device.lock'}), and no run in this folder says which. Wait for it, or "
+        "end what was started outside the workbench."
+    )
+
+
+def _has_ended(who: Holder) -> bool:
+    """Whether the run of a worker that still has the device is over by its own word."""
+    return bool(who.run) and state_of(Run(runs_folder() / who.run)) in _ENDED
 
 
 def in_words(run: Run) -> str:
@@ -207,8 +270,35 @@ def in_words(run: Run) -> str:
     result = run.result()
     if result:
         return result.why
+    worker = run.worker()
+    if told := gone.of_worker(worker.get("pid", 0), worker.get("created", 0.0)):
+        return f"{told.why} {gone_advice(run)}"
+    if not run.folder.is_dir():
+        return gone_words(run.name) or "Its folder is gone."
     is_full = shutil.disk_usage(run.folder).free < FULL
     return why_lost(run.exit_code(), run.log_tail(), checkpoint_words(run), is_full)
+
+
+def gone_words(name: str) -> str:
+    """What became of a run that is in no list, where its worker told; "" where it did not."""
+    told = gone.of_run(name)
+    return f"{told.why} What it had saved was in that folder." if told else ""
+
+
+def wait_for_gone_words(run: Run) -> str:
+    """What became of a run whose folder went away just now: its worker tells within seconds."""
+    until = time.monotonic() + TELLING
+    while not gone_words(run.name) and time.monotonic() < until:
+        time.sleep(0.1)
+    return in_words(run)
+
+
+def gone_advice(run: Run) -> str:
+    """What can be done with a folder whose worker ended itself: one that was renamed, or put back."""
+    kept = checkpoint_words(run)
+    return (
+        f"Resume goes on from {kept}." if kept else "It had no checkpoint there: Resume starts it from its first step."
+    )
 
 
 def checkpoint_words(run: Run) -> str:
@@ -232,8 +322,12 @@ def stop(run: Run) -> str:
 def end(run: Run) -> None:
     """End a run's worker and all it started, at once, and say so in the folder."""
     worker = run.worker()
+    if not worker:
+        raise WorkbenchError(
+            gone_words(run.name) or f"{run.name} names no worker any more, so there is nothing to end."
+        )
     processes.end_tree(worker["pid"], worker["created"])
-    if run.result() is None:
+    if run.config_file.is_file() and run.result() is None:
         kept = (
             "The adapter of the stage before is kept." if run.stage_adapter("sft").exists() else "No adapter was saved."
         )
@@ -260,10 +354,13 @@ def move_to_trash(run: Run) -> str:
 def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
     """The worker in a session of its own, so that neither a closed window nor Ctrl+C in its terminal ends it.
 
-    Raises OSError, with no process left, where it cannot be started or where the folder cannot say who it is: a worker
-    that nobody knows of would share the device with the next.
+    It has the device from its first moment. Raises OSError, with no process left, where it cannot be started or where the
+    folder cannot say who it is: a worker that nobody knows of would share the device with the next. Raises
+    DeviceTaken where somebody else has it.
     """
-    with open(run.log_file, "ab") as log:
+    with open(run.log_file, "ab") as log, device.passing_on() as told:
+        if told is None:
+            raise DeviceTaken(f"{holder_words(device.holder() or Holder())} Nothing was started.")
         process = subprocess.Popen(
             [*worker, str(run.folder)],
             stdin=subprocess.PIPE,
@@ -271,12 +368,14 @@ def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             # A module given by -m is looked for in the folder one is in first: that must not be just any folder.
             cwd=home(),
-            env=child_environment() | {WAITS_FOR_WORD: "1"},
+            env=child_environment() | {WAITS_FOR_WORD: "1"} | device.passed_on(told),
             start_new_session=os.name != "nt",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            **told,
         )
     begun = processes.started(process.pid)
     try:
+        device.note_holder(run.name, process.pid, begun)
         run.write_worker(process.pid, begun)
     except OSError:
         processes.end_tree(process.pid, begun)

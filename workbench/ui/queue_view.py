@@ -11,14 +11,16 @@ Waiting = tuple[str, str, str]
 """Name, method and model of a run that waits."""
 
 
-def queue_html(waiting: Sequence[Waiting], held: Hold | None, busy: str | None) -> Html:
-    """What waits, in its order, and what for. busy: the run that has the device."""
+def queue_html(waiting: Sequence[Waiting], held: Hold | None, busy: str | None, taken: str = "") -> Html:
+    """What waits, in its order, and what for. busy: the run that has the device. taken: why it is not free without one."""
     rows = [(f"{place}. {name}", *rest) for place, (name, *rest) in enumerate(waiting, 1)]
     first = waiting[0][0]
     if held:
         words = notice("info", "The queue is on hold", held.why)
     elif busy:
         words = text(f"{first} starts when {busy} has ended, also when this window is closed.")
+    elif taken:
+        words = notice("info", f"{first} starts when the device is free", taken)
     else:
         words = text(f"{first} starts in a moment.")
     return card("Waiting for the device", words, table(["Run", "Method", "Model"], rows))

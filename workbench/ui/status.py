@@ -21,6 +21,9 @@ class Seen(Protocol):
     def running(self) -> Sequence[Running] | None:
         """The runs that go on now."""
 
+    def gone(self) -> str:
+        """That a run lost its folder, in words; "" otherwise."""
+
     def memory(self) -> tuple[float, float, str] | None:
         """Bytes used, bytes in all, and of what: GPU or RAM."""
 
@@ -30,10 +33,12 @@ def status_html(bench: Seen) -> Html:
     model = bench.loaded()
     model_words = escape(model) if model else '<span class="wb-quiet">no model loaded</span>'
     running = "".join(_run(run) for run in bench.running() or ())
+    gone = bench.gone()
+    at_rest = f'<span class="wb-quiet">{escape(gone)}</span>' if gone else _AT_REST
     return Html(
         '<div class="wb-status"><span class="wb-brand">Workbench</span>'
         f'<span class="wb-loaded">{model_words}</span>'
-        f'<span class="wb-runs">{running or _AT_REST}</span>{_memory(bench.memory())}</div>'
+        f'<span class="wb-runs">{running or at_rest}</span>{_memory(bench.memory())}</div>'
     )
 
 

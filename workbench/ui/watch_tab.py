@@ -22,7 +22,7 @@ from workbench.core.metrics import latest
 from workbench.jobs import queue, training
 from workbench.jobs.bench import Bench
 from workbench.jobs.logs import Reading
-from workbench.store import choices
+from workbench.store import choices, run_data
 from workbench.store.forks import fork_of, forks_of, newest_before
 from workbench.store.runs import Run, open_run
 from workbench.ui.border import border
@@ -249,7 +249,7 @@ def signature(bench: Bench, run_name: str | None) -> Signature:
     waiting = tuple(one.name for one in now.waiting)
     in_queue = waiting, queue.held() if waiting else None, now.running if waiting else None
     if run is None:
-        return ("nothing", *in_queue)
+        return ("nothing", run_name, training.gone_words(run_name or ""), *in_queue)
     state = now.states.get(run.name) or training.state_of(run)
     if state == "unreadable":
         return run.name, state, tuple(run.problems()), *in_queue
@@ -261,9 +261,7 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
     """Updates of all that `WatchTab.drawn` names."""
     run = _find(run_name)
     if run is None:
-        return nothing_but(
-            bench, empty("No run yet", "Curves appear here when a run has started. Start one on the Train page.")
-        )
+        return nothing_but(bench, absent_html(run_name))
     state = training.state_of(run)
     if state == "unreadable":
         return nothing_but(bench, unreadable_html(run), can_trash=True)
@@ -311,6 +309,16 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
     ]
 
 
+def absent_html(run_name: str | None) -> Html:
+    """What is shown in place of a run: that there is none yet, or what became of the one that was looked at."""
+    if not run_name:
+        return empty("No run yet", "Curves appear here when a run has started. Start one on the Train page.")
+    words = (
+        training.gone_words(run_name) or "Its folder was deleted or moved. If it was training, its worker ends itself."
+    )
+    return notice("stop", f"{run_name} is gone", words)
+
+
 def nothing_but(bench: Bench, head: Html, can_trash: bool = False) -> list[Any]:
     """The page with a head and the queue, where there is no run to show, or none that can be read."""
     return [
@@ -349,9 +357,12 @@ def queue_updates(bench: Bench) -> list[Any]:
     if not waiting:
         return [gr.update(value="", visible="hidden"), gr.update(visible=False), gr.update(visible=False)]
     busy = bench.survey().running
+    taken = None if busy else training.unlisted_holder()
+    words = training.holder_words(taken) if taken else ""
     return [
         gr.update(
-            value=queue_html([_described(one) for one in waiting], held, busy.name if busy else None), visible=True
+            value=queue_html([_described(one) for one in waiting], held, busy.name if busy else None, words),
+            visible=True,
         ),
         gr.update(visible=held is None),
         gr.update(visible=held is not None),
@@ -448,13 +459,17 @@ def suggested(findings: Sequence[RunFinding]) -> RunFinding | None:
 
 
 def adjusted_html(run: Run) -> list[Html]:
-    """What was changed because memory ran out."""
+    """What was changed because memory ran out, and data that changed under the run."""
     changed = "; ".join(one["words"] for one in run.adjustments())
-    return (
-        [notice("careful", "Memory ran out, and the run goes on with less at once", f"Changed: {changed}.")]
-        if changed
-        else []
-    )
+    other_rows = [notice("careful", "The data is another one", words) for words in run_data.changed_words(run)]
+    return [
+        *(
+            [notice("careful", "Memory ran out, and the run goes on with less at once", f"Changed: {changed}.")]
+            if changed
+            else []
+        ),
+        *other_rows,
+    ]
 
 
 def checkpoint_line(bench: Bench, run: Run) -> str:
@@ -505,6 +520,7 @@ def details_html(run: Run) -> Html:
         ("Branched off at", fork.words if fork else ""),
         ("Reference", reference_of(config, fork)),
         ("Data", ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages}))),
+        ("Data that had changed", "\n".join(run_data.changed_words(run))),
         ("Backend", environment.get("why", "told when the model is loaded")),
         ("Precision", str(environment.get("precision", config.precision)).upper()),
         ("Versions", versions),
