@@ -238,7 +238,7 @@ def test_while_the_worker_of_a_deleted_run_lives_nothing_starts_beside_it_and_th
         start("second")
     assert [folder.name for folder in runs_folder().iterdir()] == ["waits"], "nothing is left of it"
     assert training.state_of(waits) == "queued"
-    assert "still held by first" in watch_tab.queue_updates()[0].value
+    assert "still held by first" in watch_tab.queue_updates(Bench())[0]["value"]
     processes.end_tree(found["pid"], found["created"])
     wait_for(lambda: training.state_of(waits) == "finished", 20)
     assert "Traceback" not in (home() / "queue.log").read_text()
