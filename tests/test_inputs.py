@@ -3,6 +3,7 @@
 Every endpoint is called over HTTP, the private ones too: none is named here, so that a new one is walked as well.
 """
 
+import asyncio
 import inspect
 import json
 import typing
@@ -13,6 +14,7 @@ import gradio as gr
 import httpx
 import pytest
 from gradio.routes import App
+from gradio.state_holder import SessionState
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from starlette.testclient import TestClient
@@ -251,3 +253,18 @@ def test_a_space_reads_no_file_of_its_machine_over_the_api_either(monkeypatch: p
         chosen_model("folder", "", "", "/etc")
     monkeypatch.delenv("SPACE_ID")
     assert source_of("path", None, "/etc/passwd", "", None, None, None)
+
+
+def test_what_a_session_holds_for_a_page_is_not_taken_for_a_field():
+    """A tick is given the state that the tick before it left."""
+    with Window() as window:
+        field, held = gr.Textbox(label="Name"), gr.State(("", 0))
+
+        def tick(name: str, before: tuple[str, int]) -> tuple[str, int]:
+            return name, before[1] + 1
+
+        field.change(tick, [field, held], held)
+    session = SessionState(window)
+    for count in (1, 2, 3):
+        asyncio.run(window.process_api(window.fns[0], ["Robin", None], state=session))
+        assert session[held._id] == ("Robin", count)

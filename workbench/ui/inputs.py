@@ -51,14 +51,22 @@ class Window(gr.Blocks):
     async def preprocess_data(
         self, block_fn: BlockFunction, inputs: list[Any], state: Any, explicit_call: bool = False
     ) -> list[Any]:
-        # In a session a field may have got other choices than it was drawn with.
-        fields = [state[block._id] if state and block._id in state else block for block in block_fn.inputs]
+        fields = [_as_in_session(block, state) for block in block_fn.inputs]
         accepted = checked(fields, inputs, _may_be_empty(block_fn.fn, len(fields)))
         try:
             taken: list[Any] = await super().preprocess_data(block_fn, accepted, state, explicit_call)
         except (InvalidPathError, ValidationError, ComponentProcessingError, OSError):
             raise WorkbenchError(_no_upload(block_fn.inputs, accepted)) from None
         return taken
+
+
+def _as_in_session(block: Any, state: Any) -> Any:
+    """A field as a session knows it: it may have got other choices than it was drawn with.
+
+    Of a State a session holds the value itself, not the component.
+    """
+    is_field = not getattr(block, "stateful", False)
+    return state[block._id] if is_field and state and block._id in state else block
 
 
 def checked(fields: list[Any], values: list[Any], may_be_empty: list[bool]) -> list[Any]:
