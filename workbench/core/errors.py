@@ -6,8 +6,12 @@ class WorkbenchError(Exception):
 
     Takes one sentence or several; several are problems found together and are shown together.
     Anything else that is raised is a bug, and goes to the log whole.
+
+    asks: what a person has to say of their data before it goes on ("columns", "prompt", "option", "format", "ignore"), so
+    that the command line can name its flags for it.
     """
 
-    def __init__(self, *problems: str):
+    def __init__(self, *problems: str, asks: tuple[str, ...] = ()):
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.asks = asks

@@ -80,12 +80,20 @@ REASONS = {
 
 
 class LeftOut(Exception):
-    """A row that cannot be trained on. `reason` is a key of REASONS, the same for all rows alike, so it can be counted."""
+    """A row that cannot be trained on. `reason` is a key of REASONS, the same for all rows alike, so it can be counted.
 
-    def __init__(self, reason: str):
+    found: where it is, and what was found there, from a small set of words; it stands in brackets behind the reason.
+    """
+
+    def __init__(self, reason: str, found: str = ""):
         assert reason in REASONS, reason
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = f"{reason} ({found})" if found else reason
+        super().__init__(self.reason)
+
+
+def check_of(reason: str) -> str:
+    """The check of the doctor that a reason belongs to, with or without what was found."""
+    return REASONS.get(reason.partition(" (")[0], "unusable")
 
 
 def dialogue(text: str) -> list[Message] | None:
@@ -161,7 +169,7 @@ def _read_message(item: Any) -> Message:
     if content is None:
         content = item.get("value", "" if "content" in item else None)
     if isinstance(content, Sequence) and not isinstance(content, str):
-        content = _text_of_parts(content)
+        content = text_of_parts(content)
     if not isinstance(role, str) or not isinstance(content, str):
         raise LeftOut("not text")
     known = role if role in ROLES else _ALIASES.get(role.strip().lower())
@@ -170,7 +178,7 @@ def _read_message(item: Any) -> Message:
     return message(known, content)
 
 
-def _text_of_parts(parts: Sequence[Any]) -> str | None:
+def text_of_parts(parts: Sequence[Any]) -> str | None:
     """The text of a content such as [{"type": "text", "text": "..."}], or None where a part is no text."""
     texts = [part.get("text") if isinstance(part, Mapping) else None for part in parts]
     known = [text for text in texts if isinstance(text, str)]

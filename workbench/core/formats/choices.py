@@ -18,8 +18,9 @@ from workbench.core.formats.names import (
     listed,
     number,
     plain_name,
-    with_system,
+    with_more,
 )
+from workbench.core.formats.prompts import beside
 from workbench.core.formats.rows import pair
 from workbench.core.messages import LeftOut, RawRow
 
@@ -189,7 +190,7 @@ def _choice_pairs(row: RawRow) -> Columns | None:
         return None
     return Columns(
         prompt=prompt, first=first, second=second, choice=choice, first_score=scores[0], second_score=scores[1],
-        system=names.system(), input=names.more(prompt),
+        **beside(names, prompt, two),
     )  # fmt: skip
 
 
@@ -201,11 +202,13 @@ def _list_of_two(names: Names, prompt: str | None) -> Columns | None:
         return None
     items = listed(names.row[answers]) or []
     if all(isinstance(item, str) for item in items):
-        return Columns(prompt=prompt, answers=answers, choice=choice)
+        return Columns(prompt=prompt, answers=answers, choice=choice, **beside(names, prompt, [answers]))
     if not all(isinstance(item, Mapping) for item in items):
         return None
     key = next((key for key in TEXT_KEYS if all(isinstance(item.get(key), str) for item in items)), None)
-    return Columns(prompt=prompt, answers=answers, answer=key, choice=choice) if key else None
+    if not key:
+        return None
+    return Columns(prompt=prompt, answers=answers, answer=key, choice=choice, **beside(names, prompt, [answers]))
 
 
 def _can_choose(value: Any, row: RawRow, first: str, second: str) -> bool:
@@ -223,10 +226,10 @@ def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> D
     where += f" to `{columns.prompt}`" if columns.prompt else ""
     if columns.choice is None:
         by = f"the one with the higher score (`{columns.first_score}`, `{columns.second_score}`) is chosen"
-        return Described(f"{where}; {by}{with_system(columns)}.")
+        return Described(f"{where}; {by}{with_more(columns)}.")
     numbers = {whole for row in rows if (whole := _whole(row.get(columns.choice))) is not None}
     if not numbers:
-        return Described(f"{where}, and `{columns.choice}` names the better one{with_system(columns)}.")
+        return Described(f"{where}, and `{columns.choice}` names the better one{with_more(columns)}.")
     # A number for a tie is only looked for where two numbers do not do.
     readings = [r for r in READINGS[:3] if r.fits(numbers)] or [r for r in READINGS[3:] if r.fits(numbers)]
     if not readings:
@@ -238,7 +241,7 @@ def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> D
     else:
         words = "nothing in the rows says which answer a number means, so choose what it means"
     options = tuple(Option(reading.id, reading.words) for reading in readings)
-    return Described(f"{where}; `{columns.choice}` holds {seen}: {words}{with_system(columns)}.", options, taken)
+    return Described(f"{where}; `{columns.choice}` holds {seen}: {words}{with_more(columns)}.", options, taken)
 
 
 def _decided(

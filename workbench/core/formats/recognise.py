@@ -2,26 +2,31 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.formats.answers import SCORED_ANSWERS
+from workbench.core.formats.asking import asked_about, with_added, without
+from workbench.core.formats.cells import not_text
 from workbench.core.formats.choices import CHOICE_PAIRS
-from workbench.core.formats.columns import Columns, Converted, Format, Numbered, Recognised, one_by_one
+from workbench.core.formats.columns import Columns, Converted, Format, Gathered, Numbered, Recognised, one_by_one
 from workbench.core.formats.lessons import LESSONS
 from workbench.core.formats.pairs import PAIRS
 from workbench.core.formats.rows import labelled_pair, lesson
+from workbench.core.formats.threads import parent_column, threaded, with_threads
 from workbench.core.formats.thumbs import THUMBS, with_thumb
 from workbench.core.formats.trees import TREES
-from workbench.core.messages import RawRow
+from workbench.core.messages import LeftOut, RawRow
 
 SAMPLE_ROWS = 200
 
 _VOTES, _CHOICE_PAIRS = CHOICE_PAIRS
 # The more specific before the more general: of two formats that fit, the first is taken.
 FORMATS: tuple[Format, ...] = (_VOTES, *TREES, *PAIRS, SCORED_ANSWERS, _CHOICE_PAIRS, THUMBS, *LESSONS)
-_IN_SOME_ROWS = {
+IN_SOME_ROWS = {
     "prompt",
     "system",
+    "context",
     "input",
     "history",
     "chosen_score",
@@ -32,20 +37,42 @@ _IN_SOME_ROWS = {
 _BY_ID = {format.id: format for format in FORMATS}
 
 
-def recognise(rows: Sequence[RawRow], format: str | None = None, option: str | None = None) -> Recognised | None:
+def recognise(
+    rows: Sequence[RawRow],
+    format: str | None = None,
+    option: str | None = None,
+    added: Columns | None = None,
+    ignored: Sequence[str] = (),
+) -> Recognised | None:
     """The first format that at least half of the sampled rows have; None where there is none.
 
     Some rows may be broken (an answer missing): they are counted at conversion and do not hide the format.
-    format, option: ids that a person chose. Raises WorkbenchError where the rows do not fit them.
+    format, option: ids that a person chose. added, ignored: columns that a person said belong to the prompt, or are not to be
+    used. Raises WorkbenchError where the rows do not fit them.
     """
-    sample = rows[:SAMPLE_ROWS]
-    if format is not None:
-        return _as_chosen(sample, format, option)
-    for one in FORMATS:
-        columns, fitting = _columns(sample, one)
-        if columns and 2 * len(fitting) >= len(sample) and (found := _recognised(one, columns, fitting, option)):
-            return found
-    return None
+    sample = [without(row, ignored) for row in rows[:SAMPLE_ROWS]]
+    found = _found(sample, option) if format is None else _as_chosen(sample, format, option)
+    if found is None:
+        return None
+    found = replace(found, ignored=tuple(ignored), reads=_BY_ID[found.format].reads, is_said=format is not None)
+    if added and added.named():
+        found = with_added(found, added)
+    found = with_threads(sample, found)
+    parent = parent_column(sample, found)
+    asked = asked_about(sample, found)
+    return replace(found, asked=(*asked, *([parent] if parent and found.mapping.prompt else [])))
+
+
+def columns_in(row: RawRow, format: str) -> Columns | None:
+    """The columns of a format in one row."""
+    return _BY_ID[format].find(row)
+
+
+def gathers(how: Recognised) -> bool:
+    """Whether rows are gathered before they are converted, so that the mapping must be known before the first one."""
+    format = _BY_ID.get(how.format)
+    is_one_by_one = format is None or format.gather is one_by_one
+    return not is_one_by_one and not how.mapping.answers and how.option not in ("thumbs", "liked")
 
 
 def convert(row: RawRow, how: Recognised, seed: int = 17) -> Converted:
@@ -54,7 +81,22 @@ def convert(row: RawRow, how: Recognised, seed: int = 17) -> Converted:
     seed: decides where an option draws at random.
     """
     format = _BY_ID.get(how.format)
-    return format.convert(row, how, seed) if format else _by_columns(row, how)
+    if isinstance(row, Gathered) and "orphan" in row:
+        raise LeftOut(row["orphan"])
+    try:
+        return format.convert(row, how, seed) if format else _by_columns(row, how)
+    except LeftOut as out:
+        if out.reason == "not text" and (found := _no_text_in(row, how)):
+            raise LeftOut("not text", found) from None
+        raise
+
+
+def _no_text_in(row: RawRow, how: Recognised) -> str:
+    """The first column that holds no text, and what it holds; "" where none is found."""
+    for column in how.mapping.named().values():
+        if column in row and (what := not_text(row[column])):
+            return f"`{column}` holds {what}"
+    return ""
 
 
 def gather(rows: Iterable[tuple[int, RawRow]], how: Recognised) -> Numbered:
@@ -65,13 +107,23 @@ def gather(rows: Iterable[tuple[int, RawRow]], how: Recognised) -> Numbered:
     `convert` raises LeftOut, all n gave nothing.
     """
     format = _BY_ID.get(how.format)
+    if how.mapping.parent:
+        rows = threaded(rows, how, convert)
     return format.gather(rows, how) if format else one_by_one(rows, how)
 
 
 def by_hand(mapping: Columns) -> Recognised:
     """Columns that a person named."""
     parts = ", ".join(f"{part} from `{column}`" for part, column in mapping.named().items())
-    return Recognised("columns", mapping.kind, f"Columns named by hand: {parts}.", mapping)
+    return Recognised("columns", mapping.kind, f"Columns named by hand: {parts}.", mapping, is_said=True)
+
+
+def _found(sample: Sequence[RawRow], option: str | None) -> Recognised | None:
+    for one in FORMATS:
+        columns, fitting = _columns(sample, one)
+        if columns and 2 * len(fitting) >= len(sample) and (found := _recognised(one, columns, fitting, option)):
+            return found
+    return None
 
 
 def check_columns(mapping: Columns, available: Sequence[str]) -> None:
@@ -93,7 +145,7 @@ def check_columns(mapping: Columns, available: Sequence[str]) -> None:
     elif mapping.completion and not mapping.prompt:
         found.append("No column is named for the prompt. SFT needs the question that each completion answers.")
     if found:
-        raise WorkbenchError(*found)
+        raise WorkbenchError(*found, asks=("columns",))
 
 
 def _by_columns(row: RawRow, how: Recognised) -> Converted:
@@ -116,7 +168,7 @@ def _columns(sample: Sequence[RawRow], format: Format) -> tuple[Columns | None, 
     agreed = set()
     for columns, _ in ordered:
         named = columns.named()
-        missing = (set(named) ^ set(together)) - _IN_SOME_ROWS
+        missing = (set(named) ^ set(together)) - IN_SOME_ROWS
         if not missing and all(together.get(part, column) == column for part, column in named.items()):
             together |= named
             agreed.add(columns)
@@ -149,6 +201,7 @@ def _as_chosen(sample: Sequence[RawRow], id: str, option: str | None) -> Recogni
         there = ", ".join(dict.fromkeys(str(column) for row in sample for column in row)) or "none"
         raise WorkbenchError(
             f"The rows are not {format.title} ({format.id}): it needs {format.needs}. The columns are: {there}. Choose "
-            "another format, or name the columns by hand."
+            "another format, or name the columns by hand.",
+            asks=("format", "columns"),
         )
     return found

@@ -23,8 +23,9 @@ from workbench.core.formats.names import (
     is_text_or_messages,
     number,
     plain_name,
-    with_system,
+    with_more,
 )
+from workbench.core.formats.prompts import beside
 from workbench.core.formats.rows import lesson
 from workbench.core.messages import LeftOut, Message, RawRow, Row, prompt_key, same
 
@@ -74,9 +75,7 @@ def _thumbs(row: RawRow) -> Columns | None:
     prompt = names.prompt()
     completion = names.first(COMPLETIONS, is_text_or_messages)
     if prompt and completion:
-        return Columns(
-            prompt=prompt, completion=completion, label=label, system=names.system(), input=names.more(prompt)
-        )
+        return Columns(prompt=prompt, completion=completion, label=label, **beside(names, prompt, [completion]))
     messages = names.first(CONVERSATIONS, holds_messages)
     return Columns(messages=messages, label=label, system=names.system()) if messages else None
 
@@ -172,7 +171,7 @@ def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> D
     taken = next(one for one in OPTIONS if one.id == (option or OPTIONS[0].id))
     return Described(
         f"{what}, and `{columns.label}` is a thumb for it{meaning}: {liked} up and {disliked} down in the first rows; "
-        f"taken: {taken.words}{with_system(columns)}.",
+        f"taken: {taken.words}{with_more(columns)}.",
         OPTIONS,
         taken.id,
     )

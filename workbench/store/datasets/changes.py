@@ -85,7 +85,7 @@ def change(
             )
         if examination:
             examination.reorder(order, train_rows)
-            write_report(growing / "report.json", examination.report(before.left_out, before.rows))
+            write_report(growing / "report.json", examination.report(before.left_out, before.rows, late=before.late))
         step = Step(when=now(), action=action, words=words, rows_before=before.kept, rows_after=len(order))
         after = before.model_copy(
             update={
@@ -226,7 +226,7 @@ def copy(name: str, new_name: str, progress: Progress | None = None) -> About:
         examination = Examination(source.kind)
         order, train_rows = _write_sides(folder, source, stream_all(source), examination, progress or _silent)
         examination.reorder(order, train_rows)
-        write_report(folder / "report.json", examination.report(source.left_out, source.rows))
+        write_report(folder / "report.json", examination.report(source.left_out, source.rows, late=source.late))
         lines = "".join(json.dumps(example) + "\n" for example in left_out_examples(name))
         write_text(folder / "left_out.jsonl", lines)
         step = Step(
@@ -263,7 +263,9 @@ def examine(
         if progress and number % _ROWS_PER_PROGRESS == 0:
             progress(number / described.kept, f"{number:,} of {described.kept:,} rows checked")
     examination.reorder(range(described.kept), described.train_rows)
-    said: Report = examination.report(described.left_out, described.rows, tokens, max_length, model, template)
+    said: Report = examination.report(
+        described.left_out, described.rows, tokens, max_length, model, template, described.late
+    )
     if described not in versions(name):
         raise _changed(name)
     file = report_file(name, described.version, described.fingerprint)
