@@ -211,7 +211,7 @@ REFUSED = [
 def test_a_row_without_a_signal_is_left_out_for_a_reason(row, columns, reason):
     with pytest.raises(LeftOut) as out:
         convert(row, by_hand(columns))
-    assert out.value.reason == reason
+    assert out.value.reason.partition(" (")[0] == reason
 
 
 def test_columns_named_by_hand_work_like_a_format():

@@ -205,6 +205,8 @@ def system_text(value: Any) -> str:
 
 def with_more(prompt: list[Message], row: RawRow, columns: Columns) -> list[Message]:
     """The prompt with the texts of other columns below its last question."""
+    if not columns.context and not columns.input:
+        return prompt
     cells = (row.get(column) for column in (columns.context, columns.input) if column)
     said = prompt[-1]["content"].strip() if prompt else ""
     texts = [text for text in map(below, cells) if text and not _repeats(said, text)]

@@ -28,7 +28,7 @@ def asked_turns(text: str) -> list[Message] | None:
 
     Such a prompt often ends with "Assistant:", the place where the answer goes.
     """
-    spoken = dialogue(text)
+    spoken = dialogue(text) if "Human:" in text or "Assistant:" in text else None
     for turns in (*_readings(text, with_letters=False), spoken or []):
         is_open = bool(turns) and turns[-1] == message("assistant", "")
         asked = turns[:-1] if is_open else turns
@@ -127,10 +127,7 @@ _ROLES = {
 }
 _CHATML = re.compile(r"<\|im_start\|>[ \t]*(\w+)[ \t]*\n?")
 # What every conversation with an answer, or with a place for one, holds.
-_ANSWERS = (
-    "ssistant", "SSISTANT", "esponse", "ESPONSE", "nswer", "NSWER", "utput", "UTPUT", "AI:", "Bot:", "A:", "[/INST]",
-    "<|im_start|>",
-)  # fmt: skip
+_ANSWERS = ("ssistant:", "SSISTANT:", "###", "AI:", "Bot:", "A:", "[/INST]", "<|im_start|>")
 _SPECIAL = re.compile(r"</?s>|<\|(?:endoftext|begin_of_text|end_of_text)\|>")
 _LLAMA_SYSTEM = re.compile(r"\s*<<SYS>>(.*?)<</SYS>>", re.DOTALL)
 _HASHES = re.compile(
