@@ -8,7 +8,7 @@ import pytest
 from workbench.cli import main
 from workbench.core.errors import WorkbenchError
 from workbench.core.formats import Columns, by_hand, convert, gather, recognise
-from workbench.core.messages import LeftOut
+from workbench.core.messages import REASONS, LeftOut
 from workbench.engine import prepare
 from workbench.jobs import preparing
 from workbench.store import datasets
@@ -142,6 +142,100 @@ def test_rows_that_turn_into_another_kind_are_asked_about():
     assert "In row 251 the column `chosen` appears for the first time" in str(refusal(add, rows))
 
 
+LESSON = {
+    "messages": [{"role": "user", "content": "Why is it blue?"}, {"role": "assistant", "content": "It scatters."}]
+}
+
+
+def test_a_rejected_answer_is_claimed_by_its_format_and_asked_about_where_few_rows_have_one():
+    """ms-swift: 20 pairs; then 15 rows to imitate before 5 pairs, in which nothing else says what is meant."""
+    pairs = [{**LESSON, "rejected_response": f"no {i}"} for i in range(20)]
+    claimed = recognise(pairs)
+    assert (claimed.format, claimed.asked) == ("rejected-beside", ())
+    asked = recognise([LESSON] * 15 + pairs[:5])
+    assert (asked.format, asked.asked) == ("messages", ("rejected_response",))
+    late = refusal(add, [LESSON] * 250 + pairs)
+    assert "In row 251 the column `rejected_response` appears for the first time" in str(late)
+
+
+@pytest.mark.parametrize("column", ["reasoning", "thinking", "chain_of_thought"])
+def test_thoughts_beside_an_answer_are_told_as_thoughts_and_not_asked_about(column):
+    rows = [{"question": f"q {i}", column: f"I think of the sea, {i}", "answer": f"a {i}"} for i in range(5)]
+    about = add(rows, column)
+    assert about.notes == {"thoughts beside the answer were not used": 5}
+    assert [one.column for one in about.unused] == [column]
+
+
+def test_text_below_the_prompt_is_no_third_answer_beside_two_that_are_called_after_models():
+    rows = [
+        {"prompt": f"q {i}", "document": f"The sky, {i}.", "gpt": f"good {i}", "llama": f"bad {i}", "winner": "gpt"}
+        for i in range(5)
+    ]
+    how = recognise(rows)
+    assert (how.format, how.asked) == ("choice-pairs", ())
+    made = convert(rows[0], how).rows[0]
+    assert made["prompt"][0]["content"] == "q 0\n\nThe sky, 0." and made["chosen"][0]["content"] == "good 0"
+
+
+def test_models_that_a_choice_names_are_used_and_others_are_not():
+    answers = {
+        "prompt": "Why?",
+        "response_a": "It scatters.",
+        "response_b": "No idea.",
+        "model_a": "m-1",
+        "model_b": "m-2",
+    }
+    named = add([{**answers, "prompt": f"q {i}", "winner": "m-1"} for i in range(5)], "named")
+    assert named.unused == () and "by its model in `model_a` or `model_b`" in named.evidence
+    lettered = add([{**answers, "prompt": f"q {i}", "winner": "a"} for i in range(5)], "lettered")
+    assert [one.column for one in lettered.unused] == ["model_a", "model_b"]
+
+
+def test_a_question_with_its_answer_in_columns_has_what_stands_beside_in_its_prompt():
+    row = {"human": "And at night?", "assistant": "It is dark.", "context": "The sky.", "history": [["Hi", "Hello"]]}
+    how = recognise([row])
+    assert (how.format, how.asked) == ("exchanges", ())
+    prompt = convert(row, how).rows[0]["prompt"]
+    assert [message["content"] for message in prompt] == ["Hi", "Hello", "And at night?\n\nThe sky."]
+
+
+def test_passages_to_be_found_are_asked_about_also_behind_an_instruction():
+    """What embeddings are trained on often says the task in each row."""
+    row = {
+        "instruction": "Find a passage.",
+        "query": "Why is it blue?",
+        "positive": "It scatters.",
+        "negative": "A sea.",
+    }
+    how = recognise([row])
+    assert ([one.id for one in how.options], how.option) == (["answers"], "")
+
+
+def test_a_row_that_is_not_to_be_learned_is_still_gone_on_from():
+    """The first row has the weight 0: it is left out, and the second one has its turns in the prompt."""
+    rows = [
+        {"id": 1, "parent_id": None, "prompt": "Why is it blue?", "completion": "It scatters.", "weight": 0},
+        {"id": 2, "parent_id": 1, "prompt": "And at night?", "completion": "It is dark.", "weight": 1},
+    ]
+    how = recognise(rows)
+    (_, first, _), (_, second, _) = gather(enumerate(rows, 1), how)
+    with pytest.raises(LeftOut, match="not to be trained on"):
+        convert(first, how)
+    said = [message["content"] for message in convert(second, how).rows[0]["prompt"]]
+    assert said == ["Why is it blue?", "It scatters.", "And at night?"]
+
+
+def test_a_late_system_message_joins_thumbs_but_for_pairs_which_are_gathered():
+    """ "liked" takes a row at a time, "pairs" waits for all rows of a prompt; what a label of harm means was said."""
+    rows = [
+        {"prompt": f"q {i // 2}", "completion": f"answer {i}", "is_harmful": i % 2} | ({"system": "Be brief."} if i > 280 else {})
+        for i in range(300)
+    ]  # fmt: skip
+    assert "In row 282 the column `system` appears" in str(refusal(add, rows, option="pairs-inverted"))
+    about = add(rows, option="liked-inverted")
+    assert (about.kept, about.late[0].part) == (150, "system")
+
+
 THREAD = [
     {"id": "b", "parent_id": "a", "prompt": "And at night?", "completion": "It is dark.", "label": True},
     {"id": "a", "parent_id": None, "prompt": "Why is it blue?", "completion": "It scatters.", "label": True},
@@ -215,6 +309,18 @@ def test_what_is_not_text_is_told_with_its_column(cell, words):
     with pytest.raises(LeftOut) as out:
         convert(pair(1) | {"chosen": cell}, how)
     assert out.value.reason == f"not text ({words})"
+
+
+def test_reasons_hold_no_brackets_which_are_for_what_was_found():
+    assert [reason for reason in REASONS if "(" in reason] == []
+
+
+def test_the_column_to_blame_is_named_and_not_a_number_that_is_an_answer():
+    how = by_hand(Columns(prompt="question", completion="answer"))
+    assert convert({"question": "How many?", "answer": 7}, how).rows[0]["completion"][0]["content"] == "7"
+    with pytest.raises(LeftOut) as out:
+        convert({"answer": 7, "question": b"x"}, how)
+    assert out.value.reason == "not text (`question` holds binary data)"
 
 
 def test_reasons_with_what_was_found_belong_to_their_check():
