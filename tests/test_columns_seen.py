@@ -211,6 +211,24 @@ def test_passages_to_be_found_are_asked_about_also_behind_an_instruction():
     assert ([one.id for one in how.options], how.option) == (["answers"], "")
 
 
+@pytest.mark.parametrize(
+    ("turn", "reason"),
+    [
+        ({"role": "tool", "content": "3"}, "a tool call, or what a tool answered"),
+        (
+            {"role": "user", "content": [{"type": "image", "url": "a.png"}]},
+            "a picture, sound or video inside a message",
+        ),
+    ],
+)
+def test_rows_are_left_out_and_not_trained_on_without_earlier_turns_that_hold_more_than_text(turn, reason):
+    rows = [pair(i, history=[{"role": "user", "content": "Look."}, turn]) for i in range(5)]
+    how = recognise(rows)
+    assert how.mapping.history == "history"
+    with pytest.raises(LeftOut, match=reason):
+        convert(rows[0], how)
+
+
 def test_a_row_that_is_not_to_be_learned_is_still_gone_on_from():
     """The first row has the weight 0: it is left out, and the second one has its turns in the prompt."""
     rows = [

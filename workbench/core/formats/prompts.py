@@ -14,6 +14,7 @@ from workbench.core.messages import (
     LeftOut,
     Message,
     RawRow,
+    check_of,
     is_empty,
     is_messages,
     message,
@@ -99,12 +100,23 @@ def _history(names: Names, prompt: str | None, answers: Sequence[str]) -> str | 
             continue
         if name == "history" and (value is None or value == [] or value == ""):
             return column
+        if not is_whole(column) and _cannot_be_trained_on(value):
+            return column
         turns = earlier_turns(value)
         if turns and before(
             turns, _prompt_of(names.row[prompt]), [names.row[one] for one in answers], is_whole(column)
         ):
             return column
     return None
+
+
+def _cannot_be_trained_on(value: Any) -> bool:
+    """Whether these are turns with tools or pictures: such rows are left out, and not trained on without their turns."""
+    try:
+        earlier(value)
+    except LeftOut as out:
+        return check_of(out.reason) in ("tools", "media")
+    return False
 
 
 def _prompt_of(value: Any) -> list[Message]:
