@@ -245,6 +245,7 @@ BAD = {
     # What is no data file
     "page.jsonl": Bad(b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body></body></html>", 'is a web page (HTML), called "Sign in", not the file behind it'),
     "pointer.jsonl": Bad(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 73400320\n", "is only the pointer of Git LFS to the file (of 73,400,320 bytes). Run `git lfs pull`"),
+    "error of a hub.parquet": Bad(b"<!DOCTYPE html>\n<html><body><h1>401</h1><p>Invalid <b>username</b> or password &amp; more.</p></body></html>", "It says: '401 Invalid username or password & more.'. Download the file itself"),
     "feed.csv": Bad(b'<?xml version="1.0"?><rows/>', "is XML. Save the rows as JSONL or CSV"),
     "archive.jsonl": Bad(zipped(pairs_jsonl=LINES), "archive.jsonl is a ZIP archive. Unpack it and choose the data file inside."),
     "nothing inside.jsonl": Bad(zipped(), "is an empty ZIP archive"),
@@ -257,7 +258,7 @@ BAD = {
     "base.csv": Bad(_database, "is an SQLite database. Export the table as CSV"),
     "picture.jsonl": Bad(b"\x89PNG\r\n\x1a\n", "is a PNG picture. Files that can be read: .jsonl, .json, .csv, .parquet"),
     "paper.json": Bad(b"%PDF-1.7\n", "is a PDF document"),
-    "notes.txt": Bad(b"A few notes on bread.\n", "notes.txt has no ending that says what it is."),
+    "notes.txt": Bad(b"A few notes on bread.\n", "notes.txt ends in .txt, which says nothing of its rows, and it is not JSON: it begins with 'A few notes"),
     "600 MB.jsonl": Bad(_sparse, "600 MB.jsonl has 600 MB; files of up to 500 MB are read"),
     "folder.parquet": Bad(Path.mkdir, "folder.parquet is a folder. Choose one data file in it."),
     "pipe.jsonl": Bad(os.mkfifo, "pipe.jsonl is no file but a device or a pipe."),

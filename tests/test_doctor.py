@@ -79,10 +79,53 @@ def test_defects_of_a_whole_dataset_are_found(case):
         assert found.rows == case.bad
 
 
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        (
+            (1, 8),
+            "In 40 of 40 rows the rejected answer has the higher score. Look whether chosen and rejected are swapped",
+        ),
+        ((5, 5), "In 40 of 40 rows both answers have the same score."),
+    ],
+)
+def test_scores_that_are_swapped_or_all_the_same_are_told_as_that(scores, words):
+    rows = [{**row, "scores": dict(zip(("chosen", "rejected"), scores, strict=True))} for row in clean_pairs(40)]
+    evidence = finding(examined(rows), "score_gap").evidence
+    assert evidence.startswith(words) and "closer" not in evidence
+
+
+CHATML = (
+    "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n"
+)
+OPEN_CHATML = f"{CHATML}<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_cleaning_makes_turns_of_a_text_in_chatml():
+    """A prompt of four turns, with and without the answer behind it; an answer that holds the whole conversation."""
+    said = [("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello"), ("user", "Why?")]
+    for prompt, chosen in (
+        (OPEN_CHATML, "So.<|im_end|>"),
+        (f"{OPEN_CHATML}So.<|im_end|>", "So."),
+        (OPEN_CHATML, f"{OPEN_CHATML}So.<|im_end|>"),
+    ):
+        row = {"prompt": [user(prompt)], "chosen": [answer(chosen)], "rejected": [answer("No.")]}
+        cleaned = clean(row)
+        assert [(one["role"], one["content"]) for one in cleaned["prompt"]] == said
+        assert cleaned["chosen"] == [answer("So.")] and is_trainable(cleaned)
+
+
+def test_a_text_whose_turns_cannot_be_told_is_never_made_one_question():
+    prompt = f"{CHATML}<|im_start|>weather\nRain<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>"
+    assert not is_trainable(clean({"prompt": [user(prompt)], "completion": [answer("So.")]}))
+    left_open = {"prompt": [user(f"{OPEN_CHATML}Well.")], "completion": [answer("So.")]}
+    assert not is_trainable(clean(left_open))
+
+
 def test_every_check_is_tried_in_several_guises():
-    """Not tried so: rows that could not be used, too few rows, and the beginning token, which has one guise only."""
+    """Not tried so: rows that could not be used, late columns, too few rows, and the beginning token, which has one guise only."""
     guises = [case.check for case in [*CASES, *whole_cases()]]
-    assert set(CHECKS) - set(guises) == {"unusable", "few_rows"}
+    assert set(CHECKS) - set(guises) == {"unusable", "few_rows", "late_column"}
     assert len(guises) >= 45
     assert all(guises.count(check) >= 2 for check in set(guises) - {"double_bos"})
 

@@ -119,6 +119,14 @@ def test_the_index_that_pandas_writes_is_a_column_like_any_other(tmp_path):
     assert rows_of(tmp_path, "a.csv", b",q,a\n0,x,y\n") == [{"index": "0", "q": "x", "a": "y"}]
 
 
+@pytest.mark.parametrize(("first", "mark"), [(b"sep=;", ";"), (b'"sep=,"\r', ","), (b"\xef\xbb\xbfSEP=|", "|")])
+def test_the_line_in_which_excel_names_the_mark_between_cells_is_no_header(tmp_path, first, mark):
+    """The header is then line 2, and the first row line 3."""
+    rows = read_rows(file_of(tmp_path, "a.csv", first + b"\n" + as_csv(PAIRS, mark)))
+    numbered = list(rows)
+    assert [row for _, row in numbered] == PAIRS and numbered[0][0] == 3
+
+
 def test_a_long_list_is_read_piece_by_piece(tmp_path):
     """4,000 items of about 1,100 characters: the pieces of 1 MB end in the middle of an item."""
     items = [{"i": i, "text": chr(0x4E00 + i) * 1000, "number": -1.5e-7} for i in range(4000)]

@@ -54,8 +54,12 @@ def test_every_row_is_used_or_left_out_for_a_reason(file):
         left_out.update(converted.left_out)
         notes.update(converted.notes)
     assert read == expected["read"] == expected["used"] + left_out.total()
-    assert dict(left_out) == expected["left_out"]
-    assert set(left_out) <= set(REASONS)
+    # What was found stands in brackets behind a reason, and is tried elsewhere.
+    reasons = Counter()
+    for reason, count in left_out.items():
+        reasons[reason.partition(" (")[0]] += count
+    assert dict(reasons) == expected["left_out"]
+    assert set(reasons) <= set(REASONS)
     assert dict(notes) == expected["notes"]
     assert len(made) == expected["kept"]
     assert next(iter(made), None) == expected["first"]

@@ -211,7 +211,7 @@ REFUSED = [
 def test_a_row_without_a_signal_is_left_out_for_a_reason(row, columns, reason):
     with pytest.raises(LeftOut) as out:
         convert(row, by_hand(columns))
-    assert out.value.reason == reason
+    assert out.value.reason.partition(" (")[0] == reason
 
 
 def test_columns_named_by_hand_work_like_a_format():
@@ -527,6 +527,8 @@ def test_a_million_of_anything_is_read_in_a_moment(piece):
         f"### Human: {SKY}### Assistant: {SCATTERS}",
         f"User: {SKY}\nAssistant: {SCATTERS}",
         f"Q: {SKY}\nA: {SCATTERS}",
+        f"Human: {SKY}\nAssistant: {SCATTERS}",
+        f"USER: {SKY} ASSISTANT: {SCATTERS}</s>",
     ],
 )
 def test_a_conversation_written_as_one_text_is_read_turn_by_turn(text):
@@ -569,6 +571,36 @@ def test_messages_are_read_in_every_guise(cell):
 def test_messages_that_cannot_be_read_are_left_out(cell, reason):
     with pytest.raises(LeftOut, match=reason):
         read_messages(cell)
+
+
+@pytest.mark.parametrize(
+    ("more", "before"),
+    [
+        ({"history": [[SKY, SCATTERS]]}, [*QUESTION, *GOOD]),  # the same question, asked twice
+        (
+            {"messages": [user("Hi"), answer("Hello"), *QUESTION, answer("Another answer.")]},
+            [user("Hi"), answer("Hello")],
+        ),
+        ({"messages": [*QUESTION, *GOOD]}, []),
+        ({"conversation": [*QUESTION, answer("Another answer.")]}, []),
+        ({"history": []}, []),
+        ({"context": [user("Hi"), answer("Hello"), *QUESTION]}, [user("Hi"), answer("Hello")]),
+        ({"previous_turns": ["Hi", "Hello"]}, [user("Hi"), answer("Hello")]),
+        ({"history": "User: Hi\nAssistant: Hello"}, [user("Hi"), answer("Hello")]),
+    ],
+)
+def test_turns_beside_a_prompt_come_before_it_once(more, before):
+    row = {"prompt": SKY, "chosen": SCATTERS + " So.", "rejected": NO_IDEA, **more}
+    assert convert(row, recognise([row])).rows[0]["prompt"] == [*before, *QUESTION]
+
+
+def test_a_text_below_the_prompt_is_never_taken_for_a_part_of_it():
+    """The letter a stands in the instruction by chance; the text of 43 letters was put there."""
+    row = {"instruction": "Is this a vowel?", "input": "a", "output": "Yes."}
+    assert convert(row, recognise([row])).rows[0]["prompt"] == [user("Is this a vowel?\n\na")]
+    document = "The sky is blue because of scattered light."
+    row = {"prompt": f"Make it short: {document}", "document": document, "completion": "Blue."}
+    assert convert(row, recognise([row])).rows[0]["prompt"] == [user(row["prompt"])]
 
 
 def test_an_answer_that_is_json_stays_an_answer():

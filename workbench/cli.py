@@ -19,7 +19,8 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.findings import VERDICT_WORDS
 from workbench.core.fitting import verdict_words
 from workbench.core.follow_up import Fork, parse_fork
-from workbench.core.formats import FORMATS
+from workbench.core.formats import FORMATS, SeenColumn
+from workbench.core.formats.columns import MAPPED
 from workbench.core.metrics import latest
 from workbench.core.names import to_name
 from workbench.core.pace import progress
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except WorkbenchError as error:
-        for problem in error.problems:
+        for problem in (*error.problems, *(_FLAGS[asked] for asked in error.asks if asked in _FLAGS)):
             print(problem, file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -58,6 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+# What a person says of their data with a flag, where the window has a field for it.
+_FLAGS = {
+    "columns": "On the command line: --map PART=COLUMN for each part, such as --map prompt=question --map chosen=good "
+    "--map rejected=bad, or --map prompt=question --map completion=answer.",
+    "prompt": "On the command line: --map input=COLUMN (below the prompt), --map system=COLUMN, --map history=COLUMN, or "
+    "--ignore COLUMN.",
+    "option": "On the command line: --option ID.",
+    "format": "On the command line: --format ID; `workbench import --help` lists them.",
+}
 
 
 def open_window(options: argparse.Namespace) -> int:
@@ -242,6 +254,7 @@ def check_data(options: argparse.Namespace) -> int:
     print(f"{report['evidence']}\n{report['kept']:,} rows kept of {report['rows']:,} read.")
     for reason, count in report["left_out"].items():
         print(f"  left out {count:,}: {reason}")
+    _print_columns(report)
     for finding in report["findings"]:
         print(f"\n[{finding['weight']}] {finding['title']}: {finding['count']:,} ({finding['share']:.1%})")
         print(f"  {finding['evidence']}\n  {finding['advice']}")
@@ -259,8 +272,7 @@ def _checked(options: argparse.Namespace) -> dict[str, Any]:
     request: dict[str, Any] = {
         "do": "check",
         "source": _source(options.data).model_dump(mode="json"),
-        "format": options.format,
-        "option": options.option,
+        **_as_said(options),
     }
     if options.held_out:
         request["held_out"] = _source(options.held_out).model_dump(mode="json")
@@ -269,10 +281,10 @@ def _checked(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _stored_report(options: argparse.Namespace, say: Any) -> dict[str, Any]:
-    if options.held_out or options.format or options.option:
+    if options.held_out or any(_as_said(options).values()):
         raise WorkbenchError(
             f"{options.data} is a stored dataset: its format is known and its held-out rows are its own. Leave out "
-            "--held-out, --format and --option, or give a file."
+            "--held-out, --format, --option, --map and --ignore, or give a file."
         )
     about = datasets.about(options.data)
     if options.model:
@@ -290,9 +302,8 @@ def convert_data(options: argparse.Namespace) -> int:
     request = {
         "do": "convert",
         "source": _source(options.data).model_dump(mode="json"),
-        "target": str(Path(options.out).expanduser().resolve()),
-        "format": options.format,
-        "option": options.option,
+        "target": os.path.abspath(_expanded(options.out)),
+        **_as_said(options),
         "replace": options.replace,
     }
     account = preparing.run(request, progress=_progress_of(options))
@@ -302,12 +313,55 @@ def convert_data(options: argparse.Namespace) -> int:
     print(f"{account['evidence']}\nWrote {account['made']:,} rows to {options.out}, from {account['rows']:,} read.")
     for reason, count in account["left_out"].items():
         print(f"  left out {count:,}: {reason}")
+    _print_columns(account)
     return 0
 
 
 def _source(path: str) -> FileSource:
     """A file as the command line names it: relative to where the command is given."""
-    return FileSource(path=str(Path(path).expanduser().resolve()), uploaded=False)
+    return FileSource(path=os.path.abspath(_expanded(path)), uploaded=False)
+
+
+def _expanded(path: str) -> Path:
+    """A path with home in the place of ~. A link is left to whoever opens it: it may lead nowhere, or to itself."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # ~name, of somebody whom this machine does not know
+        return Path(path)
+
+
+def _as_said(options: argparse.Namespace) -> dict[str, Any]:
+    """What the flags say of the rows of a file."""
+    mapping: dict[str, str] = {}
+    for part, column in options.map or ():
+        if part in mapping:
+            raise WorkbenchError(f"--map names two columns for the {part}: {mapping[part]!r} and {column!r}. Name one.")
+        mapping[part] = column
+    return {
+        "format": options.format,
+        "option": options.option,
+        "mapping": mapping or None,
+        "ignore": options.ignore or [],
+    }
+
+
+def _mapped(text: str) -> tuple[str, str]:
+    part, is_there, column = text.partition("=")
+    if part not in MAPPED or not is_there or not column:
+        raise argparse.ArgumentTypeError(f"{text!r} is not PART=COLUMN. The parts are {', '.join(MAPPED)}")
+    return part, column
+
+
+def _print_columns(report: dict[str, Any]) -> None:
+    """The columns of which nothing is taken, those that appear late, and those that an import asks about."""
+    for column in map(SeenColumn.model_validate, report["unused"]):
+        print(f"  not used: {column.words}")
+    for column in map(SeenColumn.model_validate, report["late"]):
+        print(f"  first in row {column.first_rows[0]:,}: {column.words} ({column.use})")
+    for name in report.get("asked", ()):
+        print(
+            f"  `{name}` may belong to the prompt, so an import asks: --map input={name}, --map system={name} or --ignore {name}"
+        )
 
 
 def _progress_of(options: argparse.Namespace) -> Any:
@@ -328,8 +382,7 @@ def import_data(options: argparse.Namespace) -> int:
         "do": "import",
         "source": _source(options.file).model_dump(mode="json"),
         "name": options.name or to_name(path.name.split(".")[0], "data"),
-        "format": options.format,
-        "option": options.option,
+        **_as_said(options),
     }
     about = About.model_validate(preparing.run(request, progress=_progress_of(options)))
     if options.json:
@@ -338,6 +391,7 @@ def import_data(options: argparse.Namespace) -> int:
     print(f"{about.name}: {about.evidence} Kept {about.kept:,} of {about.rows:,} rows.")
     for reason, count in about.left_out.items():
         print(f"  left out {count:,}: {reason}")
+    _print_columns(about.model_dump(mode="json"))
     if report := datasets.report(about.name):
         print(f"Verdict: {VERDICT_WORDS[report.verdict]}. {report.summary}")
     return 0
@@ -359,7 +413,16 @@ def _parser() -> argparse.ArgumentParser:
 
     def with_format(one: argparse.ArgumentParser) -> None:
         one.add_argument("--format", choices=[format.id for format in FORMATS], help="instead of what is recognised")
-        one.add_argument("--option", help="which answers become the pair, where the format leaves a choice")
+        one.add_argument(
+            "--option",
+            metavar="ID",
+            help="the choice that a format leaves: which answers become the pair, what a number means",
+        )
+        one.add_argument(
+            "--map", type=_mapped, action="append", metavar="PART=COLUMN",
+            help=f"the column that holds a part ({', '.join(MAPPED)}); system, context, input and history alone add to what is recognised",
+        )  # fmt: skip
+        one.add_argument("--ignore", action="append", metavar="COLUMN", help="a column that is not to be used")
 
     window = command("open", open_window, with_json=False)
     add_arguments(window)

@@ -793,7 +793,7 @@ def strangers() -> None:
     case("only_a_scale.jsonl", scale, unknown=True, kept=0, used=0)
 
 
-NOT_TRAINED = "marked in the source as not to be trained on (loss false or weight 0)"
+NOT_TRAINED = "marked in the source as not to be trained on: loss false or weight 0"
 UNSAID = "nobody has said which answer is the better one"
 UNSAID_NUMBERS = "nobody has said which answer the numbers mean"
 NO_PARTNER = {"no disliked answer to the same prompt to pair it with": 1}
@@ -1160,6 +1160,78 @@ def tables_of_pandas() -> None:
     case("pandas_values.json", numbered, unknown=True, kept=0, used=0, text=text)
 
 
+def turns_and_columns() -> None:
+    """What stands in other columns and belongs to the prompt, and texts that are conversations or only look so."""
+    opener = [user("Hi"), answer("Hello")]
+    behind = {"prompt": [*opener, *ASKED]}
+    before = {**PAIR, **behind}
+    rows = each(lambda q, g, b, s: {"prompt": q, "chat_history": [["Hi", "Hello"]], "chosen": g, "rejected": b})
+    says = ["`chat_history` holds the turns before the prompt"]
+    case("history_beside_pairs.jsonl", rows, "text-pairs", first=before, says=says)
+    rows = each(lambda q, g, b, s: {"prompt": q, "context": opener, "chosen": g, "rejected": b})
+    case(
+        "context_of_messages_beside_pairs.parquet", rows, "text-pairs", first=before, says=["`context` holds the turns"]
+    )
+    rows = [
+        {"prompt": q, "history": opener, "completion": text, "label": text == g}
+        for q, g, b, s in TALK
+        for text in (g, b)
+    ]
+    first = {**LESSON, **behind, "label": True}
+    counts = {"kept": 24, "used": 24, "options": THREE, "option": "thumbs"}
+    case("history_beside_thumbs.jsonl", rows, "thumbs", kind="unpaired", first=first, **counts)
+    rows = each(lambda q, g, b, s: {"prompt": q, "history": opener, "responses": [b, g], "scores": [1, 3]})
+    case(
+        "history_beside_scores.jsonl", rows, "scored-answers", first=scored(3.0, 1.0, before), options=FOUR, option="best-worst",
+    )  # fmt: skip
+    rows = each(lambda q, g, b, s: {"prompt": q, "context": opener, "response_a": g, "response_b": b, "winner": "a"})
+    rows = swapped(rows, "response_a", "response_b", "winner", "b")
+    case("context_of_messages_beside_choices.jsonl", rows, "choice-pairs", first=before)
+    # The conversation says prompt and answer again, so that only its first two turns are news.
+    rows = each(lambda q, g, b, s: {"prompt": q, "messages": [*opener, user(q), answer(g)], "chosen": g, "rejected": b})
+    case("conversation_beside_prompt.jsonl", rows, "text-pairs", first=before, says=["`messages` holds the turns"])
+    parts = [{"type": "text", "text": "Be"}, {"type": "text", "text": "brief."}]
+    rows = each(lambda q, g, b, s: {"system": parts, "prompt": q, "chosen": g, "rejected": b})
+    case("system_in_parts.jsonl", rows, "text-pairs", first={**PAIR, "prompt": [system("Be\nbrief."), *ASKED]})
+    rows = each(
+        lambda q, g, b, s: {
+            "system": "Be brief.",
+            **{part: f"\n\nHuman: {q}\n\nAssistant: {text}" for part, text in (("chosen", g), ("rejected", b))},
+        }
+    )
+    case("system_beside_dialogues.jsonl", rows, "dialogue-pairs", first=BRIEF, says=["`system` is the system message"])
+    rows = each(lambda q, g, b, s: {"prompt": q, "document": "The sky.", "chosen": g, "rejected": b})
+    below = {"prompt": [user(f"{SKY}\n\nThe sky.")]}
+    case("prompt_with_document.jsonl", rows, "text-pairs", first={**PAIR, **below}, says=["sometimes with `document`"])
+    rows = each(lambda q, g, b, s: {"question": q, "context": "The sky.", "answer": g, "label": True})
+    first = {**LESSON, **below, "label": True}
+    counts = {"kind": "unpaired", "options": THREE, "option": "thumbs"}
+    case("question_with_context_and_thumb.jsonl", rows, "thumbs", first=first, says=["`context` goes below"], **counts)
+    rows = each(lambda q, g, b, s: {"instruction": "Answer a child.", "question": q, "output": g})
+    first = {**LESSON, "prompt": [user(f"Answer a child.\n\n{SKY}")]}
+    case("instruction_with_question.json", rows, "alpaca", kind="sft", first=first)
+    rows = each(
+        lambda q, g, b, s: {"prompt": "Write an FAQ.", "chosen": f"Q: {q}\nA: {g}", "rejected": f"Q: {q}\nA: {b}"}
+    )
+    faq = {"chosen": [answer(f"Q: {SKY}\nA: {GOOD}")], "rejected": [answer(f"Q: {SKY}\nA: {BAD}")]}
+    case("answers_that_are_faqs.jsonl", rows, "text-pairs", first={"prompt": [user("Write an FAQ.")], **faq})
+
+    def talks(file: str, write: Callable[[str, str], str], first: Row = PAIR) -> None:
+        rows = each(lambda q, g, b, s: {"chosen": write(q, g), "rejected": write(q, b)})
+        case(file, rows, "dialogue-pairs", first=first)
+
+    talks("dialogues_with_a_system_line.jsonl", lambda q, a: f"System: Be brief.\nUser: {q}\nAssistant: {a}", BRIEF)
+    talks("dialogues_of_vicuna.jsonl", lambda q, a: f"Be brief. USER: {q} ASSISTANT: {a}</s>", BRIEF)
+    talks("dialogues_in_single_lines.jsonl", lambda q, a: f"Human: {q}\nAssistant: {a}")
+    rows = each(
+        lambda q, g, b, s: {
+            "prompt": f"<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{q}<|im_end|>\n<|im_start|>assistant\n",
+            "chosen": g, "rejected": b,
+        }
+    )  # fmt: skip
+    case("prompt_in_chatml.jsonl", rows, "text-pairs", first=BRIEF)
+
+
 def write(file: Path, rows: list[Row]) -> None:
     kind = file.name.removesuffix(".gz").removesuffix(".zst").rsplit(".", 1)[-1]
     columns = dict.fromkeys(column for row in rows for column in row)
@@ -1202,6 +1274,7 @@ def main() -> None:
         other_shapes,
         exports,
         tables_of_pandas,
+        turns_and_columns,
     ):
         add()
     for old in FOLDER.iterdir():

@@ -173,9 +173,10 @@ CHECKS: dict[str, Check] = {
         why="The language is guessed, so one row in fifty is left to chance.",
     ),
     "score_gap": Check(
-        title="Scores too close",
-        effect="Where two answers are about as good, the label is mostly noise, and training on noise blunts the rest.",
-        advice="Drop the pairs whose scores are closest.",
+        title="Scores that do not support the label",
+        effect="Where two answers are about as good, the label is mostly noise, and training on noise blunts the rest. Where "
+        "the rejected one has the higher score, either the scores or the labels are turned round.",
+        advice="Look at a few. Drop these pairs, or bring the data again where scores or labels are turned round.",
         care=0.05,
         stop=0.5,
         why="Some close calls are in every dataset; with a majority of them the labels say little.",
@@ -288,6 +289,15 @@ CHECKS: dict[str, Check] = {
         care=0.1,
         stop=0.5,
         why="With a tenth gone the reasons deserve a look; with half of it gone the data was hardly understood.",
+    ),
+    "late_column": Check(
+        title="Columns that appear late",
+        effect="What the rows are was recognised from the first 200 of them. A column that first appears later may change "
+        "what the later rows mean.",
+        advice="Look at these rows. If the column belongs to the prompt, bring the data again and say so.",
+        care=None,
+        stop=None,
+        why="A column that joins the prompt is only told; one of which nothing is taken deserves a look.",
     ),
     "few_rows": Check(
         title="Few rows",

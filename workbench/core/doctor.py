@@ -9,7 +9,8 @@ from workbench.core.comparisons import RowTable
 from workbench.core.doctor_thoughts import mismatch_cause, of_template, of_thoughts, with_notes
 from workbench.core.findings import VERDICT_WORDS, Finding, Remedy, Report, Verdict, Weight
 from workbench.core.findings import Found as _Found
-from workbench.core.messages import REASONS, Kind, Row
+from workbench.core.formats import SeenColumn
+from workbench.core.messages import Kind, Row, check_of
 from workbench.core.row_facts import FAULTS
 from workbench.core.tokens import TemplateFacts, TokenCounts
 
@@ -30,7 +31,7 @@ NATURAL = {
     "no disliked answer to the same prompt to pair it with",
     "no two answers to the same question that have ranks",
     "both answers have the same score",
-    "marked in the source as not to be trained on (loss false or weight 0)",
+    "marked in the source as not to be trained on: loss false or weight 0",
     "the head of a chat, which is no message",
     "a message that was hidden from the model",
     "neither answer was preferred",
@@ -75,12 +76,14 @@ class Examination:
         model: str | None = None,
         template: TemplateFacts | None = None,
         notes: Mapping[str, int] | None = None,
+        late: Sequence[SeenColumn] = (),
     ) -> Report:
         """All findings, the weightiest first, and the overall word.
 
         left_out: reason -> rows that were left out when the dataset was made; rows_read: rows of its source. tokens and
         template: what a model makes of the same rows, in their order; without them some checks cannot be made.
-        notes: of the conversion, by how often; some of them are findings.
+        notes: of the conversion, by how often; some of them are findings. late: columns that first appeared after the rows
+        by which the format was recognised.
         """
         found = _of_rows(self.table) | _of_all(self.table, self._train) | of_thoughts(self.table)
         if tokens is not None and max_length is not None:
@@ -88,6 +91,8 @@ class Examination:
         if template is not None:
             found |= _of_template(template, tokens, len(self.table)) | of_template(template, self.table)
         found = with_notes(found, notes or {}, max(rows_read, 1))
+        if late:
+            found["late_column"] = _late_columns(late, rows_read)
         found = _with_left_out(found, left_out, rows_read)
         findings = sorted((_finding(check, one) for check, one in found.items()), key=_place)
         not_checked = self._not_checked(tokens, max_length, template)
@@ -154,7 +159,7 @@ def _fault_evidence(table: RowTable, rows: Sequence[int], faults: Mapping[int, s
 def _row_remedy(check: str, rows: Sequence[int]) -> Remedy:
     if check != "markup":
         return _drop(rows, check)
-    words = f"Took the markup out of {_rows(len(rows))}; a row of which nothing was left was dropped"
+    words = f"Took the markup out of {_rows(len(rows))}; a row that cannot be trained on then was dropped"
     return Remedy(action="clean", label=f"Clean {_rows(len(rows))}", words=words, rows=tuple(rows))
 
 
@@ -254,11 +259,18 @@ def _close_scores(table: RowTable) -> _Found | None:
     rows = comparisons.close_scores(table)
     if not rows:
         return None
-    wrong = sum(table.chosen_score[row] <= table.rejected_score[row] for row in rows)
-    evidence = (
-        f"In {_rows(len(rows))} of {len(table):,} the scores lie closer than 5 % of their usual range "
-        f"({comparisons.score_range(table):g}); in {wrong:,} of them the chosen answer has no higher score at all."
+    gaps = [table.chosen_score[row] - table.rejected_score[row] for row in rows]
+    swapped, equal = sum(gap < 0 for gap in gaps), sum(gap == 0 for gap in gaps)
+    close = len(rows) - swapped - equal
+    counts = (
+        (swapped, "the rejected answer has the higher score"),
+        (equal, "both answers have the same score"),
+        (close, f"the scores lie closer than 5 % of their usual range ({comparisons.score_range(table):g})"),
     )
+    said = "; ".join(f"in {count:,} of {_rows(len(table))} {words}" for count, words in counts if count)
+    evidence = f"{said[0].upper()}{said[1:]}."
+    if 2 * swapped > len(table):
+        evidence += " Look whether chosen and rejected are swapped, or whether a low score is the better one."
     return _Found(rows, evidence, len(table), _drop(rows, "score_gap"))
 
 
@@ -274,6 +286,16 @@ def _thumbs(table: RowTable) -> _Found | None:
     rows = [row for row, label in enumerate(table.label) if bool(label) is rare]
     evidence = f"{up:.0%} of {len(table):,} answers have a thumb up, {1 - up:.0%} a thumb down."
     return _Found(rows, evidence, len(table), weight="stop" if rarer < _THUMBS_STOP else "care")
+
+
+def _late_columns(late: Sequence[SeenColumn], rows_read: int) -> _Found:
+    said = []
+    for column in late:
+        first = ", ".join(f"{number:,}" for number in column.first_rows)
+        said.append(f"{column.words}, first in row {first}: {column.use}.")
+    count = max(column.rows for column in late)
+    weight: Weight = "info" if all(column.part for column in late) else "care"
+    return _Found((), " ".join(said), max(rows_read, 1), weight=weight, count=count)
 
 
 def _of_tokens(tokens: TokenCounts, max_length: int) -> dict[str, _Found]:
@@ -333,8 +355,8 @@ def _mismatch(template: TemplateFacts, tokens: TokenCounts | None) -> _Found | N
 def _with_left_out(found: Mapping[str, _Found], left_out: Mapping[str, int], rows_read: int) -> dict[str, _Found]:
     """The findings, with what was left out already: as findings of its own, or told beside the rows still there."""
     all_found = dict(found)
-    for check in sorted({REASONS[reason] for reason, count in left_out.items() if count}):
-        reasons = {reason: count for reason, count in left_out.items() if REASONS[reason] == check and count}
+    for check in sorted({check_of(reason) for reason, count in left_out.items() if count}):
+        reasons = {reason: count for reason, count in left_out.items() if check_of(reason) == check and count}
         told = _left_out_words(reasons)
         if check in all_found:
             earlier = all_found[check]

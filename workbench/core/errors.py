@@ -9,8 +9,11 @@ class WorkbenchError(Exception):
     Takes one sentence or several; several are problems found together and are shown together.
     Anything else that is raised is a bug, and goes to the log whole.
     Problems quote files and other programs, so secrets in them are hidden before anybody can show or write them.
+    asks: what a person has to say of their data before it goes on ("columns", "prompt", "option", "format", "ignore"), so
+    that the command line can name its flags for it.
     """
 
-    def __init__(self, *problems: str):
+    def __init__(self, *problems: str, asks: tuple[str, ...] = ()):
         self.problems = tuple(masked(problem) for problem in problems)
+        self.asks = asks
         super().__init__("\n".join(self.problems))

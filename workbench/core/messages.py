@@ -75,7 +75,7 @@ REASONS = {
     "a message with an id that another one has": "unusable",
     "a message whose parent is missing": "unusable",
     "a message more than 100 turns deep": "unusable",
-    "marked in the source as not to be trained on (loss false or weight 0)": "unusable",
+    "marked in the source as not to be trained on: loss false or weight 0": "unusable",
     "nobody has said which answer is the better one": "unusable",
     "a tool call, or what a tool answered": "tools",
     "a picture, sound or video inside a message": "media",
@@ -100,12 +100,20 @@ NOTED = {
 
 
 class LeftOut(Exception):
-    """A row that cannot be trained on. `reason` is a key of REASONS, the same for all rows alike, so it can be counted."""
+    """A row that cannot be trained on. `reason` is a key of REASONS, the same for all rows alike, so it can be counted.
 
-    def __init__(self, reason: str):
+    found: where it is, and what was found there, from a small set of words; it stands in brackets behind the reason.
+    """
+
+    def __init__(self, reason: str, found: str = ""):
         assert reason in REASONS, reason
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = f"{reason} ({found})" if found else reason
+        super().__init__(self.reason)
+
+
+def check_of(reason: str) -> str:
+    """The check of the doctor that a reason belongs to, with or without what was found."""
+    return REASONS.get(reason.partition(" (")[0], "unusable")
 
 
 def dialogue(text: str) -> list[Message] | None:
@@ -183,7 +191,9 @@ def _read_message(item: Any) -> Message:
     if isinstance(role, str) and (role.strip().lower() in _TOOL_ROLES or any(item.get(key) for key in _TOOL_KEYS)):
         raise LeftOut("a tool call, or what a tool answered")
     if isinstance(content, Sequence) and not isinstance(content, str):
-        content = _text_of_parts(content)
+        if any(map(_is_media, content)):
+            raise LeftOut("a picture, sound or video inside a message")
+        content = text_of_parts(content)
     if not isinstance(role, str) or not isinstance(content, str):
         raise LeftOut("not text")
     known = role if role in ROLES else _ALIASES.get(role.strip().lower())
@@ -192,10 +202,10 @@ def _read_message(item: Any) -> Message:
     return message(known, content)
 
 
-def _text_of_parts(parts: Sequence[Any]) -> str | None:
+def text_of_parts(parts: Sequence[Any]) -> str | None:
     """The text of a content such as [{"type": "text", "text": "..."}], or None where a part is no text.
 
-    Thoughts are no part of the answer; that they were there is noted at conversion. Raises LeftOut for a picture.
+    Thoughts are no part of the answer; that they were there is noted at conversion.
     """
     texts = [_text_of_part(part) for part in parts if not (isinstance(part, Mapping) and "thinking" in part)]
     known = [text for text in texts if isinstance(text, str)]
@@ -204,13 +214,15 @@ def _text_of_parts(parts: Sequence[Any]) -> str | None:
 
 def _text_of_part(part: Any) -> Any:
     """The text of a part, which some exports hold under `value`, and the OpenAI Assistants below `text`."""
-    if not isinstance(part, Mapping):
+    if not isinstance(part, Mapping) or _is_media(part):
         return None
     kind = str(part.get("type", "")).lower()
-    if any(word in kind for word in _MEDIA_PARTS):
-        raise LeftOut("a picture, sound or video inside a message")
     text = part.get("text", part.get("value") if kind in ("text", "input_text", "output_text") else None)
     return text.get("value") if isinstance(text, Mapping) else text
+
+
+def _is_media(part: Any) -> bool:
+    return isinstance(part, Mapping) and any(word in str(part.get("type", "")).lower() for word in _MEDIA_PARTS)
 
 
 def _parsed(text: str) -> Any:

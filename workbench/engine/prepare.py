@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, Any
@@ -43,12 +43,13 @@ def preview(
     mapping: Columns | None = None,
     format: str | None = None,
     option: str | None = None,
+    ignore: Sequence[str] = (),
     *,
     progress: Progress,
 ) -> Preview:
     """A look at the first rows; nothing is stored."""
     with closing(open_source(source)) as rows:
-        return datasets.preview(rows, mapping, format, option)
+        return datasets.preview(rows, mapping, format, option, ignore)
 
 
 def import_source(
@@ -57,12 +58,14 @@ def import_source(
     mapping: Columns | None = None,
     format: str | None = None,
     option: str | None = None,
+    ignore: Sequence[str] = (),
     take: Take | None = None,
     *,
     progress: Progress,
 ) -> About:
     """Store the rows of a source under a name."""
-    how: Any = {"mapping": mapping, "format": format, "option": option, "take": take, "progress": progress}
+    how: Any = {"mapping": mapping, "format": format, "option": option, "ignore": ignore}
+    how |= {"take": take, "progress": progress}
     if isinstance(source, HubSource):
         return hub_data.add_split(source.id, source.config, source.split, name, revision=source.revision, **how)
     datasets.check_free(name)
@@ -76,6 +79,7 @@ def check(
     mapping: Columns | None = None,
     format: str | None = None,
     option: str | None = None,
+    ignore: Sequence[str] = (),
     *,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -83,7 +87,7 @@ def check(
     with ExitStack() as opened:
         rows = opened.enter_context(closing(open_source(source)))
         other = opened.enter_context(closing(open_source(held_out))) if held_out else None
-        return datasets.check(rows, mapping, format, option, held_out=other, progress=progress).as_json()
+        return datasets.check(rows, mapping, format, option, ignore, held_out=other, progress=progress).as_json()
 
 
 def convert(
@@ -92,12 +96,14 @@ def convert(
     mapping: Columns | None = None,
     format: str | None = None,
     option: str | None = None,
+    ignore: Sequence[str] = (),
     replace: bool = False,
     *,
     progress: Progress,
 ) -> Account:
     """Write the canonical form of a source to a file."""
-    how: Any = {"mapping": mapping, "format": format, "option": option, "replace": replace, "progress": progress}
+    how: Any = {"mapping": mapping, "format": format, "option": option, "ignore": ignore}
+    how |= {"replace": replace, "progress": progress}
     with closing(open_source(source)) as rows:
         return datasets.convert_file(rows, target, **how)
 
@@ -145,7 +151,7 @@ def _answer(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         result = to_jsonable_python(task(**request, progress=progress), inf_nan_mode="strings", fallback=str)
         return {"event": "done", "result": result}
     except WorkbenchError as error:
-        return {"event": "refused", "problems": list(error.problems)}
+        return {"event": "refused", "problems": list(error.problems), "asks": list(error.asks)}
     except MemoryError:
         return {"event": "memory"}
     except Exception:

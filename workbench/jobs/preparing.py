@@ -155,7 +155,7 @@ class Job:
         if event is None:
             raise self._died()
         if event["event"] == "refused":
-            raise WorkbenchError(*event["problems"])
+            raise WorkbenchError(*event["problems"], asks=tuple(event.get("asks", ())))
         if event["event"] == "memory":
             raise self._out_of_memory()
         if event["event"] == "bug":

@@ -5,7 +5,7 @@ The `datasets` library is imported on first use, because that takes a second, an
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +130,7 @@ def add_split(
     mapping: Columns | None = None,
     format: str | None = None,
     option: str | None = None,
+    ignore: Sequence[str] = (),
     take: Take | None = None,
     progress: Progress | None = None,
     hub: Hub | None = None,
@@ -142,7 +143,7 @@ def add_split(
     source = HubSource(id=id, config=config, split=split, revision=revision).words
     with closing(stream_rows(id, config, split, revision, hub)) as rows:
         return datasets.add(
-            rows, name, source=source, mapping=mapping, format=format, option=option, take=take, licence=known.licence,
+            rows, name, source=source, mapping=mapping, format=format, option=option, ignore=ignore, take=take, licence=known.licence,
             revision=known.commit or revision, progress=progress,
         )  # fmt: skip
 

@@ -40,7 +40,15 @@ PARTS_TO_MAP = {
     "label": "Thumb of that answer (up or down)",
     "messages": "Whole conversation (SFT)",
     "system": "System prompt",
+    "input": "Text below the prompt",
+    "history": "Turns before the prompt",
 }
+ANSWERS_TO_ASKED = (
+    ("It goes below the prompt", "input"),
+    ("It is the system message", "system"),
+    ("It holds the turns before the prompt", "history"),
+    ("It is not to be used", "ignore"),
+)
 NO_COLUMN = "(none)"
 AS_SEEN = ""
 
@@ -61,6 +69,8 @@ class BringView:
     override: gr.Accordion
     format: gr.Dropdown
     columns: dict[str, gr.Dropdown]
+    ignore: gr.Dropdown
+    asked: gr.Radio
     option: gr.Radio
     part: gr.Radio
     count: gr.Number
@@ -78,7 +88,7 @@ class BringView:
     @property
     def what(self) -> list[Any]:
         """The fields that say what it is: the arguments of `How`."""
-        return [self.format, self.option, *self.columns.values()]
+        return [self.format, self.option, self.ignore, *self.columns.values()]
 
 
 @dataclass(frozen=True)
@@ -87,16 +97,18 @@ class How:
 
     format: str | None
     option: str | None
+    ignore: tuple[str, ...]
     mapping: Columns | None
 
     @classmethod
-    def of(cls, format: str | None, option: str | None, *columns: str) -> How:
-        return cls(format or None, option or None, mapping_of(columns))
+    def of(cls, format: str | None, option: str | None, ignore: list[str] | None, *columns: str) -> How:
+        return cls(format or None, option or None, tuple(ignore or ()), mapping_of(columns))
 
     def request(self) -> dict[str, Any]:
         return {
             "format": self.format,
             "option": self.option,
+            "ignore": list(self.ignore),
             "mapping": self.mapping.model_dump() if self.mapping else None,
         }
 
@@ -134,6 +146,7 @@ def draw() -> BringView:
                     hub_split = gr.Dropdown([], label="Split", interactive=True, visible=False)
             groups["votes"] = gr.Column(visible=False)
             look = gr.Button("Look at the first rows", visible=False, elem_id="wb-data-look")
+            asked = gr.Radio([], label="", visible=False, elem_id="wb-data-asked")
             option = gr.Radio([], label="A choice that this format leaves", visible=False, elem_id="wb-data-option")
             with gr.Accordion("Not right? Say what it is", open=False, elem_id="wb-data-mapping") as override:
                 format = gr.Dropdown(
@@ -146,6 +159,7 @@ def draw() -> BringView:
                     )
                     for part, label in PARTS_TO_MAP.items()
                 }
+                ignore = gr.Dropdown([], value=[], multiselect=True, label="Not to be used", elem_id="wb-data-ignore")
             part = gr.Radio(
                 [("All rows", "all"), ("The first", "first"), ("At random", "random")],
                 value="all",
@@ -162,7 +176,7 @@ def draw() -> BringView:
             meaning = gr.HTML(data_views.nothing_chosen_html(), elem_id="wb-data-meaning")
     return BringView(
         source, groups, file, path, preset, preset_facts, hub_id, look_up, hub_config, hub_split, look, override, format, columns,
-        option, part, count, seed, name, store, cancel, meaning,
+        ignore, asked, option, part, count, seed, name, store, cancel, meaning,
     )  # fmt: skip
 
 
@@ -173,7 +187,8 @@ def sources() -> list[tuple[str, str]]:
 
 def wire(view: BringView, shown: Shown, bench: Bench) -> None:
     columns = list(view.columns.values())
-    looked = [view.meaning, view.name, view.option, view.override, view.format, *columns]
+    looked = [view.meaning, view.name, view.option, view.override, view.format, view.ignore, view.asked, *columns]
+    said = [view.meaning, view.option, view.asked]
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
 
     @border
@@ -197,7 +212,7 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
         source = source_of(*where)
         if source is None:
             return [data_views.nothing_chosen_html(), gr.skip(), *_unmapped()]
-        preview = preview_of(source, How(None, None, None))
+        preview = preview_of(source, How(None, None, (), None))
         return [data_views.preview_html(preview), name_for(where), *mapping_updates(preview)]
 
     @border
@@ -205,16 +220,29 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
         """The preview after something was said by hand: what is missing in a mapping is said, and is no error yet."""
         source = source_of(*values[: len(view.where)])
         if source is None:
-            return [gr.skip(), gr.skip()]
+            return [gr.skip()] * 3
         how = How.of(*values[len(view.where) :])
         try:
             preview = preview_of(source, how)
         except WorkbenchError as error:
             if not how.mapping:
                 raise
-            plain = preview_of(source, How(None, None, None))
-            return [data_views.unfinished_html(error.problems, plain), gr.skip()]
-        return [data_views.preview_html(preview), option_update(preview)]
+            plain = preview_of(source, How(None, None, (), None))
+            return [data_views.unfinished_html(error.problems, plain), gr.skip(), gr.skip()]
+        return [data_views.preview_html(preview), option_update(preview), asked_update(preview)]
+
+    @border
+    def answer(said: str, ignore: list[str] | None, *chosen: str) -> list[Any]:
+        """What a person says of a column that may belong to the prompt, as the fields for it hold it."""
+        part, column = said.split(":", 1)
+        if part == "ignore":
+            return [[*(ignore or ()), column], *chosen]
+        fields = dict(zip(PARTS_TO_MAP, chosen, strict=True))
+        if fields[part] not in (NO_COLUMN, column):
+            raise WorkbenchError(
+                f"{PARTS_TO_MAP[part]} is {fields[part]} already. Choose another answer, or put both texts into one column."
+            )
+        return [ignore or [], *(fields | {part: column}).values()]
 
     @border
     def look_up(hub_id: str) -> list[Any]:
@@ -260,7 +288,10 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
     view.path.submit(look, view.where, looked)
     view.look.click(look, view.where, looked)
     for field in view.what:
-        field.input(look_again, [*view.where, *view.what], [view.meaning, view.option], **quiet)
+        field.input(look_again, [*view.where, *view.what], said, **quiet)
+    view.asked.input(answer, [view.asked, view.ignore, *columns], [view.ignore, *columns], **quiet).then(
+        look_again, [*view.where, *view.what], said, **quiet
+    )
     view.preset.input(
         which_preset,
         view.preset,
@@ -350,8 +381,19 @@ def mapping_updates(preview: Preview) -> list[Any]:
         option_update(preview),
         gr.Accordion(open=preview.recognised is None),
         gr.Dropdown(value=AS_SEEN),
+        gr.Dropdown(list(preview.columns), value=[]),
+        asked_update(preview),
         *[gr.Dropdown(options, value=NO_COLUMN) for _ in PARTS_TO_MAP],
     ]
+
+
+def asked_update(preview: Preview) -> gr.Radio:
+    """The question about the first column that may belong to the prompt; the next one follows its answer."""
+    asked = preview.recognised.asked if preview.recognised else ()
+    if not asked:
+        return gr.Radio([], value=None, visible=False)
+    choices = [(words, f"{part}:{asked[0]}") for words, part in ANSWERS_TO_ASKED]
+    return gr.Radio(choices, value=None, label=f"Does the column {asked[0]} belong to the prompt?", visible=True)
 
 
 def option_update(preview: Preview) -> gr.Radio:
@@ -380,5 +422,7 @@ def _unmapped() -> list[Any]:
         gr.Radio([], value=None, visible=False),
         gr.Accordion(open=False),
         gr.Dropdown(value=AS_SEEN),
+        gr.Dropdown([], value=[]),
+        gr.Radio([], value=None, visible=False),
         *[gr.skip()] * len(PARTS_TO_MAP),
     ]

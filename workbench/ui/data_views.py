@@ -5,8 +5,8 @@ from typing import Any
 
 from workbench.core.doctor import check_title
 from workbench.core.findings import VERDICT_WORDS, Finding, Report, Verdict, Weight
-from workbench.core.formats import Recognised
-from workbench.core.messages import NOTED, REASONS, Kind, Row
+from workbench.core.formats import Recognised, SeenColumn
+from workbench.core.messages import NOTED, Kind, Row, check_of
 from workbench.store.datasets import About, Preview
 from workbench.store.presets import DatasetPreset
 from workbench.store.votes import Vote
@@ -80,11 +80,39 @@ def preview_html(preview: Preview) -> Html:
     ]
     if recognised.options:
         pairs.insert(2, ("Choice", option_words(recognised)))
-    pieces = [card("What this is", facts(pairs))]
+    pairs += column_facts(preview.unused, preview.late)
+    pieces = [card("What this is", facts(pairs)), *asked_html(preview)]
     if preview.left_out:
         pieces.append(left_out_html(preview.left_out, f"among the first {preview.sampled:,} rows"))
     pieces += [row_html(row) for row in preview.converted[:2]]
     return join(*pieces)
+
+
+def column_facts(unused: Sequence[SeenColumn], late: Sequence[SeenColumn]) -> list[tuple[str, object]]:
+    """The columns of which nothing is taken, and those that appear after the rows by which the format was recognised."""
+    found: list[tuple[str, object]] = []
+    if unused:
+        found.append(("Not used", "\n".join(f"{column.words}." for column in unused)))
+    if late:
+        words = (f"{column.words}, first in row {column.first_rows[0]:,}: {column.use}." for column in late)
+        found.append(("Appear late", "\n".join(words)))
+    return found
+
+
+def asked_html(preview: Preview) -> list[Html]:
+    """The question that has to be answered before the rows are stored, where a column may belong to the prompt."""
+    asked = preview.recognised.asked if preview.recognised else ()
+    if not asked:
+        return []
+    names = ", ".join(f"`{column}`" for column in asked)
+    return [
+        notice(
+            "careful",
+            "Does this belong to the prompt?" if len(asked) == 1 else "Do these belong to the prompt?",
+            f"{names}: text beside the prompt that nothing is taken of so far. A model that never sees it learns to guess.",
+            "Answer the question about it; until then nothing is stored.",
+        )
+    ]
 
 
 def option_words(recognised: Recognised) -> str:
@@ -125,6 +153,7 @@ def dataset_html(about: About) -> Html:
             (f"{'Not used' if words in NOTED else 'Mended'}: {words}", f"{count:,}")
             for words, count in about.notes.items()
         ],
+        *column_facts(about.unused, about.late),
         ("Training", f"{about.train_rows:,} {noun}"),
         ("Held out", f"{about.held_out_rows:,} {noun}, split by prompt: no prompt is in both"),
         ("Licence", about.licence or "not stated"),
@@ -161,7 +190,7 @@ def place_html(number: int, of: int, row: int, about: About) -> Html:
 
 def check_of_reason(reason: str) -> str:
     """The check that a reason for leaving a row out belongs to."""
-    return REASONS.get(reason, "unusable")
+    return check_of(reason)
 
 
 def votes_html(votes: Sequence[Vote], unreadable: int = 0) -> Html:

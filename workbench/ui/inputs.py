@@ -148,6 +148,14 @@ def check_event(handler: Callable[..., Any], event: gr.EventData | None) -> None
 def _wrong_choice(field: gr.Radio | gr.Dropdown, value: Any) -> str | None:
     if value is None:
         return "has no choice made in it. Choose one."
+    if getattr(field, "multiselect", False):
+        if not isinstance(value, list):
+            return f"is {described(value)}; it must be a list of choices."
+        return next((f"has a choice that {wrong}" for one in value if (wrong := _wrong_one(field, one))), None)
+    return _wrong_one(field, value)
+
+
+def _wrong_one(field: gr.Radio | gr.Dropdown, value: Any) -> str | None:
     if getattr(field, "allow_custom_value", False):
         return _wrong_text(field, value)
     known = [choice for _, choice in field.choices]

@@ -6,15 +6,18 @@ holds (text, messages, a dialogue, messages written as text) is seen value by va
 
 from workbench.core.formats.columns import Columns, Converted, Format, Option, Recognised
 from workbench.core.formats.recognise import FORMATS, SAMPLE_ROWS, by_hand, check_columns, convert, gather, recognise
+from workbench.core.formats.watching import ColumnWatch, SeenColumn
 
 __all__ = [
     "FORMATS",
     "SAMPLE_ROWS",
+    "ColumnWatch",
     "Columns",
     "Converted",
     "Format",
     "Option",
     "Recognised",
+    "SeenColumn",
     "by_hand",
     "check_columns",
     "convert",

@@ -23,8 +23,9 @@ from workbench.core.formats.columns import (
     Recognised,
     one_by_one,
 )
-from workbench.core.formats.names import COMPLETIONS, Names, is_rank, is_text, listed, number, plain_name, with_system
+from workbench.core.formats.names import COMPLETIONS, Names, is_rank, is_text, listed, number, plain_name, with_more
 from workbench.core.formats.orders import ORDERS, doubtful_ten, ranks_of, readings_of
+from workbench.core.formats.prompts import beside
 from workbench.core.formats.readings import thumb
 from workbench.core.formats.rows import pair
 from workbench.core.formats.thumbs import LABELS
@@ -92,7 +93,7 @@ def _scored_answers(row: RawRow) -> Columns | None:
             continue
         parts = _keys(items) or _beside(names, column, items)
         if parts:
-            return Columns(prompt=prompt, answers=column, system=names.system(), input=names.more(prompt), **parts)
+            return Columns(prompt=prompt, answers=column, **beside(names, prompt, [column]), **parts)
     return _scored_answer(names, prompt)
 
 
@@ -105,7 +106,7 @@ def _scored_answer(names: Names, prompt: str | None) -> Columns | None:
     labels = (names.column(name) for name in LABELS)
     if any(label not in (None, score) and thumb(names.row[label]) is not None for label in labels):
         return None
-    return Columns(prompt=prompt, answer=answer, score=score, system=names.system(), input=names.more(prompt))
+    return Columns(prompt=prompt, answer=answer, score=score, **beside(names, prompt, [answer]))
 
 
 def _keys(items: Sequence[Any]) -> dict[str, str] | None:
@@ -155,8 +156,13 @@ def _scored(row: RawRow, columns: Columns, as_order: bool) -> tuple[list[Scored]
 
 def _question(row: RawRow, columns: Columns) -> str:
     """What the rows of one question have in common."""
-    parts = (row.get(column) for column in (columns.system, columns.prompt, columns.input) if column)
-    return json.dumps(list(parts), default=str)
+    return json.dumps([row.get(column) for column in _asked_in(columns)], default=str)
+
+
+def _asked_in(columns: Columns) -> list[str]:
+    """The columns that make up the prompt."""
+    parts = (columns.system, columns.prompt, columns.context, columns.input, columns.history)
+    return [column for column in parts if column]
 
 
 def _gather(rows: Iterable[tuple[int, RawRow]], how: Recognised) -> Numbered:
@@ -167,7 +173,10 @@ def _gather(rows: Iterable[tuple[int, RawRow]], how: Recognised) -> Numbered:
         return
     asked: dict[str, tuple[int, Gathered]] = {}
     for position, row in rows:
-        alone = {column: row.get(column) for column in (columns.prompt, columns.system, columns.input) if column}
+        if isinstance(row, Gathered):  # It cannot be used, and says why.
+            yield position, row, 1
+            continue
+        alone = {column: row.get(column) for column in _asked_in(columns)}
         _, found = asked.setdefault(_question(row, columns), (position, Gathered({**alone, _GATHERED: []})))
         found[_GATHERED].append({part: row.get(part) for part in (columns.answer, columns.score) if part})
     for position, found in asked.values():
@@ -246,11 +255,11 @@ def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> D
     taken = option or ("" if len(offered) > len(OPTIONS) else offered[0].id)
     if not taken:
         doubt = "these may be the rank of each answer, or the answers from the best to the worst, so say which"
-        return Described(f"{said}; {doubt}{with_system(columns)}.", offered)
+        return Described(f"{said}; {doubt}{with_more(columns)}.", offered)
     best = "the lowest is the best" if is_rank(name) else "the highest is the best"
     best = "from the best to the worst" if taken.endswith("-by-order") or plain_name(name) in ORDERS else best
     words = next(one.words for one in offered if one.id == taken)
-    return Described(f"{said} ({best}); taken: {words}{with_system(columns)}.", offered, taken)
+    return Described(f"{said} ({best}); taken: {words}{with_more(columns)}.", offered, taken)
 
 
 def _describe_gathered(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described | None:
@@ -265,7 +274,7 @@ def _describe_gathered(rows: Sequence[RawRow], columns: Columns, option: str | N
     words = next(one.words for one in OPTIONS if one.id == (option or OPTIONS[0].id))
     return Described(
         f"`{columns.answer}` is one answer to `{columns.prompt}` with its `{name}` ({best}), and {len(several)} prompts of "
-        f"the first {len(rows)} rows have several; taken: {words}{with_system(columns)}.",
+        f"the first {len(rows)} rows have several; taken: {words}{with_more(columns)}.",
         OPTIONS,
         option or OPTIONS[0].id,
     )

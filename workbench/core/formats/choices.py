@@ -19,8 +19,9 @@ from workbench.core.formats.names import (
     listed,
     number,
     plain_name,
-    with_system,
+    with_more,
 )
+from workbench.core.formats.prompts import beside
 from workbench.core.formats.rows import pair
 from workbench.core.messages import LeftOut, RawRow
 
@@ -109,6 +110,16 @@ def _place_by_model(value: str, row: RawRow, first: str, second: str) -> int | N
     models = [plain_name(str(row[column])) for column in Names(row).models(first, second) if column]
     word = plain_name(value)
     return models.index(word) if models.count(word) == 1 and len(models) == 2 else None
+
+
+def _models_chosen(rows: Sequence[RawRow], columns: Columns) -> tuple[str, ...]:
+    """The columns with the names of both models, where a choice names one of those."""
+    first, second = columns.first, columns.second
+    for row in rows if first and second else ():
+        choice = row.get(columns.choice or "")
+        if isinstance(choice, str) and _place_by_model(choice, row, first or "", second or "") is not None:
+            return tuple(column for column in Names(row).models(first or "", second or "") if column)
+    return ()
 
 
 def _place_by_name(word: str, first: str, second: str) -> int | None:
@@ -216,7 +227,7 @@ def _choice_pairs(row: RawRow) -> Columns | None:
         return None
     return Columns(
         prompt=prompt, first=first, second=second, choice=choice, first_score=scores[0], second_score=scores[1],
-        system=names.system(), input=names.more(prompt),
+        **beside(names, prompt, two),
     )  # fmt: skip
 
 
@@ -225,7 +236,8 @@ def _two_models(names: Names, prompt: str | None) -> tuple[str, str] | None:
     choice = names.first(CHOICES, is_text)
     if not prompt or not choice:
         return None
-    columns = [column for column, value in names.row.items() if is_text(value) and column not in (prompt, choice)]
+    others = {prompt, choice, *beside(names, prompt).values()}
+    columns = [column for column, value in names.row.items() if is_text(value) and column not in others]
     answers = [column for column in columns if _model_of(plain_name(column)) != plain_name(column)]
     # Without a word such as "response" in their names they are known only where nothing else is text.
     answers = answers or [column for column in columns if plain_name(column) not in ABOUT]
@@ -241,11 +253,13 @@ def _list_of_two(names: Names, prompt: str | None) -> Columns | None:
         return None
     items = listed(names.row[answers]) or []
     if all(isinstance(item, str) for item in items):
-        return Columns(prompt=prompt, answers=answers, choice=choice)
+        return Columns(prompt=prompt, answers=answers, choice=choice, **beside(names, prompt, [answers]))
     if not all(isinstance(item, Mapping) for item in items):
         return None
     key = next((key for key in TEXT_KEYS if all(isinstance(item.get(key), str) for item in items)), None)
-    return Columns(prompt=prompt, answers=answers, answer=key, choice=choice) if key else None
+    if not key:
+        return None
+    return Columns(prompt=prompt, answers=answers, answer=key, choice=choice, **beside(names, prompt, [answers]))
 
 
 def _can_choose(value: Any, row: RawRow, first: str, second: str) -> bool:
@@ -264,10 +278,12 @@ def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> D
     if columns.choice is None:
         best = "lower rank" if is_rank(columns.first_score or "") else "higher score"
         by = f"the one with the {best} (`{columns.first_score}`, `{columns.second_score}`) is chosen"
-        return Described(f"{where}; {by}{with_system(columns)}.")
+        return Described(f"{where}; {by}{with_more(columns)}.")
     numbers = {whole for row in rows if (whole := _whole(row.get(columns.choice))) is not None}
     if not numbers:
-        return Described(f"{where}, and `{columns.choice}` names the better one{with_system(columns)}.")
+        models = _models_chosen(rows, columns)
+        by = f", by its model in {' or '.join(f'`{column}`' for column in models)}" if models else ""
+        return Described(f"{where}, and `{columns.choice}` names the better one{by}{with_more(columns)}.", reads=models)
     # A number for a tie is only looked for where two numbers do not do.
     readings = [r for r in READINGS[:3] if r.fits(numbers)] or [r for r in READINGS[3:] if r.fits(numbers)]
     if not readings:
@@ -279,7 +295,7 @@ def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> D
     else:
         words = "nothing in the rows says which answer a number means, so choose what it means"
     options = tuple(Option(reading.id, reading.words) for reading in readings)
-    return Described(f"{where}; `{columns.choice}` holds {seen}: {words}{with_system(columns)}.", options, taken)
+    return Described(f"{where}; `{columns.choice}` holds {seen}: {words}{with_more(columns)}.", options, taken)
 
 
 def _decided(

@@ -8,6 +8,16 @@ from pydantic import BaseModel, ConfigDict
 
 from workbench.core.messages import Kind, RawRow, Row
 
+ADDED = {"system", "context", "input", "history"}
+"""The parts of a row that belong to the prompt and stand in columns of their own."""
+
+
+MAPPED = (
+    "prompt", "chosen", "rejected", "chosen_score", "rejected_score", "completion", "label", "messages", "system", "context",
+    "input", "history",
+)  # fmt: skip
+"""The parts of a row that a person can name a column for."""
+
 
 class Columns(BaseModel):
     """Which column of a row holds which part; a mapping made by hand has this form too.
@@ -16,10 +26,11 @@ class Columns(BaseModel):
     chosen_score, rejected_score: numbers, the higher the better.
     completion: the answer to imitate. messages: a whole conversation that ends with it. label: a thumb up or down.
     against: votes against an answer, where `label` holds those for it.
-    input: a text that belongs below the prompt (Alpaca). history: earlier turns, [[question, answer], ...].
+    context, input: texts that belong below the prompt, in this order (Alpaca has an input alone). history: earlier turns.
     first, second, choice: two answers and which is better; first_score, second_score: their scores.
     answers: a list of answers, with their texts under the key `answer`; their scores are under the key `score` or in
-    the column `scores`. Without answers, `answer` and `score` are columns of rows with one answer each. tree: a question with its replies, or (one message per row) the id of the parent message.
+    the column `scores`. Without answers, `answer` and `score` are columns of rows with one answer each. parent: the id of the row whose turns come before.
+    tree: a question with its replies, or (one message per row) the id of the parent message.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,6 +45,7 @@ class Columns(BaseModel):
     label: str | None = None
     against: str | None = None
     system: str | None = None
+    context: str | None = None
     input: str | None = None
     history: str | None = None
     first: str | None = None
@@ -46,12 +58,19 @@ class Columns(BaseModel):
     score: str | None = None
     scores: str | None = None
     tree: str | None = None
+    id: str | None = None
+    parent: str | None = None
 
     @property
     def kind(self) -> Kind:
         if self.completion or self.messages:
             return "unpaired" if self.label else "sft"
         return "preference"
+
+    @property
+    def only_adds(self) -> bool:
+        """Whether this names nothing but what stands beside a prompt, so that it adds to what is recognised."""
+        return {*self.named()} <= ADDED
 
     def named(self) -> dict[str, str]:
         """Part -> column, for the parts that have one."""
@@ -77,13 +96,16 @@ class Described:
     evidence: str
     options: tuple[Option, ...] = ()
     option: str = ""
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Recognised:
     """What the rows are, with the evidence as a sentence for people.
 
-    options: the choices that this format leaves; empty where there is none. option: id of the one that is taken. It is
+    asked: columns that are not used and may belong to the prompt, so that a person must say. ignored: columns that a person
+    said are not to be used. reads: columns that the format reads besides those of the mapping. is_said: a person chose the
+    format. options: the choices that this format leaves; empty where there is none. option: id of the one that is taken. It is
     "" beside options where the rows do not say which one is right, so that a person must; until then no row is used.
     """
 
@@ -93,6 +115,10 @@ class Recognised:
     mapping: Columns
     options: tuple[Option, ...] = ()
     option: str = ""
+    asked: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    is_said: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,7 +156,7 @@ class Format:
     describe: what the sampled rows say, by those of them that fit; None where they contradict the format after all. The
     option is one that a person chose, or None.
     convert: the canonical rows of one raw row; the number is a seed. Raises LeftOut.
-    gather: makes raw rows of several source rows each.
+    gather: makes raw rows of several source rows each. reads: columns that it reads besides those of the mapping.
     """
 
     id: str
@@ -140,3 +166,4 @@ class Format:
     describe: Callable[[Sequence[RawRow], Columns, str | None], Described | None]
     convert: Callable[[RawRow, Recognised, int], Converted]
     gather: Callable[[Iterable[tuple[int, RawRow]], Recognised], Numbered] = one_by_one
+    reads: tuple[str, ...] = ()

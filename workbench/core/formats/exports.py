@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.core.formats.columns import Columns, Converted, Described, Format, Gathered, Numbered, Option, Recognised
-from workbench.core.formats.names import CONVERSATIONS, Names, is_text, listed, number, with_system
+from workbench.core.formats.names import CONVERSATIONS, Names, is_text, listed, number, with_more
+from workbench.core.formats.prompts import beside
 from workbench.core.formats.rows import lesson, pair
 from workbench.core.messages import MEDIA_DROPPED, THOUGHTS_DROPPED, LeftOut, Message, RawRow, is_empty, message
 
@@ -116,7 +117,7 @@ def _convert_gemini_pairs(row: RawRow, how: Recognised, seed: int) -> Converted:
 def _describe_gemini_pairs(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described:
     return Described(
         f"`{columns.answers}` holds two answers to `{columns.prompt}` (Gemini), of which the one with the higher score is "
-        f"chosen{with_system(columns)}."
+        f"chosen{with_more(columns)}."
     )
 
 
@@ -135,7 +136,7 @@ def _of_gemini(content: Any) -> dict[str, Any]:
 def _describe_gemini(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described:
     return Described(
         f"`{columns.messages}` holds messages with `role` and `parts` (Gemini), and there is no rejected answer"
-        f"{with_system(columns)}."
+        f"{with_more(columns)}."
     )
 
 
@@ -150,7 +151,9 @@ def _exchanges(row: RawRow) -> Columns | None:
         return Columns(messages=column, system=names.system())
     pairs = [("human", "assistant"), ("user", "assistant"), ("human", "gpt"), ("human", "bot")]
     asked, answered = next(names.pairs(pairs, is_text), (None, None))
-    return Columns(prompt=asked, completion=answered, system=names.system()) if asked else None
+    if not asked or not answered:
+        return None
+    return Columns(prompt=asked, completion=answered, **beside(names, asked, [answered]))
 
 
 def _keys(items: Sequence[Any] | None) -> tuple[str, str] | None:
@@ -187,7 +190,7 @@ def _describe_exchanges(rows: Sequence[RawRow], columns: Columns, option: str | 
     else:
         asked, answered = _keys(listed(rows[0][columns.messages or ""])) or ("", "")
         said = f"`{columns.messages}` is a list of questions and answers (`{asked}`, `{answered}`)"
-    return Described(f"{said}, and there is no rejected answer{with_system(columns)}.")
+    return Described(f"{said}, and there is no rejected answer{with_more(columns)}.")
 
 
 # text-generation-webui
@@ -370,11 +373,11 @@ EXPORTS = (
     Format(
         "sillytavern", "SFT: chats of SillyTavern", "a message per row, with `mes` and `is_user`",
         _tavern, _describe_chats("Each row is a message of a SillyTavern chat, and `is_user` says whose"),
-        _convert_tavern, _gather_tavern,
+        _convert_tavern, _gather_tavern, ("mes", "is_user", "is_system", "extra"),
     ),
     Format(
         "chatgpt-export", "SFT: the export of ChatGPT", "a conversation per row, with its messages in `mapping`",
         _chatgpt, _describe_chats("`mapping` holds the messages of a ChatGPT conversation, of which the branch shown last counts"),
-        _convert_chatgpt,
+        _convert_chatgpt, reads=("mapping", "current_node"),
     ),
 )  # fmt: skip

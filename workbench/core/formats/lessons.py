@@ -21,6 +21,7 @@ from workbench.core.formats.names import (
     plain_name,
     with_system,
 )
+from workbench.core.formats.prompts import beside
 from workbench.core.formats.rows import is_turns, lesson
 from workbench.core.formats.transcripts import transcript
 from workbench.core.messages import LeftOut, RawRow, is_messages
@@ -83,9 +84,8 @@ def _plain_text(row: RawRow) -> Columns | None:
 
 
 def _answered(names: Names, prompt: str | None, completion: str | None) -> Columns:
-    more = names.more(prompt)
-    history = None if names.history() == prompt else names.history()
-    return Columns(prompt=prompt, input=more, completion=completion, history=history, system=names.system())
+    answers = [completion] if completion else []
+    return Columns(prompt=prompt, completion=completion, **beside(names, prompt, answers))
 
 
 def _is_completion(value: Any) -> bool:

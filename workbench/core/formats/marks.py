@@ -8,7 +8,7 @@ from workbench.core.formats.columns import Columns
 from workbench.core.formats.names import MEDIA, number, plain_name
 from workbench.core.messages import MEDIA_DROPPED, THOUGHTS_DROPPED, TOOLS_DROPPED, LeftOut, RawRow, written_messages
 
-NOT_TRAINED = "marked in the source as not to be trained on (loss false or weight 0)"
+NOT_TRAINED = "marked in the source as not to be trained on: loss false or weight 0"
 
 # ms-swift writes `loss`, Axolotl `train` or `training`, OpenAI `weight` 0 or 1.
 _SWITCHES = ("loss", "train", "training")
@@ -22,9 +22,14 @@ def check_marks(row: RawRow, answer: Any = None) -> None:
         raise LeftOut(NOT_TRAINED)
 
 
+def unmarked(row: RawRow) -> RawRow:
+    """The row without a word on whether it is trained on: what others go on from is said all the same."""
+    return row if _MARKS.isdisjoint(row) else {name: value for name, value in row.items() if name not in _MARKS}
+
+
 def passed_over(row: RawRow, columns: Columns) -> tuple[str, ...]:
     """Notes on what stands in a row and is not in the canonical one: tools, thoughts, pictures and sounds."""
-    named = [(name, note) for name in row if (note := _note(name)) and _says(row[name])]
+    named = [(name, note) for name in row if (note := note_on(name)) and _says(row[name])]
     thinking = [name for name, value in row.items() if any(map(_thinks, _messages(value)))]
     if not named and not thinking:
         return ()
@@ -92,6 +97,6 @@ _STARTS = ("[", "{")
 
 
 @lru_cache(maxsize=1000)
-def _note(name: Any) -> str | None:
+def note_on(name: Any) -> str | None:
     """What is to be said of a column of this name, if anything."""
     return _KINDS.get(plain_name(str(name)))

@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from workbench.core.formats.columns import Columns
-from workbench.core.messages import LeftOut, RawRow, is_messages, written_messages
+from workbench.core.messages import LeftOut, RawRow, is_messages, text_of_parts, written_messages
 
 PROMPTS = (
     "prompt", "question", "instruction", "query", "problem", "user_input", "user_prompt", "input", "inputs", "history",
     "context",
 )  # fmt: skip
+QUESTIONS = ("question", "query", "problem")
 CONVERSATIONS = ("messages", "conversation", "conversations", "dialogue", "dialog", "trajectory")
 COMPLETIONS = (
     "completion", "response", "answer", "output", "reply", "target", "targets", "model_response", "model_output", "answers",
 )  # fmt: skip
-SYSTEMS = ("system", "system_prompt", "system_message")
-MORE = ("input", "context")
+SYSTEMS = ("system", "system_prompt", "system_message", "system_instruction")
 # What says how good an answer is, or belongs to the question and is no text. Where a format makes no use of such a column,
 # its evidence says so.
 JUDGEMENTS = (
@@ -106,23 +106,15 @@ class Names:
                 yield self._columns[one], self._columns[other]
 
     def prompt(self) -> str | None:
-        return self.first(PROMPTS, is_text_or_messages) or self.first(("info",), is_described)
+        """The column of the prompt. Beside an instruction, a question is what that is to be applied to."""
+        found = self.first(PROMPTS, is_text_or_messages) or self.first(("info",), is_described)
+        if found and plain_name(found) in QUESTIONS and is_text(self.value("instruction")):
+            return self.column("instruction")
+        return found
 
     def system(self) -> str | None:
         """By its presence alone: in most sets that have this column it is empty in some rows."""
-        return self.first(SYSTEMS, lambda value: value is None or isinstance(value, str))
-
-    def more(self, prompt: str | None) -> str | None:
-        """A column with a text that belongs below an instruction or a question."""
-        if prompt is None or plain_name(prompt) not in ("instruction", "question"):
-            return None
-        return self.first(MORE, lambda value: value is None or isinstance(value, str))
-
-    def history(self) -> str | None:
-        """A column with the turns before the prompt."""
-        return self.first(
-            ("history",), lambda value: value is None or isinstance(value, Sequence) and not isinstance(value, str)
-        )
+        return self.first(SYSTEMS, _can_be_system)
 
     def scores(self, one: str, other: str) -> tuple[str | None, str | None]:
         """The columns with the scores of two answers."""
@@ -270,5 +262,23 @@ def is_rank(name: str) -> bool:
 
 
 def with_system(columns: Columns) -> str:
-    """The part of an evidence that names the system message."""
-    return f"; `{columns.system}` is the system message" if columns.system else ""
+    """The part of an evidence that names what other columns add to the prompt, but for a text below it."""
+    words = f"; `{columns.system}` is the system message" if columns.system else ""
+    if columns.history and not columns.parent:
+        words += f"; `{columns.history}` holds the turns before the prompt"
+    if columns.context and columns.context != columns.history:
+        words += f"; `{columns.context}` goes below the prompt"
+    return words
+
+
+def with_more(columns: Columns) -> str:
+    """The part of an evidence that names everything that other columns add to the prompt."""
+    is_below = columns.input and columns.input != columns.history
+    return with_system(columns) + (f"; `{columns.input}` goes below the prompt" if is_below else "")
+
+
+def _can_be_system(value: Any) -> bool:
+    """Empty, a text, a list of its parts, or a system message."""
+    if value is None or isinstance(value, str) or is_messages(value):
+        return True
+    return isinstance(value, Sequence) and text_of_parts(value) is not None

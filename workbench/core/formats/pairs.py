@@ -21,17 +21,35 @@ from workbench.core.formats.names import (
     plain_name,
     with_system,
 )
+from workbench.core.formats.prompts import asked, beside
 from workbench.core.formats.rows import labelled_pair
 from workbench.core.formats.transcripts import transcript
-from workbench.core.messages import LeftOut, Message, RawRow, dialogue, read_messages, shared_turns
+from workbench.core.messages import LeftOut, Message, RawRow, dialogue, read_messages, same, shared_turns
 
 
 def _dialogue_pairs(row: RawRow) -> Columns | None:
-    """hh-rlhf: chosen and rejected are whole dialogues written as text."""
-    for chosen, rejected in _answers(Names(row), is_text):
-        if transcript(row[chosen]) and transcript(row[rejected]):
-            return Columns(chosen=chosen, rejected=rejected, **_scores(Names(row), chosen, rejected))
+    """hh-rlhf: chosen and rejected are whole dialogues written as text.
+
+    Beside a prompt such texts are answers that hold a dialogue, unless they begin with that prompt.
+    """
+    names = Names(row)
+    prompt = names.prompt()
+    for chosen, rejected in _answers(names, is_text):
+        both = transcript(row[chosen]), transcript(row[rejected])
+        if all(both) and (prompt is None or all(_begins(turns or (), row[prompt]) for turns in both)):
+            return Columns(prompt=prompt, chosen=chosen, rejected=rejected, **_beside(names, prompt, chosen, rejected))
     return None
+
+
+def _begins(turns: Sequence[Message], prompt: Any) -> bool:
+    """Whether a conversation has the prompt among the turns before its answer."""
+    try:
+        said = asked(prompt)
+    except LeftOut:
+        return False
+    before = turns[:-1]
+    places = range(len(before) - len(said) + 1)
+    return not said or any(same(before[place : place + len(said)], said) for place in places)
 
 
 def _message_pairs(row: RawRow) -> Columns | None:
@@ -91,14 +109,7 @@ def _is_word(value: Any) -> bool:
 
 
 def _beside(names: Names, prompt: str | None, chosen: str, rejected: str) -> dict[str, str | None]:
-    more = names.more(prompt)
-    history = names.history()
-    return {
-        "history": None if history == prompt else history,
-        "system": names.system(),
-        "input": more,
-        **_scores(names, chosen, rejected),
-    }
+    return {**beside(names, prompt, (chosen, rejected)), **_scores(names, chosen, rejected)}
 
 
 def _scores(names: Names, chosen: str, rejected: str) -> dict[str, str | None]:
@@ -200,7 +211,8 @@ def _written(rows: Sequence[RawRow], columns: Columns) -> str:
 
 def _may_be_search(columns: Columns) -> bool:
     """Whether a query, a positive and a negative may be what embeddings are trained on: nothing in them tells."""
-    return plain_name(columns.chosen or "") == "positive" and plain_name(columns.prompt or "") == "query"
+    asked = {plain_name(column) for column in (columns.prompt, columns.input) if column}
+    return plain_name(columns.chosen or "") == "positive" and "query" in asked
 
 
 def _convert(row: RawRow, how: Recognised, seed: int) -> Converted:
@@ -209,13 +221,27 @@ def _convert(row: RawRow, how: Recognised, seed: int) -> Converted:
     return labelled_pair(row, how.mapping)
 
 
+def _convert_dialogues(row: RawRow, how: Recognised, seed: int) -> Converted:
+    """Beside a prompt, a text counts as a dialogue only where it begins with that prompt."""
+    columns = how.mapping
+    if not columns.prompt:
+        return labelled_pair(row, columns)
+    if not row.get(columns.prompt):
+        return labelled_pair(row, columns.model_copy(update={"prompt": None}))
+    cells = {column: row.get(column) for column in (columns.chosen, columns.rejected) if column}
+    talks = {column: transcript(cell) for column, cell in cells.items() if isinstance(cell, str)}
+    if len(talks) == 2 and all(turns and _begins(turns, row[columns.prompt]) for turns in talks.values()):
+        return labelled_pair({**row, **talks}, columns)
+    return labelled_pair(row, columns)
+
+
 SEARCH_OPTIONS = (Option("answers", "two answers to the query, of which the positive one is the better"),)
 
 PAIRS = (
     Format(
         "dialogue-pairs", "Pairs of dialogues as text (hh-rlhf)",
         "a chosen and a rejected dialogue as text, with turns such as \"Human:\" and \"Assistant:\"",
-        _dialogue_pairs, _describe_dialogues, _convert,
+        _dialogue_pairs, _describe_dialogues, _convert_dialogues,
     ),
     Format(
         "sharegpt-pairs", "ShareGPT with a chosen and a rejected answer",

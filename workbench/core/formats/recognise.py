@@ -6,17 +6,22 @@ from dataclasses import replace
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.formats.answers import SCORED_ANSWERS
+from workbench.core.formats.asking import asked_about, with_added, without
+from workbench.core.formats.cells import not_text
 from workbench.core.formats.choices import CHOICE_PAIRS
-from workbench.core.formats.columns import Columns, Converted, Format, Numbered, Recognised, one_by_one
+from workbench.core.formats.columns import Columns, Converted, Format, Gathered, Numbered, Recognised, one_by_one
 from workbench.core.formats.exports import EXPORTS
 from workbench.core.formats.lessons import LESSONS
 from workbench.core.formats.marks import passed_over
+from workbench.core.formats.names import bare_text
 from workbench.core.formats.pairs import PAIRS
+from workbench.core.formats.readings import parted
 from workbench.core.formats.rejected import REJECTED_BESIDE
 from workbench.core.formats.rows import labelled_pair, lesson
+from workbench.core.formats.threads import parent_column, threaded, with_threads
 from workbench.core.formats.thumbs import THUMBS, with_thumb
 from workbench.core.formats.trees import TREES
-from workbench.core.messages import RawRow
+from workbench.core.messages import LeftOut, RawRow
 
 SAMPLE_ROWS = 200
 
@@ -33,9 +38,10 @@ FORMATS: tuple[Format, ...] = (
     *LESSONS,
     *EXPORTS,
 )
-_IN_SOME_ROWS = {
+IN_SOME_ROWS = {
     "prompt",
     "system",
+    "context",
     "input",
     "history",
     "chosen_score",
@@ -46,20 +52,44 @@ _IN_SOME_ROWS = {
 _BY_ID = {format.id: format for format in FORMATS}
 
 
-def recognise(rows: Sequence[RawRow], format: str | None = None, option: str | None = None) -> Recognised | None:
+def recognise(
+    rows: Sequence[RawRow],
+    format: str | None = None,
+    option: str | None = None,
+    added: Columns | None = None,
+    ignored: Sequence[str] = (),
+) -> Recognised | None:
     """The first format that at least half of the sampled rows have; None where there is none.
 
     Some rows may be broken (an answer missing): they are counted at conversion and do not hide the format.
-    format, option: ids that a person chose. Raises WorkbenchError where the rows do not fit them.
+    format, option: ids that a person chose. added, ignored: columns that a person said belong to the prompt, or are not to be
+    used. Raises WorkbenchError where the rows do not fit them.
     """
-    sample = rows[:SAMPLE_ROWS]
-    if format is not None:
-        return _as_chosen(sample, format, option)
-    for one in FORMATS:
-        columns, fitting = _columns(sample, one)
-        if columns and 2 * len(fitting) >= len(sample) and (found := _recognised(one, columns, fitting, option)):
-            return found
-    return None
+    sample = [without(row, ignored) for row in rows[:SAMPLE_ROWS]]
+    found = _found(sample, option) if format is None else _as_chosen(sample, format, option)
+    if found is None:
+        return None
+    found = replace(found, ignored=tuple(ignored), is_said=format is not None)
+    if added and added.named():
+        found = with_added(found, added)
+    found = with_threads(sample, found)
+    parent = parent_column(sample, found)
+    asked = asked_about(sample, found)
+    return replace(found, asked=(*asked, *([parent] if parent and found.mapping.prompt else [])))
+
+
+def columns_in(row: RawRow, format: str) -> Columns | None:
+    """The columns of a format in one row."""
+    return _BY_ID[format].find(row)
+
+
+def gathers(how: Recognised) -> bool:
+    """Whether rows are gathered before they are converted, so that the mapping must be known before the first one."""
+    format = _BY_ID.get(how.format)
+    is_one_by_one = format is None or format.gather is one_by_one
+    if format is THUMBS:
+        return parted(how.option)[0] == "pairs"
+    return not is_one_by_one and not how.mapping.answers
 
 
 def convert(row: RawRow, how: Recognised, seed: int = 17) -> Converted:
@@ -68,9 +98,28 @@ def convert(row: RawRow, how: Recognised, seed: int = 17) -> Converted:
     seed: decides where an option draws at random.
     """
     format = _BY_ID.get(how.format)
-    made = format.convert(row, how, seed) if format else _by_columns(row, how)
+    if isinstance(row, Gathered) and "orphan" in row:
+        raise LeftOut(row["orphan"])
+    try:
+        made = format.convert(row, how, seed) if format else _by_columns(row, how)
+    except LeftOut as out:
+        if out.reason == "not text" and (found := _no_text_in(row, how)):
+            raise LeftOut("not text", found) from None
+        raise
     notes = passed_over(row, how.mapping)
     return replace(made, notes=(*made.notes, *notes)) if notes else made
+
+
+def _no_text_in(row: RawRow, how: Recognised) -> str:
+    """The first column that holds no text, and what it holds; "" where none is found.
+
+    A number or a list of one text is read as an answer, so such a column is named only where no other is to blame.
+    """
+    columns = [column for column in how.mapping.named().values() if column in row]
+    for column in sorted(columns, key=lambda column: bare_text(row[column]) is not None):
+        if what := not_text(row[column]):
+            return f"`{column}` holds {what}"
+    return ""
 
 
 def gather(rows: Iterable[tuple[int, RawRow]], how: Recognised) -> Numbered:
@@ -81,13 +130,23 @@ def gather(rows: Iterable[tuple[int, RawRow]], how: Recognised) -> Numbered:
     `convert` raises LeftOut, all n gave nothing.
     """
     format = _BY_ID.get(how.format)
+    if how.mapping.parent:
+        rows = threaded(rows, how, convert)
     return format.gather(rows, how) if format else one_by_one(rows, how)
 
 
 def by_hand(mapping: Columns) -> Recognised:
     """Columns that a person named."""
     parts = ", ".join(f"{part} from `{column}`" for part, column in mapping.named().items())
-    return Recognised("columns", mapping.kind, f"Columns named by hand: {parts}.", mapping)
+    return Recognised("columns", mapping.kind, f"Columns named by hand: {parts}.", mapping, is_said=True)
+
+
+def _found(sample: Sequence[RawRow], option: str | None) -> Recognised | None:
+    for one in FORMATS:
+        columns, fitting = _columns(sample, one)
+        if columns and 2 * len(fitting) >= len(sample) and (found := _recognised(one, columns, fitting, option)):
+            return found
+    return None
 
 
 def check_columns(mapping: Columns, available: Sequence[str]) -> None:
@@ -109,7 +168,7 @@ def check_columns(mapping: Columns, available: Sequence[str]) -> None:
     elif mapping.completion and not mapping.prompt:
         found.append("No column is named for the prompt. SFT needs the question that each completion answers.")
     if found:
-        raise WorkbenchError(*found)
+        raise WorkbenchError(*found, asks=("columns",))
 
 
 def _by_columns(row: RawRow, how: Recognised) -> Converted:
@@ -132,7 +191,7 @@ def _columns(sample: Sequence[RawRow], format: Format) -> tuple[Columns | None, 
     agreed = set()
     for columns, _ in ordered:
         named = columns.named()
-        missing = (set(named) ^ set(together)) - _IN_SOME_ROWS
+        missing = (set(named) ^ set(together)) - IN_SOME_ROWS
         if not missing and all(together.get(part, column) == column for part, column in named.items()):
             together |= named
             agreed.add(columns)
@@ -152,7 +211,8 @@ def _recognised(format: Format, columns: Columns, fitting: Sequence[RawRow], opt
         described = format.describe(fitting, columns, option) or described
     taken = options.get(described.option)
     kind = (taken.kind if taken else None) or columns.kind
-    return Recognised(format.id, kind, described.evidence, columns, described.options, described.option)
+    reads = (*format.reads, *described.reads)
+    return Recognised(format.id, kind, described.evidence, columns, described.options, described.option, reads=reads)
 
 
 def _as_chosen(sample: Sequence[RawRow], id: str, option: str | None) -> Recognised:
@@ -165,6 +225,7 @@ def _as_chosen(sample: Sequence[RawRow], id: str, option: str | None) -> Recogni
         there = ", ".join(dict.fromkeys(str(column) for row in sample for column in row)) or "none"
         raise WorkbenchError(
             f"The rows are not {format.title} ({format.id}): it needs {format.needs}. The columns are: {there}. Choose "
-            "another format, or name the columns by hand."
+            "another format, or name the columns by hand.",
+            asks=("format", "columns"),
         )
     return found

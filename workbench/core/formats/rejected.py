@@ -13,8 +13,9 @@ from workbench.core.formats.names import (
     is_text,
     is_text_or_messages,
     listed,
-    with_system,
+    with_more,
 )
+from workbench.core.formats.prompts import beside
 from workbench.core.formats.rows import pair
 from workbench.core.messages import LeftOut, RawRow, Row, is_empty, message, read_messages
 
@@ -38,11 +39,7 @@ def _find(row: RawRow) -> Columns | None:
     prompt, chosen = names.prompt(), names.first(COMPLETIONS, is_text_or_messages)
     if not prompt or not chosen or prompt == chosen:
         return None
-    history = names.history()
-    return Columns(
-        prompt=prompt, chosen=chosen, rejected=rejected, history=None if history == prompt else history,
-        system=names.system(), input=names.more(prompt),
-    )  # fmt: skip
+    return Columns(prompt=prompt, chosen=chosen, rejected=rejected, **beside(names, prompt, (chosen, rejected)))
 
 
 def _texts(value: Any) -> list[str] | None:
@@ -63,8 +60,7 @@ def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> D
         if columns.prompt
         else f"`{columns.chosen}` ends with the chosen answer"
     )
-    beside = f" with `{columns.history}` before it" if columns.history else ""
-    return Described(f"{what} and `{columns.rejected}` is the rejected one{several}{beside}{with_system(columns)}.")
+    return Described(f"{what} and `{columns.rejected}` is the rejected one{several}{with_more(columns)}.")
 
 
 def _convert(row: RawRow, how: Recognised, seed: int) -> Converted:

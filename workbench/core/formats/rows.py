@@ -1,21 +1,21 @@
 """Values of cells -> one canonical row, or the reason why there is none. What a value holds is seen value by value."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import cycle, pairwise
 from typing import Any
 
 from workbench.core.formats.columns import Columns, Converted
 from workbench.core.formats.marks import check_marks
-from workbench.core.formats.names import bare_text, described_text, is_text, listed, number
+from workbench.core.formats.names import bare_text, is_text, listed, number
+from workbench.core.formats.prompts import OTHER_SYSTEM, asked, system_text, with_earlier, with_more
 from workbench.core.formats.transcripts import transcript
 from workbench.core.messages import (
     LeftOut,
     Message,
     RawRow,
     Row,
-    dialogue,
     is_empty,
-    is_messages,
     message,
     read_messages,
     same,
@@ -48,6 +48,7 @@ def pair(
     texts = (bare_text(chosen), bare_text(rejected)) if columns.prompt else (None, None)
     if None not in texts:
         chosen, rejected = texts
+    answers = (chosen, rejected)
     chosen = _conversation(chosen, columns.prompt, "chosen answer")
     rejected = _conversation(rejected, columns.prompt, "rejected answer")
     if same(chosen, rejected):
@@ -57,7 +58,7 @@ def pair(
         raise LeftOut("the conversations differ before the last answer")
     if same(chosen[-1:], rejected[-1:]):
         raise LeftOut("chosen and rejected are identical")
-    prompt, notes = _prompt(row, columns, inside=chosen[:shared])
+    prompt, notes = _prompt(row, columns, chosen[:shared], answers)
     made: Row = {"prompt": prompt, "chosen": chosen[-1:], "rejected": rejected[-1:]}
     if chosen_score is not None and rejected_score is not None:
         made["scores"] = {"chosen": chosen_score, "rejected": rejected_score}
@@ -105,7 +106,7 @@ def lesson(row: RawRow, columns: Columns) -> Converted:
     elif columns.completion and (text := bare_text(value)) is not None:
         value = text
     conversation = _conversation(value, None if columns.messages else columns.prompt, "answer")
-    prompt, notes = _prompt(row, columns, inside=conversation[:-1])
+    prompt, notes = _prompt(row, columns, conversation[:-1], [value])
     return Converted([{"prompt": prompt, "completion": conversation[-1:]}], notes)
 
 
@@ -138,16 +139,35 @@ def _turns(value: Any, alone: bool) -> list[Message]:
     return turns
 
 
-def _prompt(row: RawRow, columns: Columns, inside: list[Message]) -> tuple[list[Message], tuple[str, ...]]:
+def _prompt(
+    row: RawRow, columns: Columns, inside: list[Message], answers: Sequence[Any] = ()
+) -> tuple[list[Message], tuple[str, ...]]:
     """The prompt from its own column, from inside the conversations, or from both where they agree; and the notes."""
-    prompt = _joined(_prompt_beside(row, columns), inside)
-    system = row.get(columns.system) if columns.system else None
-    if isinstance(system, str) and system.strip() and prompt and prompt[0]["role"] != "system":
-        prompt = [message("system", system.strip()), *prompt]
+    prompt = with_earlier(_own_prompt(row, columns, inside), row, columns, answers)
+    notes = []
+    system = system_text(row.get(columns.system)) if columns.system else ""
+    if system and prompt:
+        if prompt[0]["role"] != "system":
+            prompt = [message("system", system), *prompt]
+        elif prompt[0]["content"].strip() not in ("", system):
+            notes.append(OTHER_SYSTEM)
+        else:
+            prompt = [message("system", system), *prompt[1:]]
     # An empty system message is a way to say that there is none.
     kept = [m for m in prompt if m["role"] != "system" or m["content"].strip()]
     _check_prompt(kept)
-    return kept, (NO_SYSTEM,) if len(kept) < len(prompt) else ()
+    return kept, (*notes, *([NO_SYSTEM] if len(kept) < len(prompt) else []))
+
+
+def _own_prompt(row: RawRow, columns: Columns, inside: list[Message]) -> list[Message]:
+    """The prompt with the texts that belong below it, wherever those stand. Raises LeftOut."""
+    beside = asked(row.get(columns.prompt)) if columns.prompt else []
+    whole = with_more(beside, row, columns)
+    if inside and whole != beside:
+        # The conversation may repeat these texts too.
+        with suppress(LeftOut):
+            return _joined(whole, inside)
+    return with_more(_joined(beside, inside), row, columns)
 
 
 def _check_prompt(prompt: Sequence[Message]) -> None:
@@ -165,49 +185,6 @@ def _check_prompt(prompt: Sequence[Message]) -> None:
         raise LeftOut("the prompt does not end with a user message")
     if roles[0] == "assistant" or roles[:2] == ["system", "assistant"]:
         raise LeftOut("the conversation begins with the assistant")
-
-
-def _prompt_beside(row: RawRow, columns: Columns) -> list[Message]:
-    """The messages of the prompt's own column, with the turns of `history` before them. Raises LeftOut."""
-    value = row.get(columns.prompt) if columns.prompt else None
-    if is_empty(value) and columns.input:
-        value, columns = row.get(columns.input), columns.model_copy(update={"input": None})
-    if is_empty(value):
-        return []
-    asked = _asked(value, row.get(columns.input) if columns.input else None)
-    return [*_earlier(row.get(columns.history)), *asked] if columns.history else asked
-
-
-def _asked(value: Any, more: Any) -> list[Message]:
-    """A prompt in a cell as messages. more: a text that belongs below it, if any."""
-    if isinstance(value, Mapping):
-        value = described_text(value) or value
-    if not isinstance(value, str):
-        return read_messages(value)
-    if (written := written_messages(value)) is not None:
-        return read_messages(written)
-    turns = dialogue(value)
-    if turns is None:
-        with_more = isinstance(more, str) and more.strip()
-        return [message("user", f"{value.strip()}\n\n{more.strip()}" if with_more else value.strip())]
-    # Such a prompt often ends with "Assistant:", the place where the answer goes.
-    return turns[:-1] if turns[-1] == message("assistant", "") else turns
-
-
-def _earlier(history: Any) -> list[Message]:
-    """Messages, or [[question, answer], ...] as messages."""
-    if is_empty(history):
-        return []
-    if is_messages(history) or not isinstance(history, Sequence):
-        return read_messages(history)
-    turns: list[Message] = []
-    for said in history:
-        if isinstance(said, str) or not isinstance(said, Sequence) or len(said) != 2:
-            raise LeftOut("not text")
-        if not all(isinstance(text, str) for text in said):
-            raise LeftOut("not text")
-        turns += [message("user", said[0].strip()), message("assistant", said[1].strip())]
-    return turns
 
 
 def _joined(beside: list[Message], inside: list[Message]) -> list[Message]:

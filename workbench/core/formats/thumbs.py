@@ -23,8 +23,9 @@ from workbench.core.formats.names import (
     is_text_or_messages,
     number,
     plain_name,
-    with_system,
+    with_more,
 )
+from workbench.core.formats.prompts import beside
 from workbench.core.formats.readings import (
     FAULTS,
     FLAGS,
@@ -75,9 +76,8 @@ def _thumbs(row: RawRow) -> Columns | None:
     completion = names.first(COMPLETIONS, is_text_or_messages)
     if prompt and completion:
         return Columns(
-            prompt=prompt, completion=completion, label=label, against=against, system=names.system(),
-            input=names.more(prompt),
-        )  # fmt: skip
+            prompt=prompt, completion=completion, label=label, against=against, **beside(names, prompt, [completion])
+        )
     messages = names.first(CONVERSATIONS, holds_messages)
     return Columns(messages=messages, label=label, against=against, system=names.system()) if messages else None
 
@@ -203,7 +203,7 @@ def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> D
     else:
         said = f"`{columns.label}` is a thumb for it{meant.words}" + (f": {counted}" if taken else "")
     done = f"; taken: {taken.words}" if taken else ""
-    return Described(f"{what}, and {said}{done}{with_system(columns)}.", offered, taken.id if taken else "")
+    return Described(f"{what}, and {said}{done}{with_more(columns)}.", offered, taken.id if taken else "")
 
 
 THUMBS = Format(

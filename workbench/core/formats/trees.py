@@ -77,8 +77,6 @@ def _chosen(ranked: Sequence[Scored], option: str) -> list[tuple[Scored, Scored]
 
 def _convert(row: RawRow, how: Recognised, seed: int) -> Converted:
     """The pairs of every message whose answers have ranks. A prompt is the path from the root to that message."""
-    if "orphan" in row and isinstance(row, Gathered):
-        raise LeftOut(row["orphan"])
     root = row["prompt"] if isinstance(row, Gathered) else row.get(how.mapping.tree or "")
     if not isinstance(root, Mapping):
         raise LeftOut("not text")
@@ -231,6 +229,6 @@ TREES = (
     Format(
         "oasst-messages", "Message trees with ranks, one message per row (OASST)",
         "`message_id`, `parent_id`, `text`, `role` and `rank`",
-        _messages, _describe_messages, _convert, _gather,
+        _messages, _describe_messages, _convert, _gather, _FIELDS,
     ),
 )  # fmt: skip

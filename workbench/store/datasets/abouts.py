@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.formats import SeenColumn
 from workbench.core.messages import Kind
 from workbench.core.split import HELD_OUT_SHARE
 from workbench.store.datasets.folders import folders, names, version_folder
@@ -31,7 +32,8 @@ class About(BaseModel):
     rows: read from the source = used + all of left_out. made: canonical rows that the used ones gave, of which not_taken
     were not asked for; the others are what the first of `steps` had made, and each later step says what it changed.
     kept: rows now = train_rows + held_out_rows. part: which of the rows that were made were taken, in words.
-    notes: what was mended on the way, by how often. mapping: part of a row -> column of the source.
+    notes: what was mended on the way, by how often. unused: columns of the source of which nothing was taken. late: columns
+    that first appeared after the rows by which the format was recognised. mapping: part of a row -> column of the source.
     revision: of a dataset on the Hub. fingerprint: see `fingerprint`. created: when this version was made, ISO 8601, UTC.
     parent: the version that a change was made to. steps: from the import on.
     """
@@ -52,6 +54,8 @@ class About(BaseModel):
     not_taken: int = 0
     left_out: dict[str, int] = {}
     notes: dict[str, int] = {}
+    unused: tuple[SeenColumn, ...] = ()
+    late: tuple[SeenColumn, ...] = ()
     train_rows: int
     held_out_rows: int
     seed: int

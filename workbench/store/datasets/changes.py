@@ -85,7 +85,8 @@ def change(
             )
         if examination:
             examination.reorder(order, train_rows)
-            write_report(growing / "report.json", examination.report(before.left_out, before.rows, notes=before.notes))
+            said = examination.report(before.left_out, before.rows, notes=before.notes, late=before.late)
+            write_report(growing / "report.json", said)
         step = Step(when=now(), action=action, words=words, rows_before=before.kept, rows_after=len(order))
         after = before.model_copy(
             update={
@@ -226,7 +227,8 @@ def copy(name: str, new_name: str, progress: Progress | None = None) -> About:
         examination = Examination(source.kind)
         order, train_rows = _write_sides(folder, source, stream_all(source), examination, progress or _silent)
         examination.reorder(order, train_rows)
-        write_report(folder / "report.json", examination.report(source.left_out, source.rows, notes=source.notes))
+        said = examination.report(source.left_out, source.rows, notes=source.notes, late=source.late)
+        write_report(folder / "report.json", said)
         lines = "".join(json.dumps(example) + "\n" for example in left_out_examples(name))
         write_text(folder / "left_out.jsonl", lines)
         step = Step(
@@ -264,7 +266,7 @@ def examine(
             progress(number / described.kept, f"{number:,} of {described.kept:,} rows checked")
     examination.reorder(range(described.kept), described.train_rows)
     said: Report = examination.report(
-        described.left_out, described.rows, tokens, max_length, model, template, described.notes
+        described.left_out, described.rows, tokens, max_length, model, template, described.notes, described.late
     )
     if described not in versions(name):
         raise _changed(name)

@@ -7,8 +7,8 @@ from typing import Any
 from workbench.core.doctor import Examination
 from workbench.core.errors import WorkbenchError
 from workbench.core.findings import Report
-from workbench.core.formats import Columns
-from workbench.core.messages import REASONS, RawRow, Row
+from workbench.core.formats import Columns, SeenColumn
+from workbench.core.messages import RawRow, Row, check_of
 from workbench.store.datasets.abouts import About
 from workbench.store.datasets.folders import draft
 from workbench.store.datasets.reading import left_out_examples, numbered
@@ -26,11 +26,12 @@ _READING = 0.95
 class Checked(Account):
     """What the doctor says of data, stored or not. Rows of a held-out file are counted with the others.
 
-    kept: rows that were examined. examples: for each check of the report, some of the rows that it found:
+    kept: rows that were examined. asked: columns that an import would ask about. examples: for each check of the report, some of the rows that it found:
     {"row": number, part: text, ...}; the number is of the row in its file, or in the stored dataset, from 1.
     """
 
     kept: int
+    asked: tuple[str, ...] = ()
     report: Report
     examples: dict[str, list[dict[str, Any]]] = {}
 
@@ -42,7 +43,8 @@ class Checked(Account):
         ]
         return {
             "format": self.format, "evidence": self.evidence, "option": self.option, "kind": self.kind,
-            "rows": self.rows, "used": self.used, "kept": self.kept, "left_out": self.left_out, "notes": self.notes,
+            "unused": [column.model_dump(mode="json") for column in self.unused],
+            "late": [column.model_dump(mode="json") for column in self.late], "asked": list(self.asked), "rows": self.rows, "used": self.used, "kept": self.kept, "left_out": self.left_out, "notes": self.notes,
             "findings": findings, "passed": list(self.report.passed), "not_checked": self.report.not_checked,
             "summary": self.report.summary, "verdict": self.report.verdict,
         }  # fmt: skip
@@ -58,25 +60,28 @@ def check(
     mapping: Columns | None = None,
     format: str | None = None,
     option: str | None = None,
+    ignore: Sequence[str] = (),
     *,
     held_out: Iterable[tuple[int, RawRow]] | None = None,
     progress: Progress | None = None,
 ) -> Checked:
     """Convert and examine rows, with the rows to measure on where there are some, and store nothing."""
-    wish = Wish(mapping, format, option)
+    wish = Wish(mapping, format, option, tuple(ignore))
     share = _READING if held_out is None else _READING / 2
-    source, how = open_rows(rows, wish)
+    source, how = open_rows(rows, wish, is_asking=False)
     examination = Examination(how.kind)
     with writing("What was read"), draft() as folder:
-        train = stage(Conversion(source, how, progress=progress, share=share), folder / "train", examination)
+        train = stage(
+            Conversion(source, how, progress=progress, share=share, is_asking=False), folder / "train", examination
+        )
         parts = [train]
         if held_out is not None:
-            more, other = open_rows(held_out, wish)
+            more, other = open_rows(held_out, wish, is_asking=False)
             if other.kind != how.kind:
                 raise WorkbenchError(
                     f"The held-out rows are {other.format}, and the others {how.format}. {other.evidence}"
                 )
-            conversion = Conversion(more, other, progress=progress, begun=share, share=share)
+            conversion = Conversion(more, other, progress=progress, begun=share, share=share, is_asking=False)
             parts.append(stage(conversion, folder / "held_out", examination))
         account = _together(parts)
         if not account.made:
@@ -84,10 +89,10 @@ def check(
         if progress:
             progress(_READING, f"checking {account.made:,} rows")
         examination.reorder(range(account.made), len(train.places))
-        report = examination.report(account.left_out, account.rows, notes=account.notes)
+        report = examination.report(account.left_out, account.rows, notes=account.notes, late=account.late)
         left_out = [example for part in parts for example in part.conversion.examples]
         examples = _examples(report, lambda numbers: _staged_rows(parts, numbers), left_out)
-    return Checked(**account.model_dump(), kept=account.made, report=report, examples=examples)
+    return Checked(**account.model_dump(), kept=account.made, asked=how.asked, report=report, examples=examples)
 
 
 def checked(described: About, report: Report) -> Checked:
@@ -110,7 +115,17 @@ def _together(parts: Sequence[Staged]) -> Account:
     for one in accounts:
         left_out.update(one.left_out)
         notes.update(one.notes)
-    return accounts[0].model_copy(update={**counts, "left_out": dict(left_out), "notes": dict(notes)})
+    columns = {part: _columns_of([getattr(one, part) for one in accounts]) for part in ("unused", "late")}
+    return accounts[0].model_copy(update={**counts, **columns, "left_out": dict(left_out), "notes": dict(notes)})
+
+
+def _columns_of(files: Sequence[Sequence[SeenColumn]]) -> tuple[SeenColumn, ...]:
+    """The columns of two files together: what they are is said by the first that has them."""
+    found: dict[str, SeenColumn] = {}
+    for column in (column for file in files for column in file):
+        before = found.get(column.column)
+        found[column.column] = before.model_copy(update={"rows": before.rows + column.rows}) if before else column
+    return tuple(found.values())
 
 
 def _examples(
@@ -120,7 +135,7 @@ def _examples(
     found: dict[str, list[dict[str, Any]]] = {}
     for finding in report.findings:
         here = [_in_short(number, row) for number, row in rows_at(sorted(finding.rows)[:EXAMPLES_PER_FINDING])]
-        out = [example for example in left_out if REASONS[example["reason"]] == finding.check][:EXAMPLES_PER_FINDING]
+        out = [example for example in left_out if check_of(example["reason"]) == finding.check][:EXAMPLES_PER_FINDING]
         found[finding.check] = here or [shortened(example, _EXAMPLE_CHARACTERS) for example in out]
     return found
 

@@ -1,7 +1,7 @@
 """Canonical rows out again, as files that `datasets.load_dataset` and TRL's trainers load as they are."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -36,6 +36,7 @@ def convert_file(
     mapping: Columns | None = None,
     format: str | None = None,
     option: str | None = None,
+    ignore: Sequence[str] = (),
     replace: bool = False,
     progress: Progress | None = None,
 ) -> Account:
@@ -48,7 +49,7 @@ def convert_file(
         raise WorkbenchError(
             f"There is a file {target} already. Choose another name, or say that it is to be replaced."
         )
-    numbered, how = open_rows(rows, Wish(mapping, format, option))
+    numbered, how = open_rows(rows, Wish(mapping, format, option, tuple(ignore)))
     conversion = Conversion(numbered, how, progress=progress)
     with _whole(target) as growing:
         _write(growing, iter(conversion), how.kind)

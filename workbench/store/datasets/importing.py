@@ -66,6 +66,7 @@ def add_file(
     mapping: Columns | None = None,
     format: str | None = None,
     option: str | None = None,
+    ignore: Sequence[str] = (),
     take: Take | None = None,
     licence: str | None = None,
     progress: Progress | None = None,
@@ -75,8 +76,8 @@ def add_file(
     check_free(name)
     with closing(read_rows(file, original_name)) as rows:
         return add(
-            rows, name, source=f"upload: {shown}", mapping=mapping, format=format, option=option, take=take,
-            licence=licence, progress=progress,
+            rows, name, source=f"upload: {shown}", mapping=mapping, format=format, option=option, ignore=ignore,
+            take=take, licence=licence, progress=progress,
         )  # fmt: skip
 
 
@@ -89,6 +90,7 @@ def add(
     mapping: Columns | None = None,
     format: str | None = None,
     option: str | None = None,
+    ignore: Sequence[str] = (),
     take: Take | None = None,
     held_out_share: float = HELD_OUT_SHARE,
     licence: str | None = None,
@@ -98,7 +100,8 @@ def add(
     """Convert, choose, split, examine and store rows as a new dataset, whole or not at all.
 
     rows: (number in the source, raw row). source: for people: "upload: my.jsonl" or "hub: org/name (split train)".
-    mapping: columns named by hand; without it the format is recognised from the first rows, unless `format` says which.
+    mapping: columns named by hand; without it, or where it names no answers, the format is recognised from the first rows,
+    unless `format` says which. ignore: columns that are not to be used.
     Memory stays bounded however long the source is: about 200 bytes a row.
     Raises WorkbenchError for a name in use, an unknown format, and rows of which none or too few can be used.
     """
@@ -106,7 +109,7 @@ def add(
     take = take or Take()
     if take.n is not None and take.n < 2:
         raise WorkbenchError(f"The number of rows to take is {take.n}; it must be at least 2, one of them held out.")
-    numbered, how = open_rows(rows, Wish(mapping, format, option))
+    numbered, how = open_rows(rows, Wish(mapping, format, option, tuple(ignore)))
     most = take.n if take.how == "first" else None
     conversion = Conversion(numbered, how, take.seed, progress, until=most, share=_READING)
     provenance = Provenance(source, title, licence, revision)
@@ -135,9 +138,10 @@ def store(
         write_sides(staged, parted, folder)
         examination.reorder(order, train_rows)
         progress(0.5 * (1 + _READING), f"checking {len(order):,} rows")
-        write_report(
-            folder / "report.json", examination.report(conversion.left_out, conversion.rows, notes=conversion.notes)
+        report = examination.report(
+            conversion.left_out, conversion.rows, notes=conversion.notes, late=conversion.watch.late()
         )
+        write_report(folder / "report.json", report)
         lines = "".join(json.dumps(example) + "\n" for example in conversion.examples)
         write_text(folder / "left_out.jsonl", lines)
         made = len(staged.places)

@@ -1,16 +1,17 @@
 """A look at the first rows of a source, before anything is stored."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from workbench.core.formats import Columns, Recognised, by_hand, check_columns, recognise
+from workbench.core.formats import Columns, Recognised, SeenColumn, by_hand, recognise
 from workbench.core.messages import RawRow, Row
-from workbench.store.datasets.source import Conversion, Wish, columns_of, shortened
+from workbench.store.datasets.source import Conversion, Wish, check_wish, columns_of, shortened
 from workbench.store.files import read_rows
 
 PREVIEW_ROWS = 1000
@@ -21,7 +22,8 @@ class Preview(BaseModel):
 
     recognised: None where no format was. rows: as they were read, long texts cut. converted: canonical rows.
     sampled = usable + all of left_out, and is 0 where no format was recognised; the usable ones made `made` rows.
-    notes: what was mended on the way, by how often. total: rows in the whole source, exact or estimated from the
+    notes: what was mended on the way, by how often. unused: columns of which nothing would be taken. late: those that first
+    appear after the rows by which the format was recognised. total: rows in the whole source, exact or estimated from the
     sample; None where it cannot be told.
     """
 
@@ -31,6 +33,8 @@ class Preview(BaseModel):
     recognised: Recognised | None
     rows: list[dict[str, Any]]
     converted: list[Row]
+    unused: tuple[SeenColumn, ...] = ()
+    late: tuple[SeenColumn, ...] = ()
     sampled: int
     usable: int
     made: int
@@ -46,10 +50,11 @@ def preview_file(
     mapping: Columns | None = None,
     format: str | None = None,
     option: str | None = None,
+    ignore: Sequence[str] = (),
 ) -> Preview:
     """A look at the first rows of a data file. See `preview`."""
     with closing(read_rows(file, original_name)) as rows:
-        return preview(rows, mapping, format, option)
+        return preview(rows, mapping, format, option, ignore)
 
 
 def preview(
@@ -57,6 +62,7 @@ def preview(
     mapping: Columns | None = None,
     format: str | None = None,
     option: str | None = None,
+    ignore: Sequence[str] = (),
     shown: int = 5,
 ) -> Preview:
     """A look at the first rows of any source, by the format that they have or as a person says."""
@@ -64,8 +70,8 @@ def preview(
     sample = list(islice(numbered, PREVIEW_ROWS))
     more = next(numbered, None) is not None
     columns = columns_of([row for _, row in sample])
-    recognised = _recognised([row for _, row in sample], columns, Wish(mapping, format, option))
-    conversion = Conversion(sample, recognised) if recognised else None
+    recognised = _recognised([row for _, row in sample], columns, Wish(mapping, format, option, tuple(ignore)))
+    conversion = Conversion(sample, recognised, is_asking=False) if recognised else None
     converted = list(conversion) if conversion else []
     fraction = getattr(numbered, "fraction", 0.0)
     estimate = round(len(sample) / fraction) if 0 < fraction < 1 else None
@@ -74,6 +80,8 @@ def preview(
         recognised=recognised,
         rows=[shortened(dict(row)) for _, row in sample[:shown]],
         converted=converted[:shown],
+        unused=conversion.watch.unused() if conversion else (),
+        late=conversion.watch.late() if conversion else (),
         sampled=conversion.rows if conversion else 0,
         usable=conversion.used if conversion else 0,
         made=len(converted),
@@ -85,7 +93,7 @@ def preview(
 
 
 def _recognised(sample: list[RawRow], columns: tuple[str, ...], wish: Wish) -> Recognised | None:
-    if wish.mapping:
-        check_columns(wish.mapping, columns)
-        return by_hand(wish.mapping)
-    return recognise(sample, wish.format, wish.option)
+    check_wish(wish, columns)
+    if wish.by_hand:
+        return replace(by_hand(wish.by_hand), ignored=wish.ignore)
+    return recognise(sample, wish.format, wish.option, wish.mapping, wish.ignore)

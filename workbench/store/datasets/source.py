@@ -1,16 +1,31 @@
 """Rows of any source -> canonical rows, one after the other, with the account of every row that was read."""
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.formats import SAMPLE_ROWS, Columns, Recognised, by_hand, check_columns, convert, gather, recognise
+from workbench.core.formats import (
+    SAMPLE_ROWS,
+    Columns,
+    ColumnWatch,
+    Recognised,
+    SeenColumn,
+    by_hand,
+    check_columns,
+    convert,
+    gather,
+    recognise,
+)
+from workbench.core.formats.cells import example, holds, is_filled
+from workbench.core.formats.names import plain_name
+from workbench.core.formats.threads import PARENTS
 from workbench.core.messages import Kind, LeftOut, RawRow, Row
 
 Progress = Callable[[float, str], None]
@@ -21,22 +36,45 @@ EXAMPLES_PER_REASON = 20
 _EXAMPLE_CHARACTERS = 2000
 _EXAMPLE_ITEMS = 50
 _EXAMPLE_DEPTH = 12
+_SENTENCE = re.compile(r"[.!?…]\s*$|^-?\d+([.,]\d+)?$|\n")
+_OF_AN_ERROR = {
+    "error",
+    "errors",
+    "message",
+    "detail",
+    "code",
+    "status",
+    "statusCode",
+    "error_description",
+    "request_id",
+}
+_WORDS_OF_A_NAME = 4
 _BEAT = 0.1  # seconds between two calls of progress
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What a person says of the rows; nothing said means as recognised. See `recognise`."""
+    """What a person says of the rows; nothing said means as recognised. See `recognise`.
+
+    ignore: columns that are not to be used, as if they were not there.
+    """
 
     mapping: Columns | None = None
     format: str | None = None
     option: str | None = None
+    ignore: tuple[str, ...] = ()
+
+    @property
+    def by_hand(self) -> Columns | None:
+        """A mapping that names the answers; without them it only adds to what is recognised."""
+        return self.mapping if self.mapping and not self.mapping.only_adds else None
 
 
 class Account(BaseModel):
     """What became of the rows of a source: rows = used + all of left_out; the used ones made `made` canonical rows.
 
-    notes: what was mended on the way, by how often.
+    notes: what was mended on the way, by how often. unused: the columns of which nothing was taken. late: those that first
+    appeared after the rows by which the format was recognised.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,6 +88,8 @@ class Account(BaseModel):
     made: int
     left_out: dict[str, int] = {}
     notes: dict[str, int] = {}
+    unused: tuple[SeenColumn, ...] = ()
+    late: tuple[SeenColumn, ...] = ()
 
 
 @dataclass
@@ -58,7 +98,8 @@ class Conversion:
 
     Each row carries the number of its source row. examples: rows that were left out, see `left_out_examples`.
     until: how many canonical rows are wanted, where that is known. begun, share: where this begins in the work that
-    progress speaks of, and how much of it it is.
+    progress speaks of, and how much of it it is. is_asking: a column that changes what the rows are, and first appears after
+    the sampled ones, is asked about: then WorkbenchError is raised in the middle.
     """
 
     source: Iterable[tuple[int, RawRow]]
@@ -68,6 +109,7 @@ class Conversion:
     until: int | None = None
     begun: float = 0.0
     share: float = 1.0
+    is_asking: bool = True
     rows: int = 0
     used: int = 0
     made: int = 0
@@ -76,6 +118,9 @@ class Conversion:
     examples: list[dict[str, Any]] = field(default_factory=list)
     _read: int = 0
     _next_word: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.watch = ColumnWatch(self.how, self.is_asking)
 
     def __iter__(self) -> Iterator[Row]:
         for number, raw, stands_for in gather(self._watched(), self.how):
@@ -106,10 +151,13 @@ class Conversion:
             made=self.made,
             left_out=dict(self.left_out.most_common()),
             notes=dict(self.notes.most_common()),
+            unused=self.watch.unused(),
+            late=self.watch.late(),
         )
 
     def _watched(self) -> Iterator[tuple[int, RawRow]]:
-        for numbered in self.source:
+        for numbered in self.watch.over(self.source):
+            self.how = self.watch.how
             self._read += 1
             self._say()
             yield numbered
@@ -141,17 +189,27 @@ class Source(Iterator[tuple[int, RawRow]]):
         return float(getattr(self._rest, "fraction", 0.0))
 
 
-def open_rows(rows: Iterable[tuple[int, RawRow]], wish: Wish) -> tuple[Source, Recognised]:
+def open_rows(rows: Iterable[tuple[int, RawRow]], wish: Wish, is_asking: bool = True) -> tuple[Source, Recognised]:
     """The rows from the first on, and what they are.
 
-    Raises WorkbenchError for rows that are not known, or that leave a choice which a person must make.
+    Raises WorkbenchError for rows that are not known, or that leave a choice which a person must make; without is_asking
+    a column that may belong to the prompt is none.
     """
     numbered = iter(rows)
     first = list(islice(numbered, SAMPLE_ROWS))
     how = recognised_as([row for _, row in first], wish)
     if how.options and not how.option:
         choices = "; ".join(f"{option.id}: {option.words}" for option in how.options)
-        raise WorkbenchError(f"{how.evidence} Say which it is, as the option of the format. {choices}.")
+        raise WorkbenchError(
+            f"{how.evidence} Say which it is, as the option of the format. {choices}.", asks=("option",)
+        )
+    if how.asked and is_asking:
+        raise WorkbenchError(
+            *(_asked(column, [row for _, row in first]) for column in how.asked),
+            "Say of each whether it goes below the prompt, is the system message, holds the turns before the prompt, or is not "
+            "to be used.",
+            asks=("prompt",),
+        )
     return Source(first, numbered), how
 
 
@@ -160,16 +218,66 @@ def recognised_as(sample: Sequence[RawRow], wish: Wish) -> Recognised:
     columns = columns_of(sample)
     if not sample:
         raise WorkbenchError("There are no rows to read. Choose a source that holds rows.")
-    if wish.mapping:
-        check_columns(wish.mapping, columns)
-        return by_hand(wish.mapping)
-    recognised = recognise(sample, wish.format, wish.option)
+    check_wish(wish, columns)
+    if wish.by_hand:
+        return replace(by_hand(wish.by_hand), ignored=wish.ignore)
+    recognised = recognise(sample, wish.format, wish.option, wish.mapping, wish.ignore)
+    if recognised is None and (said := _error_in(sample)):
+        raise WorkbenchError(
+            f"There is an error message in the place of the rows: {said!r}. It came from where the file was downloaded. Put "
+            "right what it says there, and download the file again."
+        )
+    if recognised is None and (row := header_that_is_a_row(columns)):
+        raise WorkbenchError(
+            f"The columns have no names, it seems: the first line of the table is a row already ({row}). Put a line with the "
+            "names before it, such as prompt,chosen,rejected.",
+        )
     if recognised is None:
         raise WorkbenchError(
             f"The rows have no format that is known (columns: {', '.join(columns)}). Name by hand which columns hold "
-            "the prompt, the chosen and the rejected answer, or the prompt and the completion for SFT."
+            "the prompt, the chosen and the rejected answer, or the prompt and the completion for SFT.",
+            asks=("columns",),
         )
     return recognised
+
+
+def check_wish(wish: Wish, columns: Sequence[str]) -> None:
+    """Raises WorkbenchError for columns that a person named and that are not there."""
+    if wish.by_hand:
+        check_columns(wish.by_hand, columns)
+    named = [*wish.ignore, *(wish.mapping.named().values() if wish.mapping else ())]
+    if missing := [column for column in named if column not in columns]:
+        raise WorkbenchError(
+            *(f"There is no column {column!r}. The file has: {', '.join(columns)}." for column in missing),
+            asks=("prompt",),
+        )
+
+
+def _error_in(sample: Sequence[RawRow]) -> str:
+    """The words of an error that a server sent as JSON in the place of a file; "" for rows."""
+    if len(sample) != 1 or not {*sample[0]} <= _OF_AN_ERROR:
+        return ""
+    return next((value[:200] for value in sample[0].values() if isinstance(value, str) and value.strip()), "")
+
+
+def header_that_is_a_row(columns: Sequence[str]) -> str:
+    """The names of columns where they read like a row of the table; "" where they are names."""
+    said = [column for column in columns if _SENTENCE.search(column) or len(column.split()) > _WORDS_OF_A_NAME]
+    return ", ".join(repr(column[:40]) for column in columns[:4]) if 2 * len(said) >= len(columns) > 1 else ""
+
+
+def _asked(column: str, rows: Sequence[RawRow]) -> str:
+    filled = [row[column] for row in rows if is_filled(row.get(column))]
+    if plain_name(column) in PARENTS:
+        return (
+            f"The column `{column}` says which row comes before, such as {example(filled[0])!r}, and none of these is among the "
+            f"first {len(rows)} rows: what was said there is not in the prompt. Put the turns before each prompt into a "
+            "column `history`, or say that this column is not to be used."
+        )
+    return (
+        f"The column `{column}` is not used, and may belong to the prompt: it holds {holds(filled[0])} in {len(filled)} of the "
+        f"first {len(rows)} rows, such as {example(filled[0])!r}."
+    )
 
 
 def columns_of(sample: Sequence[RawRow]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """CSV and TSV with a header line; commas, semicolons or tabs between the cells."""
 
 import csv
+import re
 from collections.abc import Iterator
 
 from workbench.core.errors import WorkbenchError
@@ -8,18 +9,24 @@ from workbench.store.files.rows import Numbered
 from workbench.store.files.text import excerpt, text_lines
 from workbench.store.files.unpack import Unpacked
 
+# Excel writes the mark between the cells in a line of its own, and reads it again.
+_SEPARATOR = re.compile(r'\s*"?sep=(?P<mark>[,;\t|])"?\s*', re.IGNORECASE)
+
 
 def csv_rows(stream: Unpacked) -> Numbered:
     # The limit is global to the csv module; the rows are checked against their own limit all the same.
     csv.field_size_limit(max(csv.field_size_limit(), stream.limits.row_characters))
     lines = _lines(stream)
     header_line = next(lines, "")
-    delimiter = max(",;\t", key=header_line.count)
+    skipped = 0
+    if said := _SEPARATOR.fullmatch(header_line):
+        header_line, skipped = next(lines, ""), 1
+    delimiter = said["mark"] if said else max(",;\t", key=header_line.count)
     reader = csv.reader(_with_first(header_line, lines), delimiter=delimiter, strict=True)
-    before = 1
+    before = 1 + skipped
     try:
         header = _header(next(reader, []), header_line, stream.name)
-        before = reader.line_num + 1
+        before = reader.line_num + 1 + skipped
         for cells in reader:
             if cells and len(cells) != len(header):
                 raise WorkbenchError(
@@ -28,7 +35,7 @@ def csv_rows(stream: Unpacked) -> Numbered:
                 )
             if cells:
                 yield before, dict(zip(header, cells, strict=True)), stream.fraction
-            before = reader.line_num + 1
+            before = reader.line_num + 1 + skipped
     except csv.Error as error:
         raise WorkbenchError(
             f"Line {before} of {stream.name} cannot be read as CSV ({error}). Look for a quote that is not closed; a "
@@ -42,7 +49,10 @@ def _header(cells: list[str], line: str, name: str) -> list[str]:
     if len(names) > 1 and not names[0] and "index" not in names:
         names[0] = "index"
     if len(set(names)) < len(names) or not names or not all(names):
-        raise WorkbenchError(f"The first line of {name} must name the columns, each once. Found: {excerpt(line)}.")
+        raise WorkbenchError(
+            f"The first line of {name} must name the columns, each once. Found: {excerpt(line)}. Where the header is missing, "
+            "put a line such as prompt,chosen,rejected before the first row."
+        )
     return names
 
 

@@ -100,7 +100,11 @@ def _text_rows(stream: Unpacked, head: bytes) -> Numbered:
             "ending of what it is."
         )
     if suffix is None:
-        raise WorkbenchError(f"{stream.name} has no ending that says what it is. Files that can be read: {_listed()}.")
+        ending = os.path.splitext(stream.name)[1]
+        said = f"ends in {ending}, which says nothing of its rows" if ending else "has no ending that says what it is"
+        raise WorkbenchError(
+            f"{stream.name} {said}, and it is not JSON: it begins with {excerpt(head)}. Files that can be read: {_listed()}."
+        )
     if suffix in (".csv", ".tsv"):
         return csv_rows(stream)
     return json_rows(stream, by_line=suffix == ".jsonl")

@@ -1,6 +1,9 @@
 """Files that hold no rows, or not in a form that is read: each known by its first bytes and told by its name."""
 
+import html
 import re
+
+from workbench.store.files.text import excerpt
 
 _MAGIC = (
     (b"\x89PNG", "a PNG picture"),
@@ -32,6 +35,8 @@ _MAGIC = (
     (b"\x28\xb5\x2f\xfd", "packed with Zstandard twice. Unpack it once"),
 )
 _POINTER_SIZE = re.compile(rb"^size (\d+)$", re.MULTILINE)
+_SAID = re.compile(rb"<(h[1-3]|p)\b[^>]{0,200}>(.{1,400}?)</\1>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(rb"<[^<>]{0,200}>")
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,80})", re.IGNORECASE)
 
 
@@ -71,12 +76,19 @@ def _page(head: bytes) -> str | None:
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:200].lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<!-- ")) or (b"<html" in start and start[:1] == b"<"):
         title = _TITLE.search(head)
-        called = f', called "{title.group(1).decode("utf-8", "replace").strip()}"' if title else ""
+        called = f', called "{_words(title.group(1))}"' if title else ""
+        said = " ".join(words for _, text in _SAID.findall(head) if (words := _words(text)))
+        telling = f". It says: {excerpt(said, 200)}" if said else ""
         return (
-            f"a web page (HTML){called}, not the file behind it: often a page that asks to log in. Download the file "
+            f"a web page (HTML){called}, not the file behind it: often a page that asks to log in{telling}. Download the file "
             "itself"
         )
     return "XML. Save the rows as JSONL or CSV" if start.startswith(b"<?xml") else None
+
+
+def _words(markup: bytes) -> str:
+    """What a reader of a page sees of a piece of it."""
+    return " ".join(html.unescape(_TAG.sub(b" ", markup).decode("utf-8", "replace")).split())
 
 
 def _pointer(head: bytes) -> str | None:
