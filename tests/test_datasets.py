@@ -413,7 +413,7 @@ def test_a_damaged_dataset_says_so_and_hides_no_other(own_home):
         datasets.add(enumerate(PAIRS, 1), name, source="a test")
     (own_home / "datasets/a/about.json").write_text("{oops")
     (own_home / "datasets/b/train.parquet").write_bytes(b"PAR1 no more")
-    assert "a is damaged: its about.json cannot be read. Delete it" in refusal(datasets.about, "a")
+    assert "a is damaged: about.json is not whole JSON" in refusal(datasets.about, "a")
     assert "b is damaged: train.parquet cannot be read. Delete it" in refusal(datasets.read, "b", "train")
     assert [about.name for about in datasets.all_abouts() if about.source == "a test"] == ["b"]
     datasets.delete("a")
