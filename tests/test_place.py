@@ -103,6 +103,10 @@ def named_another(run: Run) -> None:
     run.write_worker(1, processes.started(1))
 
 
+def name_damaged(run: Run) -> None:
+    (run.folder / "worker.json").write_text('{"pid": "some')
+
+
 def no_folder(run: Run) -> None:
     deleted(run)
     run.folder.write_text("a file in its place")
@@ -121,6 +125,7 @@ LOSSES = {
     without_settings: "lost its config.json",
     unnamed: "no longer names its worker",
     named_another: "no longer names its worker",
+    name_damaged: "no longer names its worker",
     no_folder: "was deleted or moved",
     made_anew: "was deleted or moved",
 }

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from workbench.core.errors import WorkbenchError
 from workbench.store import gone
 from workbench.store.alive import SAME_START, started
 from workbench.store.home import home
@@ -122,12 +123,11 @@ class Place:
 
 def named_pid(run: Run) -> int | None:
     """The pid in a run's worker.json, where it is this process; None otherwise."""
-    found = run.worker()
-    if not isinstance(found, dict):
+    try:
+        found = run.worker()
+    except WorkbenchError:  # damaged: it names nobody
         return None
-    pid, created = found.get("pid"), found.get("created")
-    if not isinstance(pid, int) or not isinstance(created, int | float):
-        return None
+    pid, created = found.get("pid"), found.get("created", 0.0)
     return pid if pid in _own_pids() and abs(started(pid) - created) < SAME_START else None
 
 
