@@ -25,7 +25,6 @@ from workbench.ui.border import border
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.pages import Pages
 from workbench.ui.parts import Html, Lane, conversation, empty, notice, page_head, text
-from workbench.ui.ticks import QUIET, ticking
 
 BASE_CHOICE = ""
 """Value of a lane that answers with the base model alone. Gradio's dropdowns have no None among their choices."""
@@ -216,13 +215,12 @@ def wire(tab: CompareTab, pages: Pages, bench: Bench) -> None:
 
     listed = gr.State(())
 
-    @ticking
     def list_lanes(shown: tuple[Any, ...]) -> Any:
         """The runs that there are now, while the page is open: one may just have ended."""
         now = tuple(bench.survey().states.items())
         return gr.skip() if now == shown else (*[gr.update(choices=lane_choices())] * 2, now)
 
-    pages.timer.tick(list_lanes, listed, [tab.left, tab.right, listed], **QUIET)
+    pages.clock.each_second(list_lanes, [listed], [tab.left, tab.right, listed])
     voting = [*tab.votes.values(), tab.voted]
     for choice, button in tab.votes.items():
         button.click(vote_as(choice), tab.talk, voting, show_progress="hidden")

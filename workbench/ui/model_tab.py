@@ -138,16 +138,13 @@ def wire(tab: ModelTab, pages: Pages, bench: Bench) -> None:
 
     shown = gr.State("")
 
-    def refresh(before: str) -> tuple[Any, Any, Any]:
+    def refresh(before: str) -> Any:
         now = meaning_html(bench)
         if now == before:
-            return gr.skip(), gr.skip(), gr.skip()
+            return gr.skip()
         return now, gr.Button(visible=bench.chat.is_open), now
 
-    pages.timer.tick(
-        refresh, [shown], [tab.meaning, tab.unload, shown],
-        show_progress="hidden", queue=False, concurrency_limit=None, api_visibility="private",
-    )  # fmt: skip
+    pages.clock.each_second(refresh, [shown], [tab.meaning, tab.unload, shown])
 
 
 def which_source(source: str) -> tuple[Any, Any, Any, Any]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import gradio as gr
 
+from workbench.ui.ticks import Clock
+
 if TYPE_CHECKING:
     from workbench.ui.compare_tab import CompareTab
     from workbench.ui.data_tab import DataTab
@@ -22,13 +24,13 @@ class Pages:
     """Every component that is drawn, by page, for `wire`.
 
     opened: the tab of each page; its `select` comes whenever the page is opened, by a click or by `go_to`.
-    timer: ticks once a second, on every page. A timer inside a page that was never opened would not tick.
+    clock: what happens once a second, whichever page is open.
     """
 
     tabs: gr.Tabs
     opened: dict[PageId, gr.Tab]
     status: gr.HTML
-    timer: gr.Timer
+    clock: Clock
     model: ModelTab
     data: DataTab
     train: TrainTab

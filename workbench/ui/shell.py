@@ -1,5 +1,7 @@
 """The frame of the window: the status line, the five pages, and one clock for all of them."""
 
+from typing import Any
+
 import gradio as gr
 
 from workbench.jobs.bench import Bench
@@ -8,7 +10,7 @@ from workbench.ui.data_views import untold_html
 from workbench.ui.inputs import Window
 from workbench.ui.pages import PageId, Pages
 from workbench.ui.status import status_html
-from workbench.ui.ticks import QUIET, ticking
+from workbench.ui.ticks import Clock
 
 # Uploads are looked at every hour and go after a day; imported data was copied out of them by then.
 _CACHE_CARE = (3600, 86_400)
@@ -26,7 +28,7 @@ def build(bench: Bench) -> gr.Blocks:
     bench.tend()
     with Window(title="Workbench", fill_width=True, analytics_enabled=False, delete_cache=_CACHE_CARE) as window:
         status = gr.HTML(lambda: status_html(bench), elem_id="wb-status", js_on_load=None)
-        timer = gr.Timer(1.0)
+        clock = Clock(gr.Timer(1.0))
         # Gradio's own menu for tabs that do not fit hides them; wrapped ones are laid out by theme.css.
         with gr.Tabs(selected="model", overflow_behavior="wrap", elem_id="wb-pages") as tabs:
             with gr.Tab("1 Model", id="model") as model_page:
@@ -46,7 +48,7 @@ def build(bench: Bench) -> gr.Blocks:
             "watch": watch_page,
             "compare": compare_page,
         }
-        pages = Pages(tabs, opened, status, timer, model, data, train, watch, compare)
+        pages = Pages(tabs, opened, status, clock, model, data, train, watch, compare)
         model_tab.wire(model, pages, bench)
         data_tab.wire(data, pages, bench)
         train_tab.wire(train, pages, bench)
@@ -54,6 +56,7 @@ def build(bench: Bench) -> gr.Blocks:
         compare_tab.wire(compare, pages, bench)
         _wire_status(pages, bench)
         _wire_open_page(window, pages)
+        clock.wire()
     return window
 
 
@@ -70,15 +73,9 @@ def _wire_open_page(window: gr.Blocks, pages: Pages) -> None:
 def _wire_status(pages: Pages, bench: Bench) -> None:
     shown = gr.State(("", ""))
 
-    @ticking
-    def refresh(before: tuple[str, str]) -> tuple[object, object, object]:
+    def refresh(before: tuple[str, str]) -> Any:
         bench.tend()
         now = status_html(bench), untold_html(bench.untold)
-        return (gr.skip(), gr.skip(), gr.skip()) if now == before else (*now, now)
+        return gr.skip() if now == before else (*now, now)
 
-    pages.timer.tick(
-        refresh,
-        [shown],
-        [pages.status, pages.data.untold, shown],
-        **QUIET,
-    )
+    pages.clock.each_second(refresh, [shown], [pages.status, pages.data.untold, shown])

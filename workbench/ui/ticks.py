@@ -1,37 +1,72 @@
-"""What happens once a second on every page."""
+"""What happens once a second on every page, in one request for all of them."""
 
-import functools
-from collections.abc import Callable
-from typing import Any, ParamSpec
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from workbench.ui.border import in_words
 
-P = ParamSpec("P")
-
-# A tick of a page: nobody waits for it, and another one comes in a second.
-QUIET: dict[str, Any] = {
-    "show_progress": "hidden",
-    "queue": False,
-    "concurrency_limit": None,
-    "api_visibility": "private",
-}
+SKIPPED = gr.skip()
 
 
-def ticking(happens: Callable[P, Any]) -> Callable[P, Any]:
-    """A tick that fails keeps what the page shows. The same failure is told once, not each second."""
-    told: set[str] = set()
+@dataclass(frozen=True)
+class _Part:
+    """What one page keeps up to date. happens: takes the values of inputs, gives updates of outputs or gr.skip() for all."""
 
-    @functools.wraps(happens)
-    def tick(*args: P.args, **kwargs: P.kwargs) -> Any:
-        try:
-            return happens(*args, **kwargs)
-        except Exception as error:
-            seen = f"{type(error).__name__}: {error}"
-            if seen in told:
-                return gr.skip()
-            told.add(seen)
-            raise in_words(error, happens.__name__) from error
+    happens: Callable[..., Any]
+    inputs: Sequence[Component]
+    outputs: Sequence[Component]
 
-    return tick
+    def updates(self, values: Sequence[Any]) -> list[Any]:
+        given = self.happens(*values)
+        return [SKIPPED] * len(self.outputs) if given == SKIPPED else list(given)
+
+
+class Clock:
+    """Collects what pages do each second, and does all of it in one request.
+
+    A request costs Gradio far more than what is in it: one per page would keep a core busy with a few open tabs. timer: on
+    every page, because one inside a page that was never opened would not tick.
+    """
+
+    def __init__(self, timer: gr.Timer):
+        self._timer = timer
+        self._parts: list[_Part] = []
+        self._told: set[str] = set()
+
+    def each_second(
+        self, happens: Callable[..., Any], inputs: Sequence[Component], outputs: Sequence[Component]
+    ) -> None:
+        """Have something happen from now on. It gives updates of `outputs`, or gr.skip() where nothing changed."""
+        self._parts.append(_Part(happens, list(inputs), list(outputs)))
+
+    def wire(self) -> None:
+        """Wire all that was collected. Nobody waits for a tick, and another one comes in a second."""
+        self._timer.tick(
+            self.tick,
+            [one for part in self._parts for one in part.inputs],
+            [one for part in self._parts for one in part.outputs],
+            show_progress="hidden",
+            queue=False,
+            concurrency_limit=None,
+            api_visibility="private",
+        )
+
+    def tick(self, *values: Any) -> Any:
+        """The updates of all parts. One that fails keeps what its page shows; the same failure is told once, not each second."""
+        updates: list[Any] = []
+        given = iter(values)
+        for part in self._parts:
+            own = [next(given) for _ in part.inputs]
+            try:
+                updates += part.updates(own)
+            except Exception as error:
+                seen = f"{type(error).__name__}: {error}"
+                if seen not in self._told:
+                    self._told.add(seen)
+                    raise in_words(error, part.happens.__name__) from error
+                updates += [SKIPPED] * len(part.outputs)
+        return SKIPPED if all(one == SKIPPED for one in updates) else updates

@@ -31,7 +31,6 @@ from workbench.ui.border import border
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, page_head
-from workbench.ui.ticks import QUIET, ticking
 from workbench.ui.train_form import config_from, fork_from, recipe_values
 from workbench.ui.train_presets import (
     about_html,
@@ -230,12 +229,11 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         choices.update(run=run.name)
         return go_to("watch"), gr.Textbox(free_name(run.name))
 
-    @ticking
-    def offer(shown: Offer) -> list[Any]:
+    def offer(shown: Offer) -> Any:
         """The buttons that lead on, as things are now."""
         now = offer_now(bench)
         if now == shown:
-            return [gr.skip()] * 3
+            return gr.skip()
         starts, waits = now[0] is None, now != FREE
         return [
             gr.Button(visible=starts),
@@ -339,12 +337,7 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
     tab.start.click(start, widgets, [pages.tabs, tab.name], show_progress="minimal")
     tab.queue.click(add, widgets, [pages.tabs, tab.name], show_progress="minimal")
     offered = gr.State(FREE)
-    pages.timer.tick(
-        offer,
-        [offered],
-        [tab.start, tab.queue, offered],
-        **QUIET,
-    )
+    pages.clock.each_second(offer, [offered], [tab.start, tab.queue, offered])
     offered.change(summary, widgets, tab.meaning, show_progress="hidden")
     filled_in = [pages.tabs, *preset, *widgets]
     pages.model.try_it.click(try_it, tab.card, filled_in, show_progress="hidden")

@@ -33,7 +33,6 @@ from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, page_head, table, text
 from workbench.ui.queue_view import METHOD_WORDS, Waiting, queue_html, waiting_words
 from workbench.ui.samples_view import samples_html
-from workbench.ui.ticks import QUIET, ticking
 
 CHART_IDS = ("sft-loss", "dpo-loss", "kto-loss", "margin", "accuracy", "rewards", "learning-rate", "gradient-norm")
 
@@ -160,7 +159,6 @@ def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
     seen = gr.State(())
     listed = gr.State(())
 
-    @ticking
     def refresh(run_name: str | None, before: Signature) -> Any:
         """One tick: everything on the page, or nothing where nothing changed."""
         now = signature(bench, run_name)
@@ -168,7 +166,6 @@ def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
             return gr.skip()
         return [*page_of(bench, run_name, before), now]
 
-    @ticking
     def list_runs(shown: tuple[tuple[str, str], ...]) -> Any:
         """The Run list as it is now, with what each of them is doing."""
         now = tuple(run_choices(bench))
@@ -220,8 +217,8 @@ def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
         gr.Info(training.move_to_trash(open_run(run_name)))
         return enter()
 
-    pages.timer.tick(refresh, [tab.run, seen], [*outputs, seen], **QUIET)
-    pages.timer.tick(list_runs, listed, [tab.run, listed], **QUIET)
+    pages.clock.each_second(refresh, [tab.run, seen], [*outputs, seen])
+    pages.clock.each_second(list_runs, [listed], [tab.run, listed])
     tab.run.input(pick, tab.run, None, show_progress="hidden")
     tab.run.change(lambda: (), None, seen, show_progress="hidden")
     pages.opened["watch"].select(enter, None, tab.run, show_progress="hidden")
