@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SECONDS_TO_OPEN = 4.0
+TIMES_GRADIO = 2.0
 
 
 @pytest.fixture
@@ -77,15 +77,17 @@ def test_the_window_loads_no_torch_and_builds_without_a_warning(environment: dic
     assert (done.returncode, done.stdout.strip()) == (0, "Window"), done.stderr
 
 
-def test_the_window_opens_within_four_seconds(environment: dict[str, str]) -> None:
-    """The best of three, and more time where other work fills the machine."""
-    taken = []
-    while len(taken) < 3 and min(taken, default=60) > SECONDS_TO_OPEN:
+def test_the_window_opens_in_less_than_twice_the_time_of_importing_gradio(environment: dict[str, str]) -> None:
+    """Side by side and the best of three, because machines differ, and the same one from hour to hour."""
+    taken, imported = [], []
+    while len(taken) < 3 and min(taken, default=60) > TIMES_GRADIO * min(imported, default=0):
+        began = time.monotonic()
+        run(["-c", "import gradio"], environment)
+        imported.append(time.monotonic() - began)
         seconds, said = open_and_close(port := free_port(), environment)
         assert said == f"The workbench is open at http://127.0.0.1:{port}/  (Ctrl+C closes it)\n"
         taken.append(seconds)
-    busy = os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 1
-    assert min(taken) <= SECONDS_TO_OPEN * max(1, busy), taken
+    assert min(taken) <= TIMES_GRADIO * min(imported), (taken, imported)
 
 
 def test_a_port_that_is_taken_is_said_in_a_sentence(environment: dict[str, str]) -> None:
