@@ -113,9 +113,9 @@ def on_watch(browser: Browser, address: str, tabs: int) -> Iterator[None]:
 
 def steps_per_second(run: Run, seconds: float) -> float:
     """By the steps that were logged meanwhile, and the time between the first and the last of them."""
-    _, offset = run.metrics_after(0)
+    began = time.time()
     time.sleep(seconds)
-    rows = [row for row in run.metrics_after(offset)[0] if "loss" in row]
+    rows = [row for row in run.metrics() if "loss" in row and row["time"] >= began]
     assert len(rows) > 1, f"too few steps in {seconds} s: {run.log_tail()}"
     return float((rows[-1]["step"] - rows[0]["step"]) / (rows[-1]["time"] - rows[0]["time"]))
 
