@@ -25,8 +25,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from workbench.core.data.messages import Kind, Message, Row  # noqa: E402
 from workbench.core.demo import fact_is_right  # noqa: E402
-from workbench.core.messages import Kind, Message, Row  # noqa: E402
 from workbench.store import datasets  # noqa: E402
 
 SEED = 17

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workbench.core.config import RunConfig, read_config
+from workbench.core.training.config import RunConfig, read_config
 
 
 def demo_config(name: str = "a-run", **changes: Any) -> RunConfig:

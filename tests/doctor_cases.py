@@ -9,10 +9,10 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.core.doctor import Examination
-from workbench.core.findings import Report
-from workbench.core.messages import NOTED, Kind
-from workbench.core.tokens import TemplateFacts, TokenCounts, count_row
+from workbench.core.data.doctor.findings import Report
+from workbench.core.data.doctor.report import Examination
+from workbench.core.data.messages import NOTED, Kind
+from workbench.core.data.token_counts import TemplateFacts, TokenCounts, count_row
 
 Row = dict[str, Any]
 

@@ -4,8 +4,14 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.core.config import RunConfig
-from workbench.core.recipe import Device, adapter_arguments, compute_dtype, quantization_arguments, trainer_arguments
+from workbench.core.training.config import RunConfig
+from workbench.core.training.recipe import (
+    Device,
+    adapter_arguments,
+    compute_dtype,
+    quantization_arguments,
+    trainer_arguments,
+)
 
 CPU = Device("cpu", "CPU", False)
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.core.config import read_config
-from workbench.core.health import RunFinding, examine
+from workbench.core.monitoring.health import RunFinding, examine
+from workbench.core.training.config import read_config
 
 # A fault has to be named within this share of the planned steps.
 FIFTH = 0.2
@@ -38,7 +38,7 @@ KTO = {"learning_rate": 2.5e-4, "beta": 0.1, "max_steps": 50}
 class RunCase:
     """A run and what may be said of it.
 
-    name: on the command line. what: in words. rules: ids of core/health.py that name the fault; none for a run that is
+    name: on the command line. what: in words. rules: ids of core/monitoring/health.py that name the fault; none for a run that is
     well. dpo, sft, kto, more: settings over the small ones. rows: changes training and held-out rows after they were read.
     plant: changes the worker before it starts.
     """

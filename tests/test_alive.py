@@ -37,11 +37,11 @@ def test_the_time_of_day_is_only_written_down_for_people():
     """A clock can be set back and forth: what lasts is measured otherwise, and what comes first follows from no time."""
     root = Path(__file__).parent.parent / "workbench"
     written = {
-        "engine/journal.py": 4,  # of a line; a pace is made of single intervals, see core/pace.py
+        "engine/journal.py": 4,  # of a line; a pace is made of single intervals, see core/monitoring/progress.py
         "store/runs.py": 1,  # of an adjustment
         "store/queue.py": 1,  # of an entry, beside its place
         "store/gone.py": 2,  # of a note, and whether it is still news: either way at most a while too long or too short
-        "ui/data_out.py": 1,  # of a download that is a day old
+        "ui/data/export_view.py": 1,  # of a download that is a day old
     }
     found = {file.relative_to(root).as_posix(): file.read_text().count("time.time()") for file in root.rglob("*.py")}
     assert {name: count for name, count in found.items() if count} == written

@@ -6,7 +6,7 @@ import pytest
 from configs import demo_config
 from test_chat import FAKE
 
-from workbench.core.config import ModelRef
+from workbench.core.training.config import ModelRef
 from workbench.jobs import bench as bench_module
 from workbench.jobs import training
 from workbench.jobs.bench import Bench, count_words

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from workbench.core.config import ModelRef
 from workbench.core.errors import WorkbenchError
-from workbench.core.models import check_config, check_vocabulary
+from workbench.core.training.config import ModelRef
+from workbench.core.training.model_files import check_config, check_vocabulary
 from workbench.engine import chat, load
 from workbench.engine.load import fetch, load_tokenizer
 from workbench.engine.templates import check_template

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from workbench.core.chat import Ask, Sampling
-from workbench.core.config import ModelRef
 from workbench.core.errors import WorkbenchError
+from workbench.core.training.config import ModelRef
 from workbench.jobs.chat import Chat
 
 # Loads at once; answers a question word by word in both lanes, until it is asked to stop.

@@ -13,8 +13,8 @@ from configs import demo_config
 from real_runs import curve, ended, weights
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.metrics import RESUMED, as_trained
-from workbench.core.pace import seconds_per_step
+from workbench.core.monitoring.metrics import RESUMED, as_trained
+from workbench.core.monitoring.progress import seconds_per_step
 from workbench.engine import adapters
 from workbench.jobs import processes, training
 from workbench.store import checkpoints

@@ -2,12 +2,12 @@
 
 from configs import demo_config
 
-from workbench.core.architectures import shape_of
-from workbench.core.choosing import choose
-from workbench.core.config import ModelRef
-from workbench.core.fitting import worst_stage
-from workbench.core.memory import Paths
-from workbench.core.recipe import Device
+from workbench.core.memory.architectures import shape_of
+from workbench.core.memory.auto_settings import choose
+from workbench.core.memory.forecast import Paths
+from workbench.core.memory.plan import worst_stage
+from workbench.core.training.config import ModelRef
+from workbench.core.training.recipe import Device
 from workbench.store.model_configs import config_of
 
 LAPTOP = Device("cpu", "a laptop", False, 16 * 10**9)

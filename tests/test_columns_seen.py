@@ -6,9 +6,9 @@ import os
 import pytest
 
 from workbench.cli import main
+from workbench.core.data.formats import Columns, by_hand, convert, gather, recognise
+from workbench.core.data.messages import REASONS, LeftOut
 from workbench.core.errors import WorkbenchError
-from workbench.core.formats import Columns, by_hand, convert, gather, recognise
-from workbench.core.messages import REASONS, LeftOut
 from workbench.engine import prepare
 from workbench.jobs import preparing
 from workbench.store import datasets

@@ -3,9 +3,9 @@
 import pytest
 from configs import demo_config
 
-from workbench.core.config import ModelRef, RunConfig, checked, parse_model, read_config
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import check_name, is_name, to_name
+from workbench.core.training.config import ModelRef, RunConfig, checked, parse_model, read_config
 
 
 def test_all_problems_are_named_at_once_with_what_was_found_and_the_bounds():

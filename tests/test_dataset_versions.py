@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from workbench.core.data.messages import prompt_key
+from workbench.core.data.split import place, resolution, sides, split_by_prompt
 from workbench.core.errors import WorkbenchError
-from workbench.core.messages import prompt_key
-from workbench.core.split import place, resolution, sides, split_by_prompt
 from workbench.store import datasets
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from workbench.core.config import ModelRef
+from workbench.core.data.formats import Columns
+from workbench.core.data.messages import prompt_key
 from workbench.core.errors import WorkbenchError
-from workbench.core.formats import Columns
-from workbench.core.messages import prompt_key
+from workbench.core.training.config import ModelRef
 from workbench.store import choices, datasets, hub_data
 from workbench.store.alive import started
 from workbench.store.datasets import About, Take

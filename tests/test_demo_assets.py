@@ -10,8 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from workbench.core.data.messages import Row
 from workbench.core.demo import fact_is_right, has_sft_mark, manner
-from workbench.core.messages import Row
 from workbench.store import datasets
 from workbench.store.home import read_json, shipped
 

@@ -21,15 +21,15 @@ from doctor_cases import (
     with_scores,
 )
 
-from workbench.core import comparisons
-from workbench.core.checks import CHECKS
-from workbench.core.doctor import Examination
-from workbench.core.formats import convert, recognise
-from workbench.core.languages import language
-from workbench.core.markup import without_markup
-from workbench.core.messages import REASONS, LeftOut
-from workbench.core.remedies import apply, clean, is_trainable
-from workbench.core.tokens import TemplateFacts, TokenCounts
+from workbench.core.data.doctor.checks import CHECKS
+from workbench.core.data.doctor.languages import language
+from workbench.core.data.doctor.markup import without_markup
+from workbench.core.data.doctor.remedies import apply, clean, is_trainable
+from workbench.core.data.doctor.report import Examination
+from workbench.core.data.formats import convert, recognise
+from workbench.core.data.messages import REASONS, LeftOut
+from workbench.core.data.token_counts import TemplateFacts, TokenCounts
+from workbench.core.statistics import auc, wilson
 from workbench.store.files import read_rows
 
 ASKED = "How do I keep a wooden boat dry in winter?"
@@ -236,11 +236,11 @@ def test_a_few_pairs_say_nothing_about_length():
 
 def test_the_area_under_the_curve_counts_wins_and_half_ties():
     """3 beats 1 and 2; 2 beats 1 and ties 2: (2 + 1.5) / 4."""
-    assert comparisons.auc([3, 2], [1, 2]) == pytest.approx(3.5 / 4)
+    assert auc([3, 2], [1, 2]) == pytest.approx(3.5 / 4)
 
 
 def test_the_interval_of_half_of_a_hundred():
-    low, high = comparisons.wilson(0.5, 100)
+    low, high = wilson(0.5, 100)
     assert (low, high) == (pytest.approx(0.404, abs=0.001), pytest.approx(0.596, abs=0.001))
 
 

@@ -11,8 +11,8 @@ from datasets import Dataset
 from run_cases import wrong_reference
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.models import check_config, check_files
-from workbench.core.recipe import Device
+from workbench.core.training.model_files import check_config, check_files
+from workbench.core.training.recipe import Device
 from workbench.engine import adapters, load, train
 from workbench.engine.device import this_device
 from workbench.engine.report import WrongReference, check_start

@@ -8,7 +8,7 @@ from made_runs import finished
 from test_checkpoints import drafted
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.follow_up import Fork, fork_problems, parse_fork, reference_of
+from workbench.core.training.forks import Fork, fork_problems, parse_fork, reference_of
 from workbench.jobs import training
 from workbench.store import checkpoints, forks
 from workbench.store.runs import create_run

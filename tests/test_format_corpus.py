@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from workbench.core.data.formats import FORMATS, convert, gather, recognise
+from workbench.core.data.messages import PARTS, REASONS, LeftOut
 from workbench.core.errors import WorkbenchError
-from workbench.core.formats import FORMATS, convert, gather, recognise
-from workbench.core.messages import PARTS, REASONS, LeftOut
 from workbench.store import datasets
 from workbench.store.files import read_rows
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import workbench.core
+from workbench.core.data.formats import FORMATS, Columns, by_hand, check_columns, convert, gather, recognise
+from workbench.core.data.formats.transcripts import transcript
+from workbench.core.data.messages import REASONS, LeftOut, dialogue, prompt_key, read_messages, shared_turns
+from workbench.core.data.split import split_by_prompt
 from workbench.core.errors import WorkbenchError
-from workbench.core.formats import FORMATS, Columns, by_hand, check_columns, convert, gather, recognise
-from workbench.core.formats.transcripts import transcript
-from workbench.core.messages import REASONS, LeftOut, dialogue, prompt_key, read_messages, shared_turns
-from workbench.core.split import split_by_prompt
 
 
 def user(text):

@@ -10,9 +10,8 @@ import pytest
 from configs import demo_config
 from run_cases import BAD, CASES, HEALTHY, judged
 
-from workbench.core.config import read_config
 from workbench.core.errors import WorkbenchError
-from workbench.core.health import (
+from workbench.core.monitoring.health import (
     RULES,
     RunFinding,
     answer_facts,
@@ -22,6 +21,7 @@ from workbench.core.health import (
     sample_facts,
     with_changes,
 )
+from workbench.core.training.config import read_config
 from workbench.ui.health_view import finding_html, health_html, suggestion
 
 LN_2 = math.log(2)

@@ -10,10 +10,10 @@ from configs import demo_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.core.charts import charts
-from workbench.core.health import examine
-from workbench.core.pace import next_checkpoint, progress
-from workbench.core.run_log import RunLog
+from workbench.core.monitoring.charts import charts
+from workbench.core.monitoring.health import examine
+from workbench.core.monitoring.progress import next_checkpoint, progress
+from workbench.core.monitoring.run_log import RunLog
 from workbench.store import json_lines
 from workbench.store.checked_lines import Flaw, checked_row, checked_sample, flaw_words
 from workbench.store.json_lines import JsonLines, read_lines

@@ -2,7 +2,7 @@
 
 from configs import demo_config
 
-from workbench.core.ladder import SHORTEST, next_rung
+from workbench.core.memory.oom_fallback import SHORTEST, next_rung
 
 
 def rungs(config):

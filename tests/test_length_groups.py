@@ -2,7 +2,7 @@
 
 import random
 
-from workbench.core.length_groups import in_groups
+from workbench.core.training.length_groups import in_groups
 
 
 def padding(order, lengths, batch):

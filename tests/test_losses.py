@@ -7,11 +7,11 @@ from typing import get_args
 import pytest
 from configs import demo_config
 
-from workbench.core.config import reference_words
 from workbench.core.errors import WorkbenchError
-from workbench.core.ladder import next_rung
-from workbench.core.losses import LOSSES, SFT_TERM, LossId, find_loss, kto_start, kto_weights_advice
-from workbench.core.recipe import Device, start_loss, trainer_arguments
+from workbench.core.memory.oom_fallback import next_rung
+from workbench.core.training.config import reference_words
+from workbench.core.training.losses import LOSSES, SFT_TERM, LossId, find_loss, kto_start, kto_weights_advice
+from workbench.core.training.recipe import Device, start_loss, trainer_arguments
 from workbench.engine.report import WrongReference, check_start
 
 CPU = Device("cpu", "a CPU", bf16=False)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from model_memory import SIZES, passing_peak, tiny_config, tiny_model, trainer_for, with_adapter
 
-from workbench.core.architectures import KNOWN, shape_of
-from workbench.core.config import ModelRef, RunConfig, read_config
 from workbench.core.errors import WorkbenchError
-from workbench.core.fitting import Offer, Smaller, plan, remedies, verdict, verdict_words
-from workbench.core.memory import Paths, adapter_weights, forecast, nf4_bytes, optimizer_bytes, stored
-from workbench.core.recipe import Device
+from workbench.core.memory.architectures import KNOWN, shape_of
+from workbench.core.memory.forecast import Paths, adapter_weights, forecast, nf4_bytes, optimizer_bytes, stored
+from workbench.core.memory.plan import Offer, Smaller, plan, remedies, verdict, verdict_words
+from workbench.core.training.config import ModelRef, RunConfig, read_config
+from workbench.core.training.recipe import Device
 from workbench.store import presets
 from workbench.store.home import shipped
 from workbench.store.model_configs import config_of, download_config, preset_configs, suggestions

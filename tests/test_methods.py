@@ -8,10 +8,10 @@ from configs import demo_config
 from made_runs import finished, store_thumbs
 from run_cases import wrong_reference
 
-from workbench.core.config import reference_words, stage_title
 from workbench.core.errors import WorkbenchError
-from workbench.core.follow_up import Fork, more_epochs
-from workbench.core.metrics import FORKED
+from workbench.core.monitoring.metrics import FORKED
+from workbench.core.training.config import reference_words, stage_title
+from workbench.core.training.forks import Fork, more_epochs
 from workbench.engine import adapters, load, train
 from workbench.engine.journal import log_numbers
 from workbench.jobs import training

@@ -5,11 +5,11 @@ import math
 import pytest
 
 from workbench.core import charts as charts_module
-from workbench.core.charts import thin_out
-from workbench.core.lifecycle import state, why_lost
-from workbench.core.metrics import latest
-from workbench.core.pace import next_checkpoint, progress, seconds_per_step
-from workbench.core.run_log import RunLog
+from workbench.core.monitoring.charts import thin_out
+from workbench.core.monitoring.metrics import latest
+from workbench.core.monitoring.progress import next_checkpoint, progress, seconds_per_step
+from workbench.core.monitoring.run_log import RunLog
+from workbench.core.training.run_state import state, why_lost
 
 PLAN = {"sft": 10, "dpo": 20}
 

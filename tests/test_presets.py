@@ -5,14 +5,14 @@ import tomllib
 
 import pytest
 
-from workbench.core.architectures import shape_of
-from workbench.core.config import parse_model, read_config
+from workbench.core.data.formats import FORMATS
 from workbench.core.errors import WorkbenchError
-from workbench.core.fitting import plan
-from workbench.core.forecast import forecast_stage
-from workbench.core.formats import FORMATS
-from workbench.core.memory import LIBRARIES
-from workbench.core.recipe import Device
+from workbench.core.memory.architectures import shape_of
+from workbench.core.memory.forecast import LIBRARIES
+from workbench.core.memory.plan import plan
+from workbench.core.monitoring.duration import forecast_stage
+from workbench.core.training.config import parse_model, read_config
+from workbench.core.training.recipe import Device
 from workbench.store import model_configs, presets
 from workbench.store.home import shipped
 from workbench.store.model_configs import config_of

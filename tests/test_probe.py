@@ -3,7 +3,7 @@
 import pytest
 from configs import demo_config
 
-from workbench.core.fitting import in_gigabytes
+from workbench.core.memory.plan import in_gigabytes
 from workbench.engine import train
 from workbench.engine.probe import Probe
 from workbench.store.runs import Run, create_run

@@ -3,8 +3,14 @@
 import pytest
 from configs import demo_config
 
-from workbench.core.forecast import forecast_stage, range_words, tokens_words
-from workbench.core.recipe import Device, compute_dtype, planned_steps, quantization_arguments, trainer_arguments
+from workbench.core.monitoring.duration import forecast_stage, range_words, tokens_words
+from workbench.core.training.recipe import (
+    Device,
+    compute_dtype,
+    planned_steps,
+    quantization_arguments,
+    trainer_arguments,
+)
 
 CPU = Device("cpu", "a CPU", bf16=False)
 T4 = Device("cuda", "Tesla T4", bf16=False)

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from workbench.core.config import RunConfig, stored_config
 from workbench.core.errors import WorkbenchError
+from workbench.core.training.config import RunConfig, stored_config
 from workbench.store import records
 from workbench.store.records import Damaged, Record, parse
 from workbench.store.run_files import RESULT, WORKER, Result

@@ -11,11 +11,11 @@ import pytest
 from configs import demo_config
 
 from workbench.core import run_log
-from workbench.core.charts import charts
-from workbench.core.health import examine
-from workbench.core.metrics import as_trained, latest
-from workbench.core.pace import progress
-from workbench.core.run_log import KEPT_WHOLE, LATEST, POINTS_PER_LINE, Digest, RunLog
+from workbench.core.monitoring.charts import charts
+from workbench.core.monitoring.health import examine
+from workbench.core.monitoring.metrics import as_trained, latest
+from workbench.core.monitoring.progress import progress
+from workbench.core.monitoring.run_log import KEPT_WHOLE, LATEST, POINTS_PER_LINE, Digest, RunLog
 from workbench.jobs import logs
 from workbench.jobs.bench import Bench
 from workbench.jobs.logs import Logs

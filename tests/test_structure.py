@@ -17,6 +17,17 @@ MAY_IMPORT = {
     "engine": {"store", "core"},
     "ui": {"jobs", "store", "core"},
 }
+CORE_MAY_IMPORT = {
+    "data/formats": {"data"},
+    "data/doctor": {"data", "data/formats"},
+    "data": set(),
+    "training": set(),
+    "memory": {"training"},
+    "monitoring": {"training"},
+    "chat": {"data", "training"},
+}
+"""Folders of core, most particular first, and the one file that stands on two of them. Every one may also import the other
+files that lie in core itself, which import no folder."""
 ONLY_IN_ENGINE = {"torch", "transformers", "trl", "peft", "bitsandbytes", "unsloth", "accelerate"}
 
 
@@ -43,6 +54,22 @@ def test_a_room_imports_only_the_rooms_before_it(room):
     assert files
     for file in files:
         assert rooms_of(file) <= MAY_IMPORT[room] | {room}, file
+
+
+def core_folder_of(dotted: str) -> str | None:
+    """The folder of core that a module lies in; None for a file in core itself."""
+    path = dotted.removeprefix("workbench.core.").replace(".", "/") + "/"
+    return next((folder for folder in CORE_MAY_IMPORT if path.startswith(folder + "/")), None)
+
+
+def test_folders_of_core_import_only_what_stands_before_them():
+    seen = set()
+    for file in (PACKAGE / "core").glob("**/*.py"):
+        here = core_folder_of("workbench.core." + file.relative_to(PACKAGE / "core").with_suffix("").as_posix())
+        seen.add(here)
+        used = {core_folder_of(name) for name in imports(file) if name.startswith("workbench.core.")}
+        assert used - {here, None} <= CORE_MAY_IMPORT.get(here or "", set()), file
+    assert seen == {*CORE_MAY_IMPORT, None}
 
 
 @pytest.mark.parametrize("room", [room for room in MAY_IMPORT if room != "engine"])

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from workbench.core.checks import CHECKS
-from workbench.core.doctor import Examination
+from workbench.core.data.doctor.checks import CHECKS
+from workbench.core.data.doctor.report import Examination
+from workbench.core.data.formats import convert, recognise
+from workbench.core.data.messages import NOTED, LeftOut
+from workbench.core.data.thoughts import has_thoughts, is_open, without_thoughts
+from workbench.core.data.token_counts import TemplateFacts
 from workbench.core.errors import WorkbenchError
-from workbench.core.formats import convert, recognise
-from workbench.core.messages import NOTED, LeftOut
-from workbench.core.thoughts import has_thoughts, is_open, without_thoughts
-from workbench.core.tokens import TemplateFacts
 from workbench.store import datasets
 from workbench.store.files import json_rows, read_rows
 

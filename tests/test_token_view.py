@@ -2,7 +2,7 @@
 
 import re
 
-from workbench.core.tokens import TokenLane, TokenPiece, View
+from workbench.core.data.token_counts import TokenLane, TokenPiece, View
 from workbench.ui.token_view import view_html
 
 

@@ -16,11 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
-from workbench.core.config import ModelRef
-from workbench.core.errors import WorkbenchError
-from workbench.core.formats import convert, gather, recognise
-from workbench.core.messages import LeftOut, Row
-from workbench.core.tokens import (
+from workbench.core.data.formats import convert, gather, recognise
+from workbench.core.data.messages import LeftOut, Row
+from workbench.core.data.token_counts import (
     CHOSEN_STOPS,
     PROMPT_DIFFERS,
     REJECTED_STOPS,
@@ -30,6 +28,8 @@ from workbench.core.tokens import (
     kind_at,
     shown_ranges,
 )
+from workbench.core.errors import WorkbenchError
+from workbench.core.training.config import ModelRef
 from workbench.engine import tokens as engine
 from workbench.engine.load import fetch, load_tokenizer
 from workbench.jobs.tokens import Tokens

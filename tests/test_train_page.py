@@ -4,9 +4,9 @@ import pytest
 from configs import demo_config
 from made_runs import finished, store_thumbs
 
-from workbench.core.config import ModelRef, parse_model
 from workbench.core.errors import WorkbenchError
-from workbench.core.recipe import Device
+from workbench.core.training.config import ModelRef, parse_model
+from workbench.core.training.recipe import Device
 from workbench.store import datasets, presets
 from workbench.ui import train_form, train_presets, train_summary, train_tab
 from workbench.ui.form import from_config

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from workbench.core.config import AdapterSettings, ModelRef
 from workbench.core.errors import WorkbenchError
-from workbench.core.recipe import Device, unsloth_adapter_arguments, unsloth_load_arguments
+from workbench.core.training.config import AdapterSettings, ModelRef
+from workbench.core.training.recipe import Device, unsloth_adapter_arguments, unsloth_load_arguments
 from workbench.engine import load
 from workbench.store.home import shipped
 

@@ -8,7 +8,7 @@ import pytest
 
 from workbench.core.errors import WorkbenchError
 from workbench.jobs.bench import Bench
-from workbench.ui.data_views import untold_html
+from workbench.ui.data.display import untold_html
 from workbench.ui.working import work
 
 TAB: Any = SimpleNamespace(session_hash="tab")

@@ -14,16 +14,16 @@ from typing import Any
 from workbench import __version__
 from workbench.core import masking
 from workbench.core.chat import Ask, Sampling
-from workbench.core.config import RunConfig, checked, parse_model, read_config
+from workbench.core.data.doctor.findings import VERDICT_WORDS
+from workbench.core.data.formats import FORMATS, SeenColumn
+from workbench.core.data.formats.columns import MAPPED
 from workbench.core.errors import WorkbenchError
-from workbench.core.findings import VERDICT_WORDS
-from workbench.core.fitting import verdict_words
-from workbench.core.follow_up import Fork, parse_fork
-from workbench.core.formats import FORMATS, SeenColumn
-from workbench.core.formats.columns import MAPPED
-from workbench.core.metrics import latest
+from workbench.core.memory.plan import verdict_words
+from workbench.core.monitoring.metrics import latest
+from workbench.core.monitoring.progress import progress
 from workbench.core.names import to_name
-from workbench.core.pace import progress
+from workbench.core.training.config import RunConfig, checked, parse_model, read_config
+from workbench.core.training.forks import Fork, parse_fork
 from workbench.jobs import preparing, queue, training
 from workbench.jobs.chat import Chat
 from workbench.jobs.environment import child_environment

@@ -29,9 +29,9 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from workbench.core.config import read_config  # noqa: E402
-from workbench.core.metrics import latest  # noqa: E402
-from workbench.core.recipe import Device  # noqa: E402
+from workbench.core.monitoring.metrics import latest  # noqa: E402
+from workbench.core.training.config import read_config  # noqa: E402
+from workbench.core.training.recipe import Device  # noqa: E402
 
 ADAPTERS = ("bf16", "fp32")
 CARD = Device("cuda", "a card with bf16", True)

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from configs import demo_config
 
-from workbench.core.charts import charts
+from workbench.core.monitoring.charts import charts
 from workbench.jobs.bench import Bench
 from workbench.store.runs import Run, create_run
 from workbench.ui import watch_tab

@@ -33,11 +33,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from model_memory import passing_peak, tiny_model, trainer_for  # noqa: E402
 
-from workbench.core.architectures import shape_of  # noqa: E402
-from workbench.core.config import RunConfig, read_config  # noqa: E402
-from workbench.core.fitting import verdict  # noqa: E402
-from workbench.core.memory import Objective, Paths, forecast, stored  # noqa: E402
-from workbench.core.recipe import Device  # noqa: E402
+from workbench.core.memory.architectures import shape_of  # noqa: E402
+from workbench.core.memory.forecast import Objective, Paths, forecast, stored  # noqa: E402
+from workbench.core.memory.plan import verdict  # noqa: E402
+from workbench.core.training.config import RunConfig, read_config  # noqa: E402
+from workbench.core.training.recipe import Device  # noqa: E402
 from workbench.store.model_configs import preset_configs, suggestions  # noqa: E402
 
 LENGTHS = (512, 1024, 2048, 4096)

@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from doctor_cases import CASES, Case, clean_lessons, clean_pairs, clean_thumbs, mixed, whole_cases
 
-from workbench.core.doctor import CHECKS, Examination
-from workbench.core.formats import convert, recognise
-from workbench.core.messages import Kind, LeftOut, Row
+from workbench.core.data.doctor.report import CHECKS, Examination
+from workbench.core.data.formats import convert, recognise
+from workbench.core.data.messages import Kind, LeftOut, Row
 
 CLEAN = {"preference": clean_pairs, "sft": clean_lessons, "unpaired": clean_thumbs}
 

@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from made_runs import store_thumbs  # noqa: E402
 from run_cases import CASES, FIFTH, RunCase, judged  # noqa: E402
 
-from workbench.core.config import RunConfig, read_config  # noqa: E402
+from workbench.core.training.config import RunConfig, read_config  # noqa: E402
 
 CASE_OF = {case.name: case for case in CASES}
 

@@ -79,7 +79,7 @@ def plain_trl(steps: int, in_fp32: bool, checkpointing: bool) -> None:
 
 def workbench(steps: int, checkpointing: bool, beta: float) -> list[float]:
     """The same through a run of the workbench, its evaluations and files included; wall times of the steps."""
-    from workbench.core.config import read_config
+    from workbench.core.training.config import read_config
     from workbench.jobs import training
 
     config = read_config(

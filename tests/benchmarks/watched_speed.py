@@ -27,10 +27,10 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+import psutil  # noqa: E402
 from browser.conftest import _QUIET, browser_program  # noqa: E402
 from browser.windows import Window  # noqa: E402
 from configs import demo_config  # noqa: E402
-import psutil  # noqa: E402
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
 from workbench.jobs import training  # noqa: E402
@@ -51,7 +51,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
     parser.add_argument("--tabs", type=int, default=10)
-    parser.add_argument("--visible", type=int, default=1, help="how many of the tabs are visible; the others are in the background")
+    parser.add_argument(
+        "--visible", type=int, default=1, help="how many of the tabs are visible; the others are in the background"
+    )
     parser.add_argument("--shared", action="store_true", help="no core is kept for the worker")
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="watched-speed-")) / "home"
@@ -118,7 +120,10 @@ def measured(run: Run, browser: Browser, window: Window, options: argparse.Names
                 before, began = cores_used(window), time.monotonic()
                 found[way].append(steps_per_second(run, options.seconds))
                 if way == "tabs":
-                    used = [(now - then) / (time.monotonic() - began) for now, then in zip(cores_used(window), before, strict=True)]
+                    used = [
+                        (now - then) / (time.monotonic() - began)
+                        for now, then in zip(cores_used(window), before, strict=True)
+                    ]
         none, tabs = found["none"][-1], found["tabs"][-1]
         cores = "".join(f"{one:>6.2f} cores" for one in used)
         print(f"{number + 1:<8}{none:>12.2f}{tabs:>12.2f}{tabs / none:>8.3f}{cores}", flush=True)

@@ -7,7 +7,7 @@ import gradio as gr
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from workbench.core.tokens import TokenCounts
+from workbench.core.data.token_counts import TokenCounts
 from workbench.ui.chart import packed
 from workbench.ui.launch import launch_kwargs
 from workbench.ui.lengths import lengths, lengths_value, released_length

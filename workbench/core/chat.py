@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from workbench.core.config import Settings
-from workbench.core.messages import Message
+from workbench.core.data.messages import Message
+from workbench.core.training.config import Settings
 
 BASE = None
 """As the adapter of a lane: the base model by itself."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.core.card import model_card
-from workbench.core.config import OF_PAIRS, RunConfig, stage_title
 from workbench.core.errors import WorkbenchError
-from workbench.core.metrics import Row, latest
+from workbench.core.monitoring.metrics import Row, latest
+from workbench.core.training.config import OF_PAIRS, RunConfig, stage_title
+from workbench.core.training.model_card import model_card
 from workbench.store import checkpoints
 from workbench.store.adapter_files import check_adapter
 from workbench.store.forks import fork_of

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workbench.core.health import answer_facts
+from workbench.core.monitoring.health import answer_facts
 
 # So many rows say what all are like; the tokens of a whole large dataset would not fit into memory as Python's numbers.
 MOST_ROWS = 4000

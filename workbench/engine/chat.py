@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.core.chat import Sampling
-from workbench.core.config import ModelRef
 from workbench.core.errors import WorkbenchError
+from workbench.core.training.config import ModelRef
 from workbench.engine.lines import Say, speaker
 from workbench.engine.load import Loaded, load_base
 from workbench.engine.trouble import explain

@@ -5,7 +5,7 @@ import platform
 import psutil
 import torch
 
-from workbench.core.recipe import Device
+from workbench.core.training.recipe import Device
 
 
 def this_device() -> Device:

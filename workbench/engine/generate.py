@@ -10,7 +10,7 @@ from transformers.generation.logits_process import TemperatureLogitsWarper, TopP
 from transformers.generation.streamers import BaseStreamer
 
 from workbench.core.chat import Sampling
-from workbench.core.messages import Message
+from workbench.core.data.messages import Message
 
 NO_ADAPTER = "__base__"
 """PEFT's name for a row of a batch that no adapter touches."""

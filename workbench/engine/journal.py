@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from workbench.core.config import Stage, stage_title
-from workbench.core.health import Sample
-from workbench.core.metrics import RESUMED, Row
+from workbench.core.monitoring.health import Sample
+from workbench.core.monitoring.metrics import RESUMED, Row
+from workbench.core.training.config import Stage, stage_title
 from workbench.store.home import append_line
 from workbench.store.runs import Run
 

@@ -12,10 +12,10 @@ from typing import Any
 import huggingface_hub
 from huggingface_hub import errors as hub_errors
 
-from workbench.core.config import AdapterSettings, ModelRef, Precision
 from workbench.core.errors import WorkbenchError
-from workbench.core.models import PLAIN_TEMPLATE, check_files, check_vocabulary
-from workbench.core.recipe import (
+from workbench.core.training.config import AdapterSettings, ModelRef, Precision
+from workbench.core.training.model_files import PLAIN_TEMPLATE, check_files, check_vocabulary
+from workbench.core.training.recipe import (
     Device,
     adapter_arguments,
     compute_dtype,

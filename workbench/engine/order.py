@@ -7,7 +7,7 @@ import pyarrow
 import pyarrow.compute
 from torch.utils.data import Sampler
 
-from workbench.core.length_groups import in_groups
+from workbench.core.training.length_groups import in_groups
 
 _ROWS_AT_ONCE = 2000
 

@@ -21,10 +21,10 @@ from typing import IO, Any
 from pydantic import validate_call
 from pydantic_core import to_jsonable_python
 
+from workbench.core.data.doctor.findings import Report
+from workbench.core.data.formats import Columns
+from workbench.core.data.token_counts import TemplateFacts, TokenCounts
 from workbench.core.errors import WorkbenchError
-from workbench.core.findings import Report
-from workbench.core.formats import Columns
-from workbench.core.tokens import TemplateFacts, TokenCounts
 from workbench.engine.limits import limit_process
 from workbench.engine.lines import Say, speaker
 from workbench.store import datasets, hub_data

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from workbench.core.memory import Paths
+from workbench.core.memory.forecast import Paths
 from workbench.core.names import to_name
 from workbench.engine.load import Loaded
 from workbench.store.reference import KeptLogProbs, sweep

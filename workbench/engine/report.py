@@ -9,12 +9,12 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from workbench.core.config import Stage, stage_title
+from workbench.core.data.messages import Message
 from workbench.core.errors import WorkbenchError
-from workbench.core.health import examine
-from workbench.core.losses import LN_2
-from workbench.core.messages import Message
-from workbench.core.pace import MOST_BETWEEN_CHECKPOINTS
+from workbench.core.monitoring.health import examine
+from workbench.core.monitoring.progress import MOST_BETWEEN_CHECKPOINTS
+from workbench.core.training.config import Stage, stage_title
+from workbench.core.training.losses import LN_2
 from workbench.engine.answers import stage_facts
 from workbench.engine.generate import end_tokens
 from workbench.engine.journal import log_numbers

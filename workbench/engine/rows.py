@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from workbench.core.config import RunConfig, Stage
+from workbench.core.data.messages import PARTS
 from workbench.core.errors import WorkbenchError
-from workbench.core.messages import PARTS
+from workbench.core.training.config import RunConfig, Stage
 from workbench.store import datasets
 
 # Which rows are held out for measuring, and KTO's neighbours, stay the same from run to run: so that runs with different

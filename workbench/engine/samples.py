@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from workbench.core.config import Stage
-from workbench.core.health import Sample, repetition, sample_facts
-from workbench.core.messages import Message
+from workbench.core.data.messages import Message
+from workbench.core.monitoring.health import Sample, repetition, sample_facts
+from workbench.core.training.config import Stage
 from workbench.engine.generate import encode, end_tokens
 from workbench.engine.journal import log_samples
 from workbench.store.runs import Run

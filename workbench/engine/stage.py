@@ -10,11 +10,11 @@ import trl
 from peft.helpers import disable_input_dtype_casting
 from transformers import PrinterCallback
 
-from workbench.core.architectures import shape_of
-from workbench.core.config import EXPERIMENTAL, WITH_REFERENCE, RunConfig, Stage, stage_title
 from workbench.core.errors import WorkbenchError
-from workbench.core.memory import Paths, forecast, needed
-from workbench.core.recipe import checkpoint_steps, planned_steps, start_loss, trainer_arguments
+from workbench.core.memory.architectures import shape_of
+from workbench.core.memory.forecast import Paths, forecast, needed
+from workbench.core.training.config import EXPERIMENTAL, WITH_REFERENCE, RunConfig, Stage, stage_title
+from workbench.core.training.recipe import checkpoint_steps, planned_steps, start_loss, trainer_arguments
 from workbench.engine import adapters, load, rows
 from workbench.engine.journal import log_begun_again, log_numbers, log_phase, log_resumed
 from workbench.engine.keeping_place import KeepsPlace

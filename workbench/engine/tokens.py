@@ -30,11 +30,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workbench.core.config import ModelRef
-from workbench.core.errors import WorkbenchError
-from workbench.core.messages import PARTS, Kind, Row
-from workbench.core.models import PLAIN_TEMPLATE
-from workbench.core.tokens import (
+from workbench.core.data.messages import PARTS, Kind, Row
+from workbench.core.data.token_counts import (
     CHOSEN_STOPS,
     PROMPT_DIFFERS,
     CountedRow,
@@ -49,6 +46,9 @@ from workbench.core.tokens import (
     kind_at,
     shown_ranges,
 )
+from workbench.core.errors import WorkbenchError
+from workbench.core.training.config import ModelRef
+from workbench.core.training.model_files import PLAIN_TEMPLATE
 from workbench.engine.limits import limit_process
 from workbench.engine.lines import Say, speaker
 from workbench.engine.load import fetch, load_tokenizer

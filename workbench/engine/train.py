@@ -15,15 +15,15 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from workbench.core.architectures import shape_of
-from workbench.core.choosing import choose
-from workbench.core.config import OF_PAIRS, RunConfig, Stage, stage_title
 from workbench.core.errors import WorkbenchError
-from workbench.core.ladder import next_rung
-from workbench.core.lifecycle import BEGIN, WAITS_FOR_WORD
-from workbench.core.memory import Paths
-from workbench.core.metrics import latest
-from workbench.core.recipe import Device, planned_steps
+from workbench.core.memory.architectures import shape_of
+from workbench.core.memory.auto_settings import choose
+from workbench.core.memory.forecast import Paths
+from workbench.core.memory.oom_fallback import next_rung
+from workbench.core.monitoring.metrics import latest
+from workbench.core.training.config import OF_PAIRS, RunConfig, Stage, stage_title
+from workbench.core.training.recipe import Device, planned_steps
+from workbench.core.training.run_state import BEGIN, WAITS_FOR_WORD
 from workbench.engine import adapters, load
 from workbench.engine.device import this_device
 from workbench.engine.journal import log_phase

@@ -6,11 +6,11 @@ import time
 
 import psutil
 
-from workbench.core.config import RunConfig, Stage
 from workbench.core.errors import WorkbenchError
-from workbench.core.follow_up import Fork
-from workbench.core.pace import NextCheckpoint, Progress, next_checkpoint, progress
-from workbench.core.recipe import checkpoint_steps
+from workbench.core.monitoring.progress import NextCheckpoint, Progress, next_checkpoint, progress
+from workbench.core.training.config import RunConfig, Stage
+from workbench.core.training.forks import Fork
+from workbench.core.training.recipe import checkpoint_steps
 from workbench.jobs import queue, training
 from workbench.jobs.chat import Chat
 from workbench.jobs.logs import Logs, Reading

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from workbench.core.chat import Answers, Ask, Sampling
-from workbench.core.config import ModelRef, Precision
 from workbench.core.errors import WorkbenchError
+from workbench.core.training.config import ModelRef, Precision
 from workbench.jobs import processes
 from workbench.store.home import home, writing
 from workbench.store.runs import open_run

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from workbench.core.config import ModelRef
+from workbench.core.data.doctor.findings import Report
 from workbench.core.errors import WorkbenchError
-from workbench.core.findings import Report
+from workbench.core.training.config import ModelRef
 from workbench.jobs import preparing
 from workbench.jobs.tokens import Tokens
 from workbench.store import datasets

@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from workbench.core.health import Sample
-from workbench.core.run_log import RunLog
+from workbench.core.monitoring.health import Sample
+from workbench.core.monitoring.run_log import RunLog
 from workbench.store.checked_lines import answered_once, checked_sample
 from workbench.store.json_lines import JsonLines
 from workbench.store.metrics_file import MetricsFile, glance

@@ -1,8 +1,8 @@
 """How long steps took in earlier runs on this machine."""
 
-from workbench.core.config import RunConfig, Stage
 from workbench.core.errors import WorkbenchError
-from workbench.core.pace import seconds_per_step
+from workbench.core.monitoring.progress import seconds_per_step
+from workbench.core.training.config import RunConfig, Stage
 from workbench.store.metrics_file import glance
 from workbench.store.runs import all_runs
 

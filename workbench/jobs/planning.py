@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import psutil
 
-from workbench.core.architectures import shape_of
-from workbench.core.choosing import choose
-from workbench.core.config import RunConfig
-from workbench.core.fitting import Plan, plan
-from workbench.core.memory import LIBRARIES
-from workbench.core.recipe import Device
+from workbench.core.memory.architectures import shape_of
+from workbench.core.memory.auto_settings import choose
+from workbench.core.memory.forecast import LIBRARIES
+from workbench.core.memory.plan import Plan, plan
+from workbench.core.training.config import RunConfig
+from workbench.core.training.recipe import Device
 from workbench.store import model_configs
 from workbench.store.installed import offered_paths
 from workbench.store.model_configs import Download

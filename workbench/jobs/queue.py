@@ -15,9 +15,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from workbench.core.config import RunConfig
 from workbench.core.errors import WorkbenchError
-from workbench.core.follow_up import Fork
+from workbench.core.training.config import RunConfig
+from workbench.core.training.forks import Fork
 from workbench.jobs import processes, training
 from workbench.jobs.environment import child_environment
 from workbench.store import queue

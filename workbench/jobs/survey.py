@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.lifecycle import State, state
+from workbench.core.training.run_state import State, state
 from workbench.jobs import processes
 from workbench.store import queue
 from workbench.store.records import STILL_WARM

@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workbench.core.config import ModelRef
+from workbench.core.data.messages import Row
+from workbench.core.data.token_counts import TemplateFacts, TokenCounts, View
 from workbench.core.errors import WorkbenchError
-from workbench.core.messages import Row
-from workbench.core.tokens import TemplateFacts, TokenCounts, View
+from workbench.core.training.config import ModelRef
 from workbench.jobs import processes
 from workbench.store import datasets
 from workbench.store.home import folder_in_home, home, writing

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 
 from filelock import FileLock
 
-from workbench.core.config import RunConfig, Stage, stage_title
+from workbench.core.data.messages import Kind
 from workbench.core.errors import WorkbenchError
-from workbench.core.follow_up import Fork, fork_problems
-from workbench.core.lifecycle import BEGIN, CAN_RESUME, WAITS_FOR_WORD, State, why_lost
-from workbench.core.messages import Kind
-from workbench.core.recipe import planned_steps
+from workbench.core.training.config import RunConfig, Stage, stage_title
+from workbench.core.training.forks import Fork, fork_problems
+from workbench.core.training.recipe import planned_steps
+from workbench.core.training.run_state import BEGIN, CAN_RESUME, WAITS_FOR_WORD, State, why_lost
 from workbench.jobs import processes
 from workbench.jobs.environment import child_environment
 from workbench.jobs.survey import state_of as state_of

@@ -10,9 +10,9 @@ from typing import Any, cast, get_args
 
 from pydantic_core import SchemaValidator, ValidationError, core_schema, from_json
 
-from workbench.core.config import Stage
-from workbench.core.health import Sample
-from workbench.core.metrics import FORKED, RESUMED, Row
+from workbench.core.monitoring.health import Sample
+from workbench.core.monitoring.metrics import FORKED, RESUMED, Row
+from workbench.core.training.config import Stage
 
 # Far more than any run takes, and few enough to draw.
 MOST_STEPS = 10**9

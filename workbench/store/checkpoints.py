@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
-from workbench.core.config import Stage, stage_title
+from workbench.core.training.config import Stage, stage_title
 from workbench.store.home import read_json, write_json
 from workbench.store.runs import Run
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from workbench.core.config import ModelRef
+from workbench.core.training.config import ModelRef
 from workbench.store.home import home, read_json, write_json
 
 # Two windows may choose at the same moment.

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, get_args
 
-from workbench.core.config import ModelRef, Stage
 from workbench.core.errors import WorkbenchError
-from workbench.core.follow_up import Fork
-from workbench.core.metrics import FORKED, RESUMED, Row
+from workbench.core.monitoring.metrics import FORKED, RESUMED, Row
+from workbench.core.training.config import ModelRef, Stage
+from workbench.core.training.forks import Fork
 from workbench.store import checkpoints, run_files
 from workbench.store.checkpoints import Checkpoint
 from workbench.store.home import write_json, write_text

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from workbench.core.data.formats import Columns
+from workbench.core.data.messages import RawRow
 from workbench.core.errors import WorkbenchError
-from workbench.core.formats import Columns
-from workbench.core.messages import RawRow
 from workbench.store import datasets
 from workbench.store.datasets import About, Progress, Take
 from workbench.store.files import Limits, Rows

@@ -3,9 +3,9 @@
 import importlib.util
 import sys
 
-from workbench.core.config import RunConfig
-from workbench.core.memory import Paths
-from workbench.core.recipe import Device
+from workbench.core.memory.forecast import Paths
+from workbench.core.training.config import RunConfig
+from workbench.core.training.recipe import Device
 
 
 def offered_paths(config: RunConfig, device: Device) -> Paths:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from workbench.core.run_log import Digest, RunLog
+from workbench.core.monitoring.run_log import Digest, RunLog
 from workbench.store.checked_lines import Flaw, checked_row
 from workbench.store.json_lines import JsonLines
 

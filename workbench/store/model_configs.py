@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.core.architectures import shape_of
-from workbench.core.config import ModelRef
 from workbench.core.errors import WorkbenchError
-from workbench.core.fitting import Smaller
+from workbench.core.memory.architectures import shape_of
+from workbench.core.memory.plan import Smaller
+from workbench.core.training.config import ModelRef
 from workbench.store import presets
 from workbench.store.home import shipped
 from workbench.store.model_files import read_config

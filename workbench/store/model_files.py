@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.core.disguises import FIRST_BYTES, disguise
 from workbench.core.errors import WorkbenchError
-from workbench.core.models import check_config, check_files
-from workbench.core.weight_shapes import misfits
+from workbench.core.memory.weight_shapes import misfits
+from workbench.core.training.file_signatures import FIRST_BYTES, disguise
+from workbench.core.training.model_files import check_config, check_files
 from workbench.store.weights import read_tensors
 
 _AGAIN = "Delete it and download the model again."

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from workbench.core.config import ModelRef, Settings
 from workbench.core.errors import WorkbenchError
-from workbench.core.recipe import Device
+from workbench.core.training.config import ModelRef, Settings
+from workbench.core.training.recipe import Device
 from workbench.store.home import shipped
 
 # A card that keeps some memory for error correction shows 94 % of what it is sold as; the next size down has 92 %.
@@ -37,7 +37,7 @@ class DatasetPreset(Settings):
     config: str | None = Field(None, description="Configuration on the Hub, where there is more than one.")
     split: str
     kind: Literal["preference", "sft"]
-    format: str = Field(description="Name of the rows' format in workbench.core.formats.")
+    format: str = Field(description="Name of the rows' format in workbench.core.data.formats.")
     licence: str
     rows: int = Field(gt=0)
     good_for: str

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
-from workbench.core.config import RunConfig, Stage, stored_config
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import check_name
+from workbench.core.training.config import RunConfig, Stage, stored_config
 from workbench.store.records import Record
 
 Outcome = Literal["finished", "stopped", "paused", "failed"]

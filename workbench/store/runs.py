@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.core.config import ModelRef, RunConfig, checked
 from workbench.core.errors import WorkbenchError
-from workbench.core.health import Sample
 from workbench.core.masking import masked, masked_values
-from workbench.core.metrics import Row, as_trained
+from workbench.core.monitoring.health import Sample
+from workbench.core.monitoring.metrics import Row, as_trained
+from workbench.core.monitoring.run_log import RunLog
 from workbench.core.names import NAME_RULE, check_name, is_name
-from workbench.core.run_log import RunLog
+from workbench.core.training.config import ModelRef, RunConfig, checked
 from workbench.store import run_files
 from workbench.store.adapter_files import check_adapter
 from workbench.store.checked_lines import answered_once, checked_row, checked_sample

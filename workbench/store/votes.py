@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from workbench.core.data.messages import RawRow
 from workbench.core.errors import WorkbenchError
-from workbench.core.messages import RawRow
 from workbench.store.home import append_line, home, writing
 
 Choice = Literal["left", "right", "tie", "both_bad"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.core.disguises import FIRST_BYTES, disguise
 from workbench.core.errors import WorkbenchError
+from workbench.core.training.file_signatures import FIRST_BYTES, disguise
 
 _LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
 _PIECE = 65_536  # bytes of a tensor

@@ -11,9 +11,9 @@ from typing import Any
 import gradio as gr
 
 from workbench.core.chat import Answer, Answers, Ask, Sampling
-from workbench.core.config import ModelRef, checked
+from workbench.core.data.messages import Message, half_character
 from workbench.core.errors import WorkbenchError
-from workbench.core.messages import Message, half_character
+from workbench.core.training.config import ModelRef, checked
 from workbench.jobs import training
 from workbench.jobs.bench import Bench, has_card
 from workbench.jobs.chat import A_LITTLE

@@ -9,8 +9,8 @@ import gradio as gr
 from gradio.components import Component
 from pydantic.fields import FieldInfo
 
-from workbench.core.config import RunConfig, Settings
-from workbench.core.losses import LOSSES
+from workbench.core.training.config import RunConfig, Settings
+from workbench.core.training.losses import LOSSES
 
 UP_FRONT = (
     "dpo.learning_rate",

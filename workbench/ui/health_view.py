@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from workbench.core.config import RunConfig, stage_title
-from workbench.core.findings import Weight
-from workbench.core.health import RunFinding, change_words
+from workbench.core.data.doctor.findings import Weight
+from workbench.core.monitoring.health import RunFinding, change_words
+from workbench.core.training.config import RunConfig, stage_title
 from workbench.ui.parts import Html, Kind, join, notice
 
 _KINDS: dict[Weight, Kind] = {"info": "info", "care": "careful", "stop": "stop"}

@@ -11,9 +11,9 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.core.config import RunConfig
-from workbench.core.messages import Kind
-from workbench.core.tokens import TokenCounts, chart_points, longer_chosen
+from workbench.core.data.messages import Kind
+from workbench.core.data.token_counts import TokenCounts, chart_points, longer_chosen
+from workbench.core.training.config import RunConfig
 from workbench.ui.chart import packed
 
 _FOLDER = Path(__file__).parent

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from workbench.core.fitting import Plan, Remedy, in_gigabytes, part_words, verdict, verdict_words
+from workbench.core.memory.plan import Plan, Remedy, in_gigabytes, part_words, verdict, verdict_words
 from workbench.ui.parts import Html, Kind, escape, join, notice
 
 _KINDS: dict[str, Kind] = {"fits": "good", "tight": "careful", "no": "stop"}

@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 import gradio as gr
 
-from workbench.core.config import ModelRef, Precision, parse_model
 from workbench.core.errors import WorkbenchError
+from workbench.core.training.config import ModelRef, Precision, parse_model
 from workbench.jobs import training
 from workbench.jobs.bench import Bench, count_words, has_card
 from workbench.store import choices, presets

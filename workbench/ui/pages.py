@@ -11,7 +11,7 @@ from workbench.ui.ticks import Clock
 
 if TYPE_CHECKING:
     from workbench.ui.compare_tab import CompareTab
-    from workbench.ui.data_tab import DataTab
+    from workbench.ui.data.data_tab import DataTab
     from workbench.ui.model_tab import ModelTab
     from workbench.ui.train_tab import TrainTab
     from workbench.ui.watch_tab import WatchTab

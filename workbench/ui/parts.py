@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NewType
 
+from workbench.core.data.token_counts import TokenPiece
 from workbench.core.masking import masked
-from workbench.core.tokens import TokenPiece
 
 Html = NewType("Html", str)
 Kind = Literal["info", "good", "careful", "stop"]

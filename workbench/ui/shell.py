@@ -5,8 +5,9 @@ from typing import Any
 import gradio as gr
 
 from workbench.jobs.bench import Bench
-from workbench.ui import compare_tab, data_tab, model_tab, train_tab, watch_tab
-from workbench.ui.data_views import untold_html
+from workbench.ui import compare_tab, model_tab, train_tab, watch_tab
+from workbench.ui.data import data_tab
+from workbench.ui.data.display import untold_html
 from workbench.ui.inputs import Window
 from workbench.ui.pages import PageId, Pages
 from workbench.ui.status import status_html

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, get_args
 
-from workbench.core.config import Stage, stage_title
+from workbench.core.training.config import Stage, stage_title
 from workbench.jobs.bench import Running
 from workbench.ui.parts import Html, escape
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from workbench.core.tokens import TokenLane, TokenPiece, View
+from workbench.core.data.token_counts import TokenLane, TokenPiece, View
 from workbench.ui import parts
 from workbench.ui.parts import Html, Lane
 

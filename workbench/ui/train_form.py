@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.core.config import (
+from workbench.core.errors import WorkbenchError
+from workbench.core.names import to_name
+from workbench.core.training.config import (
     DATA_OF_STAGE,
     RunConfig,
     read_config,
 )
-from workbench.core.errors import WorkbenchError
-from workbench.core.follow_up import Fork, parse_fork
-from workbench.core.names import to_name
+from workbench.core.training.forks import Fork, parse_fork
 from workbench.store import choices, presets
 from workbench.store.runs import free_name, open_run
 from workbench.ui import form

@@ -1,7 +1,7 @@
 """The choice of a preset on the Train page: what for, on which card, for which models, and where its values come from."""
 
-from workbench.core.config import WITH_REFERENCE, ModelRef, RunConfig
-from workbench.core.recipe import Device, stage_settings
+from workbench.core.training.config import WITH_REFERENCE, ModelRef, RunConfig
+from workbench.core.training.recipe import Device, stage_settings
 from workbench.store import presets
 from workbench.store.presets import Recipe
 from workbench.ui.parts import Html, facts, join, notice

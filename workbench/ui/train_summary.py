@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from workbench.core.config import (
+from workbench.core.errors import WorkbenchError
+from workbench.core.monitoring.duration import LOADING, StageForecast, forecast_stage, range_words, tokens_words
+from workbench.core.training.config import (
     EXPERIMENTAL,
     OF_PAIRS,
     WITH_REFERENCE,
@@ -15,10 +17,8 @@ from workbench.core.config import (
     Stage,
     stage_title,
 )
-from workbench.core.errors import WorkbenchError
-from workbench.core.follow_up import Fork, reference_of
-from workbench.core.forecast import LOADING, StageForecast, forecast_stage, range_words, tokens_words
-from workbench.core.losses import find_loss, kto_weights_advice
+from workbench.core.training.forks import Fork, reference_of
+from workbench.core.training.losses import find_loss, kto_weights_advice
 from workbench.jobs import queue, training
 from workbench.jobs.bench import has_card
 from workbench.jobs.pace import seconds_per_example

@@ -9,7 +9,9 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from workbench.core.config import (
+from workbench.core.errors import WorkbenchError
+from workbench.core.monitoring.health import with_changes
+from workbench.core.training.config import (
     DATA_OF_STAGE,
     OF_PAIRS,
     ModelRef,
@@ -17,9 +19,7 @@ from workbench.core.config import (
     Stage,
     stage_title,
 )
-from workbench.core.errors import WorkbenchError
-from workbench.core.follow_up import more_epochs
-from workbench.core.health import with_changes
+from workbench.core.training.forks import more_epochs
 from workbench.jobs import queue
 from workbench.jobs.bench import Bench
 from workbench.jobs.planning import machine

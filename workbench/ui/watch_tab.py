@@ -10,15 +10,15 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from workbench.core.charts import charts
-from workbench.core.config import OF_PAIRS, stage_title
 from workbench.core.errors import WorkbenchError
-from workbench.core.fitting import in_gigabytes
-from workbench.core.follow_up import Fork, reference_of
-from workbench.core.forecast import duration_words
-from workbench.core.health import RunFinding, examine, with_changes
-from workbench.core.lifecycle import CAN_RESUME
-from workbench.core.metrics import latest
+from workbench.core.memory.plan import in_gigabytes
+from workbench.core.monitoring.charts import charts
+from workbench.core.monitoring.duration import duration_words
+from workbench.core.monitoring.health import RunFinding, examine, with_changes
+from workbench.core.monitoring.metrics import latest
+from workbench.core.training.config import OF_PAIRS, stage_title
+from workbench.core.training.forks import Fork, reference_of
+from workbench.core.training.run_state import CAN_RESUME
 from workbench.jobs import queue, training
 from workbench.jobs.bench import Bench
 from workbench.jobs.logs import Reading

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from workbench.core.data.formats import SeenColumn
+from workbench.core.data.messages import Kind
+from workbench.core.data.split import HELD_OUT_SHARE
 from workbench.core.errors import WorkbenchError
-from workbench.core.formats import SeenColumn
-from workbench.core.messages import Kind
-from workbench.core.split import HELD_OUT_SHARE
 from workbench.store.datasets.folders import folders, names, version_folder
 from workbench.store.datasets.tables import SPLITS
 from workbench.store.home import write_json

@@ -9,15 +9,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from workbench.core.doctor import Examination
+from workbench.core.data.doctor.findings import Report
+from workbench.core.data.doctor.remedies import apply
+from workbench.core.data.doctor.report import Examination
+from workbench.core.data.formats import Columns, by_hand
+from workbench.core.data.messages import PARTS, Row
+from workbench.core.data.row_validation import check_row
+from workbench.core.data.split import is_held_out, place, sides
+from workbench.core.data.token_counts import TemplateFacts, TokenCounts
 from workbench.core.errors import WorkbenchError
-from workbench.core.findings import Report
-from workbench.core.formats import Columns, by_hand
-from workbench.core.messages import PARTS, Row
-from workbench.core.remedies import apply
-from workbench.core.split import is_held_out, place, sides
-from workbench.core.tokens import TemplateFacts, TokenCounts
-from workbench.core.written import check_row
 from workbench.store.datasets.abouts import About, Step, about, write_about
 from workbench.store.datasets.folders import (
     check_free,

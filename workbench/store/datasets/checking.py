@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from workbench.core.doctor import Examination
+from workbench.core.data.doctor.findings import Report
+from workbench.core.data.doctor.report import Examination
+from workbench.core.data.formats import Columns, SeenColumn
+from workbench.core.data.messages import RawRow, Row, check_of
 from workbench.core.errors import WorkbenchError
-from workbench.core.findings import Report
-from workbench.core.formats import Columns, SeenColumn
-from workbench.core.messages import RawRow, Row, check_of
 from workbench.store.datasets.abouts import About
 from workbench.store.datasets.folders import draft
 from workbench.store.datasets.reading import left_out_examples, numbered

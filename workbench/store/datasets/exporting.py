@@ -6,9 +6,9 @@ from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
+from workbench.core.data.formats import Columns
+from workbench.core.data.messages import PARTS, Kind, RawRow, Row
 from workbench.core.errors import WorkbenchError
-from workbench.core.formats import Columns
-from workbench.core.messages import PARTS, Kind, RawRow, Row
 from workbench.store.datasets.abouts import about
 from workbench.store.datasets.folders import abandoned, draft_prefix
 from workbench.store.datasets.reading import stream

@@ -10,12 +10,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from workbench.core.doctor import Examination
+from workbench.core.data.doctor.findings import Report
+from workbench.core.data.doctor.report import Examination
+from workbench.core.data.formats import Columns, Recognised
+from workbench.core.data.messages import RawRow
+from workbench.core.data.split import HELD_OUT_SHARE, sides
 from workbench.core.errors import WorkbenchError
-from workbench.core.findings import Report
-from workbench.core.formats import Columns, Recognised
-from workbench.core.messages import RawRow
-from workbench.core.split import HELD_OUT_SHARE, sides
 from workbench.store.datasets.abouts import About, Step, write_about
 from workbench.store.datasets.folders import check_free, draft, settle, storing
 from workbench.store.datasets.source import Conversion, Progress, Wish, none_usable, open_rows, reasons

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from workbench.core.formats import Columns, Recognised, SeenColumn, by_hand, recognise
-from workbench.core.messages import RawRow, Row
+from workbench.core.data.formats import Columns, Recognised, SeenColumn, by_hand, recognise
+from workbench.core.data.messages import RawRow, Row
 from workbench.store.datasets.source import Conversion, Wish, check_wish, columns_of, shortened
 from workbench.store.files import read_rows
 

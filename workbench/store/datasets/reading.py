@@ -12,16 +12,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from workbench.core.data.doctor.findings import Report
+from workbench.core.data.messages import Row
 from workbench.core.errors import WorkbenchError
-from workbench.core.findings import Report
-from workbench.core.messages import Row
 from workbench.store.datasets.abouts import About, about
 from workbench.store.datasets.folders import existing, path, report_file
 from workbench.store.datasets.tables import SPLITS, Split, damaged, rows_at, stored_rows, texts
 
 
 def read(name: str, split: Split, limit: int | None = None, extras: bool = False) -> list[Row]:
-    """The canonical rows of a split, from the first on, at most `limit`. extras: see EXTRAS in core/messages.py."""
+    """The canonical rows of a split, from the first on, at most `limit`. extras: see EXTRAS in core/data/messages.py."""
     return list(islice(stream(name, split, extras), limit))
 
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from workbench.core.errors import WorkbenchError
-from workbench.core.formats import (
+from workbench.core.data.formats import (
     SAMPLE_ROWS,
     Columns,
     ColumnWatch,
@@ -23,10 +22,11 @@ from workbench.core.formats import (
     gather,
     recognise,
 )
-from workbench.core.formats.cells import example, holds, is_filled
-from workbench.core.formats.names import plain_name
-from workbench.core.formats.threads import PARENTS
-from workbench.core.messages import Kind, LeftOut, RawRow, Row
+from workbench.core.data.formats.cells import example, holds, is_filled
+from workbench.core.data.formats.column_names import plain_name
+from workbench.core.data.formats.threads import PARENTS
+from workbench.core.data.messages import Kind, LeftOut, RawRow, Row
+from workbench.core.errors import WorkbenchError
 
 Progress = Callable[[float, str], None]
 """Called now and then with the fraction done and a text; it may raise to cancel."""

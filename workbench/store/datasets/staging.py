@@ -12,9 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from workbench.core.doctor import Examination
+from workbench.core.data.doctor.report import Examination
+from workbench.core.data.split import place
 from workbench.core.errors import WorkbenchError
-from workbench.core.split import place
 from workbench.store.datasets.source import Conversion
 from workbench.store.datasets.tables import SCORES, SPLITS, RowWriter, schema_of, tables
 
@@ -27,7 +27,7 @@ TRAIN, HELD_OUT, NOT_TAKEN = range(3)
 class Staged:
     """The canonical rows of a source in a file, row by row in its order.
 
-    places: of each row's prompt, see core/split.py. scored: whether a row has scores.
+    places: of each row's prompt, see core/data/split.py. scored: whether a row has scores.
     """
 
     file: Path

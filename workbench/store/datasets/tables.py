@@ -12,8 +12,8 @@ from typing import IO, Any, Literal, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from workbench.core.data.messages import PARTS, Kind, Row
 from workbench.core.errors import WorkbenchError
-from workbench.core.messages import PARTS, Kind, Row
 
 Split = Literal["train", "held_out"]
 SPLITS: tuple[Split, ...] = ("train", "held_out")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
+from workbench.core.data.messages import RawRow
 from workbench.core.errors import WorkbenchError
-from workbench.core.messages import RawRow
 from workbench.store.files.limits import Limits, check_unpacked, too_long
 
 Numbered = Iterator[tuple[int, RawRow, float]]

@@ -1,0 +1,1 @@
+"""Preference data: rows, formats, and the doctor that checks them."""

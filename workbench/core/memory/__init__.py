@@ -1,0 +1,1 @@
+"""What a run needs of a card's memory, and what fits."""

@@ -1,0 +1,88 @@
+"""What is left to the workbench, decided: gradient checkpointing, optimizer and the way to the log-probabilities.
+
+All follow from the run, the model's shape and the memory that the device has in all, so that the same run on the same
+machine is always the same, whatever else is open. How much is free now is for the verdict (core/memory/plan.py).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from workbench.core.memory.architectures import Shape
+from workbench.core.memory.forecast import Paths
+from workbench.core.memory.plan import TIGHT, in_gigabytes, worst_stage
+from workbench.core.training.config import WITH_REFERENCE, RunConfig
+from workbench.core.training.recipe import Device
+
+# A desktop, a browser and the window itself have their part of a card and of a machine's memory.
+SHARE_OF_A_CARD = 0.92
+SHARE_OF_A_MACHINE = 0.6
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was decided. changes: of settings, as RunConfig has them; words: a sentence for each, with its reason."""
+
+    changes: Mapping[str, Any]
+    paths: Paths
+    words: tuple[str, ...]
+
+    def config(self, config: RunConfig) -> RunConfig:
+        """The settings with what was decided."""
+        return config.model_copy(update=dict(self.changes))
+
+
+def choose(shape: Shape | None, config: RunConfig, device: Device, offered: Paths | None = None) -> Chosen:
+    """Decide what a run leaves open. shape: None where the model's architecture is not known.
+
+    offered: the paths that this machine has; one that costs time is taken only where it is needed.
+    """
+    offered = offered or Paths()
+    taken = replace(offered, chunked_logits=False)
+    weighed = _Weighed(shape, config, device) if shape else None
+    changes, words = _open_ones(config), []
+    if "gradient_checkpointing" in changes:
+        words.append(_decide_checkpointing(changes, weighed, taken))
+    if weighed and offered.chunked_logits and config.stages[-1] in WITH_REFERENCE and weighed.is_short(changes, taken):
+        taken = offered
+        words.append("Log-probabilities are computed in tiles: all logits at once would not fit.")
+    if "optimizer" in changes and weighed and device.is_cuda and weighed.is_short(changes, taken):
+        changes["optimizer"] = "paged_adamw_8bit"
+        words.append("The optimizer is the paged one with 8 bits: it gives way when memory runs short.")
+    if config.optimizer.startswith("paged") and not device.is_cuda:
+        changes["optimizer"] = "adamw_torch"
+        words.append(f"The optimizer is adamw_torch: {config.optimizer} needs a card.")
+    return Chosen(changes, taken, tuple(words))
+
+
+def _open_ones(config: RunConfig) -> dict[str, Any]:
+    """What is left open, with what it becomes where nothing speaks against it."""
+    usual = {"gradient_checkpointing": "on", "optimizer": "adamw_torch"}
+    return {name: value for name, value in usual.items() if getattr(config, name) == "auto"}
+
+
+def _decide_checkpointing(changes: dict[str, Any], weighed: "_Weighed | None", paths: Paths) -> str:
+    """Switch it off in `changes` where the run fits without it. Returns why, or why not."""
+    if weighed is None:
+        return "The memory of this model cannot be forecast, so gradient checkpointing is on."
+    without = changes | {"gradient_checkpointing": "off"}
+    needed = in_gigabytes(weighed.total(without, paths))
+    if weighed.is_short(without, paths):
+        return f"Gradient checkpointing is on: without it {needed} would be needed."
+    changes.update(without)
+    return f"Gradient checkpointing is off: {needed} are needed without it, and it costs a third of the speed."
+
+
+class _Weighed:
+    """The memory of one run on one device, with this or that decided."""
+
+    def __init__(self, shape: Shape, config: RunConfig, device: Device):
+        self._shape, self._config, self._device = shape, config, device
+        self._room = TIGHT * device.memory * (SHARE_OF_A_CARD if device.is_cuda else SHARE_OF_A_MACHINE)
+
+    def is_short(self, changes: Mapping[str, Any], paths: Paths) -> bool:
+        return self.total(changes, paths) > self._room
+
+    def total(self, changes: Mapping[str, Any], paths: Paths) -> int:
+        config = self._config.model_copy(update=dict(changes))
+        return worst_stage(self._shape, config, self._device, paths).total

@@ -1,0 +1,363 @@
+"""GPU memory of a run, part by part, before anything is loaded.
+
+What is stored for the whole run (weights, embeddings, adapter, gradients, optimizer) is exact to the byte. What lives for
+moments (activations, logits, the reference's pass) is an upper estimate: the forecast may be too high, never too low.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from workbench.core.memory.architectures import Linear, Shape
+from workbench.core.training.config import WITH_REFERENCE, RunConfig, Stage
+from workbench.core.training.recipe import Device, compute_dtype
+
+Objective = Stage
+
+# The sequences that go through the model for one example. KTO's second is the mismatched answer of its KL estimate.
+SEQUENCES: dict[str, int] = {"sft": 1, "dpo": 2, "kto": 2, "orpo": 2, "simpo": 2}
+
+# Part -> what it is called on a page, in the order in which a bar shows them.
+PARTS = {
+    "weights_4bit": "weights in 4 bits",
+    "weights": "weights",
+    "embeddings": "embeddings, output layer, norms",
+    "adapter": "adapter",
+    "gradients": "gradients",
+    "optimizer": "optimizer",
+    "activations": "activations",
+    "logits": "logits",
+    "reference": "reference pass",
+    "context": "CUDA itself",
+}
+EXACT = ("weights_4bit", "weights", "embeddings", "adapter", "gradients", "optimizer")
+
+PASSING = ("activations", "logits", "reference")
+
+_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+_FP32 = 4
+
+# NF4 with double quantisation as bitsandbytes 0.50 stores it (functional.py, quantize_4bit and QuantState).
+_BLOCK = 64  # weights that share an absmax, itself stored in 8 bits
+_NESTED_BLOCK = 256  # absmax values that share an fp32 one
+_CODES = 16 * _FP32 + 256 * _FP32 + _FP32  # per matrix: the 4-bit code, the 8-bit code, the offset
+
+# bitsandbytes 0.50: smaller tensors keep 32-bit states; the others have an fp32 absmax per 256 entries and moment.
+_SMALLEST_8BIT = 4096
+_OPTIMIZER_BLOCK = 256
+
+# A process that uses CUDA takes .4 to 1.4 GB for itself (context, cuBLAS, loaded kernels), by card and driver.
+_CUDA_CONTEXT = 1_400_000_000
+# What Python and the libraries take on a machine without a card, where a forecast does not count them.
+LIBRARIES = 3 * 2**29  # bytes
+_ALLOCATION = 512  # PyTorch rounds every tensor on the card up to a multiple of this
+
+# Sizes of the loss's tiles in TRL 1.14.
+_SFT_CHUNK = 256  # tokens (sft_trainer, chunked_nll: its default)
+_ENTROPY_CHUNK = 128  # tokens (utils.entropy_from_logits)
+_CHUNK_TOKENS, _CHUNK_VOCABULARY = 2048, 8192  # utils._ChunkedLogProbFunction
+
+# Small tensors that are not counted one by one: ids, masks, positions, sums.
+_SLACK = 1.04
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Ways through a step that cost different memory and are chosen beside the settings."""
+
+    chunked_logits: bool = False  # DPO and KTO without the whole table of logits (TRL's use_liger_kernel)
+    fused_loss: bool = False  # TRL's Triton kernel for log-probabilities: on a card, where Triton is (Linux)
+    precomputed_reference: bool = False
+    from_adapter: bool = False  # the run starts from a trained adapter, of which the reference keeps a frozen copy
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Bytes of a stage at its worst moment, part by part. Parts that are 0 are left in."""
+
+    objective: Objective
+    parts: Mapping[str, int]
+    moment: str  # when that is, in words
+
+    @property
+    def total(self) -> int:
+        return sum(self.parts.values())
+
+    @property
+    def passing(self) -> int:
+        """What lives for moments of a step only."""
+        return sum(self.parts[part] for part in PASSING)
+
+    @property
+    def exact(self) -> tuple[str, ...]:
+        """The parts that are exact to the byte; the others are upper estimates."""
+        return tuple(part for part in self.parts if part in EXACT)
+
+
+def forecast(
+    shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: Paths | None = None
+) -> Forecast:
+    """The memory of one stage of a run."""
+    paths = paths or Paths()
+    moment, passing = _worst_moment(shape, config, objective, device, paths)
+    parts = stored(shape, config, objective, device, paths) | passing
+    return Forecast(objective, parts | {"context": _context(shape, device)}, moment)
+
+
+def needed(forecast: Forecast, device: Device, peak: int | None = None) -> int:
+    """Bytes that a run takes of its device in all, by its forecast; by a probe where one told its `peak`.
+
+    peak: as engine/probe.py measures it: what passes on a card, the whole process without one.
+    """
+    if not device.is_cuda:
+        return forecast.total + LIBRARIES if peak is None else peak
+    # The probe's batch is the first that has gradients, so its peak holds them.
+    return forecast.total if peak is None else forecast.total - forecast.passing - forecast.parts["gradients"] + peak
+
+
+def stored(shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: Paths) -> dict[str, int]:
+    """What is there for the whole stage, exact to the byte."""
+    width = _BYTES[_weight_dtype(config, device)]
+    in_four_bits = config.precision in ("auto", "nf4")
+    weights = sum(
+        linear.count * (nf4_bytes(linear.weights) if in_four_bits else width * linear.weights)
+        for linear in shape.linears
+    )
+    trained = adapter_weights(shape, config.adapter.rank)
+    copies = 2 if _has_reference_adapter(config, objective, paths) else 1
+    return {
+        "weights_4bit" if in_four_bits else "weights": weights,
+        "embeddings": width * shape.unquantized_weights,
+        "adapter": copies * _FP32 * trained,
+        "gradients": _FP32 * trained,
+        "optimizer": optimizer_bytes(shape, config.adapter.rank, config.optimizer),
+    }
+
+
+def nf4_bytes(weights: int) -> int:
+    """A matrix of `weights` entries in NF4 with double quantisation: packed weights, two levels of absmax, codes."""
+    blocks = -(-weights // _BLOCK)
+    return -(-weights // 2) + blocks + _FP32 * -(-blocks // _NESTED_BLOCK) + _CODES
+
+
+def adapter_weights(shape: Shape, rank: int) -> int:
+    """Entries of a LoRA adapter on every linear layer: rank times (inputs + outputs) each (Hu et al. 2021)."""
+    return sum(linear.count * sum(_adapter_tensors(linear, rank)) for linear in shape.linears)
+
+
+def optimizer_bytes(shape: Shape, rank: int, optimizer: str) -> int:
+    """Two moments of every trained weight. Paged states count in full: that is what they take while they fit."""
+    in_8_bits = optimizer == "paged_adamw_8bit"
+    total, is_quantized = 0, False
+    for linear in shape.linears:
+        for entries in _adapter_tensors(linear, rank):
+            if in_8_bits and entries >= _SMALLEST_8BIT:
+                total += linear.count * 2 * (entries + _FP32 * -(-entries // _OPTIMIZER_BLOCK))
+                is_quantized = True
+            else:
+                # PyTorch's AdamW also keeps the number of the step, as a tensor of one entry.
+                total += linear.count * (2 * _FP32 * entries + (0 if optimizer.startswith("paged") else _FP32))
+    return total + (2 * 256 * _FP32 if is_quantized else 0)
+
+
+def _adapter_tensors(linear: Linear, rank: int) -> tuple[int, int]:
+    """Entries of lora_A and lora_B on one linear layer."""
+    return rank * linear.inputs, rank * linear.outputs
+
+
+def _has_reference_adapter(config: RunConfig, objective: Objective, paths: Paths) -> bool:
+    """Whether a frozen copy of the adapter is kept as the reference: where training starts from a trained one."""
+    if objective not in WITH_REFERENCE:
+        return False
+    return paths.from_adapter or config.stages[0] == "sft"
+
+
+def _weight_dtype(config: RunConfig, device: Device) -> str:
+    """The type of all weights that are not in 4 bits, as engine/load.py asks for it."""
+    return {"bf16": "bfloat16", "fp32": "float32"}.get(config.precision, compute_dtype(device))
+
+
+def _context(shape: Shape, device: Device) -> int:
+    """CUDA itself, and what is lost by rounding every stored tensor up. 0 on a CPU."""
+    if not device.is_cuda:
+        return 0
+    # Per linear layer: 6 tensors of NF4, a bias, and weight, gradient and two moments of lora_A and lora_B.
+    modules = sum(linear.count for linear in shape.linears)
+    return _CUDA_CONTEXT + modules * 15 * _ALLOCATION
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One batch on its way through a model: what the sizes of its tensors follow from."""
+
+    shape: Shape
+    rows: int  # sequences that carry gradients at once
+    length: int  # tokens of each, at most
+    width: int  # bytes of an activation
+    head_width: int  # bytes of a logit as the output layer makes it
+    checkpointing: bool
+    dropout: float
+    rank: int
+    dropout_mask: int  # bytes of dropout's mask per entry
+
+    @property
+    def tokens(self) -> int:
+        return self.rows * self.length
+
+
+def _worst_moment(
+    shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: Paths
+) -> tuple[str, dict[str, int]]:
+    """The moment of a step at which most is alive, and the parts that pass, as they are then."""
+    step = _step(shape, config, objective, device)
+    kept = _kept_activations(step) + _casts(shape, config, device)
+    logits, logits_waiting = _logits(step, objective, paths)
+    moments = {
+        "while the layers flow back": (kept + _layer_at_work(step), 0, 0),
+        "while the loss is computed and flows back": (kept + _last_norm(step), logits, 0),
+        # PyTorch's AdamW makes a copy of a moment of all weights at once, when activations are gone.
+        "while the optimizer steps": (2 * _FP32 * adapter_weights(shape, config.adapter.rank), 0, 0),
+    }
+    if objective in WITH_REFERENCE and not paths.precomputed_reference:
+        reference = max(_reference_logits(step, paths), _layer_without_gradients(step))
+        # What is kept of a reference is asked for before the trained model begins (engine/reference.py).
+        waiting = (0, 0) if config.reference == "kept" else (kept + _last_norm(step), logits_waiting)
+        moments["while the reference answers"] = (*waiting, reference)
+    worst = max(moments, key=lambda moment: sum(moments[moment]))
+    activations, head, reference = (round(part * _SLACK) for part in moments[worst])
+    return worst, {"activations": activations, "logits": head, "reference": reference}
+
+
+def _step(shape: Shape, config: RunConfig, objective: Objective, device: Device) -> _Step:
+    computed = _BYTES[compute_dtype(device)]
+    stored_as = _BYTES[_weight_dtype(config, device)]
+    # Where the two differ, layers keep a value in both.
+    width = computed if computed == stored_as else computed + stored_as
+    return _Step(
+        shape=shape,
+        rows=SEQUENCES[objective] * config.batch_size,
+        length=config.max_length,
+        width=width,
+        head_width=computed,
+        checkpointing=config.gradient_checkpointing != "off",
+        # TRL switches dropout off for DPO and KTO.
+        dropout=config.adapter.dropout if objective == "sft" else 0.0,
+        rank=config.adapter.rank,
+        dropout_mask=1 if device.is_cuda else _FP32,
+    )
+
+
+def _casts(shape: Shape, config: RunConfig, device: Device) -> int:
+    """Copies of weights that autocast makes in the computing type and keeps for the way back."""
+    if not device.is_cuda:
+        return 0
+    adapter = _BYTES[compute_dtype(device)] * adapter_weights(shape, config.adapter.rank)
+    return adapter + (2 * shape.linear_weights if config.precision == "fp32" else 0)
+
+
+def _kept_activations(step: _Step) -> int:
+    """What the layers keep for the way back: their inputs with checkpointing, else all that is inside them."""
+    shape = step.shape
+    if step.checkpointing:
+        return step.tokens * shape.layers * shape.hidden * step.width + _masks(step)
+    return shape.layers * _inside_a_layer(step) + _masks(step)
+
+
+def _last_norm(step: _Step) -> int:
+    """What lies between the last layer and the output layer: gone when the layers flow back."""
+    return step.tokens * step.shape.hidden * (_FP32 + step.width)
+
+
+def _inside_a_layer(step: _Step) -> int:
+    """What one layer keeps for its gradients. Frozen matrices keep nothing; their adapters keep their inputs."""
+    shape, width = step.shape, step.width
+    branches = 4 if shape.gated else 3  # gate, its activation, up, product; without a gate: up, activation, output
+    # A norm keeps its input in fp32. Keys and values are repeated for every head where rows are padded.
+    keys = shape.query if step.rows > 1 else shape.key
+    inputs = 2 * shape.hidden + shape.query + shape.intermediate
+    if step.dropout:
+        masked = sum(linear.inputs * linear.count for linear in shape.linears) // shape.layers
+        dropped = masked * (width + step.dropout_mask) - inputs * width
+    else:
+        dropped = 0
+    per_token = (
+        _FP32 * shape.normed
+        + width * 2 * shape.hidden
+        + width * 2 * (shape.query + keys)
+        + width * branches * shape.intermediate
+        + width * step.rank * _linears_per_layer(shape)
+        + dropped
+    )
+    return step.tokens * per_token + _scores(step)
+
+
+def _masks(step: _Step) -> int:
+    """The causal mask of padded rows, as it is made and as it is kept. One row alone is never padded."""
+    return step.rows * step.length**2 * 2 if step.rows > 1 else 0
+
+
+def _scores(step: _Step) -> int:
+    """What attention keeps per pair of tokens: with fused kernels no scores, only a mask in the computing type."""
+    return step.rows * step.length**2 * step.width if step.rows > 1 else 0
+
+
+def _layer_at_work(step: _Step) -> int:
+    """One layer on the way back: what it keeps, if that is computed again, gradients, and its largest matrix."""
+    shape = step.shape
+    passing = step.tokens * (step.width * _gradients_in_the_middle(shape) + (_FP32 + step.width) * shape.hidden)
+    largest = step.width * max(linear.weights for linear in shape.linears)
+    return passing + largest + (_inside_a_layer(step) if step.checkpointing else 0)
+
+
+def _gradients_in_the_middle(shape: Shape) -> int:
+    """Features of the gradients that are alive at once in an MLP: two of its branches, three where they are one."""
+    return max(2 * shape.intermediate, 3 * max(linear.outputs for linear in shape.linears) // 2)
+
+
+def _layer_without_gradients(step: _Step) -> int:
+    """One layer of the reference's forward pass: the branches of an MLP, its input and the residual."""
+    shape = step.shape
+    features = max(4 * shape.intermediate, 2 * max(linear.outputs for linear in shape.linears)) + 2 * shape.hidden
+    largest = step.width * max(linear.weights for linear in shape.linears)
+    return step.tokens * features * step.width + _scores(step) + largest
+
+
+def _logits(step: _Step, objective: Objective, paths: Paths) -> tuple[int, int]:
+    """Bytes of the loss of the trained model at their peak, and while the reference answers."""
+    vocabulary, tokens, width = step.shape.vocabulary, step.tokens, step.head_width
+    hidden = tokens * step.shape.hidden
+    if objective == "sft":
+        # The output layer's values, an fp32 copy of those in half precision, log-softmax, its product, the gradient.
+        per_logit = (16 if width == _FP32 else 18) + (width if step.shape.capped else 0)
+        return min(tokens, _SFT_CHUNK) * vocabulary * per_logit + hidden * 4 * width, 0
+    whole = tokens * vocabulary
+    capped = whole * 2 * width if step.shape.capped else 0
+    if objective not in WITH_REFERENCE:
+        # TRL's experimental trainers know no leaner way, and compute no entropy. ORPO copies the chosen half besides.
+        copied = whole // 2 * _FP32 if objective == "orpo" else 0
+        return whole * 3 * _FP32 + copied + capped + hidden * width, 0
+    if paths.chunked_logits:
+        tile = min(tokens, _CHUNK_TOKENS) * min(vocabulary, _CHUNK_VOCABULARY)
+        # A tile of logits in the computing type and in fp32, probabilities, and gradients as they are made.
+        return tile * 5 * _FP32 + hidden * (_FP32 + 2 * width), hidden * width
+    waiting = whole * _FP32 + capped
+    if paths.fused_loss:
+        # On the way back: fp32 logits and their gradient; or on the way there, the values that they were made from.
+        return whole * 2 * _FP32 + capped + hidden * width, waiting
+    # On the way back: fp32 logits, the gradients of their rows, that of the chosen tokens (measured: 12 bytes). While
+    # the entropy is computed: logits, a copy without the last token, and three tiles.
+    entropy = whole * 2 * _FP32 + min(tokens, _ENTROPY_CHUNK) * vocabulary * 3 * _FP32
+    return max(whole * 3 * _FP32, entropy) + capped + hidden * width, waiting
+
+
+def _reference_logits(step: _Step, paths: Paths) -> int:
+    """Bytes of the reference's pass while the trained model's logits wait."""
+    vocabulary, tokens, width = step.shape.vocabulary, step.tokens, step.head_width
+    if paths.chunked_logits:
+        tile = min(tokens, _CHUNK_TOKENS) * min(vocabulary, _CHUNK_VOCABULARY)
+        return tile * (width + 3 * _FP32) + tokens * step.shape.hidden * 2 * width
+    # Its logits in fp32, and then either where they came from in half precision or a copy of the chosen half.
+    return tokens * vocabulary * (_FP32 + 2)
+
+
+def _linears_per_layer(shape: Shape) -> int:
+    return sum(linear.count for linear in shape.linears) // shape.layers

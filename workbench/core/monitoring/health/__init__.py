@@ -1,0 +1,25 @@
+"""How a run goes, judged from what its trainer logged while it goes.
+
+Pure: the same rows give the same findings, at any moment of the run and after it. A rule that spoke on early rows can be
+silent on later ones, when the run came round.
+"""
+
+from workbench.core.monitoring.health.examining import examine
+from workbench.core.monitoring.health.facts import Sample, answer_facts, repetition, sample_facts
+from workbench.core.monitoring.health.finding import RunFinding, change_words, with_changes
+from workbench.core.monitoring.health.rules import REFERENCE_LOSS, REFERENCE_NATS, RULES, Rule
+
+__all__ = [
+    "REFERENCE_LOSS",
+    "REFERENCE_NATS",
+    "RULES",
+    "Rule",
+    "RunFinding",
+    "Sample",
+    "answer_facts",
+    "change_words",
+    "examine",
+    "repetition",
+    "sample_facts",
+    "with_changes",
+]

@@ -1,0 +1,57 @@
+"""What a rule says of a run, and the settings of a new run that follow from it."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from workbench.core.data.doctor.findings import Weight
+from workbench.core.training.config import RunConfig, Stage, read_config
+
+
+class RunFinding(BaseModel):
+    """Something that a rule found in a run.
+
+    rule: id of the rule. step: of the stage, at which the rule looked; of an exploding step, that step itself.
+    evidence: a sentence with the figures. meaning: what it does to the model. advice: what to do. changes: the advice
+    as settings by their dotted names, for a new run; empty where no setting helps. from_step: the last step that was
+    still good, to start again from; None to start from the beginning. stop: the run is lost, its worker should end it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: str
+    weight: Weight
+    stage: Stage
+    step: int
+    title: str
+    evidence: str
+    meaning: str
+    advice: str
+    changes: dict[str, Any] = {}
+    from_step: int | None = None
+    stop: bool = False
+
+
+def with_changes(config: RunConfig, finding: RunFinding, name: str) -> RunConfig:
+    """The settings of a new run, called `name`, with what a finding suggests. Raises WorkbenchError as read_config does."""
+    values = config.model_dump(mode="json") | {"name": name}
+    for setting, value in finding.changes.items():
+        part = values
+        *parts, last = setting.split(".")
+        for step in parts:
+            part = part[step]
+        part[last] = value
+    return read_config(values)
+
+
+def change_words(config: RunConfig, finding: RunFinding) -> list[str]:
+    """What a finding suggests, setting by setting: "DPO learning rate from 0.00025 to 0.00013"."""
+    words = []
+    for setting, value in finding.changes.items():
+        part: Any = config
+        *parts, last = setting.split(".")
+        for step in parts:
+            part = getattr(part, step)
+        title = type(part).model_fields[last].title or setting
+        words.append(f"{title} from {getattr(part, last):g} to {value:g}")
+    return words

@@ -1,0 +1,228 @@
+"""RunConfig -> keyword arguments for TRL, PEFT, bitsandbytes and Unsloth, as plain dictionaries.
+
+No library is imported here, so that the window, the command line and the tests can read what a worker will do.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.core.training.config import (
+    WITH_REFERENCE,
+    AdapterSettings,
+    DpoSettings,
+    KtoSettings,
+    OrpoSettings,
+    RunConfig,
+    SftSettings,
+    SimpoSettings,
+    Stage,
+)
+from workbench.core.training.losses import SFT_TERM, find_loss, kto_start
+
+# What LoRA is attached to: every linear layer but the head ("LoRA Without Regret": all linear layers matter).
+ALL_LINEAR = "all-linear"
+
+CHECKPOINTS_PER_STAGE = 10
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the machine offers a worker."""
+
+    kind: str  # "cuda" or "cpu"
+    name: str
+    bf16: bool
+    memory: int = 0  # bytes; of the card, or of the machine where there is none
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.kind == "cuda"
+
+
+def compute_dtype(device: Device) -> str:
+    """The type in which layers compute: bf16 on cards that have it, fp16 on older ones, fp32 on a CPU.
+
+    On a CPU fp32 runs everywhere at full speed; bf16 is fast on few of them.
+    """
+    if not device.is_cuda:
+        return "float32"
+    return "bfloat16" if device.bf16 else "float16"
+
+
+def quantization_arguments(device: Device) -> dict[str, Any]:
+    """For transformers.BitsAndBytesConfig: NF4 with double quantisation (Dettmers et al. 2023, section 3).
+
+    `bnb_4bit_compute_dtype` is the name of a torch type.
+    """
+    return {
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": True,
+        "bnb_4bit_compute_dtype": compute_dtype(device),
+    }
+
+
+def adapter_arguments(adapter: AdapterSettings) -> dict[str, Any]:
+    """For peft.LoraConfig."""
+    return {
+        "r": adapter.rank,
+        "lora_alpha": adapter.alpha,
+        "lora_dropout": adapter.dropout,
+        "target_modules": ALL_LINEAR,
+        "bias": "none",
+        "task_type": "CAUSAL_LM",
+    }
+
+
+def unsloth_load_arguments(path: str, max_length: int, four_bit: bool, device: Device) -> dict[str, Any]:
+    """For unsloth.FastLanguageModel.from_pretrained. `dtype` is the name of a torch type, the one that the trainer computes in."""
+    return {
+        "model_name": path,
+        "max_seq_length": max_length,
+        "dtype": compute_dtype(device),
+        "load_in_4bit": four_bit,
+        "trust_remote_code": False,
+        # The folder that was checked, and no copy of the model that Unsloth keeps under its own name.
+        "local_files_only": True,
+        "use_exact_model_name": True,
+    }
+
+
+def unsloth_adapter_arguments(adapter: AdapterSettings, gradient_checkpointing: bool, seed: int) -> dict[str, Any]:
+    """For unsloth.FastLanguageModel.get_peft_model."""
+    return {
+        "r": adapter.rank,
+        "lora_alpha": adapter.alpha,
+        "lora_dropout": adapter.dropout,
+        "target_modules": ALL_LINEAR,
+        "bias": "none",
+        "use_gradient_checkpointing": "unsloth" if gradient_checkpointing else False,
+        "random_state": seed,
+    }
+
+
+StageSettings = SftSettings | DpoSettings | KtoSettings | OrpoSettings | SimpoSettings
+
+
+def stage_settings(config: RunConfig, stage: Stage) -> StageSettings:
+    """The settings that are a stage's own."""
+    own: StageSettings = getattr(config, stage)
+    return own
+
+
+def planned_steps(config: RunConfig, stage: Stage, rows: int) -> int:
+    """Optimizer steps of a stage on `rows` training rows."""
+    own = stage_settings(config, stage)
+    batches = math.ceil(rows / config.batch_size)
+    steps = max(1, math.ceil(own.epochs * math.ceil(batches / config.accumulation)))
+    return min(steps, own.max_steps) if own.max_steps else steps
+
+
+def steps_between_evaluations(evaluations: int, steps: int) -> int:
+    """Optimizer steps from one evaluation to the next, in a stage of so many."""
+    return max(1, math.ceil(steps / evaluations))
+
+
+def checkpoint_steps(config: RunConfig, steps: int) -> int:
+    """Optimizer steps from one checkpoint to the next, in a stage of so many."""
+    return config.checkpoint_steps or max(1, math.ceil(steps / CHECKPOINTS_PER_STAGE))
+
+
+def trainer_arguments(
+    config: RunConfig, stage: Stage, device: Device, steps: int, folder: str, chunked_logits: bool = False
+) -> dict[str, Any]:
+    """For trl.SFTConfig, DPOConfig, KTOConfig, ORPOConfig or CPOConfig.
+
+    steps: optimizer steps of the stage; folder: where TRL may write; chunked_logits: take the way to the log-probabilities
+    of DPO and KTO that never builds all logits.
+    """
+    own = stage_settings(config, stage)
+    dtype = compute_dtype(device)
+    arguments: dict[str, Any] = {
+        "output_dir": folder,
+        "max_steps": steps,
+        "learning_rate": own.learning_rate,
+        "lr_scheduler_type": config.schedule,
+        "warmup_steps": round(config.warmup * steps),
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "optim": "adamw_torch" if config.optimizer == "auto" else config.optimizer,
+        "per_device_train_batch_size": config.batch_size,
+        "per_device_eval_batch_size": config.batch_size,
+        "gradient_accumulation_steps": config.accumulation,
+        "gradient_checkpointing": config.gradient_checkpointing != "off",
+        "max_length": config.max_length,
+        "seed": config.seed,
+        "bf16": dtype == "bfloat16",
+        "fp16": dtype == "float16",
+        "use_cpu": not device.is_cuda,
+        "dataloader_pin_memory": device.is_cuda,
+        "eval_strategy": "steps",
+        "eval_steps": steps_between_evaluations(config.evaluations, steps),
+        # Before the first step: where SFT's curve begins, and the check that DPO starts from its reference.
+        "eval_on_start": True,
+        "logging_steps": 1,
+        # The trainer's default replaces a NaN loss by the mean before it, which hides that a run has died.
+        "logging_nan_inf_filter": False,
+        # When to save is said by engine/report.py, step by step; the trainer only needs to be able to.
+        "save_strategy": "steps",
+        "save_steps": steps + 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+    if stage == "orpo":
+        return arguments | {"beta": config.orpo.weight}
+    if stage == "simpo":
+        return arguments | _simpo_arguments(config.simpo)
+    # A model of a family with experts that has none, such as Granite 4.0 Micro, has no load to balance, and TRL fails
+    # where it tries. Where there are experts, those of the frozen model are balanced already.
+    arguments["router_aux_loss_coef"] = 0.0
+    if stage == "sft":
+        return arguments | {"completion_only_loss": True}
+    if chunked_logits:
+        arguments["use_liger_kernel"] = True  # TRL's name for it; liger's own kernels are not used there
+    return arguments | (_dpo_arguments(config.dpo) if stage == "dpo" else _kto_arguments(config.kto))
+
+
+def start_loss(config: RunConfig, stage: Stage, thumbs: Sequence[bool] = ()) -> float | None:
+    """The loss of an evaluation before the first step, where the policy is its own reference; None where data decide.
+
+    thumbs: of the held-out answers of KTO.
+    """
+    if stage == "kto":
+        weights = config.kto.desirable_weight, config.kto.undesirable_weight
+        return kto_start(*weights, sum(thumbs), len(thumbs) - sum(thumbs))
+    if stage not in WITH_REFERENCE or config.dpo.sft_weight:
+        return None
+    return find_loss(config.dpo.loss).start(config.dpo.beta, config.dpo.label_smoothing)
+
+
+def _dpo_arguments(dpo: DpoSettings) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "beta": dpo.beta,
+        "loss_type": [dpo.loss],
+        "label_smoothing": dpo.label_smoothing,
+    }
+    if dpo.sft_weight:
+        arguments |= {"loss_type": [dpo.loss, SFT_TERM], "loss_weights": [1.0, dpo.sft_weight]}
+    return arguments
+
+
+def _kto_arguments(kto: KtoSettings) -> dict[str, Any]:
+    return {
+        "beta": kto.beta,
+        "desirable_weight": kto.desirable_weight,
+        "undesirable_weight": kto.undesirable_weight,
+    }
+
+
+def _simpo_arguments(simpo: SimpoSettings) -> dict[str, Any]:
+    """For trl.experimental.cpo, whose loss is SimPO's without its SFT term. TRL's gamma is the margin in units of the loss."""
+    return {
+        "loss_type": "simpo",
+        "cpo_alpha": 0.0,
+        "beta": simpo.beta,
+        "simpo_gamma": simpo.margin_ratio * simpo.beta,
+    }

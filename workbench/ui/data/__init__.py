@@ -1,0 +1,1 @@
+"""Page 2: preference data."""

@@ -1,0 +1,112 @@
+"""Page 2: which preferences? The frame around its views: which dataset, what it is worth, where to go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from workbench.core.training.config import RunConfig
+from workbench.jobs.bench import Bench
+from workbench.store import choices, datasets
+from workbench.ui.border import border
+from workbench.ui.data import bring_view, display, doctor_view, export_view, lengths_view, rows_view, write_view
+from workbench.ui.data.bring_view import BringView
+from workbench.ui.data.doctor_view import DoctorView
+from workbench.ui.data.export_view import OutView
+from workbench.ui.data.lengths_view import LengthsView
+from workbench.ui.data.rows_view import RowsView
+from workbench.ui.data.seen import DEMO, Shown, about_of, go_to_view, now, report_of, seen_of
+from workbench.ui.data.seen import choices as dataset_choices
+from workbench.ui.data.write_view import WriteView
+from workbench.ui.open_dropdown import open_dropdown
+from workbench.ui.pages import Pages, go_to
+from workbench.ui.parts import page_head
+
+
+@dataclass(frozen=True)
+class DataTab:
+    shown: Shown
+    bring_other: gr.Button
+    use: gr.Button
+    line: gr.HTML
+    untold: gr.HTML
+    doctor: DoctorView
+    rows: RowsView
+    lengths: LengthsView
+    write: WriteView
+    out: OutView
+    bring: BringView
+
+
+def draw(bench: Bench) -> DataTab:
+    gr.HTML(
+        page_head(
+            "Which preferences?",
+            "A preference is a prompt with two answers: the chosen one is better, the rejected one worse. Alignment learns the difference.",
+        )
+    )
+    with gr.Row(elem_classes="wb-choose"):
+        dataset = open_dropdown(
+            dataset_choices(), value=DEMO, label="Dataset", info="The demo sets, and all that you stored.", scale=3,
+            elem_id="wb-data-dataset",
+        )  # fmt: skip
+        bring_other = gr.Button("Bring other data", scale=1, elem_id="wb-data-bring")
+        use = gr.Button("Use this data → Train", variant="primary", scale=1, elem_id="wb-data-use")
+    line = gr.HTML(elem_id="wb-data-line")
+    untold = gr.HTML(elem_id="wb-data-untold")
+    with gr.Tabs(selected="check", elem_id="wb-data-views", elem_classes="wb-views", overflow_behavior="wrap") as views:
+        with gr.Tab("Check", id="check"):
+            doctor = doctor_view.draw()
+        with gr.Tab("Rows", id="rows"):
+            rows = rows_view.draw()
+        with gr.Tab("Lengths", id="lengths"):
+            lengths = lengths_view.draw()
+        with gr.Tab("Write pairs", id="write"):
+            write = write_view.draw()
+        with gr.Tab("Split and export", id="out"):
+            out = export_view.draw()
+        with gr.Tab("Bring data", id="bring"):
+            bring = bring_view.draw()
+    shown = Shown(dataset, gr.State(""), gr.State(RunConfig.model_fields["max_length"].default), views)
+    return DataTab(shown, bring_other, use, line, untold, doctor, rows, lengths, write, out, bring)
+
+
+def wire(tab: DataTab, pages: Pages, bench: Bench) -> None:
+    shown = tab.shown
+    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
+
+    @border
+    def choose(name: str | None) -> str:
+        return seen_of(name or DEMO)
+
+    @border
+    def enter(seen: str) -> list[Any]:
+        """The page is opened: the dataset that was looked at last, as it is now; the demo's where it is gone."""
+        name = seen.split("@")[0] or choices.read().dataset
+        return now(name if name in {one.name for one in datasets.all_abouts()} else DEMO)
+
+    @border
+    def use(seen: str) -> gr.Tabs:
+        about = about_of(seen)
+        choices.update(**{display.CHOICE_OF_KIND[about.kind]: about.name})
+        return go_to("train")
+
+    @border
+    def line(seen: str) -> str:
+        about = about_of(seen)
+        choices.update(dataset=about.name)
+        return display.line_html(about, report_of(about))
+
+    shown.dataset.input(choose, shown.dataset, shown.seen, **quiet)
+    shown.seen.change(line, shown.seen, tab.line, **quiet)
+    tab.bring_other.click(lambda: go_to_view("bring"), None, shown.views, **quiet)
+    tab.use.click(use, shown.seen, pages.tabs, **quiet)
+    pages.opened["data"].select(enter, shown.seen, shown.outputs, **quiet)
+    doctor_view.wire(tab.doctor, shown, tab.rows.check, bench)
+    rows_view.wire(tab.rows, shown, bench)
+    lengths_view.wire(tab.lengths, shown, pages, bench)
+    write_view.wire(tab.write, shown, bench)
+    export_view.wire(tab.out, shown, bench)
+    bring_view.wire(tab.bring, shown, bench)

@@ -1,0 +1,165 @@
+"""The view of the Data page for what leaves it: the split into training and held-out rows, and files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from workbench.core.data.split import resolution
+from workbench.jobs.bench import Bench
+from workbench.store import datasets
+from workbench.store.datasets import About
+from workbench.ui.border import border
+from workbench.ui.data import display
+from workbench.ui.data.seen import Shown, about_of, about_to_change, is_own, now
+from workbench.ui.environment import uploads
+from workbench.ui.parts import Html, card, facts, join, notice
+from workbench.ui.working import cancel, cancel_button, prepared, work
+
+DAY = 86_400.0  # seconds
+FORMATS = [("JSON lines (.jsonl)", "jsonl"), ("Parquet (.parquet)", "parquet")]
+PARTS = [("Training", "train"), ("Held out", "held_out"), ("Both in one file", "all")]
+
+
+@dataclass(frozen=True)
+class OutView:
+    share: gr.Slider
+    seed: gr.Number
+    split: gr.Button
+    cancel: gr.Button
+    working: gr.HTML
+    size: gr.HTML
+    format: gr.Radio
+    part: gr.Radio
+    export: gr.DownloadButton
+    delete: gr.Button
+    really: gr.Button
+
+
+def draw() -> OutView:
+    with gr.Row(elem_classes="wb-two"):
+        with gr.Column():
+            share = gr.Slider(
+                1, 50, value=10, step=1, label="Held out (%)",
+                info="Rows that training never sees, to measure with. Rows with the same prompt always stay together.",
+                elem_id="wb-out-share",
+            )  # fmt: skip
+            seed = gr.Number(
+                17, label="Seed", info="Same seed, same split.", precision=0, minimum=0, elem_id="wb-out-seed"
+            )
+            with gr.Row(elem_classes="wb-actions"):
+                split = gr.Button("Split again", elem_id="wb-out-split")
+                cancel = cancel_button()
+            working = gr.HTML()
+            format = gr.Radio(FORMATS, value="jsonl", label="Export as", elem_id="wb-out-format")
+            part = gr.Radio(PARTS, value="train", label="Which rows", elem_id="wb-out-part")
+            export = gr.DownloadButton("Prepare the file", elem_id="wb-out-export")
+            delete = gr.Button("Delete this dataset", size="sm", visible=False, elem_id="wb-data-delete")
+            really = gr.Button(
+                "Yes, delete it with all its versions",
+                size="sm",
+                variant="stop",
+                visible=False,
+                elem_id="wb-data-really",
+            )
+        with gr.Column():
+            size = gr.HTML(elem_id="wb-out-size")
+    return OutView(share, seed, split, cancel, working, size, format, part, export, delete, really)
+
+
+def wire(view: OutView, shown: Shown, bench: Bench) -> None:
+    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
+
+    @border
+    def show(seen: str) -> list[Any]:
+        about = about_of(seen)
+        share = max(1, min(50, round(100 * about.held_out_rows / max(1, about.kept))))
+        own = is_own(about.name)
+        return [
+            gr.Slider(value=share), gr.Number(value=about.seed), gr.Button(interactive=own), size_html(about, share), gr.Button(visible=own), gr.Button(visible=False),
+        ]  # fmt: skip
+
+    @border
+    def size(seen: str, share: float) -> Html:
+        return size_html(about_of(seen), share)
+
+    @border
+    def split(seen: str, share: float, seed: float | None, request: gr.Request) -> Iterator[list[Any]]:
+        about = about_to_change(seen)
+        task = {"do": "split", "name": about.name, "share": share / 100, "seed": int(seed or 0)}
+        for html in work(bench, request, prepared(task), f"Splitting {about.name}"):
+            yield [html, gr.Button(visible=True), gr.skip(), gr.skip()]
+        yield ["", gr.Button(visible=False), *now(about.name)]
+
+    @border
+    def export(seen: str, format: str, part: str) -> gr.DownloadButton:
+        about = about_of(seen)
+        target = export_folder() / f"{about.name}-v{about.version}-{part}.{format}"
+        datasets.export(about.name, target, None if part == "all" else part)  # type: ignore[arg-type]
+        return gr.DownloadButton(f"Download {target.name}", value=str(target))
+
+    @border
+    def delete(seen: str) -> list[Any]:
+        datasets.delete(about_of(seen).name)
+        return now("demo-preferences")
+
+    def forget() -> gr.DownloadButton:
+        """A prepared file is not what the fields say any more."""
+        return gr.DownloadButton("Prepare the file", value=None)
+
+    shown.seen.change(
+        show, shown.seen, [view.share, view.seed, view.split, view.size, view.delete, view.really], **quiet
+    )
+    view.share.input(size, [shown.seen, view.share], view.size, **quiet)
+    view.split.click(
+        split, [shown.seen, view.share, view.seed], [view.working, view.cancel, *shown.outputs], show_progress="hidden"
+    )
+    view.cancel.click(cancel(bench), None, None, show_progress="hidden", queue=False)
+    view.export.click(export, [shown.seen, view.format, view.part], view.export)
+    gr.on([view.format.input, view.part.input, shown.seen.change], forget, None, view.export, **quiet)
+    view.delete.click(lambda: gr.Button(visible=True), None, view.really, **quiet)
+    view.really.click(delete, shown.seen, shown.outputs, **quiet)
+
+
+def export_folder() -> Path:
+    """Where files wait for their download, in the one folder that the window hands files out from. Old ones go."""
+    folder = uploads() / "exports"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in folder.iterdir():
+        if time.time() - file.stat().st_mtime > DAY:
+            file.unlink(missing_ok=True)
+    return folder
+
+
+def size_html(about: About, share: float) -> Html:
+    """What a held-out share means for what can be measured."""
+    held_out = round(about.kept * share / 100)
+    noun = display.NOUNS[about.kind]
+    now_held = about.held_out_rows
+    pairs: list[tuple[str, object]] = [
+        ("Now", f"{about.train_rows:,} {noun} to train on, {now_held:,} held out (seed {about.seed})"),
+        ("With this share", f"about {about.kept - held_out:,} to train on, {held_out:,} held out"),
+    ]
+    if held_out:
+        points = resolution(held_out)
+        pairs.append(
+            (
+                "It can resolve",
+                f"±{points:.0f} points: an accuracy of 50 % could be {50 - points:.0f} to {50 + points:.0f} %",
+            )
+        )
+    words = (
+        "A difference between two runs that is smaller than this may be chance. More held-out rows see finer "
+        "differences, and leave fewer to train on; 200 to 400 are a good middle."
+    )
+    pieces = [card("What the held-out rows can tell", facts(pairs)), notice("info", "How to read it", words)]
+    if not is_own(about.name):
+        pieces.append(
+            notice("info", "This set comes with the workbench", "Copy it under Check, and the copy can be split anew.")
+        )
+    return join(*pieces)

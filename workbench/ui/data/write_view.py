@@ -1,0 +1,167 @@
+"""The view of the Data page for pairs written by hand, with the loaded model offering drafts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from workbench.core.chat import Ask, Sampling
+from workbench.core.data.messages import Row
+from workbench.core.errors import WorkbenchError
+from workbench.jobs.bench import Bench
+from workbench.store import datasets
+from workbench.ui.border import border
+from workbench.ui.compare_tab import ensure_loaded
+from workbench.ui.data import display
+from workbench.ui.data.seen import Shown, is_own, now
+from workbench.ui.open_dropdown import open_dropdown
+from workbench.ui.parts import empty, join, notice
+
+NEW = ""
+
+# Two drafts are only worth comparing when they differ: the second is drawn with other dice, and more boldly.
+DRAFTS = (Sampling(temperature=0.7, seed=17), Sampling(temperature=1.1, seed=18))
+
+
+@dataclass(frozen=True)
+class WriteView:
+    target: gr.Dropdown
+    name: gr.Textbox
+    system: gr.Textbox
+    prompt: gr.Textbox
+    chosen: gr.Textbox
+    rejected: gr.Textbox
+    draft: gr.Button
+    swap: gr.Button
+    add: gr.Button
+    undo: gr.Button
+    said: gr.HTML
+
+
+def draw() -> WriteView:
+    with gr.Row(elem_classes="wb-two"):
+        with gr.Column():
+            with gr.Row():
+                target = open_dropdown([("A new dataset", NEW)], value=NEW, label="Goes to", elem_id="wb-write-target")
+                name = gr.Textbox("my-pairs", label="Name of the new dataset", max_lines=1, elem_id="wb-write-name")
+            prompt = gr.Textbox(
+                label="Prompt", info="What a person would ask.", lines=3, max_lines=12, elem_id="wb-write-prompt"
+            )
+            with gr.Row(elem_classes="wb-actions"):
+                draft = gr.Button("Let the model draft both answers", size="sm", elem_id="wb-write-draft")
+                swap = gr.Button("Swap the two", size="sm", elem_id="wb-write-swap")
+            chosen = gr.Textbox(label="Better answer (chosen)", lines=4, max_lines=14, elem_id="wb-write-chosen")
+            rejected = gr.Textbox(label="Worse answer (rejected)", lines=4, max_lines=14, elem_id="wb-write-rejected")
+            with gr.Accordion("System prompt", open=False):
+                system = gr.Textbox("", label="System prompt", info="Empty: none.", lines=2, elem_id="wb-write-system")
+            with gr.Row(elem_classes="wb-actions"):
+                add = gr.Button("Add this pair", variant="primary", elem_id="wb-write-add")
+                undo = gr.Button("Undo the last change", elem_id="wb-write-undo", visible=False)
+        with gr.Column():
+            said = gr.HTML(_nothing_yet(), elem_id="wb-write-said")
+    return WriteView(target, name, system, prompt, chosen, rejected, draft, swap, add, undo, said)
+
+
+def wire(view: WriteView, shown: Shown, bench: Bench) -> None:
+    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
+
+    @border
+    def enter(target: str | None) -> list[Any]:
+        options = targets()
+        target = target if target in [value for _, value in options] else NEW
+        return [gr.Dropdown(options, value=target), gr.Textbox(visible=target == NEW)]
+
+    @border
+    def draft(prompt: str, system: str | None) -> Iterator[list[Any]]:
+        """Both answers from the loaded model, one after the other, as they grow."""
+        asked = prompt_of(prompt, system)
+        if not asked[-1]["content"]:
+            raise WorkbenchError("There is no prompt yet. Write what a person would ask, then let the model answer.")
+        for words in ensure_loaded(bench, "", ""):
+            yield [gr.skip(), gr.skip(), notice("info", words)]
+        given = ["", ""]
+        for place, sampling in enumerate(DRAFTS):
+            for answers in bench.chat.ask(Ask(asked), Ask(asked), sampling):
+                given[place] = answers.left.text.strip()
+                yield [
+                    *given,
+                    notice(
+                        "info",
+                        "The model is drafting two answers",
+                        "Edit them, or swap them, so that the better one is on top.",
+                    ),
+                ]
+
+    @border
+    def add(target: str, name: str, prompt: str, chosen: str, rejected: str, system: str | None) -> list[Any]:
+        row = pair_of(prompt, chosen, rejected, system)
+        about = datasets.add_row(target, row) if target else datasets.create_by_hand(name.strip(), [row])
+        said = join(
+            notice(
+                "good",
+                f"Added to {about.title}",
+                f"It has {pairs(about.kept)} now.",
+                "Write the next one, or go on to Check.",
+            ),
+            display.row_html(row),
+        )
+        return [
+            *now(about.name), gr.Dropdown(targets(), value=about.name), gr.Textbox(visible=False), "", "", "", said,
+            gr.Button(visible=about.parent is not None),
+        ]  # fmt: skip
+
+    @border
+    def undo(target: str) -> list[Any]:
+        about = datasets.undo(target)
+        said = notice("good", f"Undone in {about.title}", f"It has {pairs(about.kept)} again.")
+        return [*now(about.name), said, gr.Button(visible=about.parent is not None)]
+
+    shown.seen.change(enter, view.target, [view.target, view.name], **quiet)
+    view.target.input(lambda target: gr.Textbox(visible=target == NEW), view.target, view.name, **quiet)
+    view.draft.click(draft, [view.prompt, view.system], [view.chosen, view.rejected, view.said], show_progress="hidden")
+    view.swap.click(
+        lambda one, other: (other, one), [view.chosen, view.rejected], [view.chosen, view.rejected], **quiet
+    )
+    view.add.click(
+        add, [view.target, view.name, view.prompt, view.chosen, view.rejected, view.system],
+        [*shown.outputs, view.target, view.name, view.prompt, view.chosen, view.rejected, view.said, view.undo],
+        show_progress_on=view.add,
+    )  # fmt: skip
+    view.undo.click(undo, view.target, [*shown.outputs, view.said, view.undo], **quiet)
+
+
+def pairs(count: int) -> str:
+    return f"{count:,} pair{'' if count == 1 else 's'}"
+
+
+def targets() -> list[tuple[str, str]]:
+    """Where a pair can go: a new dataset, or one of the person's own."""
+    own = [(one.title, one.name) for one in datasets.all_abouts() if one.kind == "preference" and is_own(one.name)]
+    return [("A new dataset", NEW), *own]
+
+
+def pair_of(prompt: str, chosen: str, rejected: str, system: str | None) -> Row:
+    return {
+        "prompt": prompt_of(prompt, system),
+        "chosen": [{"role": "assistant", "content": chosen.strip()}],
+        "rejected": [{"role": "assistant", "content": rejected.strip()}],
+    }
+
+
+def prompt_of(prompt: str, system: str | None) -> list[Any]:
+    said = (system or "").strip()
+    return [
+        *([{"role": "system", "content": said}] if said else []),
+        {"role": "user", "content": (prompt or "").strip()},
+    ]
+
+
+def _nothing_yet() -> Any:
+    return empty(
+        "Your taste, in your own words",
+        "A few dozen pairs that say what you like are worth more than thousands that do not. Write a prompt, the answer you "
+        "would want and one you would not, and add it. The loaded model can offer drafts.",
+    )
