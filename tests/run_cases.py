@@ -69,7 +69,7 @@ class Said:
 
     @property
     def is_alarm(self) -> bool:
-        return self.finding.weight != "info"
+        return self.finding.severity != "info"
 
 
 def judged(case: RunCase, rows: Rows, plan: dict[Any, int]) -> list[Said]:

@@ -101,7 +101,7 @@ def test_every_way_out_hides_it(tmp_path: Path) -> None:
     said = f"401 for Bearer {CANARY}"
     error = WorkbenchError(said, "and more")
     assert str(error) == "401 for Bearer hf_(hidden)\nand more" and error.problems[0] == "401 for Bearer hf_(hidden)"
-    assert parts.notice("stop", "Not loaded", said).count("hf_(hidden)") == 1
+    assert parts.notice("blocker", "Not loaded", said).count("hf_(hidden)") == 1
     environment.prepare()
     logging.getLogger("workbench.test").error("met %s", said)
     run = Run(tmp_path / "run")

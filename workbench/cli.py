@@ -256,7 +256,7 @@ def check_data(options: argparse.Namespace) -> int:
         print(f"  left out {count:,}: {reason}")
     _print_columns(report)
     for finding in report["findings"]:
-        print(f"\n[{finding['weight']}] {finding['title']}: {finding['count']:,} ({finding['share']:.1%})")
+        print(f"\n[{finding['severity']}] {finding['title']}: {finding['count']:,} ({finding['share']:.1%})")
         print(f"  {finding['evidence']}\n  {finding['advice']}")
     print(f"\nVerdict: {VERDICT_WORDS[report['verdict']]}. {report['summary']}")
     return 0

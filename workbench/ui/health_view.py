@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 
-from workbench.core.data.doctor.findings import Weight
 from workbench.core.monitoring.health import RunFinding, change_words
 from workbench.core.training.config import RunConfig, stage_title
-from workbench.ui.parts import Html, Kind, join, notice
-
-_KINDS: dict[Weight, Kind] = {"info": "info", "care": "careful", "stop": "stop"}
+from workbench.ui.parts import Html, join, notice
 
 
 def health_html(findings: Sequence[RunFinding], config: RunConfig) -> Html:
@@ -20,7 +17,7 @@ def finding_html(finding: RunFinding, config: RunConfig) -> Html:
     where = f"{finding.title} ({stage_title(finding.stage)}, step {finding.step:,})" if finding.step else finding.title
     changes = change_words(config, finding)
     action = f"{finding.advice} {suggestion(finding, config)}." if changes else finding.advice
-    return notice(_KINDS[finding.weight], where, f"{finding.evidence} {finding.meaning}", action)
+    return notice(finding.severity, where, f"{finding.evidence} {finding.meaning}", action)
 
 
 def suggestion(finding: RunFinding, config: RunConfig) -> str:

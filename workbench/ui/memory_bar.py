@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from workbench.core.memory.plan import Plan, Remedy, in_gigabytes, part_words, verdict, verdict_words
-from workbench.ui.parts import Html, Kind, escape, join, notice
+from workbench.ui.parts import Html, NoticeKind, escape, join, notice
 
-_KINDS: dict[str, Kind] = {"fits": "good", "tight": "careful", "no": "stop"}
+_KINDS: dict[str, NoticeKind] = {"fits": "good", "tight": "warning", "no": "blocker"}
 _TITLES = {"fits": "Fits", "tight": "Tight", "no": "Does not fit"}
 # Part -> its look: slate for the base model, indigo for what is trained, grey for what passes. Shades tell apart.
 _LOOKS = {

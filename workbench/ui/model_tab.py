@@ -187,7 +187,7 @@ def meaning_html(bench: Bench) -> Html:
             _patience(chat.model),
         )
     if chat.state == "failed":
-        return notice("stop", "The model was not loaded", chat.word)
+        return notice("blocker", "The model was not loaded", chat.word)
     if chat.state == "ready":
         return card(f"{chat.facts['title']} is loaded", facts(_facts_of(chat.facts)))
     if chat.word:
@@ -211,7 +211,7 @@ def preset_html(preset: str) -> Html:
         ("Good for", one.good_for),
     ]
     gate = notice(
-        "careful", "Its makers ask for a login",
+        "warning", "Its makers ask for a login",
         f"Accept their licence at huggingface.co/{one.id}, then run `hf auth login` on this machine.",
     )  # fmt: skip
     return join(facts(pairs), gate) if one.gated else facts(pairs)

@@ -94,13 +94,13 @@ def _mismatch(recipe: Recipe, model: ModelRef) -> list[Html]:
         words = (
             "The demo model is far smaller than these and hardly learns at such learning rates. Choose the Demo preset."
         )
-        return [notice("careful", "Not made for the demo model", words)]
+        return [notice("warning", "Not made for the demo model", words)]
     if recipe.models == (DEMO,):
         words = f"{model.title} would be harmed by the demo's learning rate. Choose another preset, such as First try."
-        return [notice("careful", f"Not made for {model.title}", words)]
+        return [notice("warning", f"Not made for {model.title}", words)]
     sizes = {one.id: one.parameters for one in presets.models()}
     if sizes.get(model.name, 0) > max(sizes[name] for name in recipe.models):
         words = "Choose one of its models on the Model page, or change what the memory beside suggests."
-        return [notice("careful", f"{model.title} is larger than the models of this preset", words)]
+        return [notice("warning", f"{model.title} is larger than the models of this preset", words)]
     words = "It may do as well: the memory beside says whether it fits, the first evaluations whether it learns."
     return [notice("info", f"Not reckoned for {model.title}", words)]

@@ -44,7 +44,7 @@ def summary_html(values: Mapping[str, Any]) -> Html:
     except WorkbenchError as error:
         return join(
             empty("Not ready yet", "What is missing or wrong stands below; the summary appears when it is put right."),
-            *[notice("careful", "To be put right", problem) for problem in error.problems],
+            *[notice("warning", "To be put right", problem) for problem in error.problems],
         )
     pairs: list[tuple[str, object]] = [("Base model", model.title)]
     for one in forecasts:
@@ -121,7 +121,7 @@ def _kto_notices(config: RunConfig) -> list[Html]:
         return []
     weights = config.kto.desirable_weight, config.kto.undesirable_weight
     advice = kto_weights_advice(*weights, *datasets.thumbs(config.thumbs_data or ""))
-    return [notice("careful", "One side weighs more than the other", advice)] if advice else []
+    return [notice("warning", "One side weighs more than the other", advice)] if advice else []
 
 
 def memory_html(config: RunConfig) -> Html:

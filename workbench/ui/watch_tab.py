@@ -313,7 +313,7 @@ def absent_html(run_name: str | None) -> Html:
     words = (
         training.gone_words(run_name) or "Its folder was deleted or moved. If it was training, its worker ends itself."
     )
-    return notice("stop", f"{run_name} is gone", words)
+    return notice("blocker", f"{run_name} is gone", words)
 
 
 def nothing_but(bench: Bench, head: Html, can_trash: bool = False) -> list[Any]:
@@ -335,7 +335,7 @@ def nothing_but(bench: Bench, head: Html, can_trash: bool = False) -> list[Any]:
 def unreadable_html(run: Run) -> Html:
     """Why a run cannot be read, and where its files are."""
     return join(
-        notice("stop", f"{run.name} cannot be read", " ".join(run.problems())),
+        notice("blocker", f"{run.name} cannot be read", " ".join(run.problems())),
         card(
             "What you can do",
             text(
@@ -427,7 +427,7 @@ def head_html(bench: Bench, run: Run) -> Html:
     if state == "paused":
         return notice("info", f"{run.name} is paused", words)
     title = f"{run.name} was lost" if state == "lost" else f"{run.name} failed"
-    return notice("stop", title, words)
+    return notice("blocker", title, words)
 
 
 def reading_html(reading: Reading) -> list[Html]:
@@ -435,7 +435,7 @@ def reading_html(reading: Reading) -> list[Html]:
     far = f"{reading.share:.0%} of metrics.jsonl is read so far. Until then the curves show a part of its rows."
     return [
         *([] if reading.is_whole else [text(far)]),
-        *([notice("careful", "Part of this run cannot be read", reading.trouble)] if reading.trouble else []),
+        *([notice("warning", "Part of this run cannot be read", reading.trouble)] if reading.trouble else []),
     ]
 
 
@@ -458,10 +458,10 @@ def suggested(findings: Sequence[RunFinding]) -> RunFinding | None:
 def adjusted_html(run: Run) -> list[Html]:
     """What was changed because memory ran out, and data that changed under the run."""
     changed = "; ".join(one["words"] for one in run.adjustments())
-    other_rows = [notice("careful", "The data is another one", words) for words in run_data.changed_words(run)]
+    other_rows = [notice("warning", "The data is another one", words) for words in run_data.changed_words(run)]
     return [
         *(
-            [notice("careful", "Memory ran out, and the run goes on with less at once", f"Changed: {changed}.")]
+            [notice("warning", "Memory ran out, and the run goes on with less at once", f"Changed: {changed}.")]
             if changed
             else []
         ),
@@ -507,7 +507,7 @@ def details_html(run: Run) -> Html:
     try:
         config = run.config()
     except WorkbenchError as error:
-        return notice("stop", "The settings cannot be read", str(error))
+        return notice("blocker", "The settings cannot be read", str(error))
     fork = fork_of(run)
     versions = ", ".join(f"{name} {version}" for name, version in environment.get("versions", {}).items())
     pairs: list[tuple[str, object]] = [
@@ -532,7 +532,7 @@ def details_html(run: Run) -> Html:
 
 def notes_html(run: Run) -> list[Html]:
     """What is wrong with files that only tell about a run."""
-    return [notice("careful", "Not all of its files can be read", " ".join(notes))] if (notes := run.notes()) else []
+    return [notice("warning", "Not all of its files can be read", " ".join(notes))] if (notes := run.notes()) else []
 
 
 def probe_words(stage: str, probe: Mapping[str, Any]) -> str:

@@ -50,7 +50,7 @@ class Checked(Account):
         }  # fmt: skip
 
 
-_SAID = {"check", "title", "weight", "count", "share", "evidence", "effect", "advice"}
+_SAID = {"check", "title", "severity", "count", "share", "evidence", "effect", "advice"}
 
 _Numbered = Iterable[tuple[int, Row]]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from workbench.core.data.doctor.findings import Weight
+from workbench.core.severity import Severity
 from workbench.core.training.config import RunConfig, Stage, read_config
 
 
@@ -20,7 +20,7 @@ class RunFinding(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rule: str
-    weight: Weight
+    severity: Severity
     stage: Stage
     step: int
     title: str
