@@ -1,10 +1,12 @@
 """What the Compare page does with a question before any model hears it."""
 
+import gradio as gr
 import pytest
 
 from workbench.core.errors import WorkbenchError
 from workbench.jobs.bench import Bench
-from workbench.ui.compare_tab import Talk, converse
+from workbench.ui import compare_tab
+from workbench.ui.talk import Talk
 
 
 @pytest.mark.parametrize(
@@ -13,6 +15,8 @@ from workbench.ui.compare_tab import Talk, converse
 )
 def test_half_a_character_is_refused_in_words_before_a_model_is_loaded(question, system, what):
     bench = Bench()
+    with gr.Blocks():
+        tab = compare_tab.draw()
     with pytest.raises(WorkbenchError, match=f"The {what}"):
-        next(converse(bench, Talk(), question, "", "", system, {}))
+        next(compare_tab.converse(tab, bench, Talk(system=system), question))
     assert bench.chat.state == "closed"

@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 from damage import damages, put_back
+from drawn import starts, watch_page
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from old_home import OLD_HOME, RUNS
 
 from workbench import cli
 from workbench.core.errors import WorkbenchError
+from workbench.jobs import lanes, proposals
 from workbench.jobs.bench import Bench
 from workbench.store.runs import all_runs, open_run
-from workbench.ui import compare_tab, shell, train_form, train_summary, train_tab, watch_tab
+from workbench.ui import compare_tab, lane_view, run_choice, shell, train_form, train_summary, train_tab, watch_tab
 from workbench.ui.status import status_html
 
 FILES = sorted(
@@ -62,21 +64,22 @@ def look_everywhere(bench: Bench, name: str) -> None:
     bench.__init__()  # a window that was opened just now
     bench.tend()
     status_html(bench)
-    watch_tab.run_choices(bench)
+    run_choice.run_choices(bench)
     before = watch_tab.signature(bench, name)
-    watch_tab.page_of(bench, name, ())
-    watch_tab.page_of(bench, name, before)  # one that has seen the run before
-    compare_tab.lane_choices()
-    compare_tab.empty_note(bench)
-    train_tab._start_update(name)
+    watch_page(name, bench)
+    watch_page(name, bench, before)  # one that has seen the run before
+    lane_view.lane_choices()
+    compare_tab.nothing_to_compare()
+    lanes.suggested_questions("", name)
+    starts(name)
     train_tab.offer_now(bench)
 
 
 def ask_everything(bench: Bench, name: str, values: dict[str, Any]) -> None:
     """What a person may do with a run; a refusal is in words."""
     for act in (
-        lambda: compare_tab.base_of(name, ""),
-        lambda: train_tab.better_config(bench, open_run(name)),
+        lambda: lanes.base_of(name, ""),
+        lambda: proposals.better_config(bench, open_run(name)),
         lambda: train_summary.summary_html(values | {"start_from": name}),
         lambda: open_run(name).adjusted_config(),
     ):

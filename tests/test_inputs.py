@@ -252,7 +252,7 @@ def test_a_space_reads_no_file_of_its_machine_over_the_api_either(monkeypatch: p
     assert "There is to choose: file, preset, hub, votes" in ask("look", "path", *where)
     assert "There is to choose: demo, preset, hub" in ask("load", "folder", "any", "", "/etc", "auto")
     assert "passwd" not in client.get("/config").text
-    from workbench.ui.data.bring_view import source_of
+    from workbench.ui.data.bring_source import source_of
     from workbench.ui.model_tab import chosen_model
 
     with pytest.raises(WorkbenchError, match="files of its machine are not read"):

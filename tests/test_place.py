@@ -7,9 +7,9 @@ import subprocess
 import sys
 import time
 
-import gradio as gr
 import pytest
 from configs import demo_config
+from drawn import by_id, watch, watch_page
 from test_checkpoints import wait_for_step
 from test_queue import KEEPER
 from test_run_data import stored
@@ -25,7 +25,7 @@ from workbench.jobs.bench import Bench
 from workbench.store import device, gone
 from workbench.store.home import home
 from workbench.store.runs import Run, all_runs, create_run, runs_folder
-from workbench.ui import watch_tab
+from workbench.ui import queue_view, watch_tab
 
 # Holds the device and looks after its place as the real worker does, with a child of its own, but trains nothing.
 LOOKS = """
@@ -199,9 +199,9 @@ def test_a_worker_whose_folder_is_deleted_ends_itself_and_its_child_and_the_wind
     assert not run.folder.exists() and all_runs() == []
     words = "The folder of a-run was deleted or moved while it trained, so its worker ended itself"
     assert words in training.gone_words("a-run")
-    page = watch_tab.page_of(Bench(), "a-run", ())
-    assert "a-run is gone" in page[0] and words in page[0]
-    assert not [one for one in page if isinstance(one, gr.Button) and one.visible is True]
+    page = watch_page("a-run")
+    assert "a-run is gone" in page["wb-watch-head"] and words in page["wb-watch-head"]
+    assert not [one for one in page.values() if isinstance(one, dict) and one.get("visible") is True]
     assert Bench().gone() == "a-run ended: its folder is gone"
     assert training.in_words(run).startswith(words)
     for ask in (training.stop, training.pause, training.resume):
@@ -220,7 +220,7 @@ def test_a_page_that_shows_a_run_is_drawn_again_when_its_folder_goes_and_when_it
     found = run.worker()
     deleted(run)
     seen.append(watch_tab.signature(bench, "a-run"))
-    assert "its worker ends itself" in watch_tab.page_of(bench, "a-run", seen[0])[0]
+    assert "its worker ends itself" in watch_page("a-run", bench, seen[0])["wb-watch-head"]
     gone.note("a-run", "The folder of a-run was deleted.", found["pid"], found["created"])
     seen.append(watch_tab.signature(bench, "a-run"))
     assert len(set(seen)) == 3
@@ -243,7 +243,7 @@ def test_while_the_worker_of_a_deleted_run_lives_nothing_starts_beside_it_and_th
         start("second")
     assert [folder.name for folder in runs_folder().iterdir()] == ["waits"], "nothing is left of it"
     assert training.state_of(waits) == "queued"
-    assert "still held by first" in watch_tab.queue_updates(Bench())[0]["value"]
+    assert "still held by first" in by_id(queue_view.updates(watch().queue, Bench()))["wb-watch-queue"]["value"]
     processes.end_tree(found["pid"], found["created"])
     wait_for(lambda: training.state_of(waits) == "finished", 20)
     assert "Traceback" not in (home() / "queue.log").read_text()

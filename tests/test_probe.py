@@ -7,7 +7,7 @@ from workbench.core.memory.plan import in_gigabytes
 from workbench.engine import train
 from workbench.engine.probe import Probe
 from workbench.store.runs import Run, create_run
-from workbench.ui.watch_tab import details_html, probe_words
+from workbench.ui.run_view import details_html, probe_words
 
 SMALL = {"batch_size": 4, "held_out_limit": 8, "evaluations": 1, "max_length": 128}
 TWO_STEPS = {"learning_rate": 1e-3, "max_steps": 2}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from configs import demo_config
+from drawn import watch_page
 
 from workbench.core import run_log
 from workbench.core.monitoring.charts import charts
@@ -19,9 +20,10 @@ from workbench.core.monitoring.run_log import KEPT_WHOLE, LATEST, POINTS_PER_LIN
 from workbench.jobs import logs
 from workbench.jobs.bench import Bench
 from workbench.jobs.logs import Logs
+from workbench.jobs.proposals import findings_of
 from workbench.store.metrics_file import glance
 from workbench.store.runs import create_run
-from workbench.ui import watch_tab
+from workbench.ui import run_view
 
 
 def steps_of(count, first=1, **numbers):
@@ -209,11 +211,11 @@ def test_a_file_that_takes_long_is_shown_at_a_glance_until_it_is_read(monkeypatc
     assert 0.1 < reading.share < 0.3 and not reading.is_whole
     assert reading.log.rows[-1]["step"] == 8000, "the glance sees the end as well"
     assert len(reading.log.points("dpo", "loss")) > 100
-    assert "of metrics.jsonl is read so far" in watch_tab.reading_html(reading)[0]
-    assert watch_tab.findings_of(bench, run) == [], "half of a run is not judged"
+    assert "of metrics.jsonl is read so far" in run_view.reading_html(reading)[0]
+    assert findings_of(bench, run) == [], "half of a run is not judged"
     for _ in range(12):
         reading = bench.read(run)
-    assert reading.is_whole and watch_tab.reading_html(reading) == []
+    assert reading.is_whole and run_view.reading_html(reading) == []
     assert reading.log == RunLog.of(steps_of(8000))
 
 
@@ -241,7 +243,7 @@ def test_the_watch_page_says_what_cannot_be_read_and_shows_the_rest():
     run.samples_file.write_text("{}\n")
     run.write_result("stopped", "Stopped as asked.")
     bench = Bench()
-    shown = watch_tab.page_of(bench, "torn", ())
-    assert "3 lines of metrics.jsonl cannot be read: 2 have no step, 1 is not readable JSON." in shown[0]
-    assert "1 line of samples.jsonl cannot be read: 1 is not a whole sample answer." in shown[0]
+    head = watch_page("torn", bench)["wb-watch-head"]
+    assert "3 lines of metrics.jsonl cannot be read: 2 have no step, 1 is not readable JSON." in head
+    assert "1 line of samples.jsonl cannot be read: 1 is not a whole sample answer." in head
     assert latest(bench.read(run).log.rows, "loss", "dpo") == 0.6

@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 from configs import demo_config
+from drawn import watch_page
 
 from workbench.core.chat import Sampling
 from workbench.engine import load, train
@@ -13,7 +14,7 @@ from workbench.engine.samples import MOST_TOKENS, Samples, fixed_prompts, room_f
 from workbench.jobs.bench import Bench
 from workbench.store.runs import Run, create_run
 from workbench.ui.samples_view import samples_html
-from workbench.ui.watch_tab import page_of, signature
+from workbench.ui.watch_tab import signature
 
 # Dropout draws random numbers in training, and checkpointing forbids the cache that answering needs.
 TOUCHY = {
@@ -153,8 +154,7 @@ def test_new_answers_reach_the_page_and_old_ones_are_not_sent_again():
     log_samples(run, [shown("dpo", 0, "Frozen rain.")])
     log_numbers(run, "dpo", 0, 4, {"samples/answers": 1.0})
     bench = Bench()
-    shown_now = page_of(bench, run.name, ())
-    assert any("Frozen rain." in str(part) for part in shown_now)
-    again = page_of(bench, run.name, signature(bench, run.name))
-    assert len(again) == len(shown_now) == len(page_of(bench, None, ()))
-    assert not any("Frozen rain." in str(part) for part in again)
+    assert "Frozen rain." in watch_page(run.name, bench)["wb-watch-samples"]
+    again = watch_page(run.name, bench, signature(bench, run.name))
+    assert "wb-watch-samples" not in again and "wb-watch-head" in again
+    assert watch_page(None, bench)["wb-watch-samples"] == ""

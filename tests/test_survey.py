@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from configs import demo_config
+from drawn import watch_page
 from made_runs import finished
 from old_home import OLD_HOME
 
@@ -22,7 +23,6 @@ from workbench.store import forks
 from workbench.store import queue as stored
 from workbench.store.home import home as home_folder
 from workbench.store.runs import Run, all_runs, create_run, open_run
-from workbench.ui import watch_tab
 
 STATES = {
     "first": "finished", "liked": "finished", "paused": "paused", "branch": "finished", "goes-on": "finished",
@@ -65,8 +65,9 @@ def test_a_run_with_a_damaged_file_says_which_and_why(old_home, capsys, file, co
     (run.folder / file).write_text(content)
     assert survey().states == STATES | {"paused": "unreadable"}
     assert any(why in problem for problem in run.problems())
-    shown = watch_tab.page_of(Bench(), "paused", ())
-    assert "paused cannot be read" in shown[0] and str(run.folder) in shown[0]
+    shown = watch_page("paused")
+    assert "paused cannot be read" in shown["wb-watch-head"] and str(run.folder) in shown["wb-watch-head"]
+    assert shown["wb-watch-trash"]["visible"] and not shown["wb-watch-again"]["visible"]
     assert cli.main(["runs"]) == 0
     assert f"{'paused':<28} It cannot be read: {file}" in capsys.readouterr().out or file == "chosen.json"
     with pytest.raises(WorkbenchError, match="nothing to resume"):
@@ -79,7 +80,7 @@ def test_a_setting_of_a_newer_version_is_named_and_the_run_goes_on_working(old_h
     run.config_file.write_text(json.dumps(values))
     assert survey().states == STATES
     assert "future_setting = 1" in run.notes()[0]
-    assert "future_setting = 1" in watch_tab.page_of(Bench(), "paused", ())[0]
+    assert "future_setting = 1" in watch_page("paused")["wb-watch-head"]
 
 
 def test_a_file_that_only_tells_about_a_run_is_missed_and_named(old_home):
@@ -87,7 +88,7 @@ def test_a_file_that_only_tells_about_a_run_is_missed_and_named(old_home):
     (run.folder / "environment.json").write_text("[]")
     assert survey().states == STATES
     assert run.environment() == {}
-    assert "environment.json: the whole of it is a list" in watch_tab.page_of(Bench(), "first", ())[0]
+    assert "environment.json: the whole of it is a list" in watch_page("first")["wb-watch-head"]
 
 
 def test_a_copied_folder_is_a_run_of_its_own(old_home):

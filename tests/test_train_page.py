@@ -2,13 +2,14 @@
 
 import pytest
 from configs import demo_config
+from drawn import starts
 from made_runs import finished, store_thumbs
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef, parse_model
 from workbench.core.training.recipe import Device
 from workbench.store import datasets, presets
-from workbench.ui import train_form, train_presets, train_summary, train_tab
+from workbench.ui import train_fields, train_form, train_presets, train_summary
 from workbench.ui.form import from_config
 
 
@@ -19,7 +20,7 @@ def form_values(**changes):
         "sft_data": "demo-sft",
         "preference_data": "demo-preferences",
     }
-    return values | {"thumbs_data": None, "start_from": train_tab.BASE_MODEL} | changes
+    return values | {"thumbs_data": None, "start_from": train_fields.BASE_MODEL} | changes
 
 
 def test_the_summary_names_the_reference_of_every_path():
@@ -82,19 +83,19 @@ def test_thumbs_that_weigh_unevenly_are_said_with_weights_that_fit():
 
 
 def test_settings_of_a_stage_are_shown_where_the_method_has_it():
-    assert train_tab._visible(["dpo"], "sft+dpo") is True
-    assert train_tab._visible(["kto"], "sft+dpo") == "hidden"
-    assert train_tab._visible(["dpo"], "kto") == "hidden"
-    assert train_tab._visible(["dpo", "orpo", "simpo"], "simpo") is True
-    assert train_tab._stage_of("kto.beta") == "kto" and train_tab._stage_of("batch_size") is None
+    assert train_fields.visible(["dpo"], "sft+dpo") is True
+    assert train_fields.visible(["kto"], "sft+dpo") == "hidden"
+    assert train_fields.visible(["dpo"], "kto") == "hidden"
+    assert train_fields.visible(["dpo", "orpo", "simpo"], "simpo") is True
+    assert train_fields.stage_of("kto.beta") == "kto" and train_fields.stage_of("batch_size") is None
 
 
 def test_a_run_again_fills_in_the_run_that_it_started_from():
     config = demo_config(method="dpo", start_from="first")
     assert from_config(config, ["start_from", "dpo.loss"]) == {"start_from": "first", "dpo.loss": "sigmoid"}
     finished("first")
-    assert train_tab._start_update("first").value == "first"
-    assert train_tab._start_update("gone").value == train_tab.BASE_MODEL
+    assert starts("first").value == "first"
+    assert starts("gone").value == train_fields.BASE_MODEL
 
 
 def test_kto_without_thumbs_is_refused_by_the_form():

@@ -2,38 +2,16 @@
 
 import json
 
-import gradio as gr
-import pytest
 from configs import demo_config
+from drawn import starts, watch_page
 from made_runs import finished
 from test_checkpoints import drafted
 
-from workbench.jobs import processes, queue, training
+from workbench.jobs import processes, proposals, queue, training
 from workbench.jobs.bench import Bench
 from workbench.store import queue as stored
 from workbench.store.runs import create_run
-from workbench.ui import form, train_form, train_summary, train_tab, watch_tab
-
-
-@pytest.fixture(scope="module")
-def ids():
-    """The elem_id of each component that `page_of` updates, in order."""
-    with gr.Blocks():
-        tab = watch_tab.draw(Bench())
-    return [component.elem_id for component in tab.drawn]
-
-
-@pytest.fixture
-def page(ids):
-    """What the page shows of a run, by elem_id."""
-    bench = Bench()
-
-    def look(run):
-        updates = watch_tab.page_of(bench, run.name, ())
-        assert len(updates) == len(ids)
-        return dict(zip(ids, updates, strict=True))
-
-    return look
+from workbench.ui import form, run_view, train_form, train_summary, train_tab
 
 
 def offered(shown) -> set[str]:
@@ -46,34 +24,34 @@ def write_rows(run, rows):
     run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def test_runs_that_wait_are_listed_in_their_order_with_what_can_be_done(page):
+def test_runs_that_wait_are_listed_in_their_order_with_what_can_be_done():
     first, second = (training.make_run(demo_config(name)) for name in ("night-one", "night-two"))
-    shown = page(second)
+    shown = watch_page(second.name)
     assert offered(shown) == {"wb-watch-front", "wb-watch-remove", "wb-watch-hold"}
     assert "1 run comes before it" in shown["wb-watch-head"]
     listed = shown["wb-watch-queue"]["value"]
     assert listed.index("1. night-one") < listed.index("2. night-two")
     assert "night-one starts in a moment" in listed
-    assert "wb-watch-front" not in offered(page(first)), "it is in front already"
+    assert "wb-watch-front" not in offered(watch_page(first.name)), "it is in front already"
     queue.hold()
-    shown = page(first)
+    shown = watch_page(first.name)
     assert "The queue is on hold, so it waits until you let it go on" in shown["wb-watch-head"]
     assert "You put it on hold." in shown["wb-watch-queue"]["value"]
     assert {"wb-watch-go-on", "wb-watch-hold"} & offered(shown) == {"wb-watch-go-on"}
 
 
-def test_without_a_queue_there_is_no_card_of_it(page):
-    shown = page(finished("done"))
+def test_without_a_queue_there_is_no_card_of_it():
+    shown = watch_page(finished("done").name)
     assert shown["wb-watch-queue"]["visible"] == "hidden"
     assert not {"wb-watch-go-on", "wb-watch-hold"} & offered(shown)
 
 
-def test_two_more_epochs_are_offered_of_a_finished_run(page):
+def test_two_more_epochs_are_offered_of_a_finished_run():
     run = finished("done")
     run.write_result("finished", "Finished.")
-    assert "wb-watch-more" in offered(page(run))
+    assert "wb-watch-more" in offered(watch_page(run.name))
     run.write_result("stopped", "Stopped as asked.")
-    assert "wb-watch-more" not in offered(page(run))
+    assert "wb-watch-more" not in offered(watch_page(run.name))
 
 
 def exploded(**changes):
@@ -89,22 +67,22 @@ def exploded(**changes):
     return run
 
 
-def test_the_suggested_change_can_start_from_the_beginning_and_from_before_the_trouble(page):
+def test_the_suggested_change_can_start_from_the_beginning_and_from_before_the_trouble():
     """Halved, the rate is 1e-4; the last good step is 20, and there is a checkpoint at it."""
     run = exploded()
-    shown = page(run)
+    shown = watch_page(run.name)
     assert {"wb-watch-better", "wb-watch-better-from", "wb-watch-branch", "wb-watch-resume"} <= offered(shown)
     assert shown["wb-watch-better-from"]["value"] == "The suggested change, from step 20"
     assert shown["wb-watch-branch"]["value"] == "New run from step 20 of DPO"
-    config = train_tab.better_config(Bench(), run)
+    config = proposals.better_config(Bench(), run)
     assert (config.name, config.dpo.learning_rate) == ("wild-2", 1e-4)
 
 
-def test_a_checkpoint_after_the_trouble_is_not_offered(page):
+def test_a_checkpoint_after_the_trouble_is_not_offered():
     run = exploded()
     drafted(run, "dpo", 30)
     drafted(run, "dpo", 40)
-    shown = page(run)
+    shown = watch_page(run.name)
     assert "wb-watch-better" in offered(shown) and "wb-watch-better-from" not in offered(shown)
 
 
@@ -113,7 +91,7 @@ def test_a_run_that_trains_says_when_it_saves_itself_next():
     run = exploded()
     run.forget_end()
     run.write_config(run.config().model_copy(update={"checkpoint_steps": 10}))
-    assert watch_tab.checkpoint_line(Bench(), run).endswith("Next checkpoint at step 30 of DPO, in about 25 seconds.")
+    assert run_view.checkpoint_line(Bench(), run).endswith("Next checkpoint at step 30 of DPO, in about 25 seconds.")
 
 
 def test_the_train_page_offers_start_or_the_queue(monkeypatch):
@@ -146,6 +124,6 @@ def test_the_form_of_a_fork_says_where_it_starts_and_whose_reference_it_keeps():
     run.write_environment({"plan": {"dpo": 40}, "data": {"dpo": {"version": 7}}})
     said = train_summary.summary_html(values)
     assert "demo-preferences is at version 1, and wild was trained on version 7: the checkpoint knows its place" in said
-    choices = train_tab._start_update("wild@dpo-20")
+    choices = starts("wild@dpo-20")
     assert choices.value == "wild@dpo-20"
     assert ("wild, at DPO step 10", "wild@dpo-10") in [tuple(one) for one in choices.choices]

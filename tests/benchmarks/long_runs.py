@@ -17,11 +17,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from configs import demo_config
+from drawn import watch_page
 
 from workbench.core.monitoring.charts import charts
 from workbench.jobs.bench import Bench
+from workbench.jobs.proposals import findings_of
 from workbench.store.runs import Run, create_run
-from workbench.ui import watch_tab
 from workbench.ui.chart import packed
 
 TICKS = 11
@@ -72,14 +73,14 @@ def look_at(bench: Bench, run: Run) -> None:
     log = bench.read(run).log
     for chart in charts(log, {"dpo": log.rows[-1]["steps"]}).values():
         packed(chart)
-    watch_tab.findings_of(bench, run)
+    findings_of(bench, run)
     bench.progress(run)
 
 
 def measured(count: int) -> list[str]:
     run = made(count)
     bench = Bench()
-    opened = seconds_of(lambda: watch_tab.page_of(bench, run.name, ()))
+    opened = seconds_of(lambda: watch_page(run.name, bench))
     share = bench.read(run).share
     began = time.process_time()
     while not bench.read(run).is_whole:
@@ -90,7 +91,7 @@ def measured(count: int) -> list[str]:
         with open(run.metrics_file, "a") as file:
             file.write(json.dumps(next(rows_of(count + extra + 1, count + extra + 1))) + "\n")
         looked.append(seconds_of(lambda: bench.read(run)))
-        drawn.append(seconds_of(lambda: watch_tab.page_of(bench, run.name, ())))
+        drawn.append(seconds_of(lambda: watch_page(run.name, bench)))
         told.append(seconds_of(lambda: look_at(bench, run)))
         idle.append(seconds_of(lambda: bench.read(run)))
     return [

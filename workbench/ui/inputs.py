@@ -59,6 +59,12 @@ class Window(gr.Blocks):
             raise WorkbenchError(_no_upload(block_fn.inputs, accepted)) from None
         return taken
 
+    async def postprocess_data(self, block_fn: BlockFunction, predictions: Any, state: Any) -> list[Any]:
+        """Handlers give updates by component; an empty dict of them changes nothing, which Gradio does not know."""
+        nothing = isinstance(predictions, dict) and not predictions
+        given: list[Any] = await super().postprocess_data(block_fn, gr.skip() if nothing else predictions, state)
+        return given
+
 
 def _as_in_session(block: Any, state: Any) -> Any:
     """A field as a session knows it: it may have got other choices than it was drawn with.

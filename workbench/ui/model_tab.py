@@ -14,8 +14,9 @@ from workbench.jobs.bench import Bench, count_words, has_card
 from workbench.store import choices, presets
 from workbench.ui.border import border
 from workbench.ui.environment import on_space
-from workbench.ui.pages import Pages, go_to
+from workbench.ui.frame import Frame, go_to
 from workbench.ui.parts import Html, card, empty, escape, facts, join, notice, page_head, text
+from workbench.ui.updates import QUIET, Updates, shown_if
 
 SOURCES = [("Demo model", "demo"), ("A known model", "preset"), ("Hugging Face id", "hub"), ("A folder", "folder")]
 
@@ -106,15 +107,15 @@ def sources() -> list[tuple[str, str]]:
     return [one for one in SOURCES if one[1] != "folder" or not on_space()]
 
 
-def wire(tab: ModelTab, pages: Pages, bench: Bench) -> None:
-    tab.source.change(
-        which_source,
-        tab.source,
-        [tab.preset, tab.preset_facts, tab.hub_id, tab.folder],
-        show_progress="hidden",
-    )
-    tab.preset.change(preset_html, tab.preset, tab.preset_facts, show_progress="hidden")
-    chosen: list[Any] = [tab.source, tab.preset, tab.hub_id, tab.folder]
+def wire(tab: ModelTab, frame: Frame, bench: Bench) -> None:
+    def which_source(source: str, preset: str) -> Updates:
+        """Only the field of the chosen source is shown."""
+        return {
+            tab.preset: shown_if(source == "preset"),
+            tab.preset_facts: gr.HTML(preset_html(preset), visible=source == "preset"),
+            tab.hub_id: shown_if(source == "hub"),
+            tab.folder: shown_if(source == "folder"),
+        }
 
     @border
     def load(source: str, preset: str, hub_id: str, folder: str, precision: Precision) -> None:
@@ -132,31 +133,22 @@ def wire(tab: ModelTab, pages: Pages, bench: Bench) -> None:
         choices.update(model=chosen_model(source, preset, hub_id, folder))
         return go_to("data")
 
-    tab.load.click(load, [*chosen, tab.precision], None, show_progress="hidden")
-    tab.unload.click(lambda: bench.chat.close(), None, None, show_progress="hidden")
-    tab.use.click(use, chosen, pages.tabs, show_progress="hidden")
+    chosen = [tab.source, tab.preset, tab.hub_id, tab.folder]
+    tab.source.change(
+        which_source, [tab.source, tab.preset], [tab.preset, tab.preset_facts, tab.hub_id, tab.folder], **QUIET
+    )
+    tab.preset.change(preset_html, tab.preset, tab.preset_facts, **QUIET)
+    tab.load.click(load, [*chosen, tab.precision], None, **QUIET)
+    tab.unload.click(lambda: bench.chat.close(), None, None, **QUIET)
+    tab.use.click(use, chosen, frame.tabs, **QUIET)
 
     shown = gr.State("")
 
-    def refresh(before: str) -> Any:
+    def refresh(before: str) -> Updates:
         now = meaning_html(bench)
-        if now == before:
-            return gr.skip()
-        return now, gr.Button(visible=bench.chat.is_open), now
+        return {} if now == before else {tab.meaning: now, tab.unload: shown_if(bench.chat.is_open), shown: now}
 
-    pages.clock.each_second(refresh, [shown], [tab.meaning, tab.unload, shown])
-
-
-def which_source(source: str) -> tuple[Any, Any, Any, Any]:
-    """Only the field of the chosen source is shown."""
-    shown = source == "preset"
-    facts_update = gr.HTML(preset_html(presets.models()[0].id), visible=True) if shown else gr.HTML(visible=False)
-    return (
-        gr.Dropdown(visible=shown),
-        facts_update,
-        gr.Textbox(visible=source == "hub"),
-        gr.Textbox(visible=source == "folder"),
-    )
+    frame.clock.each_second(refresh, [shown], [tab.meaning, tab.unload, shown])
 
 
 def chosen_model(source: str, preset: str, hub_id: str, folder: str) -> ModelRef:

@@ -1,14 +1,76 @@
-"""The queue of runs, as HTML."""
+"""The queue of runs on the Watch page: what waits, what for, and whether it goes on."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import gradio as gr
+
+from workbench.core.errors import WorkbenchError
+from workbench.core.training.config import stage_title
+from workbench.jobs import queue, training
+from workbench.jobs.bench import Bench
 from workbench.store.queue import Hold
+from workbench.store.runs import Run
+from workbench.ui.border import border
 from workbench.ui.parts import Html, card, notice, table, text
+from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
 
 METHOD_WORDS = {"sft+dpo": "SFT, then DPO"}
 
 Waiting = tuple[str, str, str]
 """Name, method and model of a run that waits."""
+
+
+@dataclass(frozen=True)
+class QueueView:
+    card: gr.HTML
+    hold: gr.Button
+    go_on: gr.Button
+
+
+def draw() -> QueueView:
+    waiting = gr.HTML(elem_id="wb-watch-queue")
+    with gr.Row(elem_classes="wb-actions"):
+        hold = gr.Button("Hold the queue", visible=False, elem_id="wb-watch-hold")
+        go_on = gr.Button("Let the queue go on", visible=False, elem_id="wb-watch-go-on")
+    return QueueView(waiting, hold, go_on)
+
+
+def wire(view: QueueView) -> None:
+    @border
+    def hold() -> None:
+        gr.Info(queue.hold())
+
+    @border
+    def go_on() -> None:
+        gr.Info(queue.go_on())
+
+    view.hold.click(hold, None, None, **QUIET)
+    view.go_on.click(go_on, None, None, **QUIET)
+
+
+def updates(view: QueueView, bench: Bench) -> Updates:
+    """The card of the queue and its two buttons; nothing where nothing waits."""
+    waiting, held = bench.survey().waiting, queue.held()
+    if not waiting:
+        return hidden_except([view.hold, view.go_on], {view.card: gr.update(value="", visible="hidden")})
+    busy = bench.survey().running
+    taken = None if busy else training.unlisted_holder()
+    words = training.holder_words(taken) if taken else ""
+    html = queue_html([_described(one) for one in waiting], held, busy.name if busy else None, words)
+    return {
+        view.card: gr.update(value=html, visible=True),
+        view.hold: shown_if(held is None),
+        view.go_on: shown_if(held is not None),
+    }
+
+
+def _described(run: Run) -> Waiting:
+    try:
+        config = run.config()
+    except WorkbenchError:
+        return run.name, "its settings cannot be read", ""
+    return run.name, METHOD_WORDS.get(config.method, stage_title(config.method)), config.model.title
 
 
 def queue_html(waiting: Sequence[Waiting], held: Hold | None, busy: str | None, taken: str = "") -> Html:

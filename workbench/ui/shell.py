@@ -1,17 +1,23 @@
-"""The frame of the window: the status line, the five pages, and one clock for all of them."""
+"""The frame of the window: the status line, the five pages, one clock for all of them, and what crosses from page to page."""
 
-from typing import Any
+from functools import partial
 
 import gradio as gr
 
 from workbench.jobs.bench import Bench
+from workbench.jobs.proposals import PROPOSALS
 from workbench.ui import compare_tab, model_tab, train_tab, watch_tab
 from workbench.ui.data import data_tab
+from workbench.ui.data.data_tab import DataTab
 from workbench.ui.data.display import untold_html
+from workbench.ui.frame import Frame, PageId
 from workbench.ui.inputs import Window
-from workbench.ui.pages import PageId, Pages
+from workbench.ui.model_tab import ModelTab
 from workbench.ui.status import status_html
 from workbench.ui.ticks import Clock
+from workbench.ui.train_tab import TrainTab
+from workbench.ui.updates import Updates
+from workbench.ui.watch_tab import WatchTab
 
 # Uploads are looked at every hour and go after a day; imported data was copied out of them by then.
 _CACHE_CARE = (3600, 86_400)
@@ -30,53 +36,58 @@ def build(bench: Bench) -> gr.Blocks:
     with Window(title="Workbench", fill_width=True, analytics_enabled=False, delete_cache=_CACHE_CARE) as window:
         status = gr.HTML(lambda: status_html(bench), elem_id="wb-status", js_on_load=None)
         clock = Clock(gr.Timer(1.0))
+        opened: dict[PageId, gr.Tab] = {}
         # Gradio's own menu for tabs that do not fit hides them; wrapped ones are laid out by theme.css.
         with gr.Tabs(selected="model", overflow_behavior="wrap", elem_id="wb-pages") as tabs:
-            with gr.Tab("1 Model", id="model") as model_page:
+            with gr.Tab("1 Model", id="model") as opened["model"]:
                 model = model_tab.draw(bench)
-            with gr.Tab("2 Data", id="data") as data_page:
-                data = data_tab.draw(bench)
-            with gr.Tab("3 Train", id="train") as train_page:
-                train = train_tab.draw(bench)
-            with gr.Tab("4 Watch", id="watch") as watch_page:
-                watch = watch_tab.draw(bench)
-            with gr.Tab("5 Compare", id="compare") as compare_page:
-                compare = compare_tab.draw(bench)
-        opened: dict[PageId, gr.Tab] = {
-            "model": model_page,
-            "data": data_page,
-            "train": train_page,
-            "watch": watch_page,
-            "compare": compare_page,
-        }
-        pages = Pages(tabs, opened, status, clock, model, data, train, watch, compare)
-        model_tab.wire(model, pages, bench)
-        data_tab.wire(data, pages, bench)
-        train_tab.wire(train, pages, bench)
-        watch_tab.wire(watch, pages, bench)
-        compare_tab.wire(compare, pages, bench)
-        _wire_status(pages, bench)
-        _wire_open_page(window, pages)
+            with gr.Tab("2 Data", id="data") as opened["data"]:
+                data = data_tab.draw()
+            with gr.Tab("3 Train", id="train") as opened["train"]:
+                train = train_tab.draw()
+            with gr.Tab("4 Watch", id="watch") as opened["watch"]:
+                watch = watch_tab.draw()
+            with gr.Tab("5 Compare", id="compare") as opened["compare"]:
+                compare = compare_tab.draw()
+        frame = Frame(tabs, opened, clock)
+        model_tab.wire(model, frame, bench)
+        data_tab.wire(data, frame, bench)
+        train_tab.wire(train, frame, bench)
+        watch_tab.wire(watch, frame, bench)
+        compare_tab.wire(compare, frame, bench)
+        _wire_between(model, data, train, watch, frame, bench)
+        _wire_open_page(window, frame)
+        _wire_status(status, data.untold, clock, bench)
         clock.wire()
     return window
 
 
-def _wire_open_page(window: gr.Blocks, pages: Pages) -> None:
+def _wire_between(model: ModelTab, data: DataTab, train: TrainTab, watch: WatchTab, frame: Frame, bench: Bench) -> None:
+    """What happens on one page and fills in another one. Each page knows itself only."""
+    demo_is_tried, length_is_taken = model.try_it.click, data.lengths.train.click
+    train_tab.try_when(train, frame, demo_is_tried)
+    train_tab.take_length_when(train, frame, length_is_taken, data.shown.length)
+    for follow_up, button in watch.actions.follow_ups.items():
+        another_run_is_wanted = button.click
+        train_tab.propose_when(train, frame, another_run_is_wanted, watch.run, partial(PROPOSALS[follow_up], bench))
+
+
+def _wire_open_page(window: gr.Blocks, frame: Frame) -> None:
     """A page that is loaded again opens where it was: Gradio loads it anew when the window was away for a moment.
 
     The browser remembers it, for each of its tabs, because a window that was started anew knows nothing of them.
     """
-    for page, tab in pages.opened.items():
+    for page, tab in frame.opened.items():
         tab.select(None, None, None, js=_REMEMBER % page)
-    window.load(None, None, pages.tabs, js=_RETURN)
+    window.load(None, None, frame.tabs, js=_RETURN)
 
 
-def _wire_status(pages: Pages, bench: Bench) -> None:
+def _wire_status(status: gr.HTML, untold: gr.HTML, clock: Clock, bench: Bench) -> None:
     shown = gr.State(("", ""))
 
-    def refresh(before: tuple[str, str]) -> Any:
+    def refresh(before: tuple[str, str]) -> Updates:
         bench.tend()
         now = status_html(bench), untold_html(bench.untold)
-        return gr.skip() if now == before else (*now, now)
+        return {} if now == before else {status: now[0], untold: now[1], shown: now}
 
-    pages.clock.each_second(refresh, [shown], [pages.status, pages.data.untold, shown])
+    clock.each_second(refresh, [shown], [status, untold, shown])

@@ -5,24 +5,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from workbench.ui.border import in_words
-
-SKIPPED = gr.skip()
+from workbench.ui.updates import Updates
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What one page keeps up to date. happens: takes the values of inputs, gives updates of outputs or gr.skip() for all."""
+    """What one page keeps up to date. happens: takes the values of inputs, gives updates of some of the outputs."""
 
-    happens: Callable[..., Any]
+    happens: Callable[..., Updates]
     inputs: Sequence[Component]
-    outputs: Sequence[Component]
-
-    def updates(self, values: Sequence[Any]) -> list[Any]:
-        given = self.happens(*values)
-        return [SKIPPED] * len(self.outputs) if given == SKIPPED else list(given)
+    outputs: Sequence[Block]
 
 
 class Clock:
@@ -38,9 +34,9 @@ class Clock:
         self._told: set[str] = set()
 
     def each_second(
-        self, happens: Callable[..., Any], inputs: Sequence[Component], outputs: Sequence[Component]
+        self, happens: Callable[..., Updates], inputs: Sequence[Component], outputs: Sequence[Block]
     ) -> None:
-        """Have something happen from now on. It gives updates of `outputs`, or gr.skip() where nothing changed."""
+        """Have something happen from now on. It gives updates of those `outputs` that changed; {} where none did."""
         self._parts.append(_Part(happens, list(inputs), list(outputs)))
 
     def wire(self) -> None:
@@ -48,25 +44,24 @@ class Clock:
         self._timer.tick(
             self.tick,
             [one for part in self._parts for one in part.inputs],
-            [one for part in self._parts for one in part.outputs],
+            list(dict.fromkeys(one for part in self._parts for one in part.outputs)),
             show_progress="hidden",
             queue=False,
             concurrency_limit=None,
             api_visibility="private",
         )
 
-    def tick(self, *values: Any) -> Any:
+    def tick(self, *values: Any) -> Updates:
         """The updates of all parts. One that fails keeps what its page shows; the same failure is told once, not each second."""
-        updates: list[Any] = []
+        updates: Updates = {}
         given = iter(values)
         for part in self._parts:
             own = [next(given) for _ in part.inputs]
             try:
-                updates += part.updates(own)
+                updates |= part.happens(*own)
             except Exception as error:
                 seen = f"{type(error).__name__}: {error}"
                 if seen not in self._told:
                     self._told.add(seen)
                     raise in_words(error, part.happens.__name__) from error
-                updates += [SKIPPED] * len(part.outputs)
-        return SKIPPED if all(one == SKIPPED for one in updates) else updates
+        return updates

@@ -1,15 +1,57 @@
 """The choice of a preset on the Train page: what for, on which card, for which models, and where its values come from."""
 
+from dataclasses import dataclass
+
+import gradio as gr
+
 from workbench.core.training.config import WITH_REFERENCE, ModelRef, RunConfig
 from workbench.core.training.recipe import Device, stage_settings
-from workbench.store import presets
+from workbench.jobs.planning import machine
+from workbench.store import choices, presets
 from workbench.store.presets import Recipe
 from workbench.ui.parts import Html, facts, join, notice
+from workbench.ui.updates import Updates
 
 DEMO = "demo"
 FIRST_TRY = "first-try"
 
 _NOUNS = {"sft": "answers", "kto": "answers"}
+
+
+@dataclass(frozen=True)
+class PresetView:
+    """card: for which size of card; shown where a preset is another one on another card."""
+
+    preset: gr.Dropdown
+    card: gr.Dropdown
+    about: gr.HTML
+
+    @property
+    def all(self) -> list[gr.Dropdown | gr.HTML]:
+        return [self.preset, self.card, self.about]
+
+
+def draw() -> PresetView:
+    device, _ = machine()
+    own_card = presets.card_of(device).id
+    preset = gr.Dropdown(
+        preset_choices(), value=DEMO, label="Preset", info=preset_words(DEMO, own_card), elem_id="wb-train-recipe"
+    )
+    card = gr.Dropdown(
+        card_choices(device), value=own_card, label="For which card", visible="hidden", elem_id="wb-train-card",
+        info="A preset sets for each card what fits: models, length, batch, optimizer.",
+    )  # fmt: skip
+    about = gr.HTML(about_html(DEMO, own_card, ModelRef()), elem_id="wb-train-about")
+    return PresetView(preset, card, about)
+
+
+def updates(view: PresetView, preset: str | None, card: str) -> Updates:
+    """What the chosen preset is for, whether the card matters, and what it sets."""
+    return {
+        view.preset: gr.Dropdown(value=preset, info=preset_words(preset, card)),
+        view.card: gr.Dropdown(value=card, visible=depends_on_card(preset) or "hidden"),
+        view.about: about_html(preset, card, choices.read().model),
+    }
 
 
 def preset_choices() -> list[tuple[str, str]]:

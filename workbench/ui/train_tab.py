@@ -1,408 +1,195 @@
 """Page 3: how shall it train?"""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.monitoring.health import with_changes
-from workbench.core.training.config import (
-    DATA_OF_STAGE,
-    OF_PAIRS,
-    ModelRef,
-    RunConfig,
-    Stage,
-    stage_title,
-)
-from workbench.core.training.forks import more_epochs
+from workbench.core.training.config import DATA_OF_STAGE, ModelRef
 from workbench.jobs import queue
 from workbench.jobs.bench import Bench
-from workbench.jobs.planning import machine
-from workbench.store import choices, datasets, presets
-from workbench.store.forks import fork_of, forks_of, forks_of_model
-from workbench.store.runs import Run, free_name, open_run, runs_to_start_from
-from workbench.ui import form
+from workbench.jobs.proposals import Proposal
+from workbench.store import choices
+from workbench.store.runs import Run, free_name, open_run
+from workbench.ui import form, train_fields, train_presets
 from workbench.ui.border import border
-from workbench.ui.open_dropdown import open_dropdown
-from workbench.ui.pages import Pages, go_to
+from workbench.ui.frame import Frame, go_to
 from workbench.ui.parts import Html, page_head
+from workbench.ui.train_fields import BASE_MODEL, TrainFields, data_updates, fill, start_update
 from workbench.ui.train_form import config_from, fork_from, recipe_values
-from workbench.ui.train_presets import (
-    about_html,
-    card_choices,
-    depends_on_card,
-    fitting_choice,
-    preset_choices,
-    preset_words,
-)
+from workbench.ui.train_presets import PresetView, fitting_choice
 from workbench.ui.train_summary import summary_html
-from workbench.ui.watch_tab import better_fork, findings_of, suggested
-
-METHODS = [
-    ("SFT, then DPO", "sft+dpo"),
-    ("DPO", "dpo"),
-    ("SFT", "sft"),
-    ("KTO", "kto"),
-    ("ORPO (experimental)", "orpo"),
-    ("SimPO (experimental)", "simpo"),
-]
-METHOD_HELP = (
-    "SFT (supervised fine-tuning) imitates good answers. DPO (direct preference optimization) learns from pairs of a better "
-    "and a worse answer, measured against a reference: the model as it was when DPO began. KTO (Kahneman-Tversky optimization) "
-    "does so with single answers that have a thumb up or down. ORPO and SimPO take pairs and no reference: less time and memory, "
-    "and nothing that holds the model to what it was."
-)
-
-BASE_MODEL = ""
-"""What "Start from" holds where a run starts from the base model."""
-BASE_MODEL_CHOICE = ("The base model, with a fresh adapter", BASE_MODEL)
+from workbench.ui.updates import LATEST, QUIET, Updates, shown_if
 
 Offer = tuple[str | None, int]
 """The run that has the device, and how many wait for it: what the buttons and the summary depend on besides the form."""
 
 FREE: Offer = (None, 0)
 
-FIRST_RECIPE = "demo"
-DEMO_DATA = ("demo-sft", "demo-preferences")
+DEMO_DATA = {"sft_data": "demo-sft", "preference_data": "demo-preferences"}
 
 
 @dataclass(frozen=True)
 class TrainTab:
-    method: gr.Radio
-    recipe: gr.Dropdown
-    card: gr.Dropdown
-    about: gr.HTML
-    name: gr.Textbox
-    sft_data: gr.Dropdown
-    preference_data: gr.Dropdown
-    thumbs_data: gr.Dropdown
-    start_from: gr.Dropdown
-    settings: dict[str, Component]  # by dotted name
-    of_stage: list[tuple[tuple[Stage, ...], Component]]  # what only some stages need
-    advanced: gr.Accordion
+    preset: PresetView
+    fields: TrainFields
     meaning: gr.HTML
     start: gr.Button
     queue: gr.Button
 
-    @property
-    def named(self) -> dict[str, Component]:
-        """Every widget of the form, by the name of its setting."""
-        top = {
-            "method": self.method,
-            "name": self.name,
-            "sft_data": self.sft_data,
-            "preference_data": self.preference_data,
-            "thumbs_data": self.thumbs_data,
-            "start_from": self.start_from,
-        }
-        return top | self.settings
 
-
-def draw(bench: Bench) -> TrainTab:
+def draw() -> TrainTab:
     gr.HTML(
         page_head(
             "How shall it train?", "A preset sets everything. Change what you like; the summary tells what it means."
         )
     )
-    settings: dict[str, Component] = {}
-    of_stage: list[tuple[tuple[Stage, ...], Component]] = []
-    first = recipe_values(FIRST_RECIPE)
-    device, _ = machine()
-    own_card = presets.card_of(device).id
     with gr.Row(elem_classes="wb-two wb-meaning-first"):
         with gr.Column():
-            recipe = gr.Dropdown(
-                preset_choices(), value=FIRST_RECIPE, label="Preset", info=preset_words(FIRST_RECIPE, own_card),
-                elem_id="wb-train-recipe",
-            )  # fmt: skip
-            card = gr.Dropdown(
-                card_choices(device), value=own_card, label="For which card", visible="hidden", elem_id="wb-train-card",
-                info="A preset sets for each card what fits: models, length, batch, optimizer.",
-            )  # fmt: skip
-            about = gr.HTML(about_html(FIRST_RECIPE, own_card, ModelRef()), elem_id="wb-train-about")
-            method = gr.Radio(METHODS, value="sft+dpo", label="Method", info=METHOD_HELP, elem_id="wb-train-method")
-            with gr.Row():
-                sft_data = open_dropdown(
-                    [], label="Data for SFT", info="Answers to imitate.", elem_id="wb-train-sft-data"
-                )
-                preference_data = open_dropdown(
-                    [],
-                    label="Data of pairs",
-                    info="Pairs of a better and a worse answer.",
-                    elem_id="wb-train-preference-data",
-                )
-                thumbs_data = open_dropdown(
-                    [],
-                    label="Data for KTO",
-                    info="Single answers with a thumb up or down.",
-                    visible="hidden",
-                    elem_id="wb-train-thumbs-data",
-                )
-            of_stage += [(("sft",), sft_data), (OF_PAIRS, preference_data), (("kto",), thumbs_data)]
-            start_from = open_dropdown(
-                [BASE_MODEL_CHOICE], value=BASE_MODEL, label="Start from", elem_id="wb-train-start-from",
-                info="A fresh adapter on the base model, the adapter that an earlier run of this model ended with, or a step "
-                "of an unfinished one.",
-            )  # fmt: skip
-            name = gr.Textbox(
-                label="Name of the run", info="Becomes a folder. Lower-case letters, digits, dots and hyphens.",
-                placeholder="Left empty, a name is made from model and method", max_lines=1,
-                elem_id="wb-train-name",
-            )  # fmt: skip
-            for pair in _in_pairs(list(form.UP_FRONT)):
-                with gr.Row(elem_classes="wb-settings"):
-                    settings |= {setting: _draw(setting, first) for setting in pair}
-            with gr.Accordion("Advanced", open=False, elem_id="wb-train-advanced") as advanced:
-                for pair in _in_pairs(form.advanced()):
-                    with gr.Row(elem_classes="wb-settings"):
-                        settings |= {setting: _draw(setting, first) for setting in pair}
-            of_stage += [((stage,), drawn) for name, drawn in settings.items() if (stage := _stage_of(name))]
-        with gr.Column():
+            preset = train_presets.draw()
+            fields = train_fields.draw(recipe_values(train_presets.DEMO))
+        with gr.Column(elem_classes="wb-beside"):
             meaning = gr.HTML(elem_id="wb-train-meaning")
-            start = gr.Button("Start training", variant="primary", elem_id="wb-train-start")
-            add = gr.Button("Add to the queue", visible=False, elem_id="wb-train-queue")
-    return TrainTab(
-        method, recipe, card, about, name, sft_data, preference_data, thumbs_data, start_from, settings, of_stage, advanced,
-        meaning, start, add,
-    )  # fmt: skip
+            with gr.Row(elem_classes="wb-actions"):
+                start = gr.Button("Start training", variant="primary", elem_id="wb-train-start")
+                add = gr.Button("Add to the queue", visible=False, elem_id="wb-train-queue")
+    return TrainTab(preset, fields, meaning, start, add)
 
 
-def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
-    names = list(tab.named)
-    widgets = list(tab.named.values())
+def wire(tab: TrainTab, frame: Frame, bench: Bench) -> None:
+    preset, fields = tab.preset, tab.fields
+    names, widgets = list(fields.named), list(fields.named.values())
 
     @border
     def summary(*values: Any) -> Html:
         return summary_html(dict(zip(names, values, strict=True)))
 
-    def fill(values: Mapping[str, Any]) -> list[Any]:
-        """Updates of all widgets, in order; a setting that is not named keeps its value."""
-        return [gr.update(value=values[name]) if name in values else gr.skip() for name in names]
-
-    def preset_updates(recipe: str | None, card: str) -> list[Any]:
-        """Updates of the widgets around the preset: what it is for, whether the card matters, what it sets."""
-        return [
-            gr.Dropdown(value=recipe, info=preset_words(recipe, card)),
-            gr.Dropdown(value=card, visible=depends_on_card(recipe) or "hidden"),
-            about_html(recipe, card, choices.read().model),
-        ]
+    @border
+    def take_recipe(recipe: str | None, card: str) -> Updates:
+        values = recipe_values(recipe, card) if recipe else {}
+        return {**train_presets.updates(preset, recipe, card), **fill(fields, values)}
 
     @border
-    def take_recipe(recipe: str | None, card: str) -> list[Any]:
-        return [*preset_updates(recipe, card), *fill(recipe_values(recipe, card) if recipe else {})]
-
-    @border
-    def enter(recipe: str | None, card: str, start_from: str | None) -> list[Any]:
+    def enter(recipe: str | None, card: str, start_from: str | None) -> Updates:
         """What the page shows when it is opened: the data there is now, the runs to start from, a preset for the model."""
         chosen = choices.read()
         fitting = fitting_choice(recipe, chosen.model)
-        filled = dict(
-            zip(names, fill(recipe_values(fitting, card) if fitting != recipe and fitting else {}), strict=True)
-        )
+        values = recipe_values(fitting, card) if fitting != recipe and fitting else {}
         nothing_chosen = not chosen.sft_data and not chosen.preference_data
-        data = (
-            DEMO_DATA if nothing_chosen and chosen.model.source == "demo" else (chosen.sft_data, chosen.preference_data)
-        )
-        filled["sft_data"], filled["preference_data"], filled["thumbs_data"] = _data_updates(*data, chosen.thumbs_data)
-        return [*preset_updates(fitting, card), *(filled | {"start_from": _start_update(start_from)}).values()]
+        demo = DEMO_DATA if nothing_chosen and chosen.model.source == "demo" else {}
+        return {
+            **train_presets.updates(preset, fitting, card),
+            **fill(fields, values),
+            **data_updates(fields, chosen.model_copy(update=demo)),
+            **start_update(fields, start_from),
+        }
+
+    shown = [*preset.all, *widgets]
+    frame.opened["train"].select(enter, [preset.preset, preset.card, fields.start_from], shown, **QUIET).then(
+        summary, widgets, tab.meaning, **QUIET
+    )
+    gr.on([preset.preset.input, preset.card.input], take_recipe, [preset.preset, preset.card], shown, **LATEST)
+    gr.on([widget.change for widget in widgets], summary, widgets, tab.meaning, **LATEST)
+    train_fields.wire(fields)
+    offered = _wire_start(tab, frame, bench)
+    offered.change(summary, widgets, tab.meaning, **QUIET)
+
+
+def _wire_start(tab: TrainTab, frame: Frame, bench: Bench) -> gr.State:
+    """The buttons that begin a run. Gives back what is offered, which changes with the device and its queue."""
+    names, widgets = list(tab.fields.named), list(tab.fields.named.values())
+    offered = gr.State(FREE)
 
     @border
-    def show_stages(method: str) -> list[Any]:
-        return [gr.update(visible=_visible(stages, method)) for stages, _ in tab.of_stage]
+    def start(*values: Any) -> Updates:
+        return begun(bench.start, dict(zip(names, values, strict=True)))
 
     @border
-    def start(*values: Any) -> tuple[Any, Any]:
-        form_values = dict(zip(names, values, strict=True))
-        run = bench.start(config_from(form_values), fork_from(form_values))
+    def add(*values: Any) -> Updates:
+        return begun(queue.add, dict(zip(names, values, strict=True)))
+
+    def begun(begin: Callable[..., Run], values: Mapping[str, Any]) -> Updates:
+        run = begin(config_from(values), fork_from(values))
         choices.update(run=run.name)
-        return go_to("watch"), gr.Textbox(free_name(run.name))
+        return {frame.tabs: go_to("watch"), tab.fields.name: gr.Textbox(free_name(run.name))}
 
-    @border
-    def add(*values: Any) -> tuple[Any, Any]:
-        form_values = dict(zip(names, values, strict=True))
-        run = queue.add(config_from(form_values), fork_from(form_values))
-        choices.update(run=run.name)
-        return go_to("watch"), gr.Textbox(free_name(run.name))
-
-    def offer(shown: Offer) -> Any:
-        """The buttons that lead on, as things are now."""
+    def offer(shown: Offer) -> Updates:
+        """The buttons as things are now."""
         now = offer_now(bench)
         if now == shown:
-            return gr.skip()
+            return {}
         starts, waits = now[0] is None, now != FREE
-        return [
-            gr.Button(visible=starts),
-            gr.Button(visible=waits, variant="secondary" if starts else "primary"),
-            now,
-        ]
+        return {
+            tab.start: shown_if(starts),
+            tab.queue: gr.Button(visible=waits, variant="secondary" if starts else "primary"),
+            offered: now,
+        }
+
+    tab.start.click(start, widgets, [frame.tabs, tab.fields.name], show_progress="minimal")
+    tab.queue.click(add, widgets, [frame.tabs, tab.fields.name], show_progress="minimal")
+    frame.clock.each_second(offer, [offered], [tab.start, tab.queue, offered])
+    return offered
+
+
+def try_when(tab: TrainTab, frame: Frame, happens: Callable[..., Any]) -> None:
+    """Once it happens, demo model, demo data and the demo preset: everything is set, and Start is the next click."""
 
     @border
-    def try_it(card: str) -> list[Any]:
-        """Demo model, demo data and the demo preset: everything is set, and Start is the next click."""
-        choices.update(model=ModelRef(), sft_data=DEMO_DATA[0], preference_data=DEMO_DATA[1])
-        filled = dict(zip(names, fill(recipe_values(FIRST_RECIPE)), strict=True))
-        filled["sft_data"], filled["preference_data"], filled["thumbs_data"] = _data_updates(*DEMO_DATA, None)
-        filled["start_from"] = _start_update(BASE_MODEL)
-        filled["name"] = gr.Textbox(free_name("demo"))
-        return [go_to("train"), *preset_updates(FIRST_RECIPE, card), *filled.values()]
+    def try_it(card: str) -> Updates:
+        chosen = choices.update(model=ModelRef(), **DEMO_DATA)
+        return {
+            frame.tabs: go_to("train"),
+            **train_presets.updates(tab.preset, train_presets.DEMO, card),
+            **fill(tab.fields, recipe_values(train_presets.DEMO) | {"name": free_name("demo")}),
+            **data_updates(tab.fields, chosen.model_copy(update={"thumbs_data": None})),
+            **start_update(tab.fields, BASE_MODEL),
+        }
+
+    happens(try_it, tab.preset.card, _filled(tab, frame), **QUIET)
+
+
+def propose_when(
+    tab: TrainTab, frame: Frame, happens: Callable[..., Any], run: gr.Dropdown, propose: Callable[[Run], Proposal]
+) -> None:
+    """Once it happens, the settings that are proposed for the chosen run."""
 
     @border
-    def run_again(run: str | None, card: str) -> list[Any]:
-        """The settings of an earlier run, under a free name."""
-        if not run:
+    def fill_in(run_name: str | None, card: str) -> Updates:
+        if not run_name:
             raise WorkbenchError("Choose a run first.")
-        again = open_run(run)
-        config = again.config()
-        fork = fork_of(again)
-        start_from = fork.written if fork and fork in forks_of_model(config.model) else config.start_from
-        return fill_in(config.model_copy(update={"name": free_name(config.name)}), start_from, card)
-
-    @border
-    def run_better(run: str | None, card: str) -> list[Any]:
-        """The settings of an earlier run with what its health suggests, under a free name."""
-        config = better_config(bench, open_run(run or ""))
-        return fill_in(config, config.start_from, card)
-
-    @border
-    def run_better_from(run: str | None, card: str) -> list[Any]:
-        """The same, from the newest checkpoint before the trouble."""
-        chosen = open_run(run or "")
-        fork = better_fork(chosen, findings_of(bench, chosen))
-        if fork is None:
-            raise WorkbenchError(f"{chosen.name} has no checkpoint from before the trouble any more.")
-        return fill_in(better_config(bench, chosen), fork.written, card)
-
-    @border
-    def run_branch(run: str | None, card: str) -> list[Any]:
-        """The settings of a run, from its newest checkpoint, to change something in them."""
-        chosen = open_run(run or "")
-        fork = next(iter(forks_of(chosen)), None)
-        if fork is None:
-            raise WorkbenchError(f"{chosen.name} has no checkpoint any more.")
-        config = chosen.adjusted_config()
-        return fill_in(config.model_copy(update={"name": free_name(config.name)}), fork.written, card)
-
-    @border
-    def run_more(run: str | None, card: str) -> list[Any]:
-        """Two more epochs of a finished run."""
-        chosen = open_run(run or "")
-        return fill_in(more_epochs(chosen.adjusted_config(), free_name(chosen.name)), chosen.name, card)
-
-    def fill_in(config: RunConfig, start_from: str | None, card: str) -> list[Any]:
-        """The Train page with the settings of a config. start_from: as the widget of that name holds it."""
+        proposal = propose(open_run(run_name))
+        config = proposal.config
         data = {name: getattr(config, name) for name in DATA_OF_STAGE.values() if getattr(config, name)}
-        choices.update(model=config.model, **data)
-        filled = dict(zip(names, fill(form.from_config(config, names)), strict=True))
-        filled["start_from"] = _start_update(start_from)
-        chosen = choices.read()
-        data_updates = _data_updates(chosen.sft_data, chosen.preference_data, chosen.thumbs_data)
-        filled |= dict(zip(("sft_data", "preference_data", "thumbs_data"), data_updates, strict=True))
-        return [go_to("train"), *preset_updates(None, card), *filled.values()]
+        chosen = choices.update(model=config.model, **data)
+        return {
+            frame.tabs: go_to("train"),
+            **train_presets.updates(tab.preset, None, card),
+            **fill(tab.fields, form.from_config(config, tab.fields.named)),
+            **data_updates(tab.fields, chosen),
+            **start_update(tab.fields, proposal.start_from),
+        }
 
-    preset = [tab.recipe, tab.card, tab.about]
-    pages.opened["train"].select(
-        enter,
-        [tab.recipe, tab.card, tab.start_from],
-        [*preset, *widgets],
-        show_progress="hidden",
-    ).then(summary, widgets, tab.meaning, show_progress="hidden")
-    tab.method.change(
-        show_stages,
-        tab.method,
-        [drawn for _, drawn in tab.of_stage],
-        show_progress="hidden",
-        trigger_mode="always_last",
-    )
-    gr.on(
-        [tab.recipe.input, tab.card.input],
-        take_recipe,
-        [tab.recipe, tab.card],
-        [*preset, *widgets],
-        show_progress="hidden",
-        trigger_mode="always_last",
-    )
-    gr.on(
-        [widget.change for widget in widgets],
-        summary,
-        widgets,
-        tab.meaning,
-        show_progress="hidden",
-        trigger_mode="always_last",
-    )
-    tab.start.click(start, widgets, [pages.tabs, tab.name], show_progress="minimal")
-    tab.queue.click(add, widgets, [pages.tabs, tab.name], show_progress="minimal")
-    offered = gr.State(FREE)
-    pages.clock.each_second(offer, [offered], [tab.start, tab.queue, offered])
-    offered.change(summary, widgets, tab.meaning, show_progress="hidden")
-    filled_in = [pages.tabs, *preset, *widgets]
-    pages.model.try_it.click(try_it, tab.card, filled_in, show_progress="hidden")
-    for button, happens in (
-        (pages.watch.again, run_again),
-        (pages.watch.better, run_better),
-        (pages.watch.better_from, run_better_from),
-        (pages.watch.branch, run_branch),
-        (pages.watch.more, run_more),
-    ):
-        button.click(happens, [pages.watch.run, tab.card], filled_in, show_progress="hidden")
+    happens(fill_in, [run, tab.preset.card], _filled(tab, frame), **QUIET)
 
 
-def better_config(bench: Bench, run: Run) -> RunConfig:
-    """The settings of a run with what its health suggests, under a free name."""
-    finding = suggested(findings_of(bench, run))
-    if finding is None:
-        raise WorkbenchError("Nothing is suggested for this run any more.")
-    return with_changes(run.adjusted_config(), finding, free_name(run.name))
+def take_length_when(tab: TrainTab, frame: Frame, happens: Callable[..., Any], length: gr.State) -> None:
+    """Once it happens, the longest example that was thought of on the Data page."""
+    field = tab.fields.named["max_length"]
+    happens(
+        lambda tokens: {field: gr.Number(value=tokens), frame.tabs: go_to("train")},
+        length,
+        [field, frame.tabs],
+        **LATEST,
+    )
+
+
+def _filled(tab: TrainTab, frame: Frame) -> list[Any]:
+    return [frame.tabs, *tab.preset.all, *tab.fields.named.values()]
 
 
 def offer_now(bench: Bench) -> Offer:
     """Start is offered where the device is free; the queue where it is not, or where others wait."""
     now = bench.survey()
     return now.running.name if now.running else None, len(now.waiting)
-
-
-def _data_updates(sft_data: str | None, preference_data: str | None, thumbs_data: str | None) -> list[Any]:
-    known = datasets.all_abouts()
-    preferences = [(one.title, one.name) for one in known if one.kind == "preference"]
-    # A preference dataset lends SFT its chosen answers, so it can stand in both lists.
-    imitable = [(one.title, one.name) for one in known if one.kind == "sft"] + [
-        (f"{title}: its chosen answers", name) for title, name in preferences
-    ]
-    thumbs = [(one.title, one.name) for one in known if one.kind == "unpaired"]
-    chosen = ((imitable, sft_data), (preferences, preference_data), (thumbs, thumbs_data))
-    return [gr.Dropdown(held, value=name if name in [one for _, one in held] else None) for held, name in chosen]
-
-
-def _start_update(start_from: str | None) -> Any:
-    """The runs that the model of the Model page can start from, with one of them chosen, or the base model."""
-    model = choices.read().model
-    ended = [(f"{run.name}, as it ended", run.name) for run in runs_to_start_from(model)]
-    steps = [
-        (f"{fork.run}, at {stage_title(fork.stage)} step {fork.step:,}", fork.written) for fork in forks_of_model(model)
-    ]
-    known = [BASE_MODEL_CHOICE, *ended, *steps]
-    return gr.Dropdown(known, value=start_from if start_from in [value for _, value in known] else BASE_MODEL)
-
-
-def _draw(setting: str, values: Mapping[str, Any]) -> Component:
-    """A setting with its value, shown where the method that these values name needs it."""
-    stage = _stage_of(setting)
-    return form.draw_field(setting, values[setting], _visible((stage,), values["method"]) if stage else True)
-
-
-def _stage_of(name: str) -> Stage | None:
-    """The stage whose own setting this is; None where others need it too."""
-    return next((stage for stage in DATA_OF_STAGE if name.startswith(f"{stage}.")), None)
-
-
-def _visible(stages: Sequence[Stage], method: str) -> bool | str:
-    """Whether what some stages need is shown. Hidden ones stay on the page, so that they keep what was set."""
-    return any(stage in stages for stage in method.split("+")) or "hidden"
-
-
-def _in_pairs(names: list[str]) -> list[list[str]]:
-    return [names[start : start + 2] for start in range(0, len(names), 2)]

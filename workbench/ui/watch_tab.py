@@ -1,61 +1,27 @@
 """Page 4: how does it go?"""
 
-from __future__ import annotations
-
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.blocks import Block
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.memory.plan import in_gigabytes
-from workbench.core.monitoring.charts import charts
-from workbench.core.monitoring.duration import duration_words
-from workbench.core.monitoring.health import RunFinding, examine, with_changes
-from workbench.core.monitoring.metrics import latest
-from workbench.core.training.config import OF_PAIRS, stage_title
-from workbench.core.training.forks import Fork, reference_of
-from workbench.core.training.run_state import CAN_RESUME
 from workbench.jobs import queue, training
 from workbench.jobs.bench import Bench
-from workbench.jobs.logs import Reading
-from workbench.store import choices, run_data
-from workbench.store.forks import fork_of, forks_of, newest_before
+from workbench.jobs.proposals import findings_of
 from workbench.store.runs import Run, open_run
-from workbench.ui.border import border
-from workbench.ui.chart import CHARTS_CLASS, chart, packed
+from workbench.ui import curves_view, queue_view, run_actions, run_choice
+from workbench.ui.curves_view import Curves
+from workbench.ui.frame import Frame, go_to
 from workbench.ui.health_view import health_html
-from workbench.ui.open_dropdown import open_dropdown
-from workbench.ui.pages import Pages, go_to
-from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, page_head, table, text
-from workbench.ui.queue_view import METHOD_WORDS, Waiting, queue_html, waiting_words
+from workbench.ui.parts import Html, join, page_head
+from workbench.ui.queue_view import QueueView
+from workbench.ui.run_actions import RunActions
+from workbench.ui.run_view import absent_html, details_html, head_html, notes_html, reading_html, unreadable_html
 from workbench.ui.samples_view import samples_html
-
-CHART_IDS = ("sft-loss", "dpo-loss", "kto-loss", "margin", "accuracy", "rewards", "learning-rate", "gradient-norm")
-
-STAGES_OF_CHART = {
-    "sft-loss": ("sft",),
-    "dpo-loss": OF_PAIRS,
-    "kto-loss": ("kto",),
-    "margin": (*OF_PAIRS, "kto"),
-    "accuracy": OF_PAIRS,
-    "rewards": (*OF_PAIRS, "kto"),
-}
-"""Which stages a chart needs one of; the others are of every stage."""
-
-STATE_WORDS = {
-    "queued": "waits in the queue",
-    "running": "training",
-    "lost": "lost",
-    "finished": "finished",
-    "stopped": "stopped",
-    "paused": "paused",
-    "failed": "failed",
-    "unreadable": "cannot be read",
-}
+from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
 
 Signature = tuple[Any, ...]
 """What the page shows of a run, in so far as it changes. Equal: there is nothing to draw."""
@@ -65,74 +31,35 @@ Signature = tuple[Any, ...]
 class WatchTab:
     run: gr.Dropdown
     head: gr.HTML
-    stop: gr.Button
-    pause: gr.Button
-    resume: gr.Button
-    front: gr.Button
-    remove: gr.Button
-    again: gr.Button
-    better: gr.Button
-    better_from: gr.Button
-    more: gr.Button
-    compare: gr.Button
-    trash: gr.Button
-    queue: gr.HTML
-    hold: gr.Button
-    go_on: gr.Button
+    actions: RunActions
+    queue: QueueView
     health: gr.HTML
-    charts: dict[str, gr.HTML]
+    curves: Curves
     samples: gr.HTML
     log: gr.Textbox
     details: gr.HTML
-    branch: gr.Button
 
     @property
-    def drawn(self) -> list[Component]:
-        """All that changes with the run that is shown, in the order of `page_of`."""
-        return [
-            self.head, self.stop, self.pause, self.resume, self.front, self.remove, self.again, self.better,
-            self.better_from, self.more, self.compare, self.trash, self.queue, self.hold, self.go_on, self.health,
-            *self.charts.values(), self.samples, self.log, self.details, self.branch,
-        ]  # fmt: skip
+    def changing(self) -> list[Block]:
+        """All that changes with the run that is shown."""
+        queued = [self.queue.card, self.queue.hold, self.queue.go_on]
+        told = [self.health, *self.curves.values(), self.samples, self.log, self.details]
+        return [self.head, *self.actions.buttons, *queued, *told]
 
 
-def draw(bench: Bench) -> WatchTab:
+def draw() -> WatchTab:
     gr.HTML(
         page_head(
             "How does it go?",
             "Live while it trains, and there again when you come back: a run is a folder, not a window.",
         )
     )
-    run = open_dropdown(
-        # Runs come and go while the window is open: `enter` fills it, and chooses one of those that are there then.
-        [],
-        label="Run",
-        elem_id="wb-watch-run",
-        filterable=True,
-        min_width=280,
-    )
+    run = run_choice.draw()
     head = gr.HTML(elem_id="wb-watch-head")
-    with gr.Row(elem_classes="wb-actions"):
-        stop = gr.Button("Stop and save", variant="stop", visible=False, elem_id="wb-watch-stop")
-        pause = gr.Button("Pause", visible=False, elem_id="wb-watch-pause")
-        resume = gr.Button("Resume", variant="primary", visible=False, elem_id="wb-watch-resume")
-        front = gr.Button("Let it be the next one", visible=False, elem_id="wb-watch-front")
-        remove = gr.Button("Take it out of the queue", visible=False, elem_id="wb-watch-remove")
-        again = gr.Button("Run again with the same settings", visible=False, elem_id="wb-watch-again")
-        better = gr.Button("A new run with the suggested change", visible=False, elem_id="wb-watch-better")
-        better_from = gr.Button(
-            "The suggested change, from a checkpoint", visible=False, elem_id="wb-watch-better-from"
-        )
-        more = gr.Button("Two more epochs", visible=False, elem_id="wb-watch-more")
-        compare = gr.Button("Compare base and aligned →", variant="primary", visible=False, elem_id="wb-watch-compare")
-        trash = gr.Button("Move to the trash", visible=False, elem_id="wb-watch-trash")
-    waiting = gr.HTML(elem_id="wb-watch-queue")
-    with gr.Row(elem_classes="wb-actions"):
-        hold = gr.Button("Hold the queue", visible=False, elem_id="wb-watch-hold")
-        go_on = gr.Button("Let the queue go on", visible=False, elem_id="wb-watch-go-on")
+    actions = run_actions.draw()
+    waiting = queue_view.draw()
     health = gr.HTML(elem_id="wb-watch-health")
-    with gr.Column(elem_classes=CHARTS_CLASS):
-        drawn = {ident: chart(elem_id=f"wb-chart-{ident}") for ident in CHART_IDS}
+    curves = curves_view.draw()
     with gr.Accordion("What it answers, at the start and now", open=False):
         samples = gr.HTML(elem_id="wb-watch-samples")
     with gr.Accordion("The worker's last lines", open=False):
@@ -147,96 +74,24 @@ def draw(bench: Bench) -> WatchTab:
         )
     with gr.Accordion("Settings, versions and files of this run", open=False):
         details = gr.HTML()
-        branch = gr.Button("New run from a checkpoint", visible=False, elem_id="wb-watch-branch")
-    return WatchTab(
-        run, head, stop, pause, resume, front, remove, again, better, better_from, more, compare, trash, waiting, hold, go_on,
-        health, drawn, samples, log, details, branch,
-    )  # fmt: skip
+        actions.follow_ups["branch"].render()
+    return WatchTab(run, head, actions, waiting, health, curves, samples, log, details)
 
 
-def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
-    outputs = tab.drawn
+def wire(tab: WatchTab, frame: Frame, bench: Bench) -> None:
     seen = gr.State(())
-    listed = gr.State(())
 
-    def refresh(run_name: str | None, before: Signature) -> Any:
+    def refresh(run_name: str | None, before: Signature) -> Updates:
         """One tick: everything on the page, or nothing where nothing changed."""
         now = signature(bench, run_name)
-        if now == before:
-            return gr.skip()
-        return [*page_of(bench, run_name, before), now]
+        return {} if now == before else {**page_of(tab, bench, run_name, before), seen: now}
 
-    def list_runs(shown: tuple[tuple[str, str], ...]) -> Any:
-        """The Run list as it is now, with what each of them is doing."""
-        now = tuple(run_choices(bench))
-        return gr.skip() if now == shown else (gr.update(choices=list(now)), now)
-
-    @border
-    def stop(run_name: str) -> Html:
-        return notice("info", training.stop(open_run(run_name)))
-
-    @border
-    def pause(run_name: str) -> Html:
-        return notice("info", training.pause(open_run(run_name)))
-
-    @border
-    def resume(run_name: str) -> Html:
-        bench.resume(open_run(run_name))
-        return notice("info", f"{run_name} goes on")
-
-    @border
-    def front(run_name: str) -> Html:
-        return notice("info", queue.to_front(run_name))
-
-    @border
-    def remove(run_name: str) -> gr.Dropdown:
-        gr.Info(queue.remove(run_name))
-        return enter()
-
-    @border
-    def hold() -> None:
-        gr.Info(queue.hold())
-
-    @border
-    def go_on() -> None:
-        gr.Info(queue.go_on())
-
-    @border
-    def pick(run_name: str | None) -> None:
-        choices.update(run=run_name)
-
-    def enter() -> gr.Dropdown:
-        """The runs there are now; shown is the one that was looked at last, or else the newest."""
-        known = run_choices(bench)
-        last = choices.read().run
-        names = [name for _, name in known]
-        return gr.Dropdown(choices=known, value=last if last in names else next(iter(names), None))
-
-    @border
-    def trash(run_name: str) -> gr.Dropdown:
-        gr.Info(training.move_to_trash(open_run(run_name)))
-        return enter()
-
-    pages.clock.each_second(refresh, [tab.run, seen], [*outputs, seen])
-    pages.clock.each_second(list_runs, [listed], [tab.run, listed])
-    tab.run.input(pick, tab.run, None, show_progress="hidden")
-    tab.run.change(lambda: (), None, seen, show_progress="hidden")
-    pages.opened["watch"].select(enter, None, tab.run, show_progress="hidden")
-    tab.stop.click(stop, tab.run, tab.head, show_progress="hidden")
-    tab.pause.click(pause, tab.run, tab.head, show_progress="hidden")
-    tab.resume.click(resume, tab.run, tab.head, show_progress="hidden")
-    tab.front.click(front, tab.run, tab.head, show_progress="hidden")
-    tab.remove.click(remove, tab.run, tab.run, show_progress="hidden")
-    tab.trash.click(trash, tab.run, tab.run, show_progress="hidden")
-    tab.hold.click(hold, None, None, show_progress="hidden")
-    tab.go_on.click(go_on, None, None, show_progress="hidden")
-    tab.compare.click(lambda: go_to("compare"), None, pages.tabs, show_progress="hidden")
-
-
-def run_choices(bench: Bench) -> list[tuple[str, str]]:
-    """Every run with what it is doing, newest first."""
-    now = bench.survey()
-    return [(f"{run.name} · {STATE_WORDS[now.states[run.name]]}", run.name) for run in now.runs]
+    frame.clock.each_second(refresh, [tab.run, seen], [*tab.changing, seen])
+    run_choice.wire(tab.run, frame, bench)
+    tab.run.change(lambda: (), None, seen, **QUIET)
+    run_actions.wire(tab.actions, tab.run, tab.head, bench)
+    queue_view.wire(tab.queue)
+    tab.actions.compare.click(lambda: go_to("compare"), None, frame.tabs, **QUIET)
 
 
 def signature(bench: Bench, run_name: str | None) -> Signature:
@@ -254,303 +109,41 @@ def signature(bench: Bench, run_name: str | None) -> Signature:
     return run.name, state, bench.read(run).version, log, run.stop_file.exists(), bool(run.environment()), *in_queue
 
 
-def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
-    """Updates of all that `WatchTab.drawn` names."""
+def page_of(tab: WatchTab, bench: Bench, run_name: str | None, before: Signature) -> Updates:
+    """Updates of the page for a run. before: what it showed until now."""
     run = _find(run_name)
     if run is None:
-        return nothing_but(bench, absent_html(run_name))
+        return _without_run(tab, bench, absent_html(run_name))
     state = training.state_of(run)
     if state == "unreadable":
-        return nothing_but(bench, unreadable_html(run), can_trash=True)
+        return _without_run(tab, bench, unreadable_html(run)) | {tab.actions.trash: shown_if(True)}
     reading = bench.read(run)
-    running = state == "running"
-    label = "End at once" if run.stop_file.exists() else "Stop and save"
+    findings = findings_of(bench, run)
+    updates = {
+        tab.head: join(*notes_html(run), head_html(bench, run), *reading_html(reading)),
+        tab.health: health_html(findings, run.adjusted_config()) if findings else "",
+        tab.log: run.log_tail(),
+        tab.details: details_html(run),
+        **run_actions.updates(tab.actions, bench, run, state, findings),
+        **queue_view.updates(tab.queue, bench),
+    }
     # The charts are the heavy part; they are sent only when there are new rows.
     drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
-    plan = run.environment().get("plan", {})
-    drawn = charts(reading.log, plan) if drawn_before != reading.version else {}
-    findings = findings_of(bench, run)
-    waits = state == "queued"
-    start_again, branch = better_fork(run, findings), next(iter(forks_of(run)), None)
-    return [
-        join(*notes_html(run), head_html(bench, run), *reading_html(reading)),
-        gr.update(value=label, visible=running),
-        gr.update(visible=running and not run.stop_file.exists()),
-        gr.update(visible=state in CAN_RESUME),
-        gr.update(visible=waits and bench.survey().waiting[:1] != (run,)),
-        gr.update(visible=waits),
-        gr.update(visible=not running and not waits),
-        gr.update(visible=suggested(findings) is not None),
-        gr.update(
-            value=f"The suggested change, from step {start_again.step:,}" if start_again else "",
-            visible=start_again is not None,
-        ),
-        gr.update(visible=state == "finished" and run.has_adapter),
-        gr.update(visible=run.has_adapter),
-        gr.update(visible=False),
-        *queue_updates(bench),
-        health_html(findings, run.adjusted_config()) if findings else "",
-        *[
-            gr.update(value=packed(drawn[ident]), visible=is_drawn(ident, stages_of(run)) or "hidden")
-            if ident in drawn
-            else gr.skip()
-            for ident in CHART_IDS
-        ],
-        samples_html(reading.samples) if drawn else gr.skip(),
-        run.log_tail(),
-        details_html(run),
-        gr.update(
-            value=f"New run from step {branch.step:,} of {stage_title(branch.stage)}" if branch else "",
-            visible=branch is not None,
-        ),
-    ]
+    if drawn_before != reading.version:
+        updates |= curves_view.updates(tab.curves, run, reading)
+        updates[tab.samples] = samples_html(reading.samples)
+    return updates
 
 
-def absent_html(run_name: str | None) -> Html:
-    """What is shown in place of a run: that there is none yet, or what became of the one that was looked at."""
-    if not run_name:
-        return empty("No run yet", "Curves appear here when a run has started. Start one on the Train page.")
-    words = (
-        training.gone_words(run_name) or "Its folder was deleted or moved. If it was training, its worker ends itself."
-    )
-    return notice("blocker", f"{run_name} is gone", words)
-
-
-def nothing_but(bench: Bench, head: Html, can_trash: bool = False) -> list[Any]:
+def _without_run(tab: WatchTab, bench: Bench, head: Html) -> Updates:
     """The page with a head and the queue, where there is no run to show, or none that can be read."""
-    return [
-        head,
-        *[gr.update(visible=False)] * 10,
-        gr.update(visible=can_trash),
-        *queue_updates(bench),
-        "",
-        *[gr.update(visible="hidden")] * len(CHART_IDS),
-        "",
-        "",
-        "",
-        gr.update(visible=False),
-    ]
-
-
-def unreadable_html(run: Run) -> Html:
-    """Why a run cannot be read, and where its files are."""
-    return join(
-        notice("blocker", f"{run.name} cannot be read", " ".join(run.problems())),
-        card(
-            "What you can do",
-            text(
-                "Put the named file right with a text editor, or back from a copy, and the run is there again. If a newer "
-                "version of the workbench made it, open it with that one. Or move it to the trash: its folder, with all "
-                "that is in it, goes to the folder trash beside runs."
-            ),
-            facts([("Folder", run.folder)]),
-        ),
-    )
-
-
-def queue_updates(bench: Bench) -> list[Any]:
-    """The card of the queue and its two buttons; nothing where nothing waits."""
-    waiting, held = bench.survey().waiting, queue.held()
-    if not waiting:
-        return [gr.update(value="", visible="hidden"), gr.update(visible=False), gr.update(visible=False)]
-    busy = bench.survey().running
-    taken = None if busy else training.unlisted_holder()
-    words = training.holder_words(taken) if taken else ""
-    return [
-        gr.update(
-            value=queue_html([_described(one) for one in waiting], held, busy.name if busy else None, words),
-            visible=True,
-        ),
-        gr.update(visible=held is None),
-        gr.update(visible=held is not None),
-    ]
-
-
-def _described(run: Run) -> Waiting:
-    try:
-        config = run.config()
-    except WorkbenchError:
-        return run.name, "its settings cannot be read", ""
-    return run.name, METHOD_WORDS.get(config.method, stage_title(config.method)), config.model.title
-
-
-def better_fork(run: Run, findings: Sequence[RunFinding]) -> Fork | None:
-    """The newest checkpoint before the trouble from which the suggested settings can go on; None where there is none."""
-    finding = suggested(findings)
-    fork = newest_before(run, finding.stage, finding.from_step) if finding and finding.from_step else None
-    if not finding or not fork:
-        return None
-    try:
-        training.check(with_changes(run.adjusted_config(), finding, run.name), fork)
-    except WorkbenchError:
-        return None
-    return fork
-
-
-def is_drawn(ident: str, stages: tuple[str, ...]) -> bool:
-    """Whether a run with these stages has anything for a chart."""
-    return ident not in STAGES_OF_CHART or any(stage in stages for stage in STAGES_OF_CHART[ident])
-
-
-def stages_of(run: Run) -> tuple[str, ...]:
-    try:
-        return run.config().stages
-    except WorkbenchError:
-        return ()
-
-
-def head_html(bench: Bench, run: Run) -> Html:
-    """What the run is doing or how it ended, and its numbers so far."""
-    state = training.state_of(run)
-    words = training.in_words(run)
-    if state == "running":
-        now = bench.progress(run)
-        left = "" if now.seconds_left is None else f", about {duration_words(now.seconds_left)} left"
-        step = f"step {now.step} of {now.steps}{left}" if now.step else "getting ready"
-        stopping = [notice("info", "Stopping", words)] if run.stop_file.exists() else []
-        shown = bar(now.step / max(1, now.steps), f"{now.phase[:1].upper()}{now.phase[1:]}: {step}")
-        probe = run.environment().get("probes", {}).get(now.stage)
-        tried = [text(f"Longest batch, tried first: {probe_words(now.stage, probe)}")] if now.stage and probe else []
-        return join(card(run.name, shown, *tried, text(checkpoint_line(bench, run))), *adjusted_html(run), *stopping)
-    if state == "queued":
-        return notice(
-            "info",
-            f"{run.name} waits in the queue",
-            waiting_words(run.name, [one.name for one in bench.survey().waiting], queue.held()),
-        )
-    if state == "finished":
-        return join(
-            notice("good", f"{run.name} is finished", words.removeprefix("Finished. ")), numbers_html(bench, run)
-        )
-    if state == "stopped":
-        return join(notice("info", f"{run.name} was stopped", words), numbers_html(bench, run))
-    if state == "paused":
-        return notice("info", f"{run.name} is paused", words)
-    title = f"{run.name} was lost" if state == "lost" else f"{run.name} failed"
-    return notice("blocker", title, words)
-
-
-def reading_html(reading: Reading) -> list[Html]:
-    """How far a long run was read, and what of it cannot be read."""
-    far = f"{reading.share:.0%} of metrics.jsonl is read so far. Until then the curves show a part of its rows."
-    return [
-        *([] if reading.is_whole else [text(far)]),
-        *([notice("warning", "Part of this run cannot be read", reading.trouble)] if reading.trouble else []),
-    ]
-
-
-def findings_of(bench: Bench, run: Run) -> list[RunFinding]:
-    """What the rules about health say of a run now; nothing where its settings cannot be read, or not all of it was read."""
-    reading = bench.read(run)
-    if not reading.is_whole:
-        return []
-    try:
-        return examine(reading.log.rows, run.adjusted_config(), run.environment().get("plan", {}))
-    except WorkbenchError:
-        return []
-
-
-def suggested(findings: Sequence[RunFinding]) -> RunFinding | None:
-    """The gravest finding that suggests other settings; None where there is none."""
-    return next((finding for finding in findings if finding.changes), None)
-
-
-def adjusted_html(run: Run) -> list[Html]:
-    """What was changed because memory ran out, and data that changed under the run."""
-    changed = "; ".join(one["words"] for one in run.adjustments())
-    other_rows = [notice("warning", "The data is another one", words) for words in run_data.changed_words(run)]
-    return [
-        *(
-            [notice("warning", "Memory ran out, and the run goes on with less at once", f"Changed: {changed}.")]
-            if changed
-            else []
-        ),
-        *other_rows,
-    ]
-
-
-def checkpoint_line(bench: Bench, run: Run) -> str:
-    """What would be kept if the machine went off now, and when there will be more."""
-    kept = training.checkpoint_words(run)
-    now = f"Last checkpoint: {kept}. A lost run goes on from there." if kept else "No checkpoint yet."
-    coming = bench.next_checkpoint(run)
-    if coming is None:
-        return now
-    return f"{now} Next checkpoint at step {coming.step:,} of {stage_title(coming.stage)}, in about {duration_words(coming.seconds)}."
-
-
-def numbers_html(bench: Bench, run: Run) -> Html:
-    """The numbers that a run ended with."""
-    rows = bench.read(run).log.rows
-    wanted = [
-        ("SFT", "Held-out loss", "eval_loss", "sft", ".3f"),
-        *[
-            (stage_title(stage), f"Held-out {label}", key, stage, shape)
-            for stage in OF_PAIRS
-            for label, key, shape in (
-                ("loss", "eval_loss", ".3f"),
-                ("accuracy", "eval_rewards/accuracies", ".1%"),
-                ("margin", "eval_rewards/margins", ".3f"),
-            )
-        ],
-        ("KTO", "Held-out loss", "eval_loss", "kto", ".3f"),
-        ("KTO", "Held-out margin", "eval_rewards/margins", "kto", ".3f"),
-    ]
-    known = [(stage, label, latest(rows, key, part), shape) for stage, label, key, part, shape in wanted]
-    lines = [(stage, label, format(value, shape)) for stage, label, value, shape in known if value is not None]
-    return table(["Stage", "Measured", "Value"], lines) if lines else Html("")
-
-
-def details_html(run: Run) -> Html:
-    """Everything that is needed to understand or repeat the run."""
-    environment = run.environment()
-    try:
-        config = run.config()
-    except WorkbenchError as error:
-        return notice("blocker", "The settings cannot be read", str(error))
-    fork = fork_of(run)
-    versions = ", ".join(f"{name} {version}" for name, version in environment.get("versions", {}).items())
-    pairs: list[tuple[str, object]] = [
-        ("Folder", run.folder),
-        ("Base model", config.model.name),
-        ("Method", config.method),
-        ("Branched off at", fork.words if fork else ""),
-        ("Reference", reference_of(config, fork)),
-        ("Data", ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages}))),
-        ("Data that had changed", "\n".join(run_data.changed_words(run))),
-        ("Backend", environment.get("why", "told when the model is loaded")),
-        ("Precision", str(environment.get("precision", config.precision)).upper()),
-        ("Versions", versions),
-        ("Decided for this machine", "\n".join(run.chosen().get("words", []))),
-        ("Longest batch, tried first", "\n".join(probe_words(*one) for one in environment.get("probes", {}).items())),
-        ("Known of the reference", known_words(environment.get("reference", {}))),
-        ("Changed on the way", "\n".join(one["words"] for one in run.adjustments())),
-        ("Settings", "\n".join(f"{key}: {value}" for key, value in config.model_dump().items())),
-    ]
-    return facts([(label, value) for label, value in pairs if value])
-
-
-def notes_html(run: Run) -> list[Html]:
-    """What is wrong with files that only tell about a run."""
-    return [notice("warning", "Not all of its files can be read", " ".join(notes))] if (notes := run.notes()) else []
-
-
-def probe_words(stage: str, probe: Mapping[str, Any]) -> str:
-    """What one step on the longest batch took, before the first step that counts."""
-    words = f"{stage_title(stage)}: {probe['rows']} × {probe['tokens']:,} tokens in {probe['seconds']:.1f} s."
-    if probe.get("needed") and probe.get("forecast"):
-        words += (
-            f" The run needs {in_gigabytes(probe['needed'])}; up to {in_gigabytes(probe['forecast'])} were forecast."
-        )
-    return words
-
-
-def known_words(reference: Mapping[str, int]) -> str:
-    """How often the reference was asked, and how often what it had said was read."""
-    if not reference:
-        return ""
-    computed, read = reference.get("computed", 0), reference.get("read", 0)
-    return f"{computed:,} log-probabilities computed and kept for later runs, {read:,} read"
+    return {
+        tab.head: head,
+        **hidden_except(tab.actions.buttons, {}),
+        **queue_view.updates(tab.queue, bench),
+        **curves_view.nothing(tab.curves),
+        **dict.fromkeys([tab.health, tab.samples, tab.log, tab.details], ""),
+    }
 
 
 def _find(run_name: str | None) -> Run | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -16,6 +17,7 @@ from workbench.jobs.bench import Bench
 from workbench.jobs.preparing import Cancelled
 from workbench.ui.environment import log_file
 from workbench.ui.parts import Html, bar
+from workbench.ui.updates import QUIET, Updates, shown_if
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +26,47 @@ Progress = Callable[[float, str], None]
 _BEAT = 0.25  # seconds between two looks at how far the work is
 
 
+@dataclass(frozen=True)
+class WorkView:
+    """bar: where it is shown how far the work is. cancel: shown while something is at work."""
+
+    bar: gr.HTML
+    cancel: gr.Button
+
+    @property
+    def outputs(self) -> list[gr.HTML | gr.Button]:
+        return [self.bar, self.cancel]
+
+    def during(
+        self, bench: Bench, request: gr.Request, act: Callable[[Progress], Any], what: str
+    ) -> Generator[Updates, None, Any]:
+        """Updates while `act` goes on; gives back its result. See `work`."""
+        working = work(bench, request, act, what)
+        while True:
+            try:
+                yield {self.bar: next(working), self.cancel: shown_if(True)}
+            except StopIteration as done:
+                return done.value
+
+    def over(self, said: str = "") -> Updates:
+        """Updates once the work is done. said: HTML in place of the bar."""
+        return {self.bar: said, self.cancel: shown_if(False)}
+
+    def wire(self, bench: Bench) -> None:
+        """Cancel ends the work of this browser tab, and of no other."""
+
+        def end(request: gr.Request) -> None:
+            if at_work := bench.working.get(str(request.session_hash)):
+                at_work.set()
+
+        self.cancel.click(end, None, None, **QUIET, queue=False)
+
+
 def cancel_button() -> gr.Button:
-    """Shown while something is at work."""
     return gr.Button("Cancel", size="sm", variant="stop", visible=False)
 
 
-def work(bench: Bench, request: gr.Request, act: Callable[[Progress], Any], what: str) -> Iterator[Html]:
+def work(bench: Bench, request: gr.Request, act: Callable[[Progress], Any], what: str) -> Generator[Html, None, Any]:
     """Bars while `act` goes on in a thread; the generator returns its result, and raises what it raises.
 
     act: is given a function for its progress (fraction, words), which raises once the work is to end: after a click on
@@ -92,13 +129,3 @@ def untold_words(what: str, error: Exception | None) -> str:
 def prepared(task: dict[str, Any]) -> Callable[[Progress], Any]:
     """A task of the data child, as something to `work` on."""
     return lambda progress: preparing.run(task, progress=progress)
-
-
-def cancel(bench: Bench) -> Any:
-    """What the Cancel button does: ends the work of this browser tab, and of no other."""
-
-    def end(request: gr.Request) -> None:
-        if at_work := bench.working.get(str(request.session_hash)):
-            at_work.set()
-
-    return end

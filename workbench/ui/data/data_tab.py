@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import gradio as gr
 
@@ -17,12 +16,13 @@ from workbench.ui.data.doctor_view import DoctorView
 from workbench.ui.data.export_view import OutView
 from workbench.ui.data.lengths_view import LengthsView
 from workbench.ui.data.rows_view import RowsView
-from workbench.ui.data.seen import DEMO, Shown, about_of, go_to_view, now, report_of, seen_of
+from workbench.ui.data.seen import DEMO, Shown, about_of, go_to_view, report_of, seen_of
 from workbench.ui.data.seen import choices as dataset_choices
 from workbench.ui.data.write_view import WriteView
+from workbench.ui.frame import Frame, go_to
 from workbench.ui.open_dropdown import open_dropdown
-from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import page_head
+from workbench.ui.updates import LATEST, Updates
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class DataTab:
     bring: BringView
 
 
-def draw(bench: Bench) -> DataTab:
+def draw() -> DataTab:
     gr.HTML(
         page_head(
             "Which preferences?",
@@ -73,19 +73,18 @@ def draw(bench: Bench) -> DataTab:
     return DataTab(shown, bring_other, use, line, untold, doctor, rows, lengths, write, out, bring)
 
 
-def wire(tab: DataTab, pages: Pages, bench: Bench) -> None:
+def wire(tab: DataTab, frame: Frame, bench: Bench) -> None:
     shown = tab.shown
-    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
 
     @border
     def choose(name: str | None) -> str:
         return seen_of(name or DEMO)
 
     @border
-    def enter(seen: str) -> list[Any]:
+    def enter(seen: str) -> Updates:
         """The page is opened: the dataset that was looked at last, as it is now; the demo's where it is gone."""
         name = seen.split("@")[0] or choices.read().dataset
-        return now(name if name in {one.name for one in datasets.all_abouts()} else DEMO)
+        return shown.now(name if name and name in {one.name for one in datasets.all_abouts()} else DEMO)
 
     @border
     def use(seen: str) -> gr.Tabs:
@@ -99,14 +98,14 @@ def wire(tab: DataTab, pages: Pages, bench: Bench) -> None:
         choices.update(dataset=about.name)
         return display.line_html(about, report_of(about))
 
-    shown.dataset.input(choose, shown.dataset, shown.seen, **quiet)
-    shown.seen.change(line, shown.seen, tab.line, **quiet)
-    tab.bring_other.click(lambda: go_to_view("bring"), None, shown.views, **quiet)
-    tab.use.click(use, shown.seen, pages.tabs, **quiet)
-    pages.opened["data"].select(enter, shown.seen, shown.outputs, **quiet)
-    doctor_view.wire(tab.doctor, shown, tab.rows.check, bench)
+    shown.dataset.input(choose, shown.dataset, shown.seen, **LATEST)
+    shown.seen.change(line, shown.seen, tab.line, **LATEST)
+    tab.bring_other.click(lambda: go_to_view("bring"), None, shown.views, **LATEST)
+    tab.use.click(use, shown.seen, frame.tabs, **LATEST)
+    frame.opened["data"].select(enter, shown.seen, shown.outputs, **LATEST)
+    doctor_view.wire(tab.doctor, shown, tab.rows.list.check, bench)
     rows_view.wire(tab.rows, shown, bench)
-    lengths_view.wire(tab.lengths, shown, pages, bench)
+    lengths_view.wire(tab.lengths, shown, tab.rows.one.length, bench)
     write_view.wire(tab.write, shown, bench)
     export_view.wire(tab.out, shown, bench)
     bring_view.wire(tab.bring, shown, bench)

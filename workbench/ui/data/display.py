@@ -250,7 +250,7 @@ def passed_html(report: Report | None) -> Html:
         pairs.append(
             ("Languages", ", ".join(f"{language} {share:.0%}" for language, share in report.languages.items()))
         )
-    return facts(pairs)
+    return card("What else was looked for", facts(pairs))
 
 
 def finding_label(finding: Finding) -> str:

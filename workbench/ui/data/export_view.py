@@ -1,12 +1,9 @@
 """The view of the Data page for what leaves it: the split into training and held-out rows, and files."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
@@ -16,10 +13,11 @@ from workbench.store import datasets
 from workbench.store.datasets import About
 from workbench.ui.border import border
 from workbench.ui.data import display
-from workbench.ui.data.seen import Shown, about_of, about_to_change, is_own, now
+from workbench.ui.data.seen import DEMO, Shown, about_of, about_to_change, is_own
 from workbench.ui.environment import uploads
 from workbench.ui.parts import Html, card, facts, join, notice
-from workbench.ui.working import cancel, cancel_button, prepared, work
+from workbench.ui.updates import LATEST, QUIET, Updates, shown_if
+from workbench.ui.working import WorkView, cancel_button, prepared
 
 DAY = 86_400.0  # seconds
 FORMATS = [("JSON lines (.jsonl)", "jsonl"), ("Parquet (.parquet)", "parquet")]
@@ -31,8 +29,7 @@ class OutView:
     share: gr.Slider
     seed: gr.Number
     split: gr.Button
-    cancel: gr.Button
-    working: gr.HTML
+    work: WorkView
     size: gr.HTML
     format: gr.Radio
     part: gr.Radio
@@ -55,7 +52,7 @@ def draw() -> OutView:
             with gr.Row(elem_classes="wb-actions"):
                 split = gr.Button("Split again", elem_id="wb-out-split")
                 cancel = cancel_button()
-            working = gr.HTML()
+            work = WorkView(gr.HTML(), cancel)
             format = gr.Radio(FORMATS, value="jsonl", label="Export as", elem_id="wb-out-format")
             part = gr.Radio(PARTS, value="train", label="Which rows", elem_id="wb-out-part")
             export = gr.DownloadButton("Prepare the file", elem_id="wb-out-export")
@@ -69,32 +66,34 @@ def draw() -> OutView:
             )
         with gr.Column():
             size = gr.HTML(elem_id="wb-out-size")
-    return OutView(share, seed, split, cancel, working, size, format, part, export, delete, really)
+    return OutView(share, seed, split, work, size, format, part, export, delete, really)
 
 
 def wire(view: OutView, shown: Shown, bench: Bench) -> None:
-    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
-
     @border
-    def show(seen: str) -> list[Any]:
+    def show(seen: str) -> Updates:
         about = about_of(seen)
         share = max(1, min(50, round(100 * about.held_out_rows / max(1, about.kept))))
         own = is_own(about.name)
-        return [
-            gr.Slider(value=share), gr.Number(value=about.seed), gr.Button(interactive=own), size_html(about, share), gr.Button(visible=own), gr.Button(visible=False),
-        ]  # fmt: skip
+        return {
+            view.share: share,
+            view.seed: about.seed,
+            view.split: gr.Button(interactive=own),
+            view.size: size_html(about, share),
+            view.delete: shown_if(own),
+            view.really: shown_if(False),
+        }
 
     @border
     def size(seen: str, share: float) -> Html:
         return size_html(about_of(seen), share)
 
     @border
-    def split(seen: str, share: float, seed: float | None, request: gr.Request) -> Iterator[list[Any]]:
+    def split(seen: str, share: float, seed: float | None, request: gr.Request) -> Iterator[Updates]:
         about = about_to_change(seen)
         task = {"do": "split", "name": about.name, "share": share / 100, "seed": int(seed or 0)}
-        for html in work(bench, request, prepared(task), f"Splitting {about.name}"):
-            yield [html, gr.Button(visible=True), gr.skip(), gr.skip()]
-        yield ["", gr.Button(visible=False), *now(about.name)]
+        yield from view.work.during(bench, request, prepared(task), f"Splitting {about.name}")
+        yield {**view.work.over(), **shown.now(about.name)}
 
     @border
     def export(seen: str, format: str, part: str) -> gr.DownloadButton:
@@ -104,26 +103,24 @@ def wire(view: OutView, shown: Shown, bench: Bench) -> None:
         return gr.DownloadButton(f"Download {target.name}", value=str(target))
 
     @border
-    def delete(seen: str) -> list[Any]:
+    def delete(seen: str) -> Updates:
         datasets.delete(about_of(seen).name)
-        return now("demo-preferences")
+        return shown.now(DEMO)
 
     def forget() -> gr.DownloadButton:
         """A prepared file is not what the fields say any more."""
         return gr.DownloadButton("Prepare the file", value=None)
 
     shown.seen.change(
-        show, shown.seen, [view.share, view.seed, view.split, view.size, view.delete, view.really], **quiet
+        show, shown.seen, [view.share, view.seed, view.split, view.size, view.delete, view.really], **LATEST
     )
-    view.share.input(size, [shown.seen, view.share], view.size, **quiet)
-    view.split.click(
-        split, [shown.seen, view.share, view.seed], [view.working, view.cancel, *shown.outputs], show_progress="hidden"
-    )
-    view.cancel.click(cancel(bench), None, None, show_progress="hidden", queue=False)
+    view.share.input(size, [shown.seen, view.share], view.size, **LATEST)
+    view.split.click(split, [shown.seen, view.share, view.seed], [*view.work.outputs, *shown.outputs], **QUIET)
+    view.work.wire(bench)
     view.export.click(export, [shown.seen, view.format, view.part], view.export)
-    gr.on([view.format.input, view.part.input, shown.seen.change], forget, None, view.export, **quiet)
-    view.delete.click(lambda: gr.Button(visible=True), None, view.really, **quiet)
-    view.really.click(delete, shown.seen, shown.outputs, **quiet)
+    gr.on([view.format.input, view.part.input, shown.seen.change], forget, None, view.export, **LATEST)
+    view.delete.click(lambda: shown_if(True), None, view.really, **LATEST)
+    view.really.click(delete, shown.seen, shown.outputs, **LATEST)
 
 
 def export_folder() -> Path:

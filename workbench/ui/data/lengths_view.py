@@ -1,11 +1,8 @@
 """The view of the Data page that says how long the rows are in tokens, and what the longest example would cut."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import gradio as gr
 
@@ -15,17 +12,16 @@ from workbench.ui.border import border
 from workbench.ui.chart import packed
 from workbench.ui.data.seen import Shown, about_of
 from workbench.ui.lengths import lengths, lengths_value, released_length
-from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, text
-from workbench.ui.working import cancel, cancel_button, work
+from workbench.ui.updates import LATEST, QUIET, Updates, shown_if
+from workbench.ui.working import WorkView, cancel_button
 
 
 @dataclass(frozen=True)
 class LengthsView:
     words: gr.HTML
     count: gr.Button
-    cancel: gr.Button
-    working: gr.HTML
+    work: WorkView
     picture: gr.HTML
     train: gr.Button
 
@@ -35,52 +31,37 @@ def draw() -> LengthsView:
     with gr.Row(elem_classes="wb-actions"):
         count = gr.Button("Count the tokens", variant="primary", elem_id="wb-lengths-count")
         cancel = cancel_button()
-    working = gr.HTML()
+    work = WorkView(gr.HTML(), cancel)
     picture = lengths(elem_id="wb-lengths-picture")
     with gr.Row(elem_classes="wb-actions"):
         train = gr.Button("Train with this length →", visible=False, elem_id="wb-lengths-train")
-    return LengthsView(words, count, cancel, working, picture, train)
+    return LengthsView(words, count, work, picture, train)
 
 
-def wire(view: LengthsView, shown: Shown, pages: Pages, bench: Bench) -> None:
-    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
+def wire(view: LengthsView, shown: Shown, row_length: gr.Number, bench: Bench) -> None:
+    """row_length: the longest example by which the Rows view cuts."""
 
     @border
-    def show(seen: str) -> list[Any]:
+    def show(seen: str) -> Updates:
         """Another dataset: its picture is not drawn yet."""
-        return [words_html(seen), gr.Button(visible=True), None, gr.Button(visible=False)]
+        return {view.words: words_html(seen), view.picture: None, view.train: shown_if(False)}
 
     @border
-    def count(seen: str, length: int, request: gr.Request) -> Iterator[list[Any]]:
+    def count(seen: str, length: int, request: gr.Request) -> Iterator[Updates]:
         about, model = about_of(seen), choices.read().model
-        counting = work(
-            bench, request, partial(bench.tokens.counts, model, about.name), f"Counting the tokens of {about.name}"
-        )
-        counts = yield from _bars(counting)
-        value = packed(lengths_value(counts, length, model.title))
-        yield ["", gr.Button(visible=False), value, train_button(length)]
+        act = partial(bench.tokens.counts, model, about.name)
+        counts = yield from view.work.during(bench, request, act, f"Counting the tokens of {about.name}")
+        picture = packed(lengths_value(counts, length, model.title))
+        yield {**view.work.over(), view.picture: picture, view.train: train_button(length)}
 
-    def _bars(counting: Iterator[Html]) -> Any:
-        """Updates of the page for each bar; gives back what the work gave."""
-        while True:
-            try:
-                yield [next(counting), gr.Button(visible=True), gr.skip(), gr.skip()]
-            except StopIteration as done:
-                return done.value
-
-    def release(event: gr.EventData) -> list[Any]:
+    def release(event: gr.EventData) -> Updates:
         length = released_length(event)
-        return [length, gr.Number(value=length), train_button(length)]
+        return {shown.length: length, row_length: gr.Number(value=length), view.train: train_button(length)}
 
-    shown.seen.change(show, shown.seen, [view.words, view.count, view.picture, view.train], **quiet)
-    view.count.click(
-        count, [shown.seen, shown.length], [view.working, view.cancel, view.picture, view.train], show_progress="hidden"
-    )
-    view.cancel.click(cancel(bench), None, None, show_progress="hidden", queue=False)
-    view.picture.release(release, None, [shown.length, pages.data.rows.length, view.train], **quiet)
-    view.train.click(
-        lambda length: [gr.Number(value=length), go_to("train")], shown.length, [pages.train.named["max_length"], pages.tabs], **quiet
-    )  # fmt: skip
+    shown.seen.change(show, shown.seen, [view.words, view.picture, view.train], **LATEST)
+    view.count.click(count, [shown.seen, shown.length], [*view.work.outputs, view.picture, view.train], **QUIET)
+    view.work.wire(bench)
+    view.picture.release(release, None, [shown.length, row_length, view.train], **LATEST)
 
 
 def train_button(length: int) -> gr.Button:

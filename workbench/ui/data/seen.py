@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import gradio as gr
+from gradio.blocks import Block
 
 from workbench.core.data.doctor.findings import Report
 from workbench.core.errors import WorkbenchError
 from workbench.store import datasets
 from workbench.store.datasets import About
 from workbench.store.datasets.changes import EXAMINED_AT_ONCE
+from workbench.ui.updates import Updates
 
 ViewId = Literal["check", "rows", "lengths", "write", "out", "bring"]
 
@@ -35,14 +37,13 @@ class Shown:
     views: gr.Tabs
 
     @property
-    def outputs(self) -> list[Any]:
-        """What `now` gives values for."""
+    def outputs(self) -> list[Block]:
+        """What `now` updates."""
         return [self.dataset, self.seen]
 
-
-def now(name: str) -> list[Any]:
-    """Updates of `Shown.outputs` after a dataset was chosen, made or changed."""
-    return [gr.Dropdown(choices(), value=name), seen_of(name)]
+    def now(self, name: str) -> Updates:
+        """After a dataset was chosen, made or changed."""
+        return {self.dataset: gr.Dropdown(choices(), value=name), self.seen: seen_of(name)}
 
 
 def choices() -> list[tuple[str, str]]:

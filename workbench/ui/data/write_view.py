@@ -1,7 +1,5 @@
 """The view of the Data page for pairs written by hand, with the loaded model offering drafts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +10,14 @@ from workbench.core.chat import Ask, Sampling
 from workbench.core.data.messages import Row
 from workbench.core.errors import WorkbenchError
 from workbench.jobs.bench import Bench
+from workbench.jobs.lanes import ensure_loaded
 from workbench.store import datasets
 from workbench.ui.border import border
-from workbench.ui.compare_tab import ensure_loaded
 from workbench.ui.data import display
-from workbench.ui.data.seen import Shown, is_own, now
+from workbench.ui.data.seen import Shown, is_own
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import empty, join, notice
+from workbench.ui.updates import LATEST, QUIET, Updates, shown_if
 
 NEW = ""
 
@@ -66,71 +65,68 @@ def draw() -> WriteView:
 
 
 def wire(view: WriteView, shown: Shown, bench: Bench) -> None:
-    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
-
     @border
-    def enter(target: str | None) -> list[Any]:
+    def enter(target: str | None) -> Updates:
         options = targets()
         target = target if target in [value for _, value in options] else NEW
-        return [gr.Dropdown(options, value=target), gr.Textbox(visible=target == NEW)]
+        return {view.target: gr.Dropdown(options, value=target), view.name: shown_if(target == NEW)}
 
     @border
-    def draft(prompt: str, system: str | None) -> Iterator[list[Any]]:
+    def add(target: str, name: str, prompt: str, chosen: str, rejected: str, system: str | None) -> Updates:
+        row = pair_of(prompt, chosen, rejected, system)
+        about = datasets.add_row(target, row) if target else datasets.create_by_hand(name.strip(), [row])
+        said = notice(
+            "good",
+            f"Added to {about.title}",
+            f"It has {pairs(about.kept)} now.",
+            "Write the next one, or go on to Check.",
+        )
+        return {
+            **shown.now(about.name),
+            view.target: gr.Dropdown(targets(), value=about.name),
+            view.name: shown_if(False),
+            **dict.fromkeys([view.prompt, view.chosen, view.rejected], ""),
+            view.said: join(said, display.row_html(row)),
+            view.undo: shown_if(about.parent is not None),
+        }
+
+    @border
+    def undo(target: str) -> Updates:
+        about = datasets.undo(target)
+        said = notice("good", f"Undone in {about.title}", f"It has {pairs(about.kept)} again.")
+        return {**shown.now(about.name), view.said: said, view.undo: shown_if(about.parent is not None)}
+
+    shown.seen.change(enter, view.target, [view.target, view.name], **LATEST)
+    view.target.input(lambda target: shown_if(target == NEW), view.target, view.name, **LATEST)
+    view.add.click(
+        add,
+        [view.target, view.name, view.prompt, view.chosen, view.rejected, view.system],
+        [*shown.outputs, view.target, view.name, view.prompt, view.chosen, view.rejected, view.said, view.undo],
+        show_progress_on=view.add,
+    )
+    view.undo.click(undo, view.target, [*shown.outputs, view.said, view.undo], **LATEST)
+    _wire_drafts(view, bench)
+
+
+def _wire_drafts(view: WriteView, bench: Bench) -> None:
+    answers = [view.chosen, view.rejected]
+
+    @border
+    def draft(prompt: str, system: str | None) -> Iterator[Updates]:
         """Both answers from the loaded model, one after the other, as they grow."""
         asked = prompt_of(prompt, system)
         if not asked[-1]["content"]:
             raise WorkbenchError("There is no prompt yet. Write what a person would ask, then let the model answer.")
         for words in ensure_loaded(bench, "", ""):
-            yield [gr.skip(), gr.skip(), notice("info", words)]
-        given = ["", ""]
-        for place, sampling in enumerate(DRAFTS):
-            for answers in bench.chat.ask(Ask(asked), Ask(asked), sampling):
-                given[place] = answers.left.text.strip()
-                yield [
-                    *given,
-                    notice(
-                        "info",
-                        "The model is drafting two answers",
-                        "Edit them, or swap them, so that the better one is on top.",
-                    ),
-                ]
+            yield {view.said: notice("info", words)}
+        advice = "Edit them, or swap them, so that the better one is on top."
+        yield {**dict.fromkeys(answers, ""), view.said: notice("info", "The model is drafting two answers", advice)}
+        for answer, sampling in zip(answers, DRAFTS, strict=True):
+            for given in bench.chat.ask(Ask(asked), Ask(asked), sampling):
+                yield {answer: given.left.text.strip()}
 
-    @border
-    def add(target: str, name: str, prompt: str, chosen: str, rejected: str, system: str | None) -> list[Any]:
-        row = pair_of(prompt, chosen, rejected, system)
-        about = datasets.add_row(target, row) if target else datasets.create_by_hand(name.strip(), [row])
-        said = join(
-            notice(
-                "good",
-                f"Added to {about.title}",
-                f"It has {pairs(about.kept)} now.",
-                "Write the next one, or go on to Check.",
-            ),
-            display.row_html(row),
-        )
-        return [
-            *now(about.name), gr.Dropdown(targets(), value=about.name), gr.Textbox(visible=False), "", "", "", said,
-            gr.Button(visible=about.parent is not None),
-        ]  # fmt: skip
-
-    @border
-    def undo(target: str) -> list[Any]:
-        about = datasets.undo(target)
-        said = notice("good", f"Undone in {about.title}", f"It has {pairs(about.kept)} again.")
-        return [*now(about.name), said, gr.Button(visible=about.parent is not None)]
-
-    shown.seen.change(enter, view.target, [view.target, view.name], **quiet)
-    view.target.input(lambda target: gr.Textbox(visible=target == NEW), view.target, view.name, **quiet)
-    view.draft.click(draft, [view.prompt, view.system], [view.chosen, view.rejected, view.said], show_progress="hidden")
-    view.swap.click(
-        lambda one, other: (other, one), [view.chosen, view.rejected], [view.chosen, view.rejected], **quiet
-    )
-    view.add.click(
-        add, [view.target, view.name, view.prompt, view.chosen, view.rejected, view.system],
-        [*shown.outputs, view.target, view.name, view.prompt, view.chosen, view.rejected, view.said, view.undo],
-        show_progress_on=view.add,
-    )  # fmt: skip
-    view.undo.click(undo, view.target, [*shown.outputs, view.said, view.undo], **quiet)
+    view.draft.click(draft, [view.prompt, view.system], [*answers, view.said], **QUIET)
+    view.swap.click(lambda one, other: {view.chosen: other, view.rejected: one}, answers, answers, **LATEST)
 
 
 def pairs(count: int) -> str:

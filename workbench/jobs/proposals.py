@@ -1,0 +1,105 @@
+"""Runs that can follow a run: the same again, with what its health suggests, longer, or from one of its checkpoints."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from workbench.core.errors import WorkbenchError
+from workbench.core.monitoring.health import RunFinding, examine, with_changes
+from workbench.core.training.config import RunConfig
+from workbench.core.training.forks import Fork, more_epochs
+from workbench.jobs import training
+from workbench.jobs.bench import Bench
+from workbench.store.forks import fork_of, forks_of, forks_of_model, newest_before
+from workbench.store.runs import Run, free_name
+
+FollowUp = Literal["again", "better", "better-from", "branch", "more"]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Settings for a run that nobody has started yet. start_from: a run, or a checkpoint as `Fork.written` names it."""
+
+    config: RunConfig
+    start_from: str | None
+
+
+def findings_of(bench: Bench, run: Run) -> list[RunFinding]:
+    """What the rules about health say of a run now; nothing where its settings cannot be read, or not all of it was read."""
+    reading = bench.read(run)
+    if not reading.is_whole:
+        return []
+    try:
+        return examine(reading.log.rows, run.adjusted_config(), run.environment().get("plan", {}))
+    except WorkbenchError:
+        return []
+
+
+def suggested(findings: Sequence[RunFinding]) -> RunFinding | None:
+    """The gravest finding that suggests other settings; None where there is none."""
+    return next((finding for finding in findings if finding.changes), None)
+
+
+def better_fork(run: Run, findings: Sequence[RunFinding]) -> Fork | None:
+    """The newest checkpoint before the trouble from which the suggested settings can go on; None where there is none."""
+    finding = suggested(findings)
+    fork = newest_before(run, finding.stage, finding.from_step) if finding and finding.from_step else None
+    if not finding or not fork:
+        return None
+    try:
+        training.check(with_changes(run.adjusted_config(), finding, run.name), fork)
+    except WorkbenchError:
+        return None
+    return fork
+
+
+def better_config(bench: Bench, run: Run) -> RunConfig:
+    """The settings of a run with what its health suggests, under a free name."""
+    finding = suggested(findings_of(bench, run))
+    if finding is None:
+        raise WorkbenchError("Nothing is suggested for this run any more.")
+    return with_changes(run.adjusted_config(), finding, free_name(run.name))
+
+
+def _again(bench: Bench, run: Run) -> Proposal:
+    config, fork = run.config(), fork_of(run)
+    start_from = fork.written if fork and fork in forks_of_model(config.model) else config.start_from
+    return Proposal(_renamed(config), start_from)
+
+
+def _better(bench: Bench, run: Run) -> Proposal:
+    config = better_config(bench, run)
+    return Proposal(config, config.start_from)
+
+
+def _better_from(bench: Bench, run: Run) -> Proposal:
+    fork = better_fork(run, findings_of(bench, run))
+    if fork is None:
+        raise WorkbenchError(f"{run.name} has no checkpoint from before the trouble any more.")
+    return Proposal(better_config(bench, run), fork.written)
+
+
+def _branch(bench: Bench, run: Run) -> Proposal:
+    fork = next(iter(forks_of(run)), None)
+    if fork is None:
+        raise WorkbenchError(f"{run.name} has no checkpoint any more.")
+    return Proposal(_renamed(run.adjusted_config()), fork.written)
+
+
+def _more(bench: Bench, run: Run) -> Proposal:
+    return Proposal(more_epochs(run.adjusted_config(), free_name(run.name)), run.name)
+
+
+def _renamed(config: RunConfig) -> RunConfig:
+    return config.model_copy(update={"name": free_name(config.name)})
+
+
+PROPOSALS: Mapping[FollowUp, Callable[[Bench, Run], Proposal]] = {
+    "again": _again,
+    "better": _better,
+    "better-from": _better_from,
+    "branch": _branch,
+    "more": _more,
+}
+"""What the Watch page offers for a run: the same settings, the suggested ones from the beginning or from the newest
+checkpoint before the trouble, its newest checkpoint to change something there, and two more epochs."""

@@ -1,0 +1,192 @@
+"""How the rows of a source are read, on the Data page: as recognised, or as a person says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
+
+from workbench.core.data.formats import FORMATS, Columns
+from workbench.core.errors import WorkbenchError
+from workbench.core.masking import masked
+from workbench.jobs import preparing
+from workbench.store.datasets import Preview
+from workbench.store.sources import Source
+from workbench.ui.border import border
+from workbench.ui.data import display
+from workbench.ui.data.bring_source import SourceView
+from workbench.ui.updates import LATEST, Updates
+
+PARTS_TO_MAP = {
+    "prompt": "Prompt",
+    "chosen": "Chosen (better) answer",
+    "rejected": "Rejected (worse) answer",
+    "completion": "One answer (SFT, or with a thumb)",
+    "label": "Thumb of that answer (up or down)",
+    "messages": "Whole conversation (SFT)",
+    "system": "System prompt",
+    "input": "Text below the prompt",
+    "history": "Turns before the prompt",
+}
+ANSWERS_TO_ASKED = (
+    ("It goes below the prompt", "input"),
+    ("It is the system message", "system"),
+    ("It holds the turns before the prompt", "history"),
+    ("It is not to be used", "ignore"),
+)
+NO_COLUMN = "(none)"
+AS_SEEN = ""
+
+
+@dataclass(frozen=True)
+class How:
+    """How a person says that the rows are to be read; nothing said means as recognised."""
+
+    format: str | None = None
+    option: str | None = None
+    ignore: tuple[str, ...] = ()
+    mapping: Columns | None = None
+
+    def request(self) -> dict[str, Any]:
+        return {
+            "format": self.format,
+            "option": self.option,
+            "ignore": list(self.ignore),
+            "mapping": self.mapping.model_dump() if self.mapping else None,
+        }
+
+
+@dataclass(frozen=True)
+class ReadingView:
+    """asked: about a column that may belong to the prompt. option: the choice that a format leaves. columns: by part."""
+
+    asked: gr.Radio
+    option: gr.Radio
+    override: gr.Accordion
+    format: gr.Dropdown
+    columns: dict[str, gr.Dropdown]
+    ignore: gr.Dropdown
+
+    @property
+    def what(self) -> dict[str, Component]:
+        """The fields by which a person says how to read, by name."""
+        return {"format": self.format, "option": self.option, "ignore": self.ignore, **self.columns}
+
+    @property
+    def all(self) -> list[Block]:
+        return [self.asked, self.override, *self.what.values()]
+
+    def how(self, values: Sequence[Any]) -> How:
+        """What the values of `what` say."""
+        said = dict(zip(self.what, values, strict=True))
+        mapping = mapping_of({part: said[part] for part in PARTS_TO_MAP})
+        return How(said["format"] or None, said["option"] or None, tuple(said["ignore"] or ()), mapping)
+
+
+def draw() -> ReadingView:
+    asked = gr.Radio([], label="", visible=False, elem_id="wb-data-asked")
+    option = gr.Radio([], label="A choice that this format leaves", visible=False, elem_id="wb-data-option")
+    with gr.Accordion("Not right? Say what it is", open=False, elem_id="wb-data-mapping") as override:
+        format = gr.Dropdown(
+            [("As recognised", AS_SEEN), *[(one.title, one.id) for one in FORMATS]], value=AS_SEEN, label="Format",
+            elem_id="wb-data-format",
+        )  # fmt: skip
+        columns = {
+            part: gr.Dropdown([NO_COLUMN], value=NO_COLUMN, label=label, interactive=True, elem_id=f"wb-column-{part}")
+            for part, label in PARTS_TO_MAP.items()
+        }
+        ignore = gr.Dropdown([], value=[], multiselect=True, label="Not to be used", elem_id="wb-data-ignore")
+    return ReadingView(asked, option, override, format, columns, ignore)
+
+
+def wire(view: ReadingView, source: SourceView, meaning: gr.HTML) -> None:
+    """meaning: shows the preview."""
+    columns, where, what = list(view.columns.values()), list(source.where.values()), list(view.what.values())
+
+    @border
+    def look_again(*values: Any) -> Updates:
+        """The preview after something was said by hand: what is missing in a mapping is said, and is no error yet."""
+        chosen = source.source(values[: len(where)])
+        if chosen is None:
+            return {}
+        how = view.how(values[len(where) :])
+        try:
+            preview = preview_of(chosen, how)
+        except WorkbenchError as error:
+            if not how.mapping:
+                raise
+            return {meaning: display.unfinished_html(error.problems, preview_of(chosen, How()))}
+        return {meaning: display.preview_html(preview), **left_open(view, preview)}
+
+    @border
+    def answer(said: str, ignore: list[str] | None, *chosen: str) -> Updates:
+        """What a person says of a column that may belong to the prompt, as the fields for it hold it."""
+        part, column = said.split(":", 1)
+        if part == "ignore":
+            return {view.ignore: [*(ignore or ()), column]}
+        taken = dict(zip(view.columns, chosen, strict=True))[part]
+        if taken not in (NO_COLUMN, column):
+            raise WorkbenchError(
+                f"{PARTS_TO_MAP[part]} is {taken} already. Choose another answer, or put both texts into one column."
+            )
+        return {view.columns[part]: column}
+
+    said = [meaning, view.option, view.asked]
+    for field in what:
+        field.input(look_again, [*where, *what], said, **LATEST)
+    view.asked.input(answer, [view.asked, view.ignore, *columns], [view.ignore, *columns], **LATEST).then(
+        look_again, [*where, *what], said, **LATEST
+    )
+
+
+def fresh(view: ReadingView, preview: Preview | None) -> Updates:
+    """A source that was chosen just now: nothing is said by hand yet, and the columns are offered that there are.
+
+    The mapping opens where they are not known. preview: None where nothing is chosen.
+    """
+    there = list(preview.columns) if preview else []
+    return {
+        view.override: gr.Accordion(open=preview is not None and preview.recognised is None),
+        view.format: gr.Dropdown(value=AS_SEEN),
+        view.ignore: gr.Dropdown(there, value=[]),
+        **{field: gr.Dropdown([NO_COLUMN, *there], value=NO_COLUMN) for field in view.columns.values()},
+        **left_open(view, preview),
+    }
+
+
+def left_open(view: ReadingView, preview: Preview | None) -> Updates:
+    """What only a person can say: a choice that the format leaves, and the first column that may belong to the prompt.
+
+    The next such column follows the answer.
+    """
+    known = preview.recognised if preview else None
+    nothing = gr.Radio([], value=None, visible=False)
+    updates: Updates = {view.asked: nothing, view.option: nothing}
+    if known and known.asked:
+        column = known.asked[0]
+        answers = [(words, f"{part}:{column}") for words, part in ANSWERS_TO_ASKED]
+        label = f"Does the column {column} belong to the prompt?"
+        updates[view.asked] = gr.Radio(answers, value=None, label=label, visible=True)
+    if known and known.options:
+        options = [(one.words, one.id) for one in known.options]
+        updates[view.option] = gr.Radio(options, value=known.option or None, visible=True)
+    return updates
+
+
+def preview_of(source: Source, how: How) -> Preview:
+    """A look at the first rows, in a process of its own: a hostile file cannot take the window down."""
+    answer = preparing.run({"do": "preview", "source": source.model_dump(mode="json"), **how.request()})
+    preview = Preview.model_validate(answer)
+    if any(masked(column) != column for column in preview.columns):
+        raise WorkbenchError(
+            "What stands where the names of columns are expected looks like an access token. Is it the right file?"
+        )
+    return preview
+
+
+def mapping_of(chosen: Mapping[str, str | None]) -> Columns | None:
+    """The columns as they were mapped by hand, by part; None where none was."""
+    named = {part: column for part, column in chosen.items() if column and column != NO_COLUMN}
+    return Columns(**named) if named else None

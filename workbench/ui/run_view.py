@@ -1,0 +1,183 @@
+"""A run as the Watch page tells of it: what it is doing, how it ended, its numbers, and how to repeat it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.core.errors import WorkbenchError
+from workbench.core.memory.plan import in_gigabytes
+from workbench.core.monitoring.duration import duration_words
+from workbench.core.monitoring.metrics import latest
+from workbench.core.training.config import OF_PAIRS, stage_title
+from workbench.core.training.forks import reference_of
+from workbench.jobs import queue, training
+from workbench.jobs.bench import Bench
+from workbench.jobs.logs import Reading
+from workbench.store import run_data
+from workbench.store.forks import fork_of
+from workbench.store.runs import Run
+from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, table, text
+from workbench.ui.queue_view import waiting_words
+
+
+def head_html(bench: Bench, run: Run) -> Html:
+    """What the run is doing or how it ended, and its numbers so far."""
+    state = training.state_of(run)
+    words = training.in_words(run)
+    if state == "running":
+        now = bench.progress(run)
+        left = "" if now.seconds_left is None else f", about {duration_words(now.seconds_left)} left"
+        step = f"step {now.step} of {now.steps}{left}" if now.step else "getting ready"
+        stopping = [notice("info", "Stopping", words)] if run.stop_file.exists() else []
+        shown = bar(now.step / max(1, now.steps), f"{now.phase[:1].upper()}{now.phase[1:]}: {step}")
+        probe = run.environment().get("probes", {}).get(now.stage)
+        tried = [text(f"Longest batch, tried first: {probe_words(now.stage, probe)}")] if now.stage and probe else []
+        return join(card(run.name, shown, *tried, text(checkpoint_line(bench, run))), *adjusted_html(run), *stopping)
+    if state == "queued":
+        return notice(
+            "info",
+            f"{run.name} waits in the queue",
+            waiting_words(run.name, [one.name for one in bench.survey().waiting], queue.held()),
+        )
+    if state == "finished":
+        return join(
+            notice("good", f"{run.name} is finished", words.removeprefix("Finished. ")), numbers_html(bench, run)
+        )
+    if state == "stopped":
+        return join(notice("info", f"{run.name} was stopped", words), numbers_html(bench, run))
+    if state == "paused":
+        return notice("info", f"{run.name} is paused", words)
+    title = f"{run.name} was lost" if state == "lost" else f"{run.name} failed"
+    return notice("blocker", title, words)
+
+
+def reading_html(reading: Reading) -> list[Html]:
+    """How far a long run was read, and what of it cannot be read."""
+    far = f"{reading.share:.0%} of metrics.jsonl is read so far. Until then the curves show a part of its rows."
+    return [
+        *([] if reading.is_whole else [text(far)]),
+        *([notice("warning", "Part of this run cannot be read", reading.trouble)] if reading.trouble else []),
+    ]
+
+
+def absent_html(run_name: str | None) -> Html:
+    """What is shown in place of a run: that there is none yet, or what became of the one that was looked at."""
+    if not run_name:
+        return empty("No run yet", "Curves appear here when a run has started. Start one on the Train page.")
+    words = (
+        training.gone_words(run_name) or "Its folder was deleted or moved. If it was training, its worker ends itself."
+    )
+    return notice("blocker", f"{run_name} is gone", words)
+
+
+def unreadable_html(run: Run) -> Html:
+    """Why a run cannot be read, and where its files are."""
+    return join(
+        notice("blocker", f"{run.name} cannot be read", " ".join(run.problems())),
+        card(
+            "What you can do",
+            text(
+                "Put the named file right with a text editor, or back from a copy, and the run is there again. If a newer "
+                "version of the workbench made it, open it with that one. Or move it to the trash: its folder, with all "
+                "that is in it, goes to the folder trash beside runs."
+            ),
+            facts([("Folder", run.folder)]),
+        ),
+    )
+
+
+def adjusted_html(run: Run) -> list[Html]:
+    """What was changed because memory ran out, and data that changed under the run."""
+    changed = "; ".join(one["words"] for one in run.adjustments())
+    other_rows = [notice("warning", "The data is another one", words) for words in run_data.changed_words(run)]
+    return [
+        *(
+            [notice("warning", "Memory ran out, and the run goes on with less at once", f"Changed: {changed}.")]
+            if changed
+            else []
+        ),
+        *other_rows,
+    ]
+
+
+def checkpoint_line(bench: Bench, run: Run) -> str:
+    """What would be kept if the machine went off now, and when there will be more."""
+    kept = training.checkpoint_words(run)
+    now = f"Last checkpoint: {kept}. A lost run goes on from there." if kept else "No checkpoint yet."
+    coming = bench.next_checkpoint(run)
+    if coming is None:
+        return now
+    return f"{now} Next checkpoint at step {coming.step:,} of {stage_title(coming.stage)}, in about {duration_words(coming.seconds)}."
+
+
+def numbers_html(bench: Bench, run: Run) -> Html:
+    """The numbers that a run ended with."""
+    rows = bench.read(run).log.rows
+    wanted = [
+        ("SFT", "Held-out loss", "eval_loss", "sft", ".3f"),
+        *[
+            (stage_title(stage), f"Held-out {label}", key, stage, shape)
+            for stage in OF_PAIRS
+            for label, key, shape in (
+                ("loss", "eval_loss", ".3f"),
+                ("accuracy", "eval_rewards/accuracies", ".1%"),
+                ("margin", "eval_rewards/margins", ".3f"),
+            )
+        ],
+        ("KTO", "Held-out loss", "eval_loss", "kto", ".3f"),
+        ("KTO", "Held-out margin", "eval_rewards/margins", "kto", ".3f"),
+    ]
+    known = [(stage, label, latest(rows, key, part), shape) for stage, label, key, part, shape in wanted]
+    lines = [(stage, label, format(value, shape)) for stage, label, value, shape in known if value is not None]
+    return table(["Stage", "Measured", "Value"], lines) if lines else Html("")
+
+
+def details_html(run: Run) -> Html:
+    """Everything that is needed to understand or repeat the run."""
+    environment = run.environment()
+    try:
+        config = run.config()
+    except WorkbenchError as error:
+        return notice("blocker", "The settings cannot be read", str(error))
+    fork = fork_of(run)
+    versions = ", ".join(f"{name} {version}" for name, version in environment.get("versions", {}).items())
+    pairs: list[tuple[str, object]] = [
+        ("Folder", run.folder),
+        ("Base model", config.model.name),
+        ("Method", config.method),
+        ("Branched off at", fork.words if fork else ""),
+        ("Reference", reference_of(config, fork)),
+        ("Data", ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages}))),
+        ("Data that had changed", "\n".join(run_data.changed_words(run))),
+        ("Backend", environment.get("why", "told when the model is loaded")),
+        ("Precision", str(environment.get("precision", config.precision)).upper()),
+        ("Versions", versions),
+        ("Decided for this machine", "\n".join(run.chosen().get("words", []))),
+        ("Longest batch, tried first", "\n".join(probe_words(*one) for one in environment.get("probes", {}).items())),
+        ("Known of the reference", known_words(environment.get("reference", {}))),
+        ("Changed on the way", "\n".join(one["words"] for one in run.adjustments())),
+        ("Settings", "\n".join(f"{key}: {value}" for key, value in config.model_dump().items())),
+    ]
+    return facts([(label, value) for label, value in pairs if value])
+
+
+def notes_html(run: Run) -> list[Html]:
+    """What is wrong with files that only tell about a run."""
+    return [notice("warning", "Not all of its files can be read", " ".join(notes))] if (notes := run.notes()) else []
+
+
+def probe_words(stage: str, probe: Mapping[str, Any]) -> str:
+    """What one step on the longest batch took, before the first step that counts."""
+    words = f"{stage_title(stage)}: {probe['rows']} × {probe['tokens']:,} tokens in {probe['seconds']:.1f} s."
+    if probe.get("needed") and probe.get("forecast"):
+        words += (
+            f" The run needs {in_gigabytes(probe['needed'])}; up to {in_gigabytes(probe['forecast'])} were forecast."
+        )
+    return words
+
+
+def known_words(reference: Mapping[str, int]) -> str:
+    """How often the reference was asked, and how often what it had said was read."""
+    if not reference:
+        return ""
+    computed, read = reference.get("computed", 0), reference.get("read", 0)
+    return f"{computed:,} log-probabilities computed and kept for later runs, {read:,} read"

@@ -1,0 +1,70 @@
+"""The conversation of one browser tab on the Compare page: one question after the other, each answered by both lanes."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from workbench.core.chat import Answer, Answers
+from workbench.core.data.messages import Message
+from workbench.jobs.lanes import base_of
+from workbench.store import choices
+from workbench.store.votes import Choice, Vote
+
+BASE_CHOICE = ""
+"""Value of a lane that answers with the base model alone. Gradio's dropdowns have no None among their choices."""
+
+Side = Literal["left", "right"]
+SIDES: tuple[Side, Side] = ("left", "right")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question, and what both lanes answered."""
+
+    question: str
+    answers: Answers
+
+    def of(self, side: Side) -> Answer:
+        return self.answers.left if side == "left" else self.answers.right
+
+
+@dataclass(frozen=True)
+class Talk:
+    """Lanes share the questions; each remembers its own answers. left, right: the run that answers there, or BASE_CHOICE."""
+
+    turns: tuple[Turn, ...] = ()
+    left: str = BASE_CHOICE
+    right: str = BASE_CHOICE
+    verified: bool | None = field(default=None)
+    system: str = ""
+    sampling: dict[str, Any] = field(default_factory=dict)
+
+    def run_of(self, side: Side) -> str:
+        return self.left if side == "left" else self.right
+
+
+def messages_of(talk: Talk, side: Side, question: str) -> list[Message]:
+    """The conversation as one lane remembers it, with its next question."""
+    messages = [Message(role="system", content=talk.system)] if talk.system else []
+    for turn in talk.turns:
+        messages.append(Message(role="user", content=turn.question))
+        messages.append(Message(role="assistant", content=turn.of(side).text))
+    return [*messages, Message(role="user", content=question)]
+
+
+def vote_on(talk: Talk, choice: Choice) -> Vote | None:
+    """The vote on the last answers; None where there are none, or where they answer different conversations."""
+    if not talk.turns:
+        return None
+    last, earlier = talk.turns[-1], replace(talk, turns=talk.turns[:-1])
+    answers = [last.of(side) for side in SIDES]
+    if not all(answer.ended and answer.text.strip() for answer in answers):
+        return None
+    asked = [messages_of(earlier, side, last.question) for side in SIDES]
+    if asked[0] != asked[1]:
+        return None
+    left, right = (answer.text.strip() for answer in answers)
+    base = base_of(talk.left, talk.right) or choices.read().model
+    return Vote(
+        prompt=[dict(message) for message in asked[0]], left=left, right=right, vote=choice, left_model=talk.left,
+        right_model=talk.right, base=base.name, sampling=talk.sampling,
+    )  # fmt: skip

@@ -1,0 +1,154 @@
+"""The form of the Train page: method, data, where to start from, name, and every setting."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from workbench.core.training.config import DATA_OF_STAGE, OF_PAIRS, Stage, stage_title
+from workbench.store import choices, datasets
+from workbench.store.choices import Choices
+from workbench.store.forks import forks_of_model
+from workbench.store.runs import runs_to_start_from
+from workbench.ui import form
+from workbench.ui.open_dropdown import open_dropdown
+from workbench.ui.updates import LATEST, Updates
+
+METHODS = [
+    ("SFT, then DPO", "sft+dpo"),
+    ("DPO", "dpo"),
+    ("SFT", "sft"),
+    ("KTO", "kto"),
+    ("ORPO (experimental)", "orpo"),
+    ("SimPO (experimental)", "simpo"),
+]
+METHOD_HELP = (
+    "SFT (supervised fine-tuning) imitates good answers. DPO (direct preference optimization) learns from pairs of a better "
+    "and a worse answer, measured against a reference: the model as it was when DPO began. KTO (Kahneman-Tversky optimization) "
+    "does so with single answers that have a thumb up or down. ORPO and SimPO take pairs and no reference: less time and memory, "
+    "and nothing that holds the model to what it was."
+)
+
+BASE_MODEL = ""
+"""What "Start from" holds where a run starts from the base model."""
+BASE_MODEL_CHOICE = ("The base model, with a fresh adapter", BASE_MODEL)
+
+
+@dataclass(frozen=True)
+class TrainFields:
+    """named: every widget, by the dotted name of its setting. of_stage: those that only some stages need."""
+
+    named: dict[str, Component]
+    of_stage: list[tuple[tuple[Stage, ...], Component]]
+
+    @property
+    def name(self) -> Component:
+        return self.named["name"]
+
+    @property
+    def start_from(self) -> Component:
+        return self.named["start_from"]
+
+
+def draw(first: Mapping[str, Any]) -> TrainFields:
+    """first: the settings to begin with, by dotted name."""
+    named: dict[str, Component] = {}
+    named["method"] = gr.Radio(
+        METHODS, value=first["method"], label="Method", info=METHOD_HELP, elem_id="wb-train-method"
+    )
+    with gr.Row():
+        named |= _draw_data()
+    named["start_from"] = open_dropdown(
+        [BASE_MODEL_CHOICE], value=BASE_MODEL, label="Start from", elem_id="wb-train-start-from",
+        info="A fresh adapter on the base model, the adapter that an earlier run of this model ended with, or a step "
+        "of an unfinished one.",
+    )  # fmt: skip
+    named["name"] = gr.Textbox(
+        label="Name of the run", info="Becomes a folder. Lower-case letters, digits, dots and hyphens.",
+        placeholder="Left empty, a name is made from model and method", max_lines=1,
+        elem_id="wb-train-name",
+    )  # fmt: skip
+    with gr.Row(elem_classes="wb-settings"):
+        named |= {setting: _draw(setting, first) for setting in form.UP_FRONT}
+    with gr.Accordion("Advanced", open=False, elem_id="wb-train-advanced"), gr.Row(elem_classes="wb-settings"):
+        named |= {setting: _draw(setting, first) for setting in form.advanced()}
+    of_stage: list[tuple[tuple[Stage, ...], Component]] = [
+        (("sft",), named["sft_data"]),
+        (OF_PAIRS, named["preference_data"]),
+        (("kto",), named["thumbs_data"]),
+    ]
+    of_stage += [((stage,), widget) for name, widget in named.items() if (stage := stage_of(name))]
+    return TrainFields(named, of_stage)
+
+
+def _draw_data() -> dict[str, Component]:
+    looks: dict[str, dict[str, Any]] = {
+        "sft_data": {"label": "Data for SFT", "info": "Answers to imitate."},
+        "preference_data": {"label": "Data of pairs", "info": "Pairs of a better and a worse answer."},
+        "thumbs_data": {
+            "label": "Data for KTO", "info": "Single answers with a thumb up or down.", "visible": "hidden",
+        },
+    }  # fmt: skip
+    return {
+        name: open_dropdown([], elem_id=f"wb-train-{name.replace('_', '-')}", **look) for name, look in looks.items()
+    }
+
+
+def _draw(setting: str, values: Mapping[str, Any]) -> Component:
+    """A setting with its value, shown where the method that these values name needs it."""
+    stage = stage_of(setting)
+    return form.draw_field(setting, values[setting], visible((stage,), values["method"]) if stage else True)
+
+
+def wire(view: TrainFields) -> None:
+    """What only some methods need is shown with them."""
+
+    def show_stages(method: str) -> Updates:
+        return {drawn: gr.update(visible=visible(stages, method)) for stages, drawn in view.of_stage}
+
+    view.named["method"].change(show_stages, view.named["method"], [drawn for _, drawn in view.of_stage], **LATEST)
+
+
+def fill(view: TrainFields, values: Mapping[str, Any]) -> Updates:
+    """Settings as these values say; one that is not named keeps what it holds."""
+    return {view.named[name]: gr.update(value=value) for name, value in values.items()}
+
+
+def data_updates(view: TrainFields, chosen: Choices) -> Updates:
+    """The data that there is now, with what is chosen of it."""
+    known = datasets.all_abouts()
+    preferences = [(one.title, one.name) for one in known if one.kind == "preference"]
+    offered = {
+        # A preference dataset lends SFT its chosen answers, so it can stand in both lists.
+        "sft_data": [(one.title, one.name) for one in known if one.kind == "sft"]
+        + [(f"{title}: its chosen answers", name) for title, name in preferences],
+        "preference_data": preferences,
+        "thumbs_data": [(one.title, one.name) for one in known if one.kind == "unpaired"],
+    }
+    return {view.named[setting]: _choice(options, getattr(chosen, setting)) for setting, options in offered.items()}
+
+
+def start_update(view: TrainFields, start_from: str | None) -> Updates:
+    """The runs that the model of the Model page can start from, with one of them chosen, or the base model."""
+    model = choices.read().model
+    ended = [(f"{run.name}, as it ended", run.name) for run in runs_to_start_from(model)]
+    steps = [
+        (f"{fork.run}, at {stage_title(fork.stage)} step {fork.step:,}", fork.written) for fork in forks_of_model(model)
+    ]
+    return {view.start_from: _choice([BASE_MODEL_CHOICE, *ended, *steps], start_from, BASE_MODEL)}
+
+
+def _choice(options: Sequence[tuple[str, str]], value: str | None, otherwise: str | None = None) -> gr.Dropdown:
+    return gr.Dropdown(list(options), value=value if value in [one for _, one in options] else otherwise)
+
+
+def stage_of(name: str) -> Stage | None:
+    """The stage whose own setting this is; None where others need it too."""
+    return next((stage for stage in DATA_OF_STAGE if name.startswith(f"{stage}.")), None)
+
+
+def visible(stages: Sequence[Stage], method: str) -> bool | str:
+    """Whether what some stages need is shown. Hidden ones stay on the page, so that they keep what was set."""
+    return any(stage in stages for stage in method.split("+")) or "hidden"
