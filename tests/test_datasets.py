@@ -605,7 +605,7 @@ def test_each_way_in_which_the_hub_says_no_is_told_in_words(error, words):
 
 
 def test_a_connection_lost_on_the_way_stores_nothing(own_home):
-    said = refusal(hub_data.add_split, "org/name", "default", "train", "mine", hub=FakeHub(breaks_at=30))
+    said = refusal(hub_data.add_split, HubSource(id="org/name", split="train"), "mine", hub=FakeHub(breaks_at=30))
     assert "the Hub cannot be reached" in said
     assert list((own_home / "datasets").iterdir()) == []
 
