@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.ui import train_tab, watch_tab
 from workbench.ui.updates import Updates
 
@@ -26,9 +26,9 @@ def by_id(updates: Updates) -> dict[str, Any]:
     return {str(component.elem_id): update for component, update in updates.items()}
 
 
-def watch_page(name: str | None, bench: Bench | None = None, before: watch_tab.Signature = ()) -> dict[str, Any]:
+def watch_page(name: str | None, app: AppState | None = None, before: watch_tab.Signature = ()) -> dict[str, Any]:
     """What the Watch page shows of a run."""
-    return by_id(watch_tab.page_of(watch(), bench or Bench(), name, before))
+    return by_id(watch_tab.page_of(watch(), app or AppState(), name, before))
 
 
 def starts(name: str | None) -> gr.Dropdown:

@@ -4,7 +4,7 @@ import gradio as gr
 import pytest
 
 from workbench.core.errors import WorkbenchError
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.ui import compare_tab
 from workbench.ui.talk import Talk
 
@@ -14,9 +14,9 @@ from workbench.ui.talk import Talk
     [("Hi \ud83d", "", r"question .*\\ud83d"), ("Hi", "\ude00", r"system prompt .*\\ude00")],
 )
 def test_half_a_character_is_refused_in_words_before_a_model_is_loaded(question, system, what):
-    bench = Bench()
+    app = AppState()
     with gr.Blocks():
         tab = compare_tab.draw()
     with pytest.raises(WorkbenchError, match=f"The {what}"):
-        next(compare_tab.converse(tab, bench, Talk(system=system), question))
-    assert bench.chat.state == "closed"
+        next(compare_tab.converse(tab, app, Talk(system=system), question))
+    assert app.chat.state == "closed"

@@ -11,7 +11,7 @@ from workbench.engine import load, train
 from workbench.engine.generate import answers
 from workbench.engine.journal import log_numbers, log_samples
 from workbench.engine.samples import MOST_TOKENS, Samples, fixed_prompts, room_for_prompt
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store.runs import Run, create_run
 from workbench.ui.samples_view import samples_html
 from workbench.ui.watch_tab import signature
@@ -153,8 +153,8 @@ def test_new_answers_reach_the_page_and_old_ones_are_not_sent_again():
     run = create_run(demo_config())
     log_samples(run, [shown("dpo", 0, "Frozen rain.")])
     log_numbers(run, "dpo", 0, 4, {"samples/answers": 1.0})
-    bench = Bench()
-    assert "Frozen rain." in watch_page(run.name, bench)["wb-watch-samples"]
-    again = watch_page(run.name, bench, signature(bench, run.name))
+    app = AppState()
+    assert "Frozen rain." in watch_page(run.name, app)["wb-watch-samples"]
+    again = watch_page(run.name, app, signature(app, run.name))
     assert "wb-watch-samples" not in again and "wb-watch-head" in again
-    assert watch_page(None, bench)["wb-watch-samples"] == ""
+    assert watch_page(None, app)["wb-watch-samples"] == ""

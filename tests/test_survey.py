@@ -17,7 +17,7 @@ import workbench
 from workbench import cli
 from workbench.core.errors import WorkbenchError
 from workbench.jobs import processes, queue, training
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.survey import survey
 from workbench.store import forks
 from workbench.store import queue as stored
@@ -142,10 +142,10 @@ def test_a_run_that_changes_is_seen_by_the_next_survey():
 
 def test_the_bench_looks_once_for_all_that_ask_at_the_same_moment(monkeypatch):
     finished("done")
-    bench, looks = Bench(), []
-    monkeypatch.setattr("workbench.jobs.bench.survey", lambda: looks.append(1) or survey())
+    app, looks = AppState(), []
+    monkeypatch.setattr("workbench.jobs.app_state.survey", lambda: looks.append(1) or survey())
     for _ in range(20):
-        bench.survey()
+        app.survey()
     assert len(looks) == 1
 
 

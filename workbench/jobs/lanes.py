@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
 from workbench.jobs import training
-from workbench.jobs.bench import Bench, has_card
+from workbench.jobs.app_state import AppState, has_card
 from workbench.store import choices, datasets
 from workbench.store.home import shipped
 from workbench.store.runs import open_run
@@ -34,13 +34,13 @@ def base_of(left: str, right: str) -> ModelRef | None:
     return bases[0]
 
 
-def ensure_loaded(bench: Bench, left: str, right: str) -> Iterator[str]:
+def ensure_loaded(app: AppState, left: str, right: str) -> Iterator[str]:
     """Load the base model that the lanes need, unless it is loaded. Gives words on what is going on.
 
     Raises WorkbenchError where the lanes' runs have different base models, or training has the card.
     """
     wanted = base_of(left, right)
-    chat = bench.chat
+    chat = app.chat
     if chat.state == "ready" and (wanted is None or chat.model == wanted):
         return
     busy = training.running()

@@ -9,7 +9,7 @@ from workbench.core.monitoring.health import RunFinding, examine, with_changes
 from workbench.core.training.config import RunConfig
 from workbench.core.training.forks import Fork, more_epochs
 from workbench.jobs import training
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store.forks import fork_of, forks_of, forks_of_model, newest_before
 from workbench.store.runs import Run, free_name
 
@@ -24,9 +24,9 @@ class Proposal:
     start_from: str | None
 
 
-def findings_of(bench: Bench, run: Run) -> list[RunFinding]:
+def findings_of(app: AppState, run: Run) -> list[RunFinding]:
     """What the rules about health say of a run now; nothing where its settings cannot be read, or not all of it was read."""
-    reading = bench.read(run)
+    reading = app.read(run)
     if not reading.is_whole:
         return []
     try:
@@ -53,40 +53,40 @@ def better_fork(run: Run, findings: Sequence[RunFinding]) -> Fork | None:
     return fork
 
 
-def better_config(bench: Bench, run: Run) -> RunConfig:
+def better_config(app: AppState, run: Run) -> RunConfig:
     """The settings of a run with what its health suggests, under a free name."""
-    finding = suggested(findings_of(bench, run))
+    finding = suggested(findings_of(app, run))
     if finding is None:
         raise WorkbenchError("Nothing is suggested for this run any more.")
     return with_changes(run.adjusted_config(), finding, free_name(run.name))
 
 
-def _again(bench: Bench, run: Run) -> Proposal:
+def _again(app: AppState, run: Run) -> Proposal:
     config, fork = run.config(), fork_of(run)
     start_from = fork.written if fork and fork in forks_of_model(config.model) else config.start_from
     return Proposal(_renamed(config), start_from)
 
 
-def _better(bench: Bench, run: Run) -> Proposal:
-    config = better_config(bench, run)
+def _better(app: AppState, run: Run) -> Proposal:
+    config = better_config(app, run)
     return Proposal(config, config.start_from)
 
 
-def _better_from(bench: Bench, run: Run) -> Proposal:
-    fork = better_fork(run, findings_of(bench, run))
+def _better_from(app: AppState, run: Run) -> Proposal:
+    fork = better_fork(run, findings_of(app, run))
     if fork is None:
         raise WorkbenchError(f"{run.name} has no checkpoint from before the trouble any more.")
-    return Proposal(better_config(bench, run), fork.written)
+    return Proposal(better_config(app, run), fork.written)
 
 
-def _branch(bench: Bench, run: Run) -> Proposal:
+def _branch(app: AppState, run: Run) -> Proposal:
     fork = next(iter(forks_of(run)), None)
     if fork is None:
         raise WorkbenchError(f"{run.name} has no checkpoint any more.")
     return Proposal(_renamed(run.adjusted_config()), fork.written)
 
 
-def _more(bench: Bench, run: Run) -> Proposal:
+def _more(app: AppState, run: Run) -> Proposal:
     return Proposal(more_epochs(run.adjusted_config(), free_name(run.name)), run.name)
 
 
@@ -94,7 +94,7 @@ def _renamed(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"name": free_name(config.name)})
 
 
-PROPOSALS: Mapping[FollowUp, Callable[[Bench, Run], Proposal]] = {
+PROPOSALS: Mapping[FollowUp, Callable[[AppState, Run], Proposal]] = {
     "again": _again,
     "better": _better,
     "better-from": _better_from,

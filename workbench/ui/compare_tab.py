@@ -10,7 +10,7 @@ from workbench.core.chat import Answers, Ask, Sampling
 from workbench.core.data.messages import half_character
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import checked
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.lanes import ensure_loaded
 from workbench.store import choices
 from workbench.ui import lane_view, suggestions_view, vote_bar
@@ -87,12 +87,12 @@ def draw_ask_bar() -> AskBar:
     return AskBar(question, send, stop, again, clear, suggestions, system, sampling)
 
 
-def wire(tab: CompareTab, frame: Frame, bench: Bench) -> None:
+def wire(tab: CompareTab, frame: Frame, app: AppState) -> None:
     vote_bar.wire(tab.votes, tab.talk)
-    _wire_lanes(tab, frame, bench)
-    answering = _wire_ask_bar(tab, bench)
+    _wire_lanes(tab, frame, app)
+    answering = _wire_ask_bar(tab, app)
     # Not `cancels`: the answers that were given so far must come to their end and be kept.
-    tab.ask.stop.click(lambda: bench.chat.stop(), None, None, **QUIET, queue=False)
+    tab.ask.stop.click(lambda: app.chat.stop(), None, None, **QUIET, queue=False)
     for answered in answering:
         answered.then(lambda talk: vote_bar.updates(tab.votes, talk), tab.talk, tab.votes.all, **QUIET)
 
@@ -117,7 +117,7 @@ def wire(tab: CompareTab, frame: Frame, bench: Bench) -> None:
     )
 
 
-def _wire_lanes(tab: CompareTab, frame: Frame, bench: Bench) -> None:
+def _wire_lanes(tab: CompareTab, frame: Frame, app: AppState) -> None:
     """Which runs there are to compare: when the page is opened, and while it is."""
     lanes, listed = tab.lanes, gr.State(())
     chosen = [lanes.choices[side] for side in SIDES]
@@ -141,7 +141,7 @@ def _wire_lanes(tab: CompareTab, frame: Frame, bench: Bench) -> None:
 
     def list_lanes(shown: tuple[Any, ...]) -> Updates:
         """One may just have ended."""
-        now = tuple(bench.survey().states.items())
+        now = tuple(app.survey().states.items())
         if now == shown:
             return {}
         return {**{one: gr.update(choices=lane_choices()) for one in chosen}, listed: now}
@@ -155,7 +155,7 @@ def _wire_lanes(tab: CompareTab, frame: Frame, bench: Bench) -> None:
     )
 
 
-def _wire_ask_bar(tab: CompareTab, bench: Bench) -> list[Any]:
+def _wire_ask_bar(tab: CompareTab, app: AppState) -> list[Any]:
     """Everything that asks both. Gives back the events that an answer ends."""
     bar = tab.ask
     inputs = [tab.talk, *[tab.lanes.choices[side] for side in SIDES], bar.system, *bar.sampling.values()]
@@ -170,7 +170,7 @@ def _wire_ask_bar(tab: CompareTab, bench: Bench) -> list[Any]:
             raise WorkbenchError("There is no question yet. Write one, or take one of the suggestions.")
         sampling = dict(zip(named, values, strict=True))
         asked = replace(talk, left=left, right=right, system=(system or "").strip(), sampling=sampling)
-        shown = converse(tab, bench, asked, question.strip())
+        shown = converse(tab, app, asked, question.strip())
         yield {**next(shown), bar.question: ""}
         yield from shown
 
@@ -184,7 +184,7 @@ def _wire_ask_bar(tab: CompareTab, bench: Bench) -> list[Any]:
         shorter = replace(
             talk, turns=talk.turns[:-1], left=left, right=right, system=(system or "").strip(), sampling=sampling
         )
-        shown = converse(tab, bench, shorter, talk.turns[-1].question)
+        shown = converse(tab, app, shorter, talk.turns[-1].question)
         yield {**next(shown), bar.sampling["seed"]: sampling["seed"]}
         yield from shown
 
@@ -200,7 +200,7 @@ def _wire_ask_bar(tab: CompareTab, bench: Bench) -> list[Any]:
     ]
 
 
-def converse(tab: CompareTab, bench: Bench, talk: Talk, question: str) -> Iterator[Updates]:
+def converse(tab: CompareTab, app: AppState, talk: Talk, question: str) -> Iterator[Updates]:
     """Load what is needed, ask both, and give talk, lanes and note again and again as the answers grow.
 
     talk: with the lanes, system prompt and sampling that are chosen now.
@@ -215,10 +215,10 @@ def converse(tab: CompareTab, bench: Bench, talk: Talk, question: str) -> Iterat
     talk = replace(talk, sampling=sampling.model_dump())
     pending = replace(talk, turns=(*talk.turns, Turn(question, Answers())))
     yield {tab.talk: talk, tab.lanes.note: "", **lane_view.updates(tab.lanes, pending, (True, True))}
-    for words in ensure_loaded(bench, talk.left, talk.right):
+    for words in ensure_loaded(app, talk.left, talk.right):
         yield {tab.lanes.note: notice("info", words)}
     lanes = [Ask(messages_of(talk, side, question), talk.run_of(side) or None) for side in SIDES]
-    for answers in bench.chat.ask(lanes[0], lanes[1], sampling):
+    for answers in app.chat.ask(lanes[0], lanes[1], sampling):
         pending = replace(talk, turns=(*talk.turns, Turn(question, answers)), verified=answers.verified)
         writing = not answers.left.ended, not answers.right.ended
         yield {tab.talk: pending, tab.lanes.note: "", **lane_view.updates(tab.lanes, pending, writing)}

@@ -52,10 +52,10 @@ def lane_html(talk: Talk, side: Side, writing: bool = False) -> Html:
         messages.append({"role": "assistant", "content": turn.of(side).text})
     if not messages:
         return conversation([], lane, title, note="Its answer appears here.")
-    return conversation(messages, lane, title, note=speed_words(talk.turns[-1].of(side)), writing=writing)
+    return conversation(messages, lane, title, note=speed_label(talk.turns[-1].of(side)), writing=writing)
 
 
-def speed_words(answer: Answer) -> str:
+def speed_label(answer: Answer) -> str:
     """ "18 tokens · 0.2 s to first · 61 tok/s" """
     if answer.first_token is None:
         return ""

@@ -8,14 +8,14 @@ import gradio as gr
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import stage_title
 from workbench.jobs import queue, training
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store.queue import Hold
 from workbench.store.runs import Run
 from workbench.ui.border import border
 from workbench.ui.parts import Html, card, notice, table, text
 from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
 
-METHOD_WORDS = {"sft+dpo": "SFT, then DPO"}
+METHOD_LABELS = {"sft+dpo": "SFT, then DPO"}
 
 Waiting = tuple[str, str, str]
 """Name, method and model of a run that waits."""
@@ -49,14 +49,14 @@ def wire(view: QueueView) -> None:
     view.go_on.click(go_on, None, None, **QUIET)
 
 
-def updates(view: QueueView, bench: Bench) -> Updates:
+def updates(view: QueueView, app: AppState) -> Updates:
     """The card of the queue and its two buttons; nothing where nothing waits."""
-    waiting, held = bench.survey().waiting, queue.held()
+    waiting, held = app.survey().waiting, queue.held()
     if not waiting:
         return hidden_except([view.hold, view.go_on], {view.card: gr.update(value="", visible="hidden")})
-    busy = bench.survey().running
+    busy = app.survey().running
     taken = None if busy else training.unlisted_holder()
-    words = training.holder_words(taken) if taken else ""
+    words = training.holder_message(taken) if taken else ""
     html = queue_html([_described(one) for one in waiting], held, busy.name if busy else None, words)
     return {
         view.card: gr.update(value=html, visible=True),
@@ -70,7 +70,7 @@ def _described(run: Run) -> Waiting:
         config = run.config()
     except WorkbenchError:
         return run.name, "its settings cannot be read", ""
-    return run.name, METHOD_WORDS.get(config.method, stage_title(config.method)), config.model.title
+    return run.name, METHOD_LABELS.get(config.method, stage_title(config.method)), config.model.title
 
 
 def queue_html(waiting: Sequence[Waiting], held: Hold | None, busy: str | None, taken: str = "") -> Html:
@@ -88,7 +88,7 @@ def queue_html(waiting: Sequence[Waiting], held: Hold | None, busy: str | None, 
     return card("Waiting for the device", words, table(["Run", "Method", "Model"], rows))
 
 
-def waiting_words(name: str, waiting: Sequence[str], held: Hold | None) -> str:
+def queue_position_message(name: str, waiting: Sequence[str], held: Hold | None) -> str:
     """Where a run stands in the queue, and when it starts."""
     if name not in waiting:
         return "It starts in a moment."

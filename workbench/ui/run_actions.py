@@ -9,7 +9,7 @@ from workbench.core.monitoring.health import RunFinding
 from workbench.core.training.config import stage_title
 from workbench.core.training.run_state import CAN_RESUME, State
 from workbench.jobs import queue, training
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import FollowUp, better_fork, suggested
 from workbench.store.forks import forks_of
 from workbench.store.runs import Run, open_run
@@ -61,7 +61,7 @@ def _button(words: str, name: str, variant: str = "secondary", render: bool = Tr
     return gr.Button(words, variant=variant, visible=False, elem_id=f"wb-watch-{name}", render=render)
 
 
-def wire(view: RunActions, run: gr.Dropdown, head: gr.HTML, bench: Bench) -> None:
+def wire(view: RunActions, run: gr.Dropdown, head: gr.HTML, app: AppState) -> None:
     """run: the choice of it. head: says what was done."""
 
     def told(act: Callable[[str], str]) -> Callable[[str], Html]:
@@ -77,12 +77,12 @@ def wire(view: RunActions, run: gr.Dropdown, head: gr.HTML, bench: Bench) -> Non
         @border
         def do(run_name: str) -> gr.Dropdown:
             gr.Info(act(run_name))
-            return last_looked_at(bench)
+            return last_looked_at(app)
 
         return do
 
     def resume(run_name: str) -> str:
-        bench.resume(open_run(run_name))
+        app.resume(open_run(run_name))
         return f"{run_name} goes on"
 
     view.stop.click(told(lambda name: training.stop(open_run(name))), run, head, api_name="stop", **QUIET)
@@ -93,7 +93,7 @@ def wire(view: RunActions, run: gr.Dropdown, head: gr.HTML, bench: Bench) -> Non
     view.trash.click(gone(lambda name: training.move_to_trash(open_run(name))), run, run, api_name="trash", **QUIET)
 
 
-def updates(view: RunActions, bench: Bench, run: Run, state: State, findings: Sequence[RunFinding]) -> Updates:
+def updates(view: RunActions, app: AppState, run: Run, state: State, findings: Sequence[RunFinding]) -> Updates:
     """The buttons of a run that can be read."""
     running, waits, stopping = state == "running", state == "queued", run.stop_file.exists()
     start_again, branch = better_fork(run, findings), next(iter(forks_of(run)), None)
@@ -101,7 +101,7 @@ def updates(view: RunActions, bench: Bench, run: Run, state: State, findings: Se
         view.stop: gr.update(value="End at once" if stopping else "Stop and save", visible=running),
         view.pause: shown_if(running and not stopping),
         view.resume: shown_if(state in CAN_RESUME),
-        view.front: shown_if(waits and bench.survey().waiting[:1] != (run,)),
+        view.front: shown_if(waits and app.survey().waiting[:1] != (run,)),
         view.remove: shown_if(waits),
         view.compare: shown_if(run.has_adapter),
         view.follow_ups["again"]: shown_if(not running and not waits),

@@ -5,45 +5,43 @@ from typing import Any
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.plan import in_gigabytes
-from workbench.core.monitoring.duration import duration_words
+from workbench.core.monitoring.duration import duration_label
 from workbench.core.monitoring.metrics import latest
 from workbench.core.training.config import OF_PAIRS, stage_title
 from workbench.core.training.forks import reference_of
 from workbench.jobs import queue, training
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.logs import Reading
 from workbench.store import run_data
 from workbench.store.forks import fork_of
 from workbench.store.runs import Run
 from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, table, text
-from workbench.ui.queue_view import waiting_words
+from workbench.ui.queue_view import queue_position_message
 
 
-def head_html(bench: Bench, run: Run) -> Html:
+def head_html(app: AppState, run: Run) -> Html:
     """What the run is doing or how it ended, and its numbers so far."""
     state = training.state_of(run)
-    words = training.in_words(run)
+    words = training.summary(run)
     if state == "running":
-        now = bench.progress(run)
-        left = "" if now.seconds_left is None else f", about {duration_words(now.seconds_left)} left"
+        now = app.progress(run)
+        left = "" if now.seconds_left is None else f", about {duration_label(now.seconds_left)} left"
         step = f"step {now.step} of {now.steps}{left}" if now.step else "getting ready"
         stopping = [notice("info", "Stopping", words)] if run.stop_file.exists() else []
         shown = bar(now.step / max(1, now.steps), f"{now.phase[:1].upper()}{now.phase[1:]}: {step}")
         probe = run.environment().get("probes", {}).get(now.stage)
-        tried = [text(f"Longest batch, tried first: {probe_words(now.stage, probe)}")] if now.stage and probe else []
-        return join(card(run.name, shown, *tried, text(checkpoint_line(bench, run))), *adjusted_html(run), *stopping)
+        tried = [text(f"Longest batch, tried first: {probe_summary(now.stage, probe)}")] if now.stage and probe else []
+        return join(card(run.name, shown, *tried, text(checkpoint_line(app, run))), *adjusted_html(run), *stopping)
     if state == "queued":
         return notice(
             "info",
             f"{run.name} waits in the queue",
-            waiting_words(run.name, [one.name for one in bench.survey().waiting], queue.held()),
+            queue_position_message(run.name, [one.name for one in app.survey().waiting], queue.held()),
         )
     if state == "finished":
-        return join(
-            notice("good", f"{run.name} is finished", words.removeprefix("Finished. ")), numbers_html(bench, run)
-        )
+        return join(notice("good", f"{run.name} is finished", words.removeprefix("Finished. ")), numbers_html(app, run))
     if state == "stopped":
-        return join(notice("info", f"{run.name} was stopped", words), numbers_html(bench, run))
+        return join(notice("info", f"{run.name} was stopped", words), numbers_html(app, run))
     if state == "paused":
         return notice("info", f"{run.name} is paused", words)
     title = f"{run.name} was lost" if state == "lost" else f"{run.name} failed"
@@ -64,7 +62,8 @@ def absent_html(run_name: str | None) -> Html:
     if not run_name:
         return empty("No run yet", "Curves appear here when a run has started. Start one on the Train page.")
     words = (
-        training.gone_words(run_name) or "Its folder was deleted or moved. If it was training, its worker ends itself."
+        training.gone_message(run_name)
+        or "Its folder was deleted or moved. If it was training, its worker ends itself."
     )
     return notice("blocker", f"{run_name} is gone", words)
 
@@ -88,7 +87,7 @@ def unreadable_html(run: Run) -> Html:
 def adjusted_html(run: Run) -> list[Html]:
     """What was changed because memory ran out, and data that changed under the run."""
     changed = "; ".join(one["words"] for one in run.adjustments())
-    other_rows = [notice("warning", "The data is another one", words) for words in run_data.changed_words(run)]
+    other_rows = [notice("warning", "The data is another one", words) for words in run_data.data_change_message(run)]
     return [
         *(
             [notice("warning", "Memory ran out, and the run goes on with less at once", f"Changed: {changed}.")]
@@ -99,19 +98,19 @@ def adjusted_html(run: Run) -> list[Html]:
     ]
 
 
-def checkpoint_line(bench: Bench, run: Run) -> str:
+def checkpoint_line(app: AppState, run: Run) -> str:
     """What would be kept if the machine went off now, and when there will be more."""
-    kept = training.checkpoint_words(run)
+    kept = training.checkpoint_label(run)
     now = f"Last checkpoint: {kept}. A lost run goes on from there." if kept else "No checkpoint yet."
-    coming = bench.next_checkpoint(run)
+    coming = app.next_checkpoint(run)
     if coming is None:
         return now
-    return f"{now} Next checkpoint at step {coming.step:,} of {stage_title(coming.stage)}, in about {duration_words(coming.seconds)}."
+    return f"{now} Next checkpoint at step {coming.step:,} of {stage_title(coming.stage)}, in about {duration_label(coming.seconds)}."
 
 
-def numbers_html(bench: Bench, run: Run) -> Html:
+def numbers_html(app: AppState, run: Run) -> Html:
     """The numbers that a run ended with."""
-    rows = bench.read(run).log.rows
+    rows = app.read(run).log.rows
     wanted = [
         ("SFT", "Held-out loss", "eval_loss", "sft", ".3f"),
         *[
@@ -147,13 +146,13 @@ def details_html(run: Run) -> Html:
         ("Branched off at", fork.words if fork else ""),
         ("Reference", reference_of(config, fork)),
         ("Data", ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages}))),
-        ("Data that had changed", "\n".join(run_data.changed_words(run))),
+        ("Data that had changed", "\n".join(run_data.data_change_message(run))),
         ("Backend", environment.get("why", "told when the model is loaded")),
         ("Precision", str(environment.get("precision", config.precision)).upper()),
         ("Versions", versions),
         ("Decided for this machine", "\n".join(run.chosen().get("words", []))),
-        ("Longest batch, tried first", "\n".join(probe_words(*one) for one in environment.get("probes", {}).items())),
-        ("Known of the reference", known_words(environment.get("reference", {}))),
+        ("Longest batch, tried first", "\n".join(probe_summary(*one) for one in environment.get("probes", {}).items())),
+        ("Known of the reference", reference_cache_summary(environment.get("reference", {}))),
         ("Changed on the way", "\n".join(one["words"] for one in run.adjustments())),
         ("Settings", "\n".join(f"{key}: {value}" for key, value in config.model_dump().items())),
     ]
@@ -165,7 +164,7 @@ def notes_html(run: Run) -> list[Html]:
     return [notice("warning", "Not all of its files can be read", " ".join(notes))] if (notes := run.notes()) else []
 
 
-def probe_words(stage: str, probe: Mapping[str, Any]) -> str:
+def probe_summary(stage: str, probe: Mapping[str, Any]) -> str:
     """What one step on the longest batch took, before the first step that counts."""
     words = f"{stage_title(stage)}: {probe['rows']} × {probe['tokens']:,} tokens in {probe['seconds']:.1f} s."
     if probe.get("needed") and probe.get("forecast"):
@@ -175,7 +174,7 @@ def probe_words(stage: str, probe: Mapping[str, Any]) -> str:
     return words
 
 
-def known_words(reference: Mapping[str, int]) -> str:
+def reference_cache_summary(reference: Mapping[str, int]) -> str:
     """How often the reference was asked, and how often what it had said was read."""
     if not reference:
         return ""

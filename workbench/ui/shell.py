@@ -4,12 +4,12 @@ from functools import partial
 
 import gradio as gr
 
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import PROPOSALS
 from workbench.ui import compare_tab, model_tab, train_tab, watch_tab
 from workbench.ui.data import data_tab
 from workbench.ui.data.data_tab import DataTab
-from workbench.ui.data.display import untold_html
+from workbench.ui.data.display import unseen_results_html
 from workbench.ui.frame import Frame, PageId
 from workbench.ui.inputs import Window
 from workbench.ui.model_tab import ModelTab
@@ -30,17 +30,17 @@ _RETURN = """() => {
 }"""
 
 
-def build(bench: Bench) -> gr.Blocks:
+def build(app: AppState) -> gr.Blocks:
     """The whole window: all pages drawn, then all pages wired."""
-    bench.tend()
+    app.poll()
     with Window(title="Workbench", fill_width=True, analytics_enabled=False, delete_cache=_CACHE_CARE) as window:
-        status = gr.HTML(lambda: status_html(bench), elem_id="wb-status", js_on_load=None)
+        status = gr.HTML(lambda: status_html(app), elem_id="wb-status", js_on_load=None)
         clock = Clock(gr.Timer(1.0))
         opened: dict[PageId, gr.Tab] = {}
         # Gradio's own menu for tabs that do not fit hides them; wrapped ones are laid out by theme.css.
         with gr.Tabs(selected="model", overflow_behavior="wrap", elem_id="wb-pages") as tabs:
             with gr.Tab("1 Model", id="model") as opened["model"]:
-                model = model_tab.draw(bench)
+                model = model_tab.draw(app)
             with gr.Tab("2 Data", id="data") as opened["data"]:
                 data = data_tab.draw()
             with gr.Tab("3 Train", id="train") as opened["train"]:
@@ -50,26 +50,28 @@ def build(bench: Bench) -> gr.Blocks:
             with gr.Tab("5 Compare", id="compare") as opened["compare"]:
                 compare = compare_tab.draw()
         frame = Frame(tabs, opened, clock)
-        model_tab.wire(model, frame, bench)
-        data_tab.wire(data, frame, bench)
-        train_tab.wire(train, frame, bench)
-        watch_tab.wire(watch, frame, bench)
-        compare_tab.wire(compare, frame, bench)
-        _wire_between(model, data, train, watch, frame, bench)
+        model_tab.wire(model, frame, app)
+        data_tab.wire(data, frame, app)
+        train_tab.wire(train, frame, app)
+        watch_tab.wire(watch, frame, app)
+        compare_tab.wire(compare, frame, app)
+        _wire_between(model, data, train, watch, frame, app)
         _wire_open_page(window, frame)
-        _wire_status(status, data.untold, clock, bench)
+        _wire_status(status, data.untold, clock, app)
         clock.wire()
     return window
 
 
-def _wire_between(model: ModelTab, data: DataTab, train: TrainTab, watch: WatchTab, frame: Frame, bench: Bench) -> None:
+def _wire_between(
+    model: ModelTab, data: DataTab, train: TrainTab, watch: WatchTab, frame: Frame, app: AppState
+) -> None:
     """What happens on one page and fills in another one. Each page knows itself only."""
     demo_is_tried, length_is_taken = model.try_it.click, data.lengths.train.click
     train_tab.try_when(train, frame, demo_is_tried)
     train_tab.take_length_when(train, frame, length_is_taken, data.shown.length)
     for follow_up, button in watch.actions.follow_ups.items():
         another_run_is_wanted = button.click
-        train_tab.propose_when(train, frame, another_run_is_wanted, watch.run, partial(PROPOSALS[follow_up], bench))
+        train_tab.propose_when(train, frame, another_run_is_wanted, watch.run, partial(PROPOSALS[follow_up], app))
 
 
 def _wire_open_page(window: gr.Blocks, frame: Frame) -> None:
@@ -82,12 +84,12 @@ def _wire_open_page(window: gr.Blocks, frame: Frame) -> None:
     window.load(None, None, frame.tabs, js=_RETURN)
 
 
-def _wire_status(status: gr.HTML, untold: gr.HTML, clock: Clock, bench: Bench) -> None:
+def _wire_status(status: gr.HTML, untold: gr.HTML, clock: Clock, app: AppState) -> None:
     shown = gr.State(("", ""))
 
     def refresh(before: tuple[str, str]) -> Updates:
-        bench.tend()
-        now = status_html(bench), untold_html(bench.untold)
+        app.poll()
+        now = status_html(app), unseen_results_html(app.untold)
         return {} if now == before else {status: now[0], untold: now[1], shown: now}
 
     clock.each_second(refresh, [shown], [status, untold, shown])

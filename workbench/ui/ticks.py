@@ -8,7 +8,7 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from workbench.ui.border import in_words
+from workbench.ui.border import as_gradio_error
 from workbench.ui.updates import Updates
 
 
@@ -63,5 +63,5 @@ class Clock:
                 seen = f"{type(error).__name__}: {error}"
                 if seen not in self._told:
                     self._told.add(seen)
-                    raise in_words(error, part.happens.__name__) from error
+                    raise as_gradio_error(error, part.happens.__name__) from error
         return updates

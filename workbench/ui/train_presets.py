@@ -35,7 +35,7 @@ def draw() -> PresetView:
     device, _ = machine()
     own_card = presets.card_of(device).id
     preset = gr.Dropdown(
-        preset_choices(), value=DEMO, label="Preset", info=preset_words(DEMO, own_card), elem_id="wb-train-recipe"
+        preset_choices(), value=DEMO, label="Preset", info=preset_summary(DEMO, own_card), elem_id="wb-train-recipe"
     )
     card = gr.Dropdown(
         card_choices(device), value=own_card, label="For which card", visible="hidden", elem_id="wb-train-card",
@@ -48,7 +48,7 @@ def draw() -> PresetView:
 def updates(view: PresetView, preset: str | None, card: str) -> Updates:
     """What the chosen preset is for, whether the card matters, and what it sets."""
     return {
-        view.preset: gr.Dropdown(value=preset, info=preset_words(preset, card)),
+        view.preset: gr.Dropdown(value=preset, info=preset_summary(preset, card)),
         view.card: gr.Dropdown(value=card, visible=depends_on_card(preset) or "hidden"),
         view.about: about_html(preset, card, choices.read().model),
     }
@@ -79,7 +79,7 @@ def fitting_choice(preset: str | None, model: ModelRef) -> str | None:
     return preset
 
 
-def preset_words(preset: str | None, card: str) -> str:
+def preset_summary(preset: str | None, card: str) -> str:
     """What a preset is for, in a sentence."""
     return (
         presets.recipe(preset, card).summary if preset else "The settings of an earlier run. Choose one to start anew."
@@ -91,11 +91,11 @@ def about_html(preset: str | None, card: str, model: ModelRef) -> Html:
     if not preset:
         return Html("")
     recipe = presets.recipe(preset, card)
-    pairs = [("Made for", _models_words(recipe)), ("Sets", settings_words(recipe)), ("Source", recipe.source)]
+    pairs = [("Made for", _models_label(recipe)), ("Sets", recipe_summary(recipe)), ("Source", recipe.source)]
     return join(facts(pairs), *_mismatch(recipe, model))
 
 
-def settings_words(recipe: Recipe) -> str:
+def recipe_summary(recipe: Recipe) -> str:
     """What a recipe sets, in a line."""
     config = RunConfig.model_validate(recipe.apply({"name": "any"}))
     noun = _NOUNS.get(config.stages[-1], "pairs")
@@ -123,7 +123,7 @@ def _short(rate: float) -> str:
     return f"{rate:.1e}".replace(".0e", "e").replace("e-0", "e-")
 
 
-def _models_words(recipe: Recipe) -> str:
+def _models_label(recipe: Recipe) -> str:
     titles = {model.id: model.title for model in presets.models()} | {DEMO: "the demo model"}
     return ", ".join(titles[model] for model in recipe.models)
 

@@ -9,7 +9,7 @@ import gradio as gr
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import DATA_OF_STAGE, ModelRef
 from workbench.jobs import queue
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import Proposal
 from workbench.store import choices
 from workbench.store.runs import Run, free_name, open_run
@@ -58,7 +58,7 @@ def draw() -> TrainTab:
     return TrainTab(preset, fields, meaning, start, add)
 
 
-def wire(tab: TrainTab, frame: Frame, bench: Bench) -> None:
+def wire(tab: TrainTab, frame: Frame, app: AppState) -> None:
     preset, fields = tab.preset, tab.fields
     names, widgets = list(fields.named), list(fields.named.values())
 
@@ -93,18 +93,18 @@ def wire(tab: TrainTab, frame: Frame, bench: Bench) -> None:
     gr.on([preset.preset.input, preset.card.input], take_recipe, [preset.preset, preset.card], shown, **LATEST)
     gr.on([widget.change for widget in widgets], summary, widgets, tab.meaning, **LATEST)
     train_fields.wire(fields)
-    offered = _wire_start(tab, frame, bench)
+    offered = _wire_start(tab, frame, app)
     offered.change(summary, widgets, tab.meaning, **QUIET)
 
 
-def _wire_start(tab: TrainTab, frame: Frame, bench: Bench) -> gr.State:
+def _wire_start(tab: TrainTab, frame: Frame, app: AppState) -> gr.State:
     """The buttons that begin a run. Gives back what is offered, which changes with the device and its queue."""
     names, widgets = list(tab.fields.named), list(tab.fields.named.values())
     offered = gr.State(FREE)
 
     @border
     def start(*values: Any) -> Updates:
-        return begun(bench.start, dict(zip(names, values, strict=True)))
+        return begun(app.start, dict(zip(names, values, strict=True)))
 
     @border
     def add(*values: Any) -> Updates:
@@ -117,7 +117,7 @@ def _wire_start(tab: TrainTab, frame: Frame, bench: Bench) -> gr.State:
 
     def offer(shown: Offer) -> Updates:
         """The buttons as things are now."""
-        now = offer_now(bench)
+        now = offer_now(app)
         if now == shown:
             return {}
         starts, waits = now[0] is None, now != FREE
@@ -189,7 +189,7 @@ def _filled(tab: TrainTab, frame: Frame) -> list[Any]:
     return [frame.tabs, *tab.preset.all, *tab.fields.named.values()]
 
 
-def offer_now(bench: Bench) -> Offer:
+def offer_now(app: AppState) -> Offer:
     """Start is offered where the device is free; the queue where it is not, or where others wait."""
-    now = bench.survey()
+    now = app.survey()
     return now.running.name if now.running else None, len(now.waiting)

@@ -50,7 +50,7 @@ def wire(view: VoteBar, talk: gr.State) -> None:
             given = vote_on(said, choice)
             if given is None:
                 raise WorkbenchError("There are no two answers to vote on. Ask both something first.")
-            return {**_interactive(view, False), view.said: kept_words(votes.add(given))}
+            return {**_interactive(view, False), view.said: vote_message(votes.add(given))}
 
         return keep
 
@@ -64,7 +64,7 @@ def updates(view: VoteBar, talk: Talk) -> Updates:
     return {**_interactive(view, possible), view.said: "" if possible or not talk.turns else NO_VOTE}
 
 
-def kept_words(count: int) -> Html:
+def vote_message(count: int) -> Html:
     """What becomes of a vote."""
     noun = "vote is" if count == 1 else "votes are"
     return text(f"Kept. {count:,} {noun} waiting on the Data page, under Bring data: a vote for one answer is a pair.")

@@ -9,7 +9,7 @@ from gradio.blocks import Block
 
 from workbench.core.errors import WorkbenchError
 from workbench.jobs import queue, training
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import findings_of
 from workbench.store.runs import Run, open_run
 from workbench.ui import curves_view, queue_view, run_actions, run_choice
@@ -78,54 +78,54 @@ def draw() -> WatchTab:
     return WatchTab(run, head, actions, waiting, health, curves, samples, log, details)
 
 
-def wire(tab: WatchTab, frame: Frame, bench: Bench) -> None:
+def wire(tab: WatchTab, frame: Frame, app: AppState) -> None:
     seen = gr.State(())
 
     def refresh(run_name: str | None, before: Signature) -> Updates:
         """One tick: everything on the page, or nothing where nothing changed."""
-        now = signature(bench, run_name)
-        return {} if now == before else {**page_of(tab, bench, run_name, before), seen: now}
+        now = signature(app, run_name)
+        return {} if now == before else {**page_of(tab, app, run_name, before), seen: now}
 
     frame.clock.each_second(refresh, [tab.run, seen], [*tab.changing, seen])
-    run_choice.wire(tab.run, frame, bench)
+    run_choice.wire(tab.run, frame, app)
     tab.run.change(lambda: (), None, seen, **QUIET)
-    run_actions.wire(tab.actions, tab.run, tab.head, bench)
+    run_actions.wire(tab.actions, tab.run, tab.head, app)
     queue_view.wire(tab.queue)
     tab.actions.compare.click(lambda: go_to("compare"), None, frame.tabs, **QUIET)
 
 
-def signature(bench: Bench, run_name: str | None) -> Signature:
+def signature(app: AppState, run_name: str | None) -> Signature:
     """Changes when there is something new to show."""
     run = _find(run_name)
-    now = bench.survey()
+    now = app.survey()
     waiting = tuple(one.name for one in now.waiting)
     in_queue = waiting, queue.held() if waiting else None, now.running if waiting else None
     if run is None:
-        return ("nothing", run_name, training.gone_words(run_name or ""), *in_queue)
+        return ("nothing", run_name, training.gone_message(run_name or ""), *in_queue)
     state = now.states.get(run.name) or training.state_of(run)
     if state == "unreadable":
         return run.name, state, tuple(run.problems()), *in_queue
     log = os.path.getsize(run.log_file) if os.path.exists(run.log_file) else 0
-    return run.name, state, bench.read(run).version, log, run.stop_file.exists(), bool(run.environment()), *in_queue
+    return run.name, state, app.read(run).version, log, run.stop_file.exists(), bool(run.environment()), *in_queue
 
 
-def page_of(tab: WatchTab, bench: Bench, run_name: str | None, before: Signature) -> Updates:
+def page_of(tab: WatchTab, app: AppState, run_name: str | None, before: Signature) -> Updates:
     """Updates of the page for a run. before: what it showed until now."""
     run = _find(run_name)
     if run is None:
-        return _without_run(tab, bench, absent_html(run_name))
+        return _without_run(tab, app, absent_html(run_name))
     state = training.state_of(run)
     if state == "unreadable":
-        return _without_run(tab, bench, unreadable_html(run)) | {tab.actions.trash: shown_if(True)}
-    reading = bench.read(run)
-    findings = findings_of(bench, run)
+        return _without_run(tab, app, unreadable_html(run)) | {tab.actions.trash: shown_if(True)}
+    reading = app.read(run)
+    findings = findings_of(app, run)
     updates = {
-        tab.head: join(*notes_html(run), head_html(bench, run), *reading_html(reading)),
+        tab.head: join(*notes_html(run), head_html(app, run), *reading_html(reading)),
         tab.health: health_html(findings, run.adjusted_config()) if findings else "",
         tab.log: run.log_tail(),
         tab.details: details_html(run),
-        **run_actions.updates(tab.actions, bench, run, state, findings),
-        **queue_view.updates(tab.queue, bench),
+        **run_actions.updates(tab.actions, app, run, state, findings),
+        **queue_view.updates(tab.queue, app),
     }
     # The charts are the heavy part; they are sent only when there are new rows.
     drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
@@ -135,12 +135,12 @@ def page_of(tab: WatchTab, bench: Bench, run_name: str | None, before: Signature
     return updates
 
 
-def _without_run(tab: WatchTab, bench: Bench, head: Html) -> Updates:
+def _without_run(tab: WatchTab, app: AppState, head: Html) -> Updates:
     """The page with a head and the queue, where there is no run to show, or none that can be read."""
     return {
         tab.head: head,
         **hidden_except(tab.actions.buttons, {}),
-        **queue_view.updates(tab.queue, bench),
+        **queue_view.updates(tab.queue, app),
         **curves_view.nothing(tab.curves),
         **dict.fromkeys([tab.health, tab.samples, tab.log, tab.details], ""),
     }

@@ -7,8 +7,9 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
+from pydantic_core import to_jsonable_python
 
-from workbench.core.data.formats import FORMATS, Columns
+from workbench.core.data.formats import AS_RECOGNISED, FORMATS, Columns, ReadOptions
 from workbench.core.errors import WorkbenchError
 from workbench.core.masking import masked
 from workbench.jobs import preparing
@@ -41,24 +42,6 @@ AS_SEEN = ""
 
 
 @dataclass(frozen=True)
-class How:
-    """How a person says that the rows are to be read; nothing said means as recognised."""
-
-    format: str | None = None
-    option: str | None = None
-    ignore: tuple[str, ...] = ()
-    mapping: Columns | None = None
-
-    def request(self) -> dict[str, Any]:
-        return {
-            "format": self.format,
-            "option": self.option,
-            "ignore": list(self.ignore),
-            "mapping": self.mapping.model_dump() if self.mapping else None,
-        }
-
-
-@dataclass(frozen=True)
 class ReadingView:
     """asked: about a column that may belong to the prompt. option: the choice that a format leaves. columns: by part."""
 
@@ -78,11 +61,11 @@ class ReadingView:
     def all(self) -> list[Block]:
         return [self.asked, self.override, *self.what.values()]
 
-    def how(self, values: Sequence[Any]) -> How:
+    def how(self, values: Sequence[Any]) -> ReadOptions:
         """What the values of `what` say."""
         said = dict(zip(self.what, values, strict=True))
         mapping = mapping_of({part: said[part] for part in PARTS_TO_MAP})
-        return How(said["format"] or None, said["option"] or None, tuple(said["ignore"] or ()), mapping)
+        return ReadOptions(mapping, said["format"] or None, said["option"] or None, tuple(said["ignore"] or ()))
 
 
 def draw() -> ReadingView:
@@ -117,7 +100,7 @@ def wire(view: ReadingView, source: SourceView, meaning: gr.HTML) -> None:
         except WorkbenchError as error:
             if not how.mapping:
                 raise
-            return {meaning: display.unfinished_html(error.problems, preview_of(chosen, How()))}
+            return {meaning: display.unfinished_html(error.problems, preview_of(chosen, AS_RECOGNISED))}
         return {meaning: display.preview_html(preview), **left_open(view, preview)}
 
     @border
@@ -175,9 +158,11 @@ def left_open(view: ReadingView, preview: Preview | None) -> Updates:
     return updates
 
 
-def preview_of(source: Source, how: How) -> Preview:
+def preview_of(source: Source, how: ReadOptions) -> Preview:
     """A look at the first rows, in a process of its own: a hostile file cannot take the window down."""
-    answer = preparing.run({"do": "preview", "source": source.model_dump(mode="json"), **how.request()})
+    answer = preparing.run(
+        {"do": "preview", "source": source.model_dump(mode="json"), "options": to_jsonable_python(how)}
+    )
     preview = Preview.model_validate(answer)
     if any(masked(column) != column for column in preview.columns):
         raise WorkbenchError(

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from pydantic_core import to_jsonable_python
 
+from workbench.core.data.formats import AS_RECOGNISED
 from workbench.core.errors import WorkbenchError
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import datasets
 from workbench.store.datasets import Take
 from workbench.ui.border import border
 from workbench.ui.data import bring_reading, bring_source, display
-from workbench.ui.data.bring_reading import How, ReadingView, preview_of
+from workbench.ui.data.bring_reading import ReadingView, preview_of
 from workbench.ui.data.bring_source import SourceView, file_name_of
 from workbench.ui.data.seen import Shown, go_to_view
 from workbench.ui.updates import LATEST, QUIET, Updates, shown_if
@@ -55,7 +57,7 @@ def draw() -> BringView:
     return BringView(source, reading, part, count, seed, name, store, WorkView(meaning, cancel))
 
 
-def wire(view: BringView, shown: Shown, bench: Bench) -> None:
+def wire(view: BringView, shown: Shown, app: AppState) -> None:
     source, meaning = view.source, view.work.bar
     where, what = list(source.where.values()), list(view.reading.what.values())
 
@@ -65,7 +67,7 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
         chosen = source.source(values)
         if chosen is None:
             return {meaning: display.nothing_chosen_html(), **bring_reading.fresh(view.reading, None)}
-        preview, name = preview_of(chosen, How()), file_name_of(chosen)
+        preview, name = preview_of(chosen, AS_RECOGNISED), file_name_of(chosen)
         named = {view.name: name} if name else {}
         return {meaning: display.preview_html(preview), **named, **bring_reading.fresh(view.reading, preview)}
 
@@ -83,9 +85,9 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
             "source": chosen.model_dump(mode="json"),
             "name": name,
             "take": take_of(part, count, seed).__dict__,
-            **view.reading.how(values[len(where) :]).request(),
+            "options": to_jsonable_python(view.reading.how(values[len(where) :])),
         }
-        yield from view.work.during(bench, request, prepared(task), f"Storing {name}")
+        yield from view.work.during(app, request, prepared(task), f"Storing {name}")
         yield {
             **view.work.over(display.nothing_chosen_html()),
             **shown.now(name),
@@ -104,7 +106,7 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
         [*view.work.outputs, *shown.outputs, shown.views],
         **QUIET,
     )
-    view.work.wire(bench)
+    view.work.wire(app)
     bring_source.wire(source, view.name, meaning)
     bring_reading.wire(view.reading, source, meaning)
 

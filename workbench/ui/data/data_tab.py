@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from workbench.core.training.config import RunConfig
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import choices, datasets
 from workbench.ui.border import border
 from workbench.ui.data import bring_view, display, doctor_view, export_view, lengths_view, rows_view, write_view
@@ -73,7 +73,7 @@ def draw() -> DataTab:
     return DataTab(shown, bring_other, use, line, untold, doctor, rows, lengths, write, out, bring)
 
 
-def wire(tab: DataTab, frame: Frame, bench: Bench) -> None:
+def wire(tab: DataTab, frame: Frame, app: AppState) -> None:
     shown = tab.shown
 
     @border
@@ -103,9 +103,9 @@ def wire(tab: DataTab, frame: Frame, bench: Bench) -> None:
     tab.bring_other.click(lambda: go_to_view("bring"), None, shown.views, **LATEST)
     tab.use.click(use, shown.seen, frame.tabs, **LATEST)
     frame.opened["data"].select(enter, shown.seen, shown.outputs, **LATEST)
-    doctor_view.wire(tab.doctor, shown, tab.rows.list.check, bench)
-    rows_view.wire(tab.rows, shown, bench)
-    lengths_view.wire(tab.lengths, shown, tab.rows.one.length, bench)
-    write_view.wire(tab.write, shown, bench)
-    export_view.wire(tab.out, shown, bench)
-    bring_view.wire(tab.bring, shown, bench)
+    doctor_view.wire(tab.doctor, shown, tab.rows.list.check, app)
+    rows_view.wire(tab.rows, shown, app)
+    lengths_view.wire(tab.lengths, shown, tab.rows.one.length, app)
+    write_view.wire(tab.write, shown, app)
+    export_view.wire(tab.out, shown, app)
+    bring_view.wire(tab.bring, shown, app)

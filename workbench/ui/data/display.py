@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from workbench.core.data.doctor.findings import VERDICT_WORDS, Finding, Report
+from workbench.core.data.doctor.findings import VERDICT_LABELS, Finding, Report
 from workbench.core.data.doctor.report import check_title
 from workbench.core.data.formats import Recognised, SeenColumn
 from workbench.core.data.messages import NOTED, Kind, Row, check_of
@@ -25,7 +25,7 @@ from workbench.ui.parts import (
     text,
 )
 
-KIND_WORDS = {
+KIND_LABELS = {
     "preference": "preference pairs (for DPO)",
     "sft": "answers to imitate (for SFT)",
     "unpaired": "answers with a thumb up or down (for KTO)",
@@ -70,13 +70,13 @@ def preview_html(preview: Preview) -> Html:
     recognised = preview.recognised
     count = "" if preview.total is None else f"{'' if preview.total_is_exact else 'about '}{preview.total:,}"
     pairs: list[tuple[str, object]] = [
-        ("It is", KIND_WORDS[recognised.kind]),
+        ("It is", KIND_LABELS[recognised.kind]),
         ("Evidence", recognised.evidence),
         ("Rows", count or "not known yet"),
         ("Usable", f"{preview.usable:,} of the first {preview.sampled:,}"),
     ]
     if recognised.options:
-        pairs.insert(2, ("Choice", option_words(recognised)))
+        pairs.insert(2, ("Choice", option_summary(recognised)))
     pairs += column_facts(preview.unused, preview.late)
     pieces = [card("What this is", facts(pairs)), *asked_html(preview)]
     if preview.left_out:
@@ -112,7 +112,7 @@ def asked_html(preview: Preview) -> list[Html]:
     ]
 
 
-def option_words(recognised: Recognised) -> str:
+def option_summary(recognised: Recognised) -> str:
     """What is done where the format leaves a choice."""
     return next((one.words for one in recognised.options if one.id == recognised.option), recognised.option)
 
@@ -142,7 +142,7 @@ def dataset_html(about: About) -> Html:
     """What a stored dataset is and where it came from."""
     noun = NOUNS[about.kind]
     pairs: list[tuple[str, object]] = [
-        ("Holds", KIND_WORDS[about.kind]),
+        ("Holds", KIND_LABELS[about.kind]),
         ("Came from", about.source),
         ("Format", f"{about.format}: {about.evidence}" if about.evidence else about.format),
         ("Rows", f"{about.rows:,} read, {about.kept:,} {noun} kept ({about.part})"),
@@ -172,7 +172,7 @@ def history_html(about: About) -> Html:
 
 def line_html(about: About, report: Report | None) -> Html:
     """The chosen dataset in one line: what it is and what it is worth."""
-    word = "not checked yet" if report is None else VERDICT_WORDS[report.verdict]
+    word = "not checked yet" if report is None else VERDICT_LABELS[report.verdict]
     kind: NoticeKind = "info" if report is None else report.verdict
     version = f", version {about.version}" if about.version > 1 else ""
     words = f"{about.kept:,} {NOUNS[about.kind]} · {about.source}{version}"
@@ -227,7 +227,7 @@ def report_html(report: Report | None, about: About) -> Html:
     return notice(report.verdict, f"{first.rstrip('.')}.", f"{more} {size}".strip(), left)
 
 
-def untold_html(words: str) -> Html:
+def unseen_results_html(words: str) -> Html:
     """What became of work whose page went away; nothing where there was none."""
     return notice("warning", "Not watched to its end", words) if words else Html("")
 
@@ -273,7 +273,7 @@ def preset_html(preset: DatasetPreset) -> Html:
     return facts(
         [
             ("Id", preset.id),
-            ("Holds", KIND_WORDS[preset.kind]),
+            ("Holds", KIND_LABELS[preset.kind]),
             ("Rows", f"{preset.rows:,}"),
             ("Licence", preset.licence),
             ("Good for", preset.good_for),

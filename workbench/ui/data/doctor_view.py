@@ -8,7 +8,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from workbench.core.errors import WorkbenchError
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.examining import examine
 from workbench.store import choices, datasets
 from workbench.store.datasets import About
@@ -87,7 +87,7 @@ def _draw_versions() -> VersionBar:
     return VersionBar(again, undo, redo, copy, WorkView(gr.HTML(elem_id="wb-data-working"), cancel))
 
 
-def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, bench: Bench) -> None:
+def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, app: AppState) -> None:
     """filter_by: the rows' filter by finding, which "Show all of them" sets."""
     work = view.versions.work
     changing = [*work.outputs, *shown.outputs]
@@ -103,15 +103,15 @@ def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, bench: Bench) -
         if found is None or found.remedy is None:
             raise WorkbenchError("There is nothing to mend here. Choose a finding on the left.")
         task = prepared({"do": "remedy", "name": about.name, "check": found.check})
-        yield from work.during(bench, request, task, f"Mending {about.name}")
+        yield from work.during(app, request, task, f"Mending {about.name}")
         yield {**work.over(), **shown.now(about.name)}
 
     @border
     def check_again(seen: str, length: int, request: gr.Request) -> Iterator[Updates]:
         """Everything, with the tokens of the chosen model where it is at hand."""
         about, model = about_of(seen), choices.read().model
-        task = partial(examine, bench.tokens, about.name, model, length)
-        _, missing = yield from work.during(bench, request, task, f"Checking {about.name}")
+        task = partial(examine, app.tokens, about.name, model, length)
+        _, missing = yield from work.during(app, request, task, f"Checking {about.name}")
         yield work.over(display.no_tokens_html(missing))
 
     shown.seen.change(show, shown.seen, view.all, **LATEST)
@@ -120,7 +120,7 @@ def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, bench: Bench) -
         show, shown.seen, view.all, **LATEST
     )
     finding_view.wire(view.finding, view.findings, shown, filter_by)
-    work.wire(bench)
+    work.wire(app)
     _wire_versions(view.versions, shown)
 
 

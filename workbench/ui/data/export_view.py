@@ -8,7 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from workbench.core.data.split import resolution
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import datasets
 from workbench.store.datasets import About
 from workbench.ui.border import border
@@ -69,7 +69,7 @@ def draw() -> OutView:
     return OutView(share, seed, split, work, size, format, part, export, delete, really)
 
 
-def wire(view: OutView, shown: Shown, bench: Bench) -> None:
+def wire(view: OutView, shown: Shown, app: AppState) -> None:
     @border
     def show(seen: str) -> Updates:
         about = about_of(seen)
@@ -92,7 +92,7 @@ def wire(view: OutView, shown: Shown, bench: Bench) -> None:
     def split(seen: str, share: float, seed: float | None, request: gr.Request) -> Iterator[Updates]:
         about = about_to_change(seen)
         task = {"do": "split", "name": about.name, "share": share / 100, "seed": int(seed or 0)}
-        yield from view.work.during(bench, request, prepared(task), f"Splitting {about.name}")
+        yield from view.work.during(app, request, prepared(task), f"Splitting {about.name}")
         yield {**view.work.over(), **shown.now(about.name)}
 
     @border
@@ -116,7 +116,7 @@ def wire(view: OutView, shown: Shown, bench: Bench) -> None:
     )
     view.share.input(size, [shown.seen, view.share], view.size, **LATEST)
     view.split.click(split, [shown.seen, view.share, view.seed], [*view.work.outputs, *shown.outputs], **QUIET)
-    view.work.wire(bench)
+    view.work.wire(app)
     view.export.click(export, [shown.seen, view.format, view.part], view.export)
     gr.on([view.format.input, view.part.input, shown.seen.change], forget, None, view.export, **LATEST)
     view.delete.click(lambda: shown_if(True), None, view.really, **LATEST)

@@ -6,7 +6,7 @@ from functools import partial
 
 import gradio as gr
 
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import choices
 from workbench.ui.border import border
 from workbench.ui.chart import packed
@@ -38,7 +38,7 @@ def draw() -> LengthsView:
     return LengthsView(words, count, work, picture, train)
 
 
-def wire(view: LengthsView, shown: Shown, row_length: gr.Number, bench: Bench) -> None:
+def wire(view: LengthsView, shown: Shown, row_length: gr.Number, app: AppState) -> None:
     """row_length: the longest example by which the Rows view cuts."""
 
     @border
@@ -49,8 +49,8 @@ def wire(view: LengthsView, shown: Shown, row_length: gr.Number, bench: Bench) -
     @border
     def count(seen: str, length: int, request: gr.Request) -> Iterator[Updates]:
         about, model = about_of(seen), choices.read().model
-        act = partial(bench.tokens.counts, model, about.name)
-        counts = yield from view.work.during(bench, request, act, f"Counting the tokens of {about.name}")
+        act = partial(app.tokens.counts, model, about.name)
+        counts = yield from view.work.during(app, request, act, f"Counting the tokens of {about.name}")
         picture = packed(lengths_value(counts, length, model.title))
         yield {**view.work.over(), view.picture: picture, view.train: train_button(length)}
 
@@ -60,7 +60,7 @@ def wire(view: LengthsView, shown: Shown, row_length: gr.Number, bench: Bench) -
 
     shown.seen.change(show, shown.seen, [view.words, view.picture, view.train], **LATEST)
     view.count.click(count, [shown.seen, shown.length], [*view.work.outputs, view.picture, view.train], **QUIET)
-    view.work.wire(bench)
+    view.work.wire(app)
     view.picture.release(release, None, [shown.length, row_length, view.train], **LATEST)
 
 

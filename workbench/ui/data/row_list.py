@@ -97,7 +97,7 @@ def updates(view: RowList, about: About, filters: tuple[str | None, str | None, 
         found, total = datasets.search(about.name, **wanted, start=start, limit=PAGE)
     return {
         view.rows: [[str(number + 1), _last(row["prompt"], 140), _answers(row)] for number, row in found],
-        view.found: text(_found_words(start, len(found), total)),
+        view.found: text(_found_summary(start, len(found), total)),
         view.start: start,
     }
 
@@ -117,7 +117,7 @@ def check_options(about: About) -> list[tuple[str, str]]:
     return [("Any", ALL), *[(f"{one.title} · {len(one.rows):,}", one.check) for one in found if one.rows]]
 
 
-def _found_words(start: int, shown: int, total: int) -> str:
+def _found_summary(start: int, shown: int, total: int) -> str:
     if not total:
         return "No row fits. Change the words or the filters."
     return f"{start + 1:,} to {start + shown:,} of {total:,} rows. Click one to look at it."

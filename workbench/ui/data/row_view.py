@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from workbench.core.data.messages import Row
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import choices, datasets
 from workbench.store.datasets import About
 from workbench.ui import token_view
@@ -54,7 +54,7 @@ def draw() -> RowView:
     return RowView(number, look, length, row, editing, edited, save, delete, undo)
 
 
-def wire(view: RowView, shown: Shown, rows: gr.Dataframe, bench: Bench) -> None:
+def wire(view: RowView, shown: Shown, rows: gr.Dataframe, app: AppState) -> None:
     """rows: the list in which a click chooses a row."""
     fields = list(view.edited.values())
     changing = [view.number, view.row, view.editing, *fields]
@@ -62,7 +62,7 @@ def wire(view: RowView, shown: Shown, rows: gr.Dataframe, bench: Bench) -> None:
 
     @border
     def show(seen: str, number: float | None, look: str, length: float | None) -> Updates:
-        return updates(view, bench, about_of(seen), number, int(length or 1024) if look == "tokens" else None)
+        return updates(view, app, about_of(seen), number, int(length or 1024) if look == "tokens" else None)
 
     @border
     def look_at(seen: str, number: float | None, look: str, length: float | None) -> Updates:
@@ -98,7 +98,7 @@ def wire(view: RowView, shown: Shown, rows: gr.Dataframe, bench: Bench) -> None:
     view.undo.click(undo, shown.seen, shown.outputs, **LATEST)
 
 
-def updates(view: RowView, bench: Bench, about: About, number: float | None, max_length: int | None) -> Updates:
+def updates(view: RowView, app: AppState, about: About, number: float | None, max_length: int | None) -> Updates:
     """One row, and its fields for a change. number: from 1; one outside is taken as the nearest there is.
 
     max_length: shown as the model gets it, cut there; None shows a conversation.
@@ -110,7 +110,7 @@ def updates(view: RowView, bench: Bench, about: About, number: float | None, max
     answer = row["chosen" if pair else "completion"][-1]["content"]
     return {
         view.number: gr.Number(value=wanted, info=f"1 to {about.kept:,}; this one is {side}"),
-        view.row: display.row_html(row) if max_length is None else _tokens(bench, row, max_length),
+        view.row: display.row_html(row) if max_length is None else _tokens(app, row, max_length),
         view.editing: shown_if(is_own(about.name)),
         view.edited["question"]: row["prompt"][-1]["content"],
         view.edited["chosen"]: gr.Textbox(answer, label=EDITED["chosen"] if pair else "Answer"),
@@ -131,5 +131,5 @@ def edited_row(before: Row, texts: dict[str, str]) -> Row:
     return after
 
 
-def _tokens(bench: Bench, row: Row, length: int) -> Html:
-    return token_view.view_html(bench.tokens.view(choices.read().model, row, length))
+def _tokens(app: AppState, row: Row, length: int) -> Html:
+    return token_view.view_html(app.tokens.view(choices.read().model, row, length))

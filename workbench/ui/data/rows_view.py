@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import datasets
 from workbench.ui.border import border
 from workbench.ui.data import display, row_list, row_view
@@ -33,11 +33,11 @@ def draw() -> RowsView:
     return RowsView(rows, one, left_out)
 
 
-def wire(view: RowsView, shown: Shown, bench: Bench) -> None:
+def wire(view: RowsView, shown: Shown, app: AppState) -> None:
     @border
     def list_left_out(seen: str) -> Html:
         return display.left_out_rows_html(datasets.left_out_examples(about_of(seen).name))
 
     row_list.wire(view.list, shown)
-    row_view.wire(view.one, shown, view.list.rows, bench)
+    row_view.wire(view.one, shown, view.list.rows, app)
     shown.seen.change(list_left_out, shown.seen, view.left_out, **LATEST)

@@ -9,7 +9,7 @@ import gradio as gr
 from workbench.core.chat import Ask, Sampling
 from workbench.core.data.messages import Row
 from workbench.core.errors import WorkbenchError
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.lanes import ensure_loaded
 from workbench.store import datasets
 from workbench.ui.border import border
@@ -64,7 +64,7 @@ def draw() -> WriteView:
     return WriteView(target, name, system, prompt, chosen, rejected, draft, swap, add, undo, said)
 
 
-def wire(view: WriteView, shown: Shown, bench: Bench) -> None:
+def wire(view: WriteView, shown: Shown, app: AppState) -> None:
     @border
     def enter(target: str | None) -> Updates:
         options = targets()
@@ -105,10 +105,10 @@ def wire(view: WriteView, shown: Shown, bench: Bench) -> None:
         show_progress_on=view.add,
     )
     view.undo.click(undo, view.target, [*shown.outputs, view.said, view.undo], **LATEST)
-    _wire_drafts(view, bench)
+    _wire_drafts(view, app)
 
 
-def _wire_drafts(view: WriteView, bench: Bench) -> None:
+def _wire_drafts(view: WriteView, app: AppState) -> None:
     answers = [view.chosen, view.rejected]
 
     @border
@@ -117,12 +117,12 @@ def _wire_drafts(view: WriteView, bench: Bench) -> None:
         asked = prompt_of(prompt, system)
         if not asked[-1]["content"]:
             raise WorkbenchError("There is no prompt yet. Write what a person would ask, then let the model answer.")
-        for words in ensure_loaded(bench, "", ""):
+        for words in ensure_loaded(app, "", ""):
             yield {view.said: notice("info", words)}
         advice = "Edit them, or swap them, so that the better one is on top."
         yield {**dict.fromkeys(answers, ""), view.said: notice("info", "The model is drafting two answers", advice)}
         for answer, sampling in zip(answers, DRAFTS, strict=True):
-            for given in bench.chat.ask(Ask(asked), Ask(asked), sampling):
+            for given in app.chat.ask(Ask(asked), Ask(asked), sampling):
                 yield {answer: given.left.text.strip()}
 
     view.draft.click(draft, [view.prompt, view.system], [*answers, view.said], **QUIET)
