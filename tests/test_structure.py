@@ -1,6 +1,7 @@
 """The arrows between the rooms, read from the imports."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,28 @@ def test_the_training_stack_stays_in_the_engine(room):
 def test_gradio_stays_in_the_ui(room):
     for file in (PACKAGE / room).glob("**/*.py"):
         assert "gradio" not in {name.split(".")[0] for name in imports(file)}, file
+
+
+def test_no_page_imports_itself_by_way_of_others():
+    """Imports for types alone count too: what crosses pages is wired by the shell, which no page knows."""
+    ui = {
+        f"workbench.{file.relative_to(PACKAGE).with_suffix('').as_posix().replace('/', '.')}": file
+        for file in (PACKAGE / "ui").glob("**/*.py")
+    }
+    assert len(imports(ui["workbench.ui.shell"]) & ui.keys()) > 5
+    try:
+        graphlib.TopologicalSorter({name: imports(file) & ui.keys() for name, file in ui.items()}).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_functions_of_the_pages_are_short_and_take_few_arguments():
+    for file in (PACKAGE / "ui").glob("**/*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                assert len(arguments) <= 7, f"{file}: {node.name}"
+                assert (node.end_lineno or 0) - node.lineno < 80, f"{file}: {node.name}"
 
 
 def test_the_core_needs_nothing_but_the_standard_library_and_pydantic():

@@ -44,7 +44,8 @@ class Window(gr.Blocks):
             if called.fn is None:
                 raise WorkbenchError("Nothing is behind this endpoint: it only tells a page what to cancel.")
             check_event(called.fn, named.get("event_data"))
-            return await super().process_api(block_fn, inputs, *rest, **named)
+            answer: dict[str, Any] = await super().process_api(block_fn, inputs, *rest, **named)
+            return answer
         except Exception as error:
             raise as_gradio_error(error, str(called.api_name)) from error
 

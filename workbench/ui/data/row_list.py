@@ -133,5 +133,5 @@ def _answers(row: Row) -> str:
     """The beginnings of the answers, each with its mark; a list must show both."""
     if "chosen" in row:
         return f"✓ {_last(row['chosen'], 70)}\n✗ {_last(row['rejected'], 70)}"
-    mark = {True: "✓ ", False: "✗ "}.get(row.get("label", None), "")
+    mark = ("✓ " if row["label"] else "✗ ") if row.get("label") is not None else ""
     return mark + _last(row["completion"], 140)
