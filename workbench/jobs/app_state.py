@@ -12,6 +12,7 @@ from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.forks import Fork
 from workbench.core.training.recipe import checkpoint_steps
 from workbench.jobs import queue, training
+from workbench.jobs.card import read_card
 from workbench.jobs.chat import Chat
 from workbench.jobs.logs import Logs, Reading
 from workbench.jobs.pace import earlier_paces
@@ -131,9 +132,8 @@ class AppState:
 
     def memory(self) -> tuple[int, int, str]:
         """Bytes used and bytes in all: of the card where there is one, otherwise of the machine."""
-        card = _card_memory()
-        if card:
-            return card
+        if card := read_card():
+            return card.used, card.total, "GPU"
         machine = psutil.virtual_memory()
         return machine.total - machine.available, machine.total, "RAM"
 
@@ -160,16 +160,4 @@ def short_count(count: int) -> str:
 
 def has_card() -> bool:
     """Whether this machine has an NVIDIA card that its driver knows."""
-    return _card_memory() is not None
-
-
-def _card_memory() -> tuple[int, int, str] | None:
-    """Read through NVIDIA's management library, which needs no CUDA context and so costs no memory itself."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        used = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0))
-        return int(used.used), int(used.total), "GPU"
-    except Exception:  # no library, no driver, no card: each has an exception type of its own
-        return None
+    return read_card() is not None

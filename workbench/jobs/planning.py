@@ -11,6 +11,7 @@ from workbench.core.memory.forecast import LIBRARIES
 from workbench.core.memory.plan import Plan, plan
 from workbench.core.training.config import RunConfig
 from workbench.core.training.recipe import Device
+from workbench.jobs.card import read_card
 from workbench.store import model_configs
 from workbench.store.installed import offered_options
 from workbench.store.model_configs import Download
@@ -32,15 +33,8 @@ def plan_run(config: RunConfig, download: Download | None = None) -> Plan:
 
 def machine() -> tuple[Device, int]:
     """What a worker would train on, and how many bytes of its memory are free now."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        card = pynvml.nvmlDeviceGetHandleByIndex(0)
-        memory = pynvml.nvmlDeviceGetMemoryInfo(card)
-        bf16 = tuple(pynvml.nvmlDeviceGetCudaComputeCapability(card)) >= BF16_FROM
-        return Device("cuda", str(pynvml.nvmlDeviceGetName(card)), bf16, int(memory.total)), int(memory.free)
-    except Exception:  # no library, no driver, no card: each has an exception type of its own
-        memory = psutil.virtual_memory()
-        name = platform.processor() or platform.machine() or "CPU"
-        return Device("cpu", name, False, memory.total), max(0, memory.available - LIBRARIES)
+    if card := read_card():
+        return Device("cuda", card.name, card.capability >= BF16_FROM, card.total), card.free
+    memory = psutil.virtual_memory()
+    name = platform.processor() or platform.machine() or "CPU"
+    return Device("cpu", name, False, memory.total), max(0, memory.available - LIBRARIES)

@@ -17,12 +17,12 @@ from workbench.core.errors import WorkbenchError
 from workbench.store import datasets
 from workbench.store.datasets import About, Progress, Provenance, Take
 from workbench.store.files import Limits, Rows
+from workbench.store.hub_errors import hub_errors
 from workbench.store.sources import HubSource
 
 # Each configuration costs several requests. Sets with more of them (one per language) have the same splits in each.
 MAX_CONFIGS_ASKED = 20
 TIMEOUT_SECONDS = 10
-PARQUET_BRANCH = "refs/convert/parquet"
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _PAGE = re.compile(r"(https?://)?(www\.)?huggingface\.co/datasets/")
@@ -97,7 +97,7 @@ def configs_and_splits(id: str, revision: str | None = None, hub: Hub | None = N
             f"There is a folder {id} where the workbench was started, and it would be read in place of the dataset on "
             "the Hub. Start the workbench in another folder."
         )
-    with _as_workbench_error(id, revision):
+    with hub_errors("dataset", id, revision):
         hub.facts(id, revision)
         configs = hub.configs(id, revision)
         found = {config: hub.splits(id, config, revision) for config in configs[:MAX_CONFIGS_ASKED]}
@@ -132,7 +132,7 @@ def add_split(
     """Store a split of a Hub dataset as a dataset of ours; see `datasets.add`."""
     source, hub = source.model_copy(update={"id": parse_id(source.id)}), hub or OnlineHub()
     datasets.check_free(name)
-    with _as_workbench_error(source.id, source.revision):
+    with hub_errors("dataset", source.id, source.revision):
         known = hub.facts(source.id, source.revision)
     provenance = Provenance(source.words, licence=known.licence, revision=known.commit or source.revision)
     with closing(stream_rows(source.id, source.config, source.split, source.revision, hub)) as rows:
@@ -140,7 +140,7 @@ def add_split(
 
 
 def _numbered(hub: Hub, id: str, config: str, split: str, revision: str | None) -> Iterator[tuple[int, RawRow, float]]:
-    with _as_workbench_error(id, revision):
+    with hub_errors("dataset", id, revision):
         rows, total = hub.stream(id, config, split, revision)
         for number, row in enumerate(rows, start=1):
             yield number, row, min(1.0, number / total) if total else 0.0
@@ -156,63 +156,3 @@ def _without_torch() -> Iterator[None]:
         yield
     finally:
         config.TORCH_AVAILABLE = there
-
-
-@contextmanager
-def _as_workbench_error(id: str, revision: str | None) -> Iterator[None]:
-    """Every way in which the Hub says no, as a WorkbenchError. Anything else is a bug and passes."""
-    try:
-        yield
-    except WorkbenchError:
-        raise
-    except Exception as error:
-        words = _why(error, id, revision)
-        if words is None:
-            raise
-        # The text of the library's own error can hold addresses with a signature, so it is not passed on.
-        raise WorkbenchError(words) from None
-
-
-def _why(error: Exception, id: str, revision: str | None) -> str | None:
-    """What the library's error means for a person, by its class name, its words and its HTTP status."""
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    text = str(error)
-    if "OfflineModeIsEnabled" in kinds or "OfflineModeIsEnabled" in text:
-        return (
-            f"{id} cannot be read: HF_HUB_OFFLINE is set, so the Hub is not asked. Unset it and start again, or upload "
-            "a file."
-        )
-    if "GatedRepoError" in kinds or "is a gated dataset" in text:
-        return (
-            f"{id} is gated: its owner asks you to accept terms. Accept them on "
-            f"https://huggingface.co/datasets/{id}, run `hf auth login`, and try again."
-        )
-    if "RevisionNotFoundError" in kinds or text.startswith("Revision "):
-        return f"{id} has no revision {revision!r}. Leave the revision empty for the newest."
-    if kinds & {"RepositoryNotFoundError", "DatasetNotFoundError"}:
-        return (
-            f"There is no dataset {id} on the Hub, or it is private. Look for a typing error; for a private dataset "
-            "run `hf auth login` with an account that may read it."
-        )
-    if "scripts are no longer supported" in text:
-        return (
-            f"{id} can only be loaded by running its own program code, and that is never done. The Hub keeps a "
-            f"converted copy of many such datasets: try the revision {PARQUET_BRANCH}."
-        )
-    if kinds & {"DataFilesNotFoundError", "EmptyDatasetError"}:
-        return f"{id} holds no data files that can be read (JSON, CSV, Parquet). Look at its files on its page."
-    if "HfHubHTTPError" in kinds or "HTTPStatusError" in kinds:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        wait = "Wait a few minutes and try again." if status in (429, 500, 502, 503, 504) else "Try again later."
-        return f"The Hub refused to send {id} (HTTP status {status or 'unknown'}). {wait}"
-    if kinds & {"ConnectionError", "TransportError", "TimeoutError", "Timeout", "LocalEntryNotFoundError"}:
-        return (
-            f"{id} cannot be read: the Hub cannot be reached. Check the network connection and try again; without one, "
-            "upload a file or use the demo data."
-        )
-    if kinds & {"DatasetGenerationError", "CastError", "ArrowInvalid", "ArrowException", "FileFormatError"}:
-        return (
-            f"The files of {id} cannot be read as one table ({type(error).__name__}). Try another configuration, or "
-            f"the revision {PARQUET_BRANCH}."
-        )
-    return None

@@ -11,6 +11,7 @@ from workbench.core.memory.plan import Smaller
 from workbench.core.training.config import ModelRef
 from workbench.store import presets
 from workbench.store.home import shipped
+from workbench.store.hub_errors import hub_errors
 from workbench.store.model_files import read_config
 
 Download = Callable[[str, str | None], Path]
@@ -51,41 +52,8 @@ def download_config(name: str, revision: str | None) -> Path:
     """A small download: config.json alone. Raises WorkbenchError that says why it could not be had."""
     import huggingface_hub
 
-    try:
+    with hub_errors("model", name, revision):
         return Path(huggingface_hub.hf_hub_download(name, "config.json", revision=revision, etag_timeout=10))
-    except Exception as error:
-        words = _why(error, name, revision)
-        if words is None:
-            raise
-        # The text of the library's own error can hold addresses with a signature, so it is not passed on.
-        raise WorkbenchError(words) from None
-
-
-def _why(error: Exception, name: str, revision: str | None) -> str | None:
-    """What the library's error means for a person, by its class name; None for a bug."""
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    if "GatedRepoError" in kinds:
-        return (
-            f"{name} is gated: its makers want you to accept their licence first. Accept it at "
-            f"https://huggingface.co/{name}, run `hf auth login` on this machine, and try again."
-        )
-    if "RepositoryNotFoundError" in kinds:
-        return (
-            f"There is no model {name} on the Hub, or it is private. Check the spelling (owner/name). For a private "
-            "model run `hf auth login` first."
-        )
-    if "RevisionNotFoundError" in kinds:
-        return f"{name} has no revision {revision}. Leave the revision empty to take the newest."
-    if kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError", "TransportError"}:
-        return (
-            f"The config of {name} is not on this machine, and the Hub cannot be reached. Check the network; without "
-            "one, plan for the demo model or one of the suggested models."
-        )
-    if kinds & {"EntryNotFoundError"}:
-        return f"{name} has no config.json, so it is not a Transformers model."
-    if kinds & {"HfHubHTTPError", "HFValidationError"}:
-        return f"The Hub did not give out the config of {name}. Check the spelling, or try again in a while."
-    return None
 
 
 def _cached(ref: ModelRef) -> Path | None:

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from workbench.ui.environment import log_file
+from workbench.ui.environment import log_file, on_space
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Refusal(NamedTuple):
 def rules_for(open_to_others: bool, share: bool) -> Rules:
     """The rules for this machine: a Space, a window that is open to others, or one that is not."""
     space_host = os.environ.get("SPACE_HOST")
-    if os.environ.get("SPACE_ID"):
+    if on_space():
         return Rules(
             names=LOCAL_NAMES | ({space_host.lower()} if space_host else frozenset()),
             endings=() if space_host else (".hf.space",),

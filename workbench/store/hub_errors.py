@@ -1,0 +1,96 @@
+"""How the Hugging Face Hub says no, in words. Only here are the errors of its library told apart.
+
+By the names of their classes, so that the library need not be imported. Its own text can hold addresses with a signature,
+so nothing of it is passed on.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from workbench.core.errors import WorkbenchError
+
+Kind = Literal["model", "dataset"]
+
+_PAGES: dict[Kind, str] = {"model": "https://huggingface.co/", "dataset": "https://huggingface.co/datasets/"}
+_INSTEAD: dict[Kind, str] = {
+    "model": "take the demo model, or one that is on this machine already",
+    "dataset": "upload a file or use the demo data",
+}
+_WORTH_WAITING = (429, 500, 502, 503, 504)
+
+
+@contextmanager
+def hub_errors(kind: Kind, id: str, revision: str | None) -> Iterator[None]:
+    """Every way in which the Hub says no, as a WorkbenchError. Anything else is a bug and passes."""
+    try:
+        yield
+    except WorkbenchError:
+        raise
+    except Exception as error:
+        message = hub_error_message(error, kind, id, revision)
+        if message is None:
+            raise
+        raise WorkbenchError(message) from None
+
+
+def hub_error_message(error: Exception, kind: Kind, id: str, revision: str | None) -> str | None:
+    """What an error of the library means for a person; None where it is none of the Hub's."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    text = str(error)
+    if "OfflineModeIsEnabled" in kinds or "OfflineModeIsEnabled" in text:
+        return (
+            f"{id} cannot be read: HF_HUB_OFFLINE is set, so the Hub is not asked. Unset it and start again, or "
+            f"{_INSTEAD[kind]}."
+        )
+    if "GatedRepoError" in kinds or "is a gated dataset" in text:
+        return (
+            f"{id} is gated: its owner asks you to accept terms. Accept them on {_PAGES[kind]}{id}, run `hf auth login` on "
+            "this machine, and try again."
+        )
+    if "RevisionNotFoundError" in kinds or text.startswith("Revision "):
+        return f"{id} has no revision {revision!r}. Leave the revision empty for the newest."
+    if kinds & {"RepositoryNotFoundError", "DatasetNotFoundError"}:
+        return (
+            f"There is no {kind} {id} on the Hub, or it is private. Check the spelling (owner/name); for a private {kind} "
+            "run `hf auth login` with an account that may read it."
+        )
+    # What is not in the cache: it could not be asked for. A kind of EntryNotFoundError, so it comes first.
+    if kinds & {"ConnectionError", "TransportError", "TimeoutError", "Timeout", "LocalEntryNotFoundError"}:
+        return (
+            f"{id} cannot be read: it is not on this machine, and the Hub cannot be reached. Check the network connection "
+            f"and try again; without one, {_INSTEAD[kind]}."
+        )
+    if kind == "dataset":
+        return _dataset_message(error, kinds, id) or _refusal(error, kinds, id)
+    if "EntryNotFoundError" in kinds:
+        return f"{id} has no config.json, so it is not a Transformers model."
+    return _refusal(error, kinds, id)
+
+
+def _dataset_message(error: Exception, kinds: set[str], id: str) -> str | None:
+    """What only the files of a dataset can be."""
+    converted = "refs/convert/parquet"
+    if "scripts are no longer supported" in str(error):
+        return (
+            f"{id} can only be loaded by running its own program code, and that is never done. The Hub keeps a "
+            f"converted copy of many such datasets: try the revision {converted}."
+        )
+    if kinds & {"DataFilesNotFoundError", "EmptyDatasetError"}:
+        return f"{id} holds no data files that can be read (JSON, CSV, Parquet). Look at its files on its page."
+    if kinds & {"DatasetGenerationError", "CastError", "ArrowInvalid", "ArrowException", "FileFormatError"}:
+        return (
+            f"The files of {id} cannot be read as one table ({type(error).__name__}). Try another configuration, or "
+            f"the revision {converted}."
+        )
+    return None
+
+
+def _refusal(error: Exception, kinds: set[str], id: str) -> str | None:
+    if not kinds & {"HfHubHTTPError", "HTTPStatusError", "HFValidationError"}:
+        return None
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    wait = (
+        "Wait a few minutes and try again." if status in _WORTH_WAITING else "Check the spelling, or try again later."
+    )
+    return f"The Hub refused to send {id} (HTTP status {status or 'unknown'}). {wait}"
