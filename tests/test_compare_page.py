@@ -2,10 +2,14 @@
 
 import gradio as gr
 import pytest
+from made_runs import finished
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.training.config import ModelRef
 from workbench.jobs.app_state import AppState
-from workbench.ui import compare_tab
+from workbench.jobs.lanes import SUGGESTED, suggested_questions
+from workbench.store import choices, datasets
+from workbench.ui import compare_tab, suggestions_view
 from workbench.ui.talk import Talk
 
 
@@ -20,3 +24,28 @@ def test_half_a_character_is_refused_in_words_before_a_model_is_loaded(question,
     with pytest.raises(WorkbenchError, match=f"The {what}"):
         next(compare_tab.converse(tab, app, Talk(system=system), question))
     assert app.chat.state == "closed"
+
+
+def test_questions_to_begin_with_suit_the_model_that_answers():
+    """The demo model's are its own; for any other model they are held-out prompts of what the run learned."""
+    other = ModelRef(source="hub", name="owner/other")
+    finished("ours")
+    finished("theirs", model=other)
+    title, ours = suggested_questions("", "ours")
+    assert "demo model" in title and "What is a baby dog called?" in ours
+    title, theirs = suggested_questions("", "theirs")
+    assert title == f"Held-out prompts of {datasets.about('demo-preferences').title}"
+    held_out = {row["prompt"][-1]["content"] for row in datasets.read("demo-preferences", "held_out")}
+    assert theirs and set(theirs) <= held_out and len(set(theirs)) == len(theirs)
+    assert suggested_questions("ours", "theirs") == ("", []), "no question suits two base models"
+    choices.update(model=other)
+    assert suggested_questions("", "") == ("", [])
+
+
+def test_no_questions_are_offered_where_none_suit():
+    with gr.Blocks():
+        view = suggestions_view.draw()
+    shown = suggestions_view.updates(view, "", "")
+    assert [one["visible"] for one in shown.values()] == [True] * (1 + SUGGESTED)
+    choices.update(model=ModelRef(source="hub", name="owner/other"))
+    assert not any(one["visible"] for one in suggestions_view.updates(view, "", "").values())

@@ -43,6 +43,7 @@ def test_a_dataset_of_thumbs_leads_to_kto_with_its_own_settings_and_a_run_to_sta
 
         page.get_by_label("DPO", exact=True).check()
         expect(page.locator("#wb-setting-dpo-beta input")).to_have_value("0.2", timeout=SOON)
+        page.get_by_role("button", name="Advanced").click()
         choose(page, "wb-setting-dpo-loss", "Length-normalised")
         expect(meaning).to_contain_text("Its paper used beta 5; it is 0.2.", timeout=SOON)
     finally:
@@ -68,5 +69,12 @@ def test_a_preset_is_chosen_for_a_purpose_and_a_card_and_says_for_which_models(p
         choose(page, "wb-train-recipe", "^Demo$")
         expect(page.locator("#wb-train-card")).to_be_hidden(timeout=SOON)
         expect(page.locator("#wb-train-meaning")).to_contain_text("60 steps on 1,200 answers", timeout=SOON)
+        page.locator("#wb-train-advanced").scroll_into_view_if_needed()
+        for beside in ("#wb-train-start", "#wb-train-meaning h3"):
+            expect(page.locator(beside).first).to_be_in_viewport()
+        fields = [
+            page.locator(f"#wb-setting-{name} input").bounding_box() for name in ("dpo-learning_rate", "dpo-beta")
+        ]
+        assert fields[0]["y"] == fields[1]["y"], "the longer help of one does not push it out of line"
     finally:
         window.close()

@@ -16,9 +16,9 @@ from workbench.store.runs import open_run
 LOADING_PATIENCE = 1800.0  # seconds
 BETWEEN_WORDS = 0.2  # seconds
 
-SUGGESTED = 6
+SUGGESTED = 8
 LOOKED_THROUGH = 200  # held-out rows
-LONGEST_SUGGESTION = 200  # characters; a longer prompt is no question to begin with
+LONGEST_SUGGESTION = 120  # characters; a longer prompt is no question to begin with
 
 
 def base_of(left: str, right: str) -> ModelRef | None:
@@ -59,8 +59,10 @@ def ensure_loaded(app: AppState, left: str, right: str) -> Iterator[str]:
 
 
 def suggested_questions(left: str, right: str) -> tuple[str, list[str]]:
-    """Where questions to begin with come from, in words, and the questions: of the demo where the demo model answers,
-    otherwise held-out prompts of the data that the right or the left run was trained with. None: ("", [])."""
+    """Questions to begin with, and before them where they come from, in words; ("", []) where none suit the lanes.
+
+    The demo's where the demo model answers, otherwise held-out prompts of the data of the right run, or the left one.
+    """
     try:
         model = base_of(left, right) or choices.read().model
         if model.source == "demo":
@@ -70,7 +72,7 @@ def suggested_questions(left: str, right: str) -> tuple[str, list[str]]:
             config = open_run(name).config()
             data = config.data_of(config.stages[-1]) or ""
             if questions := _held_out_questions(data):
-                return f"Held-out prompts of {datasets.about(data).title}, which {name} did not train on", questions
+                return f"Held-out prompts of {datasets.about(data).title}", questions
     except WorkbenchError:  # a run or its data is gone or damaged: there is nothing to suggest
         pass
     return "", []

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from workbench.jobs.lanes import suggested_questions
+from workbench.jobs.lanes import SUGGESTED, suggested_questions
 from workbench.ui.parts import escape
 from workbench.ui.updates import Updates, hidden_except
-
-MOST = 8
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Suggestions:
 def draw() -> Suggestions:
     head = gr.HTML(elem_id="wb-compare-suggested", visible=False)
     with gr.Row(elem_classes="wb-suggestions"):
-        return Suggestions(head, [gr.Button("", size="sm", min_width=120, visible=False) for _ in range(MOST)])
+        return Suggestions(head, [gr.Button("", size="sm", min_width=120, visible=False) for _ in range(SUGGESTED)])
 
 
 def updates(view: Suggestions, left: str, right: str) -> Updates:
