@@ -52,7 +52,7 @@ def draw() -> CompareTab:
     gr.HTML(
         page_head(
             "Is it better?",
-            "One question to both. They share one base model, the settings and the dice: only the adapter differs.",
+            "One question to both. They share one base model, the settings and the random numbers: only the adapter differs.",
         )
     )
     return CompareTab(lane_view.draw(), vote_bar.draw(), draw_ask_bar(), gr.State(Talk()))
@@ -72,7 +72,7 @@ def draw_ask_bar() -> AskBar:
         send = gr.Button("Ask both", variant="primary", scale=1, elem_id="wb-compare-send")
     with gr.Row(elem_classes="wb-actions"):
         stop = gr.Button("Stop", size="sm", elem_id="wb-compare-stop")
-        again = gr.Button("Again with other dice", size="sm", elem_id="wb-compare-again")
+        again = gr.Button("Resample", size="sm", elem_id="wb-compare-again")
         clear = gr.Button("Clear", size="sm", elem_id="wb-compare-clear")
     suggestions = suggestions_view.draw()
     with gr.Accordion("System prompt and sampling", open=False):

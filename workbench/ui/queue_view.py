@@ -31,8 +31,8 @@ class QueueView:
 def draw() -> QueueView:
     waiting = gr.HTML(elem_id="wb-watch-queue")
     with gr.Row(elem_classes="wb-actions"):
-        hold = gr.Button("Hold the queue", visible=False, elem_id="wb-watch-hold")
-        go_on = gr.Button("Let the queue go on", visible=False, elem_id="wb-watch-go-on")
+        hold = gr.Button("Hold queue", visible=False, elem_id="wb-watch-hold")
+        go_on = gr.Button("Resume queue", visible=False, elem_id="wb-watch-go-on")
     return QueueView(waiting, hold, go_on)
 
 
@@ -95,5 +95,5 @@ def queue_position_message(name: str, waiting: Sequence[str], held: Hold | None)
     place = waiting.index(name)
     before = "It is the next one." if place == 0 else f"{place} {'run comes' if place == 1 else 'runs come'} before it."
     if held:
-        return f"{before} The queue is on hold, so it waits until you let it go on."
+        return f"{before} The queue is on hold, so it waits until you resume it."
     return f"{before} It starts by itself when the device is free, also when this window is closed."

@@ -75,7 +75,7 @@ def unreadable_html(run: Run) -> Html:
         card(
             "What you can do",
             text(
-                "Put the named file right with a text editor, or back from a copy, and the run is there again. If a newer "
+                "Fix the named file in a text editor, or restore it from a copy, and the run is back. If a newer "
                 "version of the workbench made it, open it with that one. Or move it to the trash: its folder, with all "
                 "that is in it, goes to the folder trash beside runs."
             ),
@@ -90,7 +90,11 @@ def adjusted_html(run: Run) -> list[Html]:
     other_rows = [notice("warning", "The data is another one", words) for words in run_data.data_change_message(run)]
     return [
         *(
-            [notice("warning", "Memory ran out, and the run goes on with less at once", f"Changed: {changed}.")]
+            [
+                notice(
+                    "warning", "Memory ran out, and the run continues with a smaller footprint", f"Changed: {changed}."
+                )
+            ]
             if changed
             else []
         ),
@@ -101,7 +105,7 @@ def adjusted_html(run: Run) -> list[Html]:
 def checkpoint_line(app: AppState, run: Run) -> str:
     """What would be kept if the machine went off now, and when there will be more."""
     kept = training.checkpoint_label(run)
-    now = f"Last checkpoint: {kept}. A lost run goes on from there." if kept else "No checkpoint yet."
+    now = f"Last checkpoint: {kept}. A lost run continues from there." if kept else "No checkpoint yet."
     coming = app.next_checkpoint(run)
     if coming is None:
         return now

@@ -14,7 +14,7 @@ from workbench.ui.talk import Talk, vote_on
 from workbench.ui.updates import QUIET, Updates
 
 NO_VOTE = text(
-    "A vote needs two whole answers to the same conversation. The lanes have answered differently before: clear, and ask anew."
+    "A vote needs two whole answers to the same conversation. The lanes have answered differently before: clear the chat and ask again."
 )
 VOTES: dict[Choice, str] = {
     "left": "Left is better",

@@ -60,9 +60,9 @@ def draw() -> WatchTab:
     waiting = queue_view.draw()
     health = gr.HTML(elem_id="wb-watch-health")
     curves = curves_view.draw()
-    with gr.Accordion("What it answers, at the start and now", open=False):
+    with gr.Accordion("Sample answers: before and now", open=False):
         samples = gr.HTML(elem_id="wb-watch-samples")
-    with gr.Accordion("The worker's last lines", open=False):
+    with gr.Accordion("Worker log", open=False):
         log = gr.Textbox(
             show_label=False,
             lines=12,

@@ -101,9 +101,9 @@ def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, app: AppState) 
         about = about_to_change(seen)
         found = finding_view.find(about, check)
         if found is None or found.remedy is None:
-            raise WorkbenchError("There is nothing to mend here. Choose a finding on the left.")
+            raise WorkbenchError("There is nothing to fix here. Choose a finding on the left.")
         task = prepared({"do": "remedy", "name": about.name, "check": found.check})
-        yield from work.during(app, request, task, f"Mending {about.name}")
+        yield from work.during(app, request, task, f"Fixing {about.name}")
         yield {**work.over(), **shown.now(about.name)}
 
     @border

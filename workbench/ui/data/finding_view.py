@@ -46,7 +46,7 @@ class FindingView:
 def draw() -> FindingView:
     detail = gr.HTML(elem_id="wb-data-finding")
     with gr.Row(elem_classes="wb-actions"):
-        remedy = gr.Button("Mend it", variant="primary", visible=False, elem_id="wb-data-remedy")
+        remedy = gr.Button("Fix", variant="primary", visible=False, elem_id="wb-data-remedy")
         show_rows = gr.Button("Show all of them", visible=False, elem_id="wb-data-show-rows")
     return FindingView(detail, remedy, show_rows, _draw_example())
 
@@ -136,4 +136,4 @@ def _left_out_examples(about: About, found: Finding) -> Html:
 def _copy_first(about: About, found: Finding) -> Html:
     if found.remedy is None or is_own(about.name):
         return Html("")
-    return notice("info", "This set comes with the workbench", "Copy it, and the copy can be mended with one click.")
+    return notice("info", "This set comes with the workbench", "Copy it, and the copy can be fixed with one click.")
