@@ -693,7 +693,12 @@ def test_a_suggestion_is_said_in_the_words_of_the_settings():
 
 def test_a_finding_is_shown_with_its_evidence_its_meaning_and_what_to_do():
     shown = finding_html(a_finding(**{"dpo.learning_rate": 1e-4}), config())
-    for words in ("Problem", "A step exploded (DPO, step 121)", "It did. Bad.", "Halve it. A new run: DPO learning rate"):
+    for words in (
+        "Problem",
+        "A step exploded (DPO, step 121)",
+        "It did. Bad.",
+        "Halve it. A new run: DPO learning rate",
+    ):
         assert words in shown
     assert health_html([], config()) == ""
     hostile = a_finding().model_copy(update={"evidence": "<script>"})

@@ -1,13 +1,15 @@
 """Models, datasets and recipes that come with the program, from the TOML files in `presets/`."""
 
 import tomllib
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
+from workbench.core.data.messages import Kind
 from workbench.core.errors import WorkbenchError
-from workbench.core.training.config import ModelRef, Settings
+from workbench.core.training.config import ModelRef
 from workbench.core.training.recipe import Device
+from workbench.core.training.settings import Settings
 from workbench.store.home import shipped
 
 # A card that keeps some memory for error correction shows 94 % of what it is sold as; the next size down has 92 %.
@@ -36,7 +38,7 @@ class DatasetPreset(Settings):
     title: str
     config: str | None = Field(None, description="Configuration on the Hub, where there is more than one.")
     split: str
-    kind: Literal["preference", "sft"]
+    kind: Kind
     format: str = Field(description="Name of the rows' format in workbench.core.data.formats.")
     licence: str
     rows: int = Field(gt=0)

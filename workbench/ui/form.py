@@ -9,35 +9,24 @@ import gradio as gr
 from gradio.components import Component
 from pydantic.fields import FieldInfo
 
-from workbench.core.training.config import RunConfig, Settings
-from workbench.core.training.losses import LOSSES
+from workbench.core.training.config import RunConfig
+from workbench.core.training.methods import DATA_SETTINGS, METHODS
+from workbench.core.training.settings import Settings
 
 UP_FRONT = (
-    "dpo.learning_rate",
-    "dpo.beta",
-    "dpo.epochs",
-    "dpo.loss",
-    "kto.learning_rate",
-    "kto.beta",
-    "kto.desirable_weight",
-    "kto.undesirable_weight",
-    "orpo.learning_rate",
-    "orpo.weight",
-    "simpo.learning_rate",
-    "simpo.beta",
-    "simpo.margin_ratio",
-    "sft.learning_rate",
-    "sft.epochs",
+    # A run that imitates first and then compares is judged by the second.
+    *[
+        f"{stage}.{setting}"
+        for stage, method in sorted(METHODS.items(), key=lambda one: one[1].imitates)
+        for setting in method.up_front
+    ],
     "batch_size",
     "accumulation",
     "max_length",
 )
 """The settings that matter most, in the order in which they are drawn; all others are under Advanced."""
 
-DRAWN_ELSEWHERE = ("name", "method", "model", "start_from", "sft_data", "preference_data", "thumbs_data")
-
-TITLES = {"dpo.loss": {one.id: one.title for one in LOSSES}}
-"""What the values of a setting are called, where their names say too little."""
+DRAWN_ELSEWHERE = ("name", "method", "model", "start_from", *DATA_SETTINGS)
 
 
 def fields() -> dict[str, FieldInfo]:
@@ -72,7 +61,7 @@ def draw_field(name: str, value: Any, visible: bool | str = True) -> Component:
     }
     kind = _without_none(field.annotation)
     if get_origin(kind) is Literal:
-        titles = TITLES.get(name, {})
+        titles = (field.json_schema_extra or {}).get("titles", {})
         return gr.Dropdown(choices=[(titles.get(value, value), value) for value in get_args(kind)], **look)
     if kind is bool:
         return gr.Checkbox(**look)
