@@ -15,7 +15,7 @@ from workbench.core.monitoring.health import (
     RULES,
     RunFinding,
     answer_facts,
-    change_words,
+    change_summaries,
     examine,
     repetition,
     sample_facts,
@@ -687,7 +687,7 @@ def test_one_click_makes_the_settings_of_a_new_run():
 
 def test_a_suggestion_is_said_in_the_words_of_the_settings():
     finding = a_finding(**{"dpo.learning_rate": 1e-4})
-    assert change_words(config(), finding) == ["DPO learning rate from 0.0002 to 0.0001"]
+    assert change_summaries(config(), finding) == ["DPO learning rate from 0.0002 to 0.0001"]
     assert suggestion(finding, config()) == "A new run: DPO learning rate from 0.0002 to 0.0001"
 
 

@@ -90,7 +90,7 @@ class Reader(HTMLParser):
 
 
 class Hostile:
-    """A bench whose words all come from elsewhere."""
+    """A app whose words all come from elsewhere."""
 
     def __init__(self, text: str):
         self.text = text

@@ -104,7 +104,7 @@ def test_the_recipes_cover_every_method():
 
 def test_there_is_a_preset_for_every_card_and_every_purpose():
     assert [card.memory_gb for card in presets.cards()] == [0, 6, 8, 12, 16, 24]
-    assert [purpose.id for purpose in presets.purposes()] == ["first-try", "everyday", "warning"]
+    assert [purpose.id for purpose in presets.purposes()] == ["first-try", "everyday", "careful"]
     found = {presets.recipe(purpose.id, card.id).id for card in presets.cards() for purpose in presets.purposes()}
     assert len(found) == 18
     for card in presets.cards():
@@ -180,14 +180,14 @@ def test_a_machine_without_a_card_gets_the_presets_for_a_cpu():
 def test_a_recipe_lies_over_what_was_chosen_and_leaves_the_rest():
     """beta .2 becomes the recipe's .3; epochs of SFT, which it does not name, stay 2."""
     chosen = {"name": "a-run", "dpo": {"beta": 0.2}, "sft": {"epochs": 2.0}, "seed": 5}
-    laid = presets.recipe("warning", "12gb").apply(chosen)
+    laid = presets.recipe("careful", "12gb").apply(chosen)
     assert laid["dpo"]["beta"] == 0.3
     assert (laid["sft"], laid["seed"], laid["name"]) == ({"epochs": 2.0}, 5, "a-run")
     assert chosen["dpo"] == {"beta": 0.2}
 
 
 def test_what_apply_returns_can_be_changed_without_changing_the_recipe():
-    recipe = presets.recipe("warning", "12gb")
+    recipe = presets.recipe("careful", "12gb")
     recipe.apply({})["dpo"]["beta"] = 9.0
     assert recipe.settings["dpo"]["beta"] == 0.3
 

@@ -104,7 +104,7 @@ def test_kto_without_thumbs_is_refused_by_the_form():
 
 def test_a_preset_is_chosen_by_what_it_is_for_and_the_card_of_this_machine_is_marked():
     ids = [name for _, name in train_presets.preset_choices()]
-    assert ids == ["demo", "demo-kto", "first-try", "everyday", "warning", "kto", "zephyr-qlora", "zephyr-qlora-sft"]
+    assert ids == ["demo", "demo-kto", "first-try", "everyday", "careful", "kto", "zephyr-qlora", "zephyr-qlora-sft"]
     titles = dict(train_presets.card_choices(Device("cuda", "a card", True, 8 * 2**30)))
     assert titles["8 GB card · this machine"] == "8gb" and titles["12 GB card"] == "12gb" and len(titles) == 6
     assert [train_presets.depends_on_card(name) for name in ("demo", "everyday", "kto", None)] == [
@@ -130,7 +130,7 @@ def test_the_page_says_what_a_preset_sets_for_which_models_and_by_which_source()
         ("everyday", "24gb", "Qwen/Qwen2.5-0.5B-Instruct", "Not reckoned for Qwen2.5-0.5B-Instruct"),
         ("first-try", "6gb", "owner/unheard-of", "Not reckoned for unheard-of"),
         ("demo", "6gb", "owner/unheard-of", "would be harmed by the demo&#x27;s learning rate"),
-        ("warning", "cpu", "demo", "Not made for the demo model"),
+        ("careful", "cpu", "demo", "Not made for the demo model"),
     ],
 )
 def test_a_model_that_a_preset_was_not_made_for_is_said(preset, card, model, words):
@@ -142,7 +142,7 @@ def test_the_demo_preset_gives_way_where_another_model_was_chosen():
     other = parse_model("owner/other")
     assert train_presets.fitting_choice("demo", other) == "first-try"
     assert train_presets.fitting_choice("demo", ModelRef()) == "demo"
-    assert train_presets.fitting_choice("warning", other) == "warning"
+    assert train_presets.fitting_choice("careful", other) == "careful"
     assert train_presets.fitting_choice(None, other) is None, "the settings of an earlier run stay as they are"
 
 
@@ -151,7 +151,7 @@ def test_every_preset_on_every_card_fills_every_setting_of_the_form():
         for _, name in train_presets.preset_choices():
             values = train_form.recipe_values(name, card.id)
             assert values.keys() == train_form.recipe_values("demo").keys()
-            assert train_presets.settings_words(presets.recipe(name, card.id))
+            assert train_presets.recipe_summary(presets.recipe(name, card.id))
 
 
 @pytest.mark.parametrize("method", ["orpo", "simpo"])

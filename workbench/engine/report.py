@@ -34,7 +34,7 @@ class WrongReference(WorkbenchError):
     """The stage did not start from its reference model."""
 
 
-class Report(TrainerCallback):
+class ReportCallback(TrainerCallback):
     """Writes down a stage as it goes, line by line."""
 
     def __init__(

@@ -24,7 +24,7 @@ def queue_html(waiting: Sequence[Waiting], held: Hold | None, busy: str | None, 
     return card("Waiting for the device", words, table(["Run", "Method", "Model"], rows))
 
 
-def waiting_words(name: str, waiting: Sequence[str], held: Hold | None) -> str:
+def queue_position_message(name: str, waiting: Sequence[str], held: Hold | None) -> str:
     """Where a run stands in the queue, and when it starts."""
     if name not in waiting:
         return "It starts in a moment."

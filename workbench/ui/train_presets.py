@@ -36,7 +36,7 @@ def fitting_choice(preset: str | None, model: ModelRef) -> str | None:
     return preset
 
 
-def preset_words(preset: str | None, card: str) -> str:
+def preset_summary(preset: str | None, card: str) -> str:
     """What a preset is for, in a sentence."""
     return (
         presets.recipe(preset, card).summary if preset else "The settings of an earlier run. Choose one to start anew."
@@ -48,11 +48,11 @@ def about_html(preset: str | None, card: str, model: ModelRef) -> Html:
     if not preset:
         return Html("")
     recipe = presets.recipe(preset, card)
-    pairs = [("Made for", _models_words(recipe)), ("Sets", settings_words(recipe)), ("Source", recipe.source)]
+    pairs = [("Made for", _models_label(recipe)), ("Sets", recipe_summary(recipe)), ("Source", recipe.source)]
     return join(facts(pairs), *_mismatch(recipe, model))
 
 
-def settings_words(recipe: Recipe) -> str:
+def recipe_summary(recipe: Recipe) -> str:
     """What a recipe sets, in a line."""
     config = RunConfig.model_validate(recipe.apply({"name": "any"}))
     method = METHODS[config.stages[-1]]
@@ -79,7 +79,7 @@ def _short(rate: float) -> str:
     return f"{rate:.1e}".replace(".0e", "e").replace("e-0", "e-")
 
 
-def _models_words(recipe: Recipe) -> str:
+def _models_label(recipe: Recipe) -> str:
     titles = {model.id: model.title for model in presets.models()} | {DEMO: "the demo model"}
     return ", ".join(titles[model] for model in recipe.models)
 

@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.monitoring.duration import LOADING, StageForecast, forecast_stage, range_words, tokens_words
+from workbench.core.monitoring.duration import (
+    LOADING,
+    StageForecast,
+    duration_range_label,
+    forecast_stage,
+    tokens_label,
+)
 from workbench.core.training.config import ModelRef, RunConfig, Stage
 from workbench.core.training.forks import Fork, reference_of
 from workbench.core.training.methods import DATA_KINDS, METHODS, stage_title
 from workbench.jobs import queue, training
-from workbench.jobs.bench import has_card
+from workbench.jobs.app_state import has_card
 from workbench.jobs.pace import seconds_per_example
 from workbench.jobs.planning import plan_run
 from workbench.store import choices, datasets, presets
@@ -41,7 +47,7 @@ def summary_html(values: Mapping[str, Any]) -> Html:
     for one in forecasts:
         done = _done(one, fork)
         behind = f", of which {done:,} are done" if done else ""
-        words = f"{one.steps:,} steps on {one.rows:,} {METHODS[one.stage].noun} of {config.data_of(one.stage)}, {tokens_words(one.tokens)}{behind}"
+        words = f"{one.steps:,} steps on {one.rows:,} {METHODS[one.stage].noun} of {config.data_of(one.stage)}, {tokens_label(one.tokens)}{behind}"
         pairs.append((stage_title(one.stage), words))
     pairs.append(("Effective batch", f"{config.effective_batch} ({config.batch_size} at once × {config.accumulation})"))
     if fork:
@@ -56,7 +62,7 @@ def summary_html(values: Mapping[str, Any]) -> Html:
         pairs.append(("Reference", "none: nothing but a low learning rate holds the model to what it was"))
         pairs.append(("Method", "experimental: may change or be removed in TRL, the library that trains"))
     pairs += [(f"{stage_title(one)} loss", words) for one in config.stages if (words := config.own(one).loss_summary())]
-    pairs.append(("Expected time", _time_words([_left(one, fork) for one in forecasts])))
+    pairs.append(("Expected time", _time_label([_left(one, fork) for one in forecasts])))
     pairs.append(("Result", f"an adapter of rank {config.adapter.rank} in the run {config.name}"))
     return join(card("What will happen", facts(pairs)), memory_html(config), *_thumbs_notices(config), *_turn_notices())
 
@@ -143,7 +149,7 @@ def _parameters(model: ModelRef) -> int | None:
     return next((one.parameters for one in presets.models() if one.id == model.name), None)
 
 
-def _time_words(forecasts: list[StageForecast]) -> str:
+def _time_label(forecasts: list[StageForecast]) -> str:
     known = [one.seconds for one in forecasts if one.seconds]
     if len(known) < len(forecasts):
         return "told after the first steps: this model's size is not known yet"
@@ -153,4 +159,4 @@ def _time_words(forecasts: list[StageForecast]) -> str:
         if all(one.measured for one in forecasts)
         else "a rough guess until the first steps are timed"
     )
-    return f"{range_words(total)} ({how})"
+    return f"{duration_range_label(total)} ({how})"

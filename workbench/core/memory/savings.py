@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.core.memory.architectures import Shape
-from workbench.core.memory.forecast import Paths
+from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.training.config import RunConfig
 from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import Device
@@ -30,7 +30,7 @@ class Saving:
     changes: Mapping[str, Any]
     cost: float
     shape: Shape | None = None
-    paths: Paths = Paths()
+    paths: ComputeOptions = ComputeOptions()
 
 
 @dataclass(frozen=True)

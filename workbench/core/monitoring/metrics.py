@@ -59,7 +59,7 @@ def results(rows: Sequence[Row], config: RunConfig) -> list[Measured]:
     return found
 
 
-def closing_words(rows: Sequence[Row], config: RunConfig) -> str:
+def closing_message(rows: Sequence[Row], config: RunConfig) -> str:
     """What a finished run reached, in a sentence; "" where that was not measured."""
     reached = results(rows, config)
     for stage in reversed(config.stages):

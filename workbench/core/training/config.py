@@ -137,7 +137,7 @@ class _Shared(Settings):
     gradient_checkpointing: Literal["auto", "on", "off"] = Field(
         "auto",
         title="Gradient checkpointing",
-        description="Computes activations again instead of keeping them: much less memory, about a third slower. auto: on where it is needed.",
+        description="Computes activations again instead of with_cached_reference them: much less memory, about a third slower. auto: on where it is needed.",
     )
     reference: Literal["kept", "beside"] = Field(
         "kept",
@@ -177,7 +177,7 @@ class _Shared(Settings):
 
     @field_validator("gradient_checkpointing", mode="before")
     @classmethod
-    def _switch_in_words(cls, value: Any) -> Any:
+    def _switch_message(cls, value: Any) -> Any:
         return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     @field_validator("name")
@@ -232,7 +232,7 @@ def checked(kind: type[S], values: dict[str, Any]) -> S:
         return kind.model_validate(values)
     except ValidationError as error:
         titles = _titles(kind)
-        raise WorkbenchError(*[_in_words(problem, titles) for problem in error.errors()]) from None
+        raise WorkbenchError(*[_problem_message(problem, titles) for problem in error.errors()]) from None
 
 
 def read_config(values: dict[str, Any]) -> RunConfig:
@@ -315,7 +315,7 @@ def problems(config: RunConfig) -> list[str]:
     return found
 
 
-def reference_words(config: RunConfig) -> str:
+def reference_label(config: RunConfig) -> str:
     """The model that the last stage is measured against: the one that it starts from. "" where there is none."""
     if not METHODS[config.stages[-1]].has_reference:
         return ""
@@ -324,7 +324,7 @@ def reference_words(config: RunConfig) -> str:
     return f"run {config.start_from} as it ended" if config.start_from else "the base model"
 
 
-def _in_words(problem: Any, titles: dict[str, str]) -> str:
+def _problem_message(problem: Any, titles: dict[str, str]) -> str:
     """One pydantic problem as a sentence with the setting's own title and bounds."""
     where = ".".join(str(part) for part in problem["loc"])
     bounds = problem.get("ctx") or {}

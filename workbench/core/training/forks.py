@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from workbench.core.training.config import RunConfig, Stage, read_config, reference_words
+from workbench.core.training.config import RunConfig, Stage, read_config, reference_label
 from workbench.core.training.methods import DATA_SETTINGS, METHODS, stage_title
 
 MORE_EPOCHS = 2.0
@@ -53,7 +53,7 @@ def more_epochs(config: RunConfig, name: str) -> RunConfig:
 
 def reference_of(config: RunConfig, fork: Fork | None) -> str:
     """The model that the last stage is measured against, in words. A fork keeps the one of the run that it branched off."""
-    words = reference_words(config)
+    words = reference_label(config)
     if fork is None or not METHODS[fork.stage].has_reference or not words:
         return words
     if len(config.stages) > 1:

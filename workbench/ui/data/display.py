@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from workbench.core.data.doctor.findings import VERDICT_WORDS, Finding, Report
+from workbench.core.data.doctor.findings import VERDICT_LABELS, Finding, Report
 from workbench.core.data.doctor.report import check_title
 from workbench.core.data.formats import Recognised, SeenColumn
 from workbench.core.data.messages import NOTED, Kind, Row, check_of
@@ -72,7 +72,7 @@ def preview_html(preview: Preview) -> Html:
         ("Usable", f"{preview.usable:,} of the first {preview.sampled:,}"),
     ]
     if recognised.options:
-        pairs.insert(2, ("Choice", option_words(recognised)))
+        pairs.insert(2, ("Choice", option_summary(recognised)))
     pairs += column_facts(preview.unused, preview.late)
     pieces = [card("What this is", facts(pairs)), *asked_html(preview)]
     if preview.left_out:
@@ -108,7 +108,7 @@ def asked_html(preview: Preview) -> list[Html]:
     ]
 
 
-def option_words(recognised: Recognised) -> str:
+def option_summary(recognised: Recognised) -> str:
     """What is done where the format leaves a choice."""
     return next((one.words for one in recognised.options if one.id == recognised.option), recognised.option)
 
@@ -168,7 +168,7 @@ def history_html(about: About) -> Html:
 
 def line_html(about: About, report: Report | None) -> Html:
     """The chosen dataset in one line: what it is and what it is worth."""
-    word = "not checked yet" if report is None else VERDICT_WORDS[report.verdict]
+    word = "not checked yet" if report is None else VERDICT_LABELS[report.verdict]
     kind: NoticeKind = "info" if report is None else report.verdict
     version = f", version {about.version}" if about.version > 1 else ""
     words = f"{about.kept:,} {DATA_KINDS[about.kind].noun} · {about.source}{version}"
@@ -223,7 +223,7 @@ def report_html(report: Report | None, about: About) -> Html:
     return notice(report.verdict, f"{first.rstrip('.')}.", f"{more} {size}".strip(), left)
 
 
-def untold_html(words: str) -> Html:
+def unseen_results_html(words: str) -> Html:
     """What became of work whose page went away; nothing where there was none."""
     return notice("warning", "Not watched to its end", words) if words else Html("")
 

@@ -10,7 +10,7 @@ from workbench.core.severity import Severity, with_former_names
 
 Verdict = Literal["good", "warning", "blocker"]
 
-VERDICT_WORDS: dict[Verdict, str] = {"good": "good", "warning": "usable with care", "blocker": "do not train on this"}
+VERDICT_LABELS: dict[Verdict, str] = {"good": "good", "warning": "usable with care", "blocker": "do not train on this"}
 
 
 class Remedy(BaseModel):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from workbench.core.data.doctor import dataset_facts
 from workbench.core.data.doctor.checks import CHECKS, NEEDS_TOKENS, check_title
 from workbench.core.data.doctor.dataset_facts import RowTable
-from workbench.core.data.doctor.findings import VERDICT_WORDS, Finding, Remedy, Report, Verdict
+from workbench.core.data.doctor.findings import VERDICT_LABELS, Finding, Remedy, Report, Verdict
 from workbench.core.data.doctor.findings import Found as _Found
 from workbench.core.data.doctor.row_facts import FAULTS
 from workbench.core.data.doctor.thought_checks import mismatch_cause, of_template, of_thoughts, with_notes
@@ -232,7 +232,7 @@ def _length(table: RowTable) -> _Found | None:
     share = facts.longer if longer else 1 - facts.longer
     predicts = facts.auc if longer else 1 - facts.auc
     told = max(share, predicts) > _LENGTH_CARE or not _RATIOS[0] <= facts.ratio <= _RATIOS[1]
-    if not told or not facts.is_told_from_chance:
+    if not told or not facts.is_significant:
         return None
     word = "longer" if longer else "shorter"
     rows = [
@@ -359,7 +359,7 @@ def _with_left_out(found: Mapping[str, _Found], left_out: Mapping[str, int], row
     all_found = dict(found)
     for check in sorted({check_of(reason) for reason, count in left_out.items() if count}):
         reasons = {reason: count for reason, count in left_out.items() if check_of(reason) == check and count}
-        told = _left_out_words(reasons)
+        told = _left_out_summary(reasons)
         if check in all_found:
             earlier = all_found[check]
             all_found[check] = replace(earlier, evidence=f"{earlier.evidence} Another {told}")
@@ -376,7 +376,7 @@ def _left_out(reasons: Mapping[str, int], told: str, whole: int) -> _Found:
     return _Found((), evidence, whole, severity=severity, count=count, left_out=True)
 
 
-def _left_out_words(reasons: Mapping[str, int]) -> str:
+def _left_out_summary(reasons: Mapping[str, int]) -> str:
     count = sum(reasons.values())
     listed = sorted(reasons.items(), key=lambda one: -one[1])
     named = "; ".join(f"{number:,} × {reason}" for reason, number in listed)
@@ -436,7 +436,7 @@ def _summary(verdict: Verdict, findings: Sequence[Finding], rows: int) -> str:
         noted = f" {_things(len(findings))} worth knowing." if findings else " Nothing was found."
         return f"Good: {_rows(rows)} were looked at.{noted}"
     first = heavy[0]
-    word = VERDICT_WORDS[verdict]
+    word = VERDICT_LABELS[verdict]
     aside = f"{_things(len(heavy))} to look at, the most serious is" if verdict == "warning" else "because of"
     names = first.title.lower() if verdict == "warning" else _listed([one.title.lower() for one in heavy])
     return f"{word[0].upper()}{word[1:]}: {aside} {names}. {first.evidence}"

@@ -44,7 +44,7 @@ def with_changes(config: RunConfig, finding: RunFinding, name: str) -> RunConfig
     return read_config(values)
 
 
-def change_words(config: RunConfig, finding: RunFinding) -> list[str]:
+def change_summaries(config: RunConfig, finding: RunFinding) -> list[str]:
     """What a finding suggests, setting by setting: "DPO learning rate from 0.00025 to 0.00013"."""
     words = []
     for setting, value in finding.changes.items():
