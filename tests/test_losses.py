@@ -10,8 +10,9 @@ from configs import demo_config
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.oom_fallback import next_rung
 from workbench.core.training.config import reference_label
-from workbench.core.training.losses import LOSSES, SFT_TERM, LossId, find_loss, kto_start, kto_weights_advice
+from workbench.core.training.losses import LOSSES, LossId, find_loss, kto_start, kto_weights_advice
 from workbench.core.training.recipe import Device, trainer_arguments
+from workbench.core.training.settings import SFT_TERM
 from workbench.engine.report import WrongReference, check_start
 
 CPU = Device("cpu", "a CPU", bf16=False)

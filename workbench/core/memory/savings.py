@@ -1,5 +1,6 @@
 """The steps that save memory, as one list: the plan weighs them, a run that ran out takes the next of them."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,12 +49,14 @@ def smallest_batch(config: RunConfig) -> int:
 
 
 def smaller_batches(config: RunConfig, device: Device | None = None) -> Iterator[Saving]:
-    for batch in range(config.batch_size - 1, smallest_batch(config) - 1, -1):
-        accumulation, rest = divmod(config.effective_batch, batch)
-        if not rest and accumulation <= _MOST_ACCUMULATION:
+    smallest, half = smallest_batch(config), math.ceil(config.batch_size / 2)
+    exact = [batch for batch in range(config.batch_size - 1, smallest - 1, -1) if not config.effective_batch % batch]
+    for batch in exact or ([half] if smallest <= half < config.batch_size else []):
+        accumulation = math.ceil(config.effective_batch / batch)
+        if accumulation <= _MOST_ACCUMULATION:
             yield Saving(
-                f"Batch size {batch} with gradient accumulation {accumulation}: the same effective batch of "
-                f"{config.effective_batch}, somewhat slower.",
+                f"Batch size {batch} with gradient accumulation {accumulation}: {'the same' if exact else 'an'} effective "
+                f"batch of {batch * accumulation}, somewhat slower.",
                 {"batch_size": batch, "accumulation": accumulation},
                 cost=2 - batch / config.batch_size,
             )

@@ -137,7 +137,7 @@ class _Shared(Settings):
     gradient_checkpointing: Literal["auto", "on", "off"] = Field(
         "auto",
         title="Gradient checkpointing",
-        description="Computes activations again instead of with_cached_reference them: much less memory, about a third slower. auto: on where it is needed.",
+        description="Computes activations again instead of keeping them: much less memory, about a third slower. auto: on where it is needed.",
     )
     reference: Literal["kept", "beside"] = Field(
         "kept",

@@ -8,7 +8,10 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from workbench.core.training.losses import LOSSES, SFT_TERM, LossId, find_loss, kto_start, kto_weights_advice
+from workbench.core.training.losses import LOSSES, LossId, find_loss, kto_start, kto_weights_advice
+
+SFT_TERM = "sft"
+"""TRL's name for the term that adds the negative log-likelihood of the chosen answers, in nats per token."""
 
 
 class Settings(BaseModel):
