@@ -7,7 +7,7 @@ from pydantic import Field
 
 from workbench.core.data.messages import Kind
 from workbench.core.errors import WorkbenchError
-from workbench.core.training.config import ModelRef
+from workbench.core.training.config import ModelRef, overlay
 from workbench.core.training.recipe import Device
 from workbench.core.training.settings import Settings
 from workbench.store.home import shipped
@@ -58,7 +58,7 @@ class Recipe(Settings):
 
     def apply(self, values: dict[str, Any]) -> dict[str, Any]:
         """`values` with the recipe's settings laid over them. Neither is changed."""
-        return _overlay(values, self.settings)
+        return overlay(values, self.settings)
 
     def is_made_for(self, model: ModelRef) -> bool:
         """Whether its forecast was reckoned for this model."""
@@ -158,7 +158,7 @@ def _on_card(purpose: Purpose, card: Card, preset: CardPreset) -> Recipe:
         source=f"{purpose.source} {preset.changed}",
         models=preset.models,
         memory_gb=card.memory_gb,
-        settings=_overlay(purpose.settings, preset.settings),
+        settings=overlay(purpose.settings, preset.settings),
     )
 
 
@@ -166,11 +166,3 @@ def _entries(file: str, kind: str = "") -> list[dict[str, Any]]:
     with open(shipped("presets") / f"{file}.toml", "rb") as opened:
         entries: list[dict[str, Any]] = tomllib.load(opened)[kind or file]
     return entries
-
-
-def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for name, value in above.items():
-        under = merged.get(name)
-        merged[name] = _overlay(under if isinstance(under, dict) else {}, value) if isinstance(value, dict) else value
-    return merged

@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.components import Component
 from pydantic.fields import FieldInfo
 
-from workbench.core.training.config import RunConfig
+from workbench.core.training.config import RunConfig, nested
 from workbench.core.training.methods import DATA_SETTINGS, METHODS
 from workbench.core.training.settings import Settings
 
@@ -74,16 +74,7 @@ def draw_field(name: str, value: Any, visible: bool | str = True) -> Component:
 
 def to_values(named: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted names -> nested values, as `read_config` takes them. An empty widget leaves its setting out."""
-    nested: dict[str, Any] = {}
-    for name, value in named.items():
-        if value is None:
-            continue
-        *parts, last = name.split(".")
-        place = nested
-        for part in parts:
-            place = place.setdefault(part, {})
-        place[last] = value
-    return nested
+    return nested({name: value for name, value in named.items() if value is not None})
 
 
 def from_config(config: RunConfig, names: Iterable[str]) -> dict[str, Any]:

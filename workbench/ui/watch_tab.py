@@ -463,10 +463,7 @@ def checkpoint_line(app: AppState, run: Run) -> str:
 
 def numbers_html(app: AppState, run: Run) -> Html:
     """The numbers that a run ended with."""
-    try:
-        reached = results(app.read(run).log.rows, run.config())
-    except WorkbenchError:
-        return Html("")
+    reached = results(app.read(run).log.rows, run.config())
     lines = [(stage_title(one.stage), f"Held-out {one.result.name}", one.text) for one in reached]
     return table(["Stage", "Measured", "Value"], lines) if lines else Html("")
 

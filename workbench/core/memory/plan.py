@@ -8,7 +8,7 @@ from typing import Any, Literal
 from workbench.core.memory.architectures import Shape
 from workbench.core.memory.forecast import PARTS, ComputeOptions, Forecast, forecast
 from workbench.core.memory.savings import BEFORE_A_RUN, Saving, Smaller, smaller_models
-from workbench.core.training.config import RunConfig
+from workbench.core.training.config import RunConfig, overlay
 from workbench.core.training.recipe import Device
 
 Fit = Literal["fits", "tight", "no"]
@@ -157,7 +157,7 @@ class _Scale:
     def _weigh(self, *changes: Saving) -> int:
         shape, values, paths = self._shape, self._config.model_dump(), self._paths
         for change in changes:
-            shape, values, paths = change.shape or shape, _overlay(values, change.changes), _both(paths, change.paths)
+            shape, values, paths = change.shape or shape, overlay(values, change.changes), _both(paths, change.paths)
         return worst_stage(shape, RunConfig.model_validate(values), self._device, paths).total
 
     def saved(self, change: Saving) -> int:
@@ -198,14 +198,6 @@ def _kinds(
         yield [Saving(offer.words, offer.changes, cost=0.5, paths=offer.paths)]
     yield from (step(config, device) for step in BEFORE_A_RUN)
     yield smaller_models(shape, smaller)
-
-
-def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for name, value in above.items():
-        under = merged.get(name)
-        merged[name] = _overlay(under, value) if isinstance(value, Mapping) and isinstance(under, Mapping) else value
-    return merged
 
 
 def in_gigabytes(size: int) -> str:

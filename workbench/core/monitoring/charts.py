@@ -49,7 +49,7 @@ def charts(log: RunLog, plan: dict[Stage, int]) -> dict[str, dict[str, Any]]:
     """
     offsets = {stage: sum(list(plan.values())[:place]) for place, stage in enumerate(plan)}
     marks = [
-        {"x": offsets[row[FORKED]["stage"]] + row[FORKED]["step"], "label": "branched off"}
+        {"x": offsets.get(row[FORKED]["stage"], 0) + row[FORKED]["step"], "label": "branched off"}
         for row in log.rows
         if FORKED in row
     ]
@@ -61,10 +61,10 @@ def charts(log: RunLog, plan: dict[Stage, int]) -> dict[str, dict[str, Any]]:
         drawn[ident] = _chart(ident, title, marks, **found)
     for ident, (title, key, reading) in _OF_EVERY_STAGE.items():
         lines = [
-            _Curves(log, stage, offsets[stage]).line(key, stage_title(stage), "base", weight="thin") for stage in plan
+            _Curves(log, stage, offset).line(key, stage_title(stage), "base", weight="thin")
+            for stage, offset in offsets.items()
         ]
-        measure = ident.replace("-", " ")
-        drawn[ident] = _chart(ident, title, [*later, *marks], measure=measure, lines=lines, reading=reading)
+        drawn[ident] = _chart(ident, title, [*later, *marks], ident.replace("-", " "), lines, reading)
     return drawn
 
 
@@ -140,15 +140,11 @@ def _preference_loss(curves: _Curves, unit: str) -> dict[str, Any]:
 def _start(curves: _Curves) -> float:
     """The loss where there is no preference yet: as measured before the first step, or as it usually is."""
     usual = LN_2 if curves.method.answers == 2 else KTO_START
+    own = (row for row in curves.log.rows if row.get("stage") == curves.stage)
     measured = next(
-        (
-            row["eval_loss"]
-            for row in curves.log.rows
-            if row.get("stage") == curves.stage and row.get("step") == 0 and row.get("eval_loss") is not None
-        ),
-        None,
+        (row["eval_loss"] for row in own if row.get("step") == 0 and row.get("eval_loss") is not None), usual
     )
-    return usual if measured is None or abs(measured - usual) <= 0.002 else float(measured)
+    return usual if abs(measured - usual) <= 0.002 else float(measured)
 
 
 def _margin(curves: _Curves) -> dict[str, Any]:

@@ -223,6 +223,29 @@ else:
     )
 
 
+def nested(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted names -> nested settings."""
+    found: dict[str, Any] = {}
+    for name, value in named.items():
+        *parts, last = name.split(".")
+        inside = found
+        for part in parts:
+            inside = inside.setdefault(part, {})
+        inside[last] = value
+    return found
+
+
+def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with others laid over them. Neither is changed."""
+    merged = dict(below)
+    for name, value in above.items():
+        under = merged.get(name)
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            value = overlay(under, value)
+        merged[name] = value
+    return merged
+
+
 def checked(kind: type[S], values: dict[str, Any]) -> S:
     """Settings of some kind from plain values.
 
@@ -263,7 +286,7 @@ def stored_config(values: Any, renamed: Mapping[str, str] = RENAMED) -> tuple[Ru
     for old, new in renamed.items():
         found = _take_out(known, old.split("."))
         if found is not _NOTHING:
-            _put_in(known, new.split("."), found)
+            known = overlay(nested({new: found}), known)  # a setting that has its new name already keeps that value
     unknown = []
     try:
         RunConfig.model_validate(known)
@@ -285,16 +308,6 @@ def _take_out(values: dict[str, Any], where: Sequence[str | int]) -> Any:
     for part in path:
         inside = inside.get(part) if isinstance(inside, dict) else None
     return inside.pop(last, _NOTHING) if isinstance(inside, dict) else _NOTHING
-
-
-def _put_in(values: dict[str, Any], where: Sequence[str], value: Any) -> None:
-    """Set a setting in nested settings, unless it has a value already."""
-    *path, last = where
-    inside: Any = values
-    for part in path:
-        inside = inside.setdefault(part, {}) if isinstance(inside, dict) else None
-    if isinstance(inside, dict):
-        inside.setdefault(last, value)
 
 
 def problems(config: RunConfig) -> list[str]:

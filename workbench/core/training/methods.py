@@ -5,7 +5,7 @@ its settings in `settings.py`, and whatever it does that no other method did.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from workbench.core.training.settings import (
     DpoSettings,
@@ -127,97 +127,48 @@ class Method:
         return 2 if self.kinds[0] == "preference" else 1
 
 
-_PAIR_CHARTS = ("dpo-loss", "margin", "accuracy", "rewards")
-_PAIR_RESULTS = (LOSS, ACCURACY, MARGIN)
-_PAIR_CLOSING = (
-    "On held-out pairs it prefers the chosen answer in {accuracy:.0%} of cases, by a margin of {margin:.2f}."
-)
-
-METHODS: dict[str, Method] = {
-    one.stage: one
-    for one in (
-        Method(
-            "sft",
-            SftSettings,
-            "supervised fine-tuning",
-            "imitates good answers.",
-            ("sft", "preference"),
-            "SFTTrainer",
-            "SFTConfig",
-            charts=("sft-loss",),
-            results=(LOSS,),
-            closing="The held-out loss is {loss:.3f} nats per token.",
-            up_front=("learning_rate", "epochs"),
-            health=("imitation",),
-            sequences=1,
-            tiles_loss=True,
-        ),
-        Method(
-            "dpo",
-            DpoSettings,
-            "direct preference optimization",
-            "learns from pairs of a better and a worse answer, measured against a reference: the model as it was when DPO began.",
-            ("preference",),
-            "DPOTrainer",
-            "DPOConfig",
-            charts=_PAIR_CHARTS,
-            results=_PAIR_RESULTS,
-            closing=_PAIR_CLOSING,
-            up_front=("learning_rate", "beta", "epochs", "loss"),
-            health=("reference", "reference pairs"),
-            has_reference=True,
-            operations=2,
-        ),
-        Method(
-            "kto",
-            KtoSettings,
-            "Kahneman-Tversky optimization",
-            "does so with single answers that have a thumb up or down.",
-            ("unpaired",),
-            "KTOTrainer",
-            "KTOConfig",
-            charts=("kto-loss", "margin", "rewards"),
-            results=(LOSS, MARGIN),
-            closing="On held-out answers it prefers the liked ones by a margin of {margin:.2f}.",
-            up_front=("learning_rate", "beta", "desirable_weight", "undesirable_weight"),
-            health=("reference",),
-            has_reference=True,
-            smallest_batch=2,
-            operations=6,
-        ),
-        Method(
-            "orpo",
-            OrpoSettings,
-            "odds-ratio preference optimization",
-            "takes pairs and no reference: less time and memory, and nothing that holds the model to what it was.",
-            ("preference",),
-            "OrpoInTokens",
-            "ORPOConfig",
-            charts=_PAIR_CHARTS,
-            results=_PAIR_RESULTS,
-            closing=_PAIR_CLOSING,
-            up_front=("learning_rate", "weight"),
-            health=("no reference",),
-            experimental=True,
-            copies_chosen=True,
-        ),
-        Method(
-            "simpo",
-            SimpoSettings,
-            "simple preference optimization",
-            "does so too, by the mean log-probability of an answer's tokens.",
-            ("preference",),
-            "SimpoInTokens",
-            "CPOConfig",
-            charts=_PAIR_CHARTS,
-            results=_PAIR_RESULTS,
-            closing=_PAIR_CLOSING,
-            up_front=("learning_rate", "beta", "margin_ratio"),
-            health=("no reference",),
-            experimental=True,
-        ),
-    )
+_OF_PAIRS: dict[str, Any] = {
+    "charts": ("dpo-loss", "margin", "accuracy", "rewards"),
+    "results": (LOSS, ACCURACY, MARGIN),
+    "closing": "On held-out pairs it prefers the chosen answer in {accuracy:.0%} of cases, by a margin of {margin:.2f}.",
 }
+
+_METHODS = (
+    Method(
+        "sft", SftSettings, "supervised fine-tuning", "imitates good answers.",
+        ("sft", "preference"), "SFTTrainer", "SFTConfig", charts=("sft-loss",), results=(LOSS,),
+        closing="The held-out loss is {loss:.3f} nats per token.", up_front=("learning_rate", "epochs"),
+        health=("imitation",), sequences=1, tiles_loss=True,
+    ),
+    Method(
+        "dpo", DpoSettings, "direct preference optimization",
+        "learns from pairs of a better and a worse answer, measured against a reference: the model as it was when DPO began.",
+        ("preference",), "DPOTrainer", "DPOConfig", **_OF_PAIRS, up_front=("learning_rate", "beta", "epochs", "loss"),
+        health=("reference", "reference pairs"), has_reference=True, operations=2,
+    ),
+    Method(
+        "kto", KtoSettings, "Kahneman-Tversky optimization",
+        "does so with single answers that have a thumb up or down.",
+        ("unpaired",), "KTOTrainer", "KTOConfig", charts=("kto-loss", "margin", "rewards"), results=(LOSS, MARGIN),
+        closing="On held-out answers it prefers the liked ones by a margin of {margin:.2f}.",
+        up_front=("learning_rate", "beta", "desirable_weight", "undesirable_weight"),
+        health=("reference",), has_reference=True, smallest_batch=2, operations=6,
+    ),
+    Method(
+        "orpo", OrpoSettings, "odds-ratio preference optimization",
+        "takes pairs and no reference: less time and memory, and nothing that holds the model to what it was.",
+        ("preference",), "OrpoInTokens", "ORPOConfig", **_OF_PAIRS, up_front=("learning_rate", "weight"),
+        health=("no reference",), experimental=True, copies_chosen=True,
+    ),
+    Method(
+        "simpo", SimpoSettings, "simple preference optimization",
+        "does so too, by the mean log-probability of an answer's tokens.",
+        ("preference",), "SimpoInTokens", "CPOConfig", **_OF_PAIRS, up_front=("learning_rate", "beta", "margin_ratio"),
+        health=("no reference",), experimental=True,
+    ),
+)  # fmt: skip
+
+METHODS = {one.stage: one for one in _METHODS}
 """By stage, in the order of the form. A method that is added while the program starts, before the settings of a run are
 made, is offered everywhere."""
 

@@ -4,7 +4,7 @@ A method's settings know what follows from them alone: the trainer's arguments, 
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -42,19 +42,19 @@ class AdapterSettings(Settings):
     )
 
 
+Rate = Annotated[float, Field(gt=0, le=1)]
+
+
 class StageSettings(Settings):
-    """What every method has. TITLE and NOUN take the places of {title} and {noun} in the texts of these fields."""
+    """What every method has. TITLE, NOUN and RATE take the places of {title}, {noun} and {rate} in the texts of its fields."""
 
     TITLE: ClassVar[str] = ""
     NOUN: ClassVar[str] = "pairs"  # what the method learns from
-
-    learning_rate: float = Field(
-        5e-6,
-        gt=0,
-        le=1,
-        title="{title} learning rate",
-        description="Size of each step of {title}. For a model from the Hub 5e-7 to 2e-5 is usual; the small demo model takes 2.5e-4.",
+    RATE: ClassVar[str] = (  # what rate is usual
+        "For a model from the Hub 5e-7 to 2e-5 is usual; the small demo model takes 2.5e-4."
     )
+
+    learning_rate: Rate = 5e-6
     epochs: float = Field(
         1.0, gt=0, le=100, title="{title} epochs", description="How often {title} goes through the {noun}."
     )
@@ -68,9 +68,11 @@ class StageSettings(Settings):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        rate = cls.model_fields["learning_rate"]
+        rate.title, rate.description = "{title} learning rate", "Size of each step of {title}. {rate}"
         for field in cls.model_fields.values() if cls.TITLE else ():
             field.title = (field.title or "").format(title=cls.TITLE)
-            field.description = (field.description or "").format(title=cls.TITLE, noun=cls.NOUN)
+            field.description = (field.description or "").format(title=cls.TITLE, noun=cls.NOUN, rate=cls.RATE)
 
     def trainer_arguments(self) -> dict[str, Any]:
         """What TRL is told besides what it is told for every method."""
@@ -113,14 +115,9 @@ class SftSettings(StageSettings):
 
     TITLE = "SFT"
     NOUN = "examples"
+    RATE = "For an adapter 1e-4 to 5e-4 is usual."
 
-    learning_rate: float = Field(
-        2e-4,
-        gt=0,
-        le=1,
-        title="{title} learning rate",
-        description="Size of each step of SFT. For an adapter 1e-4 to 5e-4 is usual.",
-    )
+    learning_rate: Rate = 2e-4
 
     def trainer_arguments(self) -> dict[str, Any]:
         return {"completion_only_loss": True}
@@ -231,14 +228,9 @@ class OrpoSettings(StageSettings):
     """
 
     TITLE = "ORPO"
+    RATE = "Published recipes take 5e-6 to 8e-6 on all weights; an adapter takes about ten times that."
 
-    learning_rate: float = Field(
-        8e-5,
-        gt=0,
-        le=1,
-        title="ORPO learning rate",
-        description="Size of each step of ORPO. Published recipes take 5e-6 to 8e-6 on all weights; an adapter takes about ten times that.",
-    )
+    learning_rate: Rate = 8e-5
     weight: float = Field(
         0.1,
         ge=0.001,
@@ -258,14 +250,11 @@ class SimpoSettings(StageSettings):
     """
 
     TITLE = "SimPO"
-
-    learning_rate: float = Field(
-        5e-6,
-        gt=0,
-        le=1,
-        title="SimPO learning rate",
-        description="Size of each step of SimPO. Its paper used 3e-7 to 1e-6 on all weights; an adapter takes about ten times that. Too high, and answers repeat themselves.",
+    RATE = (
+        "Its paper used 3e-7 to 1e-6 on all weights; an adapter takes about ten times that. Too high, and answers repeat "
+        "themselves."
     )
+
     beta: float = Field(
         2.0,
         ge=0.001,
