@@ -17,6 +17,7 @@ from workbench.engine import adapters, load, train
 from workbench.engine.journal import log_numbers
 from workbench.jobs import training
 from workbench.store import datasets, forks, votes
+from workbench.store.datasets import Provenance
 from workbench.store.runs import Run, create_run, runs_to_start_from, starting_run
 from workbench.store.votes import Vote
 
@@ -204,7 +205,7 @@ def test_votes_on_the_answers_of_a_run_are_learned_from_where_it_ended(one_base)
                 left_model="first", right_model="", base="demo",
             )
         )  # fmt: skip
-    datasets.add(votes.rows(), "votes", source="votes from the Compare page")
+    datasets.add(votes.rows(), "votes", source=Provenance("votes from the Compare page"))
     run = trained(method="dpo", sft_data=None, preference_data="votes", dpo=TWO_STEPS, start_from="first")
     start = first_evaluation(run, "dpo")
     assert start["eval_loss"] == pytest.approx(math.log(2), abs=1e-4)
@@ -305,7 +306,7 @@ def test_a_run_that_branches_off_goes_on_with_its_own_learning_rate_and_the_refe
             raise RuntimeError("the power went")
 
     ended_run("zero")
-    datasets.add(enumerate(datasets.read("demo-preferences", "train", 60), 1), "few", source="a test")
+    datasets.add(enumerate(datasets.read("demo-preferences", "train", 60), 1), "few", source=Provenance("a test"))
     settings = SMALL | {"method": "dpo", "preference_data": "few", "start_from": "zero", "checkpoint_steps": 2}
     first = create_run(demo_config("first", **settings, dpo={"learning_rate": 2e-4, "max_steps": 8}))
     monkeypatch.setattr(report.ReportCallback, "on_step_end", breaks)
