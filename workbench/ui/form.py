@@ -7,11 +7,9 @@ from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
 from gradio.components import Component
-from pydantic.fields import FieldInfo
 
-from workbench.core.training.config import RunConfig, nested
+from workbench.core.training.config import RunConfig, fields, nested, value_of
 from workbench.core.training.methods import DATA_SETTINGS, METHODS
-from workbench.core.training.settings import Settings
 
 UP_FRONT = (
     # A run that imitates first and then compares is judged by the second.
@@ -27,18 +25,6 @@ UP_FRONT = (
 """The settings that matter most, in the order in which they are drawn; all others are under Advanced."""
 
 DRAWN_ELSEWHERE = ("name", "method", "model", "start_from", *DATA_SETTINGS)
-
-
-def fields() -> dict[str, FieldInfo]:
-    """Every setting by its dotted name, in the order of the config."""
-    found: dict[str, FieldInfo] = {}
-    for name, field in RunConfig.model_fields.items():
-        part = field.annotation
-        if isinstance(part, type) and issubclass(part, Settings):
-            found |= {f"{name}.{inner}": inner_field for inner, inner_field in part.model_fields.items()}
-        else:
-            found[name] = field
-    return found
 
 
 def advanced() -> list[str]:
@@ -79,14 +65,7 @@ def to_values(named: Mapping[str, Any]) -> dict[str, Any]:
 
 def from_config(config: RunConfig, names: Iterable[str]) -> dict[str, Any]:
     """The value of each named setting."""
-    dumped = config.model_dump()
-    return {name: _dig(dumped, name) for name in names}
-
-
-def _dig(values: Any, name: str) -> Any:
-    for part in name.split("."):
-        values = values[part]
-    return values
+    return {name: value_of(config, name) for name in names}
 
 
 def _without_none(annotation: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import to_name
-from workbench.core.training.config import RunConfig, read_config
+from workbench.core.training.config import RunConfig, fields, read_config
 from workbench.core.training.forks import Fork, parse_fork
 from workbench.core.training.methods import DATA_SETTINGS, METHODS, stages_of
 from workbench.store import choices, presets
@@ -16,7 +16,7 @@ from workbench.ui import form
 def recipe_values(recipe: str, card: str | None = None) -> dict[str, Any]:
     """Every setting of a preset by its dotted name; what the preset does not name has its default."""
     config = RunConfig.model_validate(presets.recipe(recipe, card).apply({"name": "any"}))
-    drawn = [name for name in form.fields() if name == "method" or name.split(".")[0] not in form.DRAWN_ELSEWHERE]
+    drawn = [name for name in fields() if name == "method" or name.split(".")[0] not in form.DRAWN_ELSEWHERE]
     return form.from_config(config, drawn)
 
 

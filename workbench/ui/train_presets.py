@@ -56,11 +56,9 @@ def recipe_summary(recipe: Recipe) -> str:
     """What a recipe sets, in a line."""
     config = RunConfig.model_validate(recipe.apply({"name": "any"}))
     method = METHODS[config.stages[-1]]
-    rates = " then ".join(_short(config.own(stage).learning_rate) for stage in config.stages)
-    limits = {stage: config.own(stage).max_steps for stage in config.stages}
-    length = " then ".join(
-        f"{limits[stage]} steps" if limits[stage] else f"{config.own(stage).epochs:g} epoch" for stage in config.stages
-    )
+    owns = [config.own(stage) for stage in config.stages]
+    rates = " then ".join(_short(own.learning_rate) for own in owns)
+    length = " then ".join(f"{own.max_steps} steps" if own.max_steps else f"{own.epochs:g} epoch" for own in owns)
     words = [
         f"{config.batch_size} × {config.accumulation} {method.noun} of at most {config.max_length:,} tokens",
         length,

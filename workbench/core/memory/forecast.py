@@ -72,7 +72,7 @@ class ComputeOptions:
 class Forecast:
     """Bytes of a stage at its worst moment, part by part. Parts that are 0 are left in."""
 
-    objective: Objective
+    objective: Stage
     parts: Mapping[str, int]
     moment: str  # when that is, in words
 
@@ -92,7 +92,7 @@ class Forecast:
 
 
 def forecast(
-    shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: ComputeOptions | None = None
+    shape: Shape, config: RunConfig, objective: Stage, device: Device, paths: ComputeOptions | None = None
 ) -> Forecast:
     """The memory of one stage of a run."""
     paths = paths or ComputeOptions()
@@ -112,9 +112,7 @@ def needed(forecast: Forecast, device: Device, peak: int | None = None) -> int:
     return forecast.total if peak is None else forecast.total - forecast.passing - forecast.parts["gradients"] + peak
 
 
-def stored(
-    shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: ComputeOptions
-) -> dict[str, int]:
+def stored(shape: Shape, config: RunConfig, objective: Stage, device: Device, paths: ComputeOptions) -> dict[str, int]:
     """What is there for the whole stage, exact to the byte."""
     width = _BYTES[_weight_dtype(config, device)]
     in_four_bits = config.precision in ("auto", "nf4")
@@ -164,7 +162,7 @@ def _adapter_tensors(linear: Linear, rank: int) -> tuple[int, int]:
     return rank * linear.inputs, rank * linear.outputs
 
 
-def _has_reference_adapter(config: RunConfig, objective: Objective, paths: ComputeOptions) -> bool:
+def _has_reference_adapter(config: RunConfig, objective: Stage, paths: ComputeOptions) -> bool:
     """Whether a frozen copy of the adapter is kept as the reference: where training starts from a trained one."""
     return METHODS[objective].has_reference and (paths.from_adapter or len(config.stages) > 1)
 
@@ -203,7 +201,7 @@ class _Step:
 
 
 def _worst_moment(
-    shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: ComputeOptions
+    shape: Shape, config: RunConfig, objective: Stage, device: Device, paths: ComputeOptions
 ) -> tuple[str, dict[str, int]]:
     """The moment of a step at which most is alive, and the parts that pass, as they are then."""
     step = _step(shape, config, objective, device)
@@ -225,7 +223,7 @@ def _worst_moment(
     return worst, {"activations": activations, "logits": head, "reference": reference}
 
 
-def _step(shape: Shape, config: RunConfig, objective: Objective, device: Device) -> _Step:
+def _step(shape: Shape, config: RunConfig, objective: Stage, device: Device) -> _Step:
     computed = _BYTES[compute_dtype(device)]
     stored_as = _BYTES[_weight_dtype(config, device)]
     # Where the two differ, layers keep a value in both.
@@ -319,7 +317,7 @@ def _layer_without_gradients(step: _Step) -> int:
     return step.tokens * features * step.width + _scores(step) + largest
 
 
-def _logits(step: _Step, objective: Objective, paths: ComputeOptions) -> tuple[int, int]:
+def _logits(step: _Step, objective: Stage, paths: ComputeOptions) -> tuple[int, int]:
     """Bytes of the loss of the trained model at their peak, and while the reference answers."""
     vocabulary, tokens, width = step.shape.vocabulary, step.tokens, step.head_width
     hidden = tokens * step.shape.hidden

@@ -1,7 +1,7 @@
 """Whether a run fits into the memory that is free, and the three cheapest changes that make it fit."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import combinations, product
 from typing import Any, Literal
 
@@ -182,12 +182,7 @@ class _Scale:
 
 
 def _both(one: ComputeOptions, other: ComputeOptions) -> ComputeOptions:
-    return ComputeOptions(
-        one.chunked_logits or other.chunked_logits,
-        one.fused_loss or other.fused_loss,
-        one.precomputed_reference or other.precomputed_reference,
-        one.from_adapter or other.from_adapter,
-    )
+    return ComputeOptions(*(a or b for a, b in zip(astuple(one), astuple(other), strict=True)))
 
 
 def _kinds(

@@ -6,10 +6,12 @@ The form, the checks, the error texts and the README's table all read these fiel
 import copy
 import re
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, create_model, field_validator
+from pydantic.fields import FieldInfo
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import NAME_RULE, is_name
@@ -223,6 +225,23 @@ else:
     )
 
 
+def fields(kind: type[Settings] = RunConfig) -> dict[str, FieldInfo]:
+    """Every setting by its dotted name, in their order."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in kind.model_fields.items():
+        part = field.annotation
+        if isinstance(part, type) and issubclass(part, Settings):
+            found |= {f"{name}.{inner}": inner_field for inner, inner_field in fields(part).items()}
+        else:
+            found[name] = field
+    return found
+
+
+def value_of(config: RunConfig, name: str) -> Any:
+    """The value of a setting, by its dotted name."""
+    return reduce(getattr, name.split("."), config)
+
+
 def nested(named: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted names -> nested settings."""
     found: dict[str, Any] = {}
@@ -254,7 +273,7 @@ def checked(kind: type[S], values: dict[str, Any]) -> S:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        titles = _titles(kind)
+        titles = {name: field.title or name for name, field in fields(kind).items()}
         raise WorkbenchError(*[_problem_message(problem, titles) for problem in error.errors()]) from None
 
 
@@ -350,15 +369,3 @@ def _problem_message(problem: Any, titles: dict[str, str]) -> str:
         if rule in bounds:
             return f"{title} is {problem['input']!r}; it must be {words} {bounds[rule]:g}."
     return f"{title} is {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}."
-
-
-def _titles(kind: type[Settings]) -> dict[str, str]:
-    """Dotted name -> title, for every setting."""
-    titles: dict[str, str] = {}
-    for name, field in kind.model_fields.items():
-        part = field.annotation
-        if isinstance(part, type) and issubclass(part, Settings):
-            titles |= {f"{name}.{inner}": inner_title for inner, inner_title in _titles(part).items()}
-        else:
-            titles[name] = field.title or name
-    return titles

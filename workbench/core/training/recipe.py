@@ -56,14 +56,7 @@ def quantization_arguments(device: Device) -> dict[str, Any]:
 
 def adapter_arguments(adapter: AdapterSettings) -> dict[str, Any]:
     """For peft.LoraConfig."""
-    return {
-        "r": adapter.rank,
-        "lora_alpha": adapter.alpha,
-        "lora_dropout": adapter.dropout,
-        "target_modules": ALL_LINEAR,
-        "bias": "none",
-        "task_type": "CAUSAL_LM",
-    }
+    return _lora(adapter) | {"task_type": "CAUSAL_LM"}
 
 
 def unsloth_load_arguments(path: str, max_length: int, four_bit: bool, device: Device) -> dict[str, Any]:
@@ -82,14 +75,19 @@ def unsloth_load_arguments(path: str, max_length: int, four_bit: bool, device: D
 
 def unsloth_adapter_arguments(adapter: AdapterSettings, gradient_checkpointing: bool, seed: int) -> dict[str, Any]:
     """For unsloth.FastLanguageModel.get_peft_model."""
+    return _lora(adapter) | {
+        "use_gradient_checkpointing": "unsloth" if gradient_checkpointing else False,
+        "random_state": seed,
+    }
+
+
+def _lora(adapter: AdapterSettings) -> dict[str, Any]:
     return {
         "r": adapter.rank,
         "lora_alpha": adapter.alpha,
         "lora_dropout": adapter.dropout,
         "target_modules": ALL_LINEAR,
         "bias": "none",
-        "use_gradient_checkpointing": "unsloth" if gradient_checkpointing else False,
-        "random_state": seed,
     }
 
 
