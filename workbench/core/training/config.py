@@ -259,8 +259,8 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     merged = dict(below)
     for name, value in above.items():
         under = merged.get(name)
-        if isinstance(under, Mapping) and isinstance(value, Mapping):
-            value = overlay(under, value)
+        if isinstance(value, Mapping):
+            value = overlay(under if isinstance(under, Mapping) else {}, value)
         merged[name] = value
     return merged
 
