@@ -137,7 +137,7 @@ def test_a_pause_holds_the_queue_until_a_person_lets_it_go_on():
     training.stop(by_hand)
     wait_for(lambda: training.state_of(by_hand) == "finished")
     assert states()["next"] == "queued"
-    assert queue.go_on(KEEPER) == "The queue goes on."
+    assert queue.go_on(KEEPER) == "The queue is running again."
     wait_for(lambda: states()["next"] == "finished")
 
 

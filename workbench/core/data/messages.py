@@ -51,7 +51,7 @@ REASONS = {
     "the prompt does not end with a user message": "roles",
     "the conversation begins with the assistant": "roles",
     "the conversations differ before the last answer": "unusable",
-    "the prompt beside the answers is not the one inside them": "unusable",
+    "the prompt column and the prompt inside the answers differ": "unusable",
     "no prompt: the text is not a dialogue of Human and Assistant": "unusable",
     "plain text without a question: not used for chat models": "unusable",
     "not text": "unusable",
