@@ -176,16 +176,15 @@ def test_an_evaluation_does_not_cut_the_gradients_of_what_follows(loaded):
 
 
 def test_a_reference_that_is_not_the_start_is_refused():
-    check_start(
-        {"eval_loss": math.log(2), "eval_rewards/chosen": 0.0, "eval_rewards/rejected": 0.0}, "dpo", math.log(2), 0.1
-    )
+    dpo = demo_config().dpo
+    check_start({"eval_loss": math.log(2), "eval_rewards/chosen": 0.0, "eval_rewards/rejected": 0.0}, "dpo", dpo)
     for wrong in (
         {"eval_loss": 0.70, "eval_rewards/chosen": 0.0, "eval_rewards/rejected": 0.0},
         {"eval_loss": math.log(2), "eval_rewards/chosen": 0.5, "eval_rewards/rejected": 0.5},
         {"eval_loss": float("nan"), "eval_rewards/chosen": 0.0, "eval_rewards/rejected": 0.0},
     ):
         with pytest.raises(WrongReference, match="ln 2 = 0.6931"):
-            check_start(wrong, "dpo", math.log(2), 0.1)
+            check_start(wrong, "dpo", dpo)
 
 
 def test_a_model_that_unsloth_refuses_is_trained_without_it_and_the_reason_is_kept(monkeypatch):

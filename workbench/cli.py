@@ -21,11 +21,12 @@ from workbench.core.data.formats import AS_RECOGNISED, FORMATS, Columns, ReadOpt
 from workbench.core.data.formats.columns import MAPPED
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.plan import fit_message
-from workbench.core.monitoring.metrics import latest
+from workbench.core.monitoring.metrics import results
 from workbench.core.monitoring.progress import progress
 from workbench.core.names import to_name
 from workbench.core.training.config import RunConfig, checked, parse_model, read_config
 from workbench.core.training.forks import Fork, parse_fork
+from workbench.core.training.methods import stage_title
 from workbench.jobs import preparing, queue, training
 from workbench.jobs.chat import Chat
 from workbench.jobs.environment import child_environment
@@ -109,16 +110,13 @@ def demo_report(run: Run, shares: dict[str, dict[str, float]]) -> dict[str, Any]
     environment = run.environment()
     timed = {stage: [row["time"] for row in rows if row.get("stage") == stage] for stage in environment["plan"]}
     started = {row["phase"]: row["time"] for row in rows if "phase" in row}
+    last = run.config().stages[-1]
     return {
         "seconds": {
-            stage: round(times[-1] - started[f"training {stage.upper()}"], 1) for stage, times in timed.items()
+            stage: round(times[-1] - started[f"training {stage_title(stage)}"], 1) for stage, times in timed.items()
         },
-        "step0_loss": next(row["eval_loss"] for row in rows if row.get("stage") == "dpo" and "eval_loss" in row),
-        "held_out": {
-            "loss": latest(rows, "eval_loss", "dpo"),
-            "accuracy": latest(rows, "eval_rewards/accuracies", "dpo"),
-            "margin": latest(rows, "eval_rewards/margins", "dpo"),
-        },
+        "step0_loss": next(row["eval_loss"] for row in rows if row.get("stage") == last and "eval_loss" in row),
+        "held_out": {one.result.name: one.value for one in results(rows, run.config()) if one.stage == last},
         "manner": {model: share["manner"] for model, share in shares.items()},
         "facts": {model: share["facts"] for model, share in shares.items()},
         "backend": environment["backend"],
@@ -521,30 +519,34 @@ def _print_demo(report: dict[str, Any], shares: dict[str, dict[str, float]], run
     for model, share in shares.items():
         print(f"{model:<14}{share['manner']:>18.0%}{share['facts']:>14.0%}{share['mark']:>14.0%}")
     held_out = report["held_out"]
+    took = ", ".join(f"{stage_title(stage)} {seconds} s" for stage, seconds in report["seconds"].items())
     print(
         f"\nHeld-out pairs: loss {held_out['loss']:.3f}, accuracy {held_out['accuracy']:.3f}, margin {held_out['margin']:.2f}."
         f" DPO began at {report['step0_loss']:.4f} (ln 2 = 0.6931)."
-        f"\nSFT {report['seconds']['sft']} s, DPO {report['seconds']['dpo']} s, {report['precision']} through {report['backend']}."
+        f"\n{took}, {report['precision']} through {report['backend']}."
         f"\nTalk to both: workbench chat {run.name}"
     )
 
 
+_RESULTS = ("loss", "accuracy", "margin")
+"""What every run has a place for, whether its method measures it or not."""
+
+
 def _run_facts(run: Run) -> dict[str, Any]:
     if training.state_of(run) == "unreadable":
-        unknown = dict.fromkeys(("method", "model", "loss", "accuracy", "margin"))
+        unknown = dict.fromkeys(("method", "model", *_RESULTS))
         why = training.summary(run)
         return {"name": run.name, "state": "unreadable", "why": why, **unknown, "folder": str(run.folder)}
     config = run.config()
-    rows = run.log().rows
+    reached = results(run.log().rows, config)
     return {
         "name": run.name,
         "state": training.state_of(run),
         "why": training.summary(run),
         "method": config.method,
         "model": config.model.name,
-        "loss": latest(rows, "eval_loss", config.stages[-1]),
-        "accuracy": latest(rows, "eval_rewards/accuracies", config.stages[-1]),
-        "margin": latest(rows, "eval_rewards/margins", config.stages[-1]),
+        **dict.fromkeys(_RESULTS),
+        **{one.result.name: one.value for one in reached if one.stage == config.stages[-1]},
         "folder": str(run.folder),
     }
 

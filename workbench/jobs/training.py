@@ -15,10 +15,10 @@ from collections.abc import Sequence
 
 from filelock import FileLock
 
-from workbench.core.data.messages import Kind
 from workbench.core.errors import WorkbenchError
-from workbench.core.training.config import RunConfig, Stage, stage_title
+from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.forks import Fork, fork_problems
+from workbench.core.training.methods import DATA_KINDS, METHODS, stage_title
 from workbench.core.training.recipe import planned_steps
 from workbench.core.training.run_state import BEGIN, CAN_RESUME, WAITS_FOR_WORD, State, why_lost
 from workbench.jobs import processes
@@ -44,19 +44,7 @@ ENDING = 15.0  # seconds
 
 TELLING = 5.0  # seconds in which a worker whose folder is gone has told so
 
-LEARNS_FROM: dict[Stage, tuple[Kind, ...]] = {
-    "sft": ("sft", "preference"),
-    "dpo": ("preference",),
-    "kto": ("unpaired",),
-    "orpo": ("preference",),
-    "simpo": ("preference",),
-}
 _ENDED: tuple[State, ...] = ("finished", "stopped", "paused", "failed")
-_HOLDS: dict[Kind, str] = {
-    "preference": "pairs",
-    "sft": "answers to imitate",
-    "unpaired": "answers with a thumb up or down",
-}
 
 
 class DeviceTaken(WorkbenchError):
@@ -117,9 +105,9 @@ def check_data(config: RunConfig, stages: Sequence[Stage] | None = None) -> None
     learns from."""
     for stage in config.stages if stages is None else stages:
         about = datasets.about(config.data_of(stage) or "")
-        if about.kind not in LEARNS_FROM[stage]:
+        if about.kind not in METHODS[stage].kinds:
             raise WorkbenchError(
-                f"{stage_title(stage)} cannot learn from {about.name}: it holds {_HOLDS[about.kind]}. Choose other data on the Data page."
+                f"{stage_title(stage)} cannot learn from {about.name}: it holds {DATA_KINDS[about.kind].holds}. Choose other data on the Data page."
             )
 
 
@@ -330,9 +318,8 @@ def end(run: Run) -> None:
         )
     processes.end_tree(worker["pid"], worker["created"])
     if run.config_file.is_file() and run.result() is None:
-        kept = (
-            "The adapter of the stage before is kept." if run.stage_adapter("sft").exists() else "No adapter was saved."
-        )
+        earlier = any(run.stage_adapter(stage).exists() for stage in METHODS)
+        kept = "The adapter of the stage before is kept." if earlier else "No adapter was saved."
         run.write_result("stopped", f"Ended at once, as you asked. {kept} The curves until then are kept.")
 
 
