@@ -110,9 +110,7 @@ def _imitation_loss(curves: _Curves) -> dict[str, Any]:
     else:
         reading = f"On held-out answers it went from {held_out[0]:.2f} to {held_out[-1]:.2f}. "
         if held_out[-1] > min(held_out) * 1.05:
-            reading += (
-                f"It has risen from its lowest, {min(held_out):.2f}: the model begins to learn the examples by heart."
-            )
+            reading += f"It has risen from its lowest, {min(held_out):.2f}: the model begins to overfit."
         else:
             reading += "Lower is better; the two curves should stay close."
     measure = f"{curves.method.title} loss (nats per token)"

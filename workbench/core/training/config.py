@@ -79,7 +79,7 @@ class _Shared(Settings):
     start_from: str | None = Field(
         None,
         title="Start from",
-        description="Run whose adapter training goes on from, with the same base model and rank. Empty: a fresh adapter on the base model.",
+        description="Run whose adapter training continues from, with the same base model and rank. Empty: a fresh adapter on the base model.",
     )
     sft_data: str | None = Field(
         None, title="SFT data", description="Dataset that SFT imitates. A preference dataset lends its chosen answers."
@@ -111,7 +111,7 @@ class _Shared(Settings):
         1024,
         ge=16,
         le=131_072,
-        title="Longest example (tokens)",
+        title="Max length (tokens)",
         description="Prompt and answer together. Longer ones are cut at the end. Costs memory.",
     )
     adapter: AdapterSettings = AdapterSettings()
@@ -159,7 +159,7 @@ class _Shared(Settings):
         description="How often the held-out examples are measured during a stage.",
     )
     held_out_limit: int = Field(
-        200, ge=8, le=10_000, title="Held-out examples at most", description="Examples that each evaluation measures."
+        200, ge=8, le=10_000, title="Max held-out examples", description="Examples that each evaluation measures."
     )
     samples: int = Field(
         8,
@@ -173,7 +173,7 @@ class _Shared(Settings):
         ge=0,
         le=1_000_000,
         title="Steps between checkpoints",
-        description="A lost or paused run goes on from its last checkpoint. 0: ten per stage, and one every ten minutes at least.",
+        description="A lost or paused run continues from its last checkpoint. 0: ten per stage, and one every ten minutes at least.",
     )
     seed: int = Field(17, ge=0, le=2**31 - 1, title="Seed", description="Same seed, data and device: same run.")
 

@@ -114,7 +114,7 @@ def trainer_arguments(
 ) -> dict[str, Any]:
     """For the class that the table of methods names as its trainer_config.
 
-    steps: optimizer steps of the stage; folder: where TRL may write; chunked_logits: take the way to the log-probabilities
+    steps: optimizer steps of the stage; folder: where TRL may write; chunked_logits: take how log-probabilities are computed
     of DPO and KTO that never builds all logits.
     """
     own = config.own(stage)

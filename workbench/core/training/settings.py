@@ -38,7 +38,7 @@ class AdapterSettings(Settings):
         ge=0,
         le=0.5,
         title="Dropout",
-        description="Share of the adapter's inputs that are left out at random while training, against over-fitting.",
+        description="Share of the adapter's inputs that are left out at random while training, against overfitting.",
     )
 
 
@@ -62,7 +62,7 @@ class StageSettings(Settings):
         0,
         ge=0,
         le=1_000_000,
-        title="{title} steps at most",
+        title="Max {title} steps",
         description="Ends {title} after this many steps. 0: as many as the epochs need.",
     )
 
@@ -138,7 +138,7 @@ class DpoSettings(ReferenceSettings):
     loss: LossId = Field(
         "sigmoid",
         title="DPO loss",
-        description="How chosen and rejected answers are weighed against each other. sigmoid is that of the paper; sigmoid_norm, ipo, robust and apo_zero mend its known weaknesses.",
+        description="How chosen and rejected answers are weighed against each other. sigmoid is that of the paper; sigmoid_norm, ipo, robust and apo_zero fix its known weaknesses.",
         json_schema_extra={"titles": {one.id: one.title for one in LOSSES}},
     )
     label_smoothing: float = Field(
@@ -236,7 +236,7 @@ class OrpoSettings(StageSettings):
         ge=0.001,
         le=10,
         title="Weight of the odds ratio",
-        description="How much preferring the chosen answer counts beside imitating it; lambda in the paper. Published recipes take 0.05 to 0.1.",
+        description="How much preferring the chosen answer counts against imitating it; lambda in the paper. Published recipes take 0.05 to 0.1.",
     )
 
     def trainer_arguments(self) -> dict[str, Any]:
@@ -260,7 +260,7 @@ class SimpoSettings(StageSettings):
         ge=0.001,
         le=100,
         title="SimPO beta",
-        description="How sharply pairs are told apart. Much larger than that of DPO: 2 to 10.",
+        description="How sharply pairs are separated. Much larger than that of DPO: 2 to 10.",
     )
     margin_ratio: float = Field(
         0.5,

@@ -108,7 +108,7 @@ def _like_a_coin(accuracy: float, pairs: int) -> tuple[str, str] | None:
     low, high = wilson(accuracy, pairs)
     if low > 0.5 or high > RULES["not_learning"].limit:
         return None
-    turned = "It prefers the rejected answers: look whether chosen and rejected are the wrong way round."
+    turned = "It prefers the rejected answers: check whether chosen and rejected are swapped."
     return (
         f"the chosen answer wins in {accuracy:.0%} of {pairs:,} pairs (95 % interval: {low:.0%} to {high:.0%}). A coin "
         "gives 50 %.",
@@ -125,7 +125,7 @@ def _side_by_side(curve: Curve, margin: float, give: float, spread: float, answe
     most = (margin + give) / spread if spread else 0.0
     if most > math.sqrt(2) * statistics.NormalDist().inv_cdf(RULES["not_learning"].limit):
         return None
-    turned = "It prefers the disliked answers: look whether the thumbs are the wrong way round."
+    turned = "It prefers the disliked answers: check whether the labels are swapped."
     return (
         f"the liked answers are {margin / curve.beta:.2g} nats ahead of the disliked ones, give or take "
         f"{give / curve.beta:.2g}, in {answers:,} answers.",
@@ -164,7 +164,7 @@ def beta_too_low(curve: Curve) -> RunFinding | None:
     return found_by(
         "beta_too_low",
         curve,
-        f"Beta is {curve.beta:g}; at that the loss begins to be content with a margin of {1 / curve.beta:,.0f} nats{each}, "
+        f"Beta is {curve.beta:g}; there the loss begins to saturate at a margin of {1 / curve.beta:,.0f} nats{each}, "
         f"and {so_far}.",
         advice=f"Take a beta near {_usual_beta(curve):g}.",
         changes={f"{curve.stage}.beta": _usual_beta(curve)},
@@ -191,7 +191,7 @@ def beta_too_high(curve: Curve) -> RunFinding | None:
     return found_by(
         "beta_too_high",
         curve,
-        f"The loss is content already, at {mean(last, 'loss'):.3f}, and the margin is only {nats:.2g} nats: beta is "
+        f"The loss is saturated already, at {mean(last, 'loss'):.3f}, and the margin is only {nats:.2g} nats: beta is "
         f"{curve.beta:g}.",
         advice=f"Take a beta near {_usual_beta(curve):g}.",
         changes={f"{curve.stage}.beta": _usual_beta(curve)},
