@@ -70,7 +70,7 @@ def checkpointing(config: RunConfig, device: Device | None = None) -> Iterator[S
 
 def reference_first(config: RunConfig, device: Device | None = None) -> Iterator[Saving]:
     if config.reference == "beside" and METHODS[config.stages[-1]].has_reference:
-        words = "The reference asked before each batch, not beside it: the same result."
+        words = "The reference computed before each batch instead of with it: the same result."
         yield Saving(words, {"reference": "kept"}, cost=1)
 
 

@@ -62,7 +62,7 @@ class StageSettings(Settings):
         0,
         ge=0,
         le=1_000_000,
-        title="{title} steps at most",
+        title="Max {title} steps",
         description="Ends {title} after this many steps. 0: as many as the epochs need.",
     )
 
