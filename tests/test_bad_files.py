@@ -26,7 +26,7 @@ TOGETHER = [one for one in ATTEMPTS if one not in ALONE]
 ONE_CHILD = f"""
 import json, sys, time
 from workbench.engine import prepare
-prepare.limit_process(prepare.ADDRESS_SPACE + {preparing.ProcessLimits().memory})
+prepare.limit_process(prepare.ADDRESS_SPACE + {preparing.USUAL.memory})
 for line in sys.stdin:
     began = time.monotonic()
     answer = prepare._answer(json.loads(line), lambda fraction, text: None)

@@ -8,7 +8,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from workbench.core.training.forks import Fork, fork_problems
 from workbench.core.training.recipe import planned_steps
 from workbench.core.training.run_state import BEGIN, CAN_RESUME, WAITS_FOR_WORD, State, why_lost
 from workbench.jobs import processes
+from workbench.jobs.child import engine
 from workbench.jobs.environment import child_environment
 from workbench.jobs.survey import state_of as state_of
 from workbench.jobs.survey import survey
@@ -32,7 +32,7 @@ from workbench.store.home import home, write_text, writing
 from workbench.store.runs import PAUSE, Run, claim_folder, open_run, runs_folder, starting_run
 from workbench.store.trash import throw_away
 
-WORKER = (sys.executable, "-m", "workbench.engine.train")
+WORKER = engine("train")
 
 # A run needs room for its adapters, its log and its metrics; less than this and it would end in the middle.
 ROOM_TO_START = 300 * 2**20  # bytes
