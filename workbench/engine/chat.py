@@ -18,6 +18,7 @@ from typing import Any
 from workbench.core.chat import Sampling
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
+from workbench.engine.imports import FOR_A_CHAT, import_for
 from workbench.engine.lines import Answer, Event, Request, Say, serve
 from workbench.engine.load import Loaded, load_base
 from workbench.engine.trouble import explain
@@ -106,6 +107,7 @@ def main(argument: str) -> int:
         def progress(text: str) -> None:
             say({"event": "progress", "fraction": 0.0, "text": text})
 
+        import_for(FOR_A_CHAT)
         loaded = load_base(ModelRef.model_validate(wanted["model"]), wanted["precision"], this_device(), progress)
         lanes = Lanes(loaded)
 

@@ -137,9 +137,14 @@ def main() -> int:
 
 
 def answer(request: Request, say: Say, stop: threading.Event) -> Any:
-    """What came of a request, as JSON."""
+    """What came of a request, within its limits."""
     # The last resort: whoever started this process watches its memory more closely.
     limit_process(request.pop("memory") + ADDRESS_SPACE, CPU_SECONDS)
+    return work(request, say)
+
+
+def work(request: Request, say: Say) -> Any:
+    """What came of a request, as JSON."""
     task = validate_call(TASKS[request.pop("do")], config={"arbitrary_types_allowed": True})
     return to_jsonable_python(task(**request, progress=_reporter(say)), inf_nan_mode="strings", fallback=str)
 

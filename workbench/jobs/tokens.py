@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from workbench.core.data.messages import Row
-from workbench.core.data.token_counts import TemplateFacts, View
+from workbench.core.data.token_counts import TemplateFacts, TokenCounts, View
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
 from workbench.jobs.child import Child, Gone, OverLimit, ProcessLimits, Progress, engine
 from workbench.store import datasets
 from workbench.store.home import folder_in_home, home
-from workbench.store.token_counts import has_counts
+from workbench.store.token_counts import has_counts, read_counts
 
 # Seconds without a word
 ONE_ROW = 3.0  # or some rows to check a template with
@@ -57,6 +57,14 @@ class Tokens:
             if not has_counts(stored, about.kept):
                 raise WorkbenchError(f"The tokens of {dataset} were counted but could not be stored. Is the disk full?")
         return stored
+
+    def counts(self, model: ModelRef, dataset: str, progress: Progress | None = None) -> TokenCounts:
+        """What is in that file. Raises WorkbenchError as `counted` does."""
+        about = datasets.about(dataset)
+        counts = read_counts(self.counted(model, dataset, progress), about.kind, about.kept)
+        if counts is None:
+            raise WorkbenchError(f"{dataset} was changed or deleted while its tokens were counted. Count them again.")
+        return counts
 
     def view(self, model: ModelRef, row: Row, max_length: int) -> View:
         """A row as the model gets it. Raises WorkbenchError where the chat template refuses the row or hangs."""
