@@ -123,7 +123,9 @@ def _print_table(found: dict[tuple[Path, bool], list[dict[str, float]]]) -> None
     names = list(dict.fromkeys(name for rounds in found.values() for told in rounds for name in told))
     for (tree, is_warm), rounds in found.items():
         print(f"\n{tree.name}{', with a warm worker' if is_warm else ''}, median of {len(rounds)}")
-        medians = {name: statistics.median(got) for name in names if (got := [one[name] for one in rounds if name in one])}
+        medians = {
+            name: statistics.median(got) for name in names if (got := [one[name] for one in rounds if name in one])
+        }
         first = first or medians
         for name, seconds in medians.items():
             ratio = f"{seconds / first[name]:>7.2f} x" if name in first else ""

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from workbench.core.chat import Answers, Ask, Sampling
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef, Precision
-from workbench.jobs.child import A_LITTLE, Child, Event, Gone, OverLimit, ProcessLimits, engine
+from workbench.jobs.child import A_LITTLE, Child, Event, Gone, OverLimit, ProcessLimits
+from workbench.jobs.processes import engine
 from workbench.store.home import home
 from workbench.store.runs import open_run
 

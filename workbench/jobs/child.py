@@ -2,7 +2,6 @@
 
 import json
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,8 @@ from typing import IO, Any
 import psutil
 
 from workbench.core.errors import WorkbenchError
-from workbench.jobs import processes
+from workbench.jobs import processes, warm
+from workbench.jobs.environment import child_environment
 from workbench.store.home import home, writing
 
 Event = dict[str, Any]
@@ -24,11 +24,6 @@ Progress = Callable[[float, str], None]
 
 GB = 1024**3
 A_LITTLE = 0.05  # seconds between two looks at a child that says nothing
-
-
-def engine(module: str) -> tuple[str, ...]:
-    """The command that runs a module of the engine."""
-    return (sys.executable, "-m", f"workbench.engine.{module}")
 
 
 @dataclass(frozen=True)
@@ -69,7 +64,8 @@ class Child:
             if isinstance(log, str):
                 opened.enter_context(writing(f"The file {log}"))
                 log = opened.enter_context(open(home() / log, "wb"))
-            self._process = processes.start_talking(command, log, environment)
+            taken = None if environment else warm.take(command, log, child_environment(), {}, talks=True)
+            self._process = taken or processes.start_talking(command, log, environment)
         self.pid = self._process.pid
         self.fraction, self.words = 0.0, words
         self.why_ended = ""

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from workbench.core.errors import WorkbenchError
-from workbench.jobs.child import GB, Child, Gone, OverLimit, ProcessLimits, Progress, engine, memory_words
+from workbench.jobs.child import GB, Child, Gone, OverLimit, ProcessLimits, Progress, memory_words
+from workbench.jobs.processes import engine
 from workbench.store import datasets
 
 WORKER = engine("prepare")

@@ -11,7 +11,8 @@ from workbench.core.data.messages import Row
 from workbench.core.data.token_counts import TemplateFacts, TokenCounts, View
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
-from workbench.jobs.child import Child, Gone, OverLimit, ProcessLimits, Progress, engine
+from workbench.jobs.child import Child, Gone, OverLimit, ProcessLimits, Progress
+from workbench.jobs.processes import engine
 from workbench.store import datasets
 from workbench.store.home import folder_in_home, home
 from workbench.store.token_counts import has_counts, read_counts
