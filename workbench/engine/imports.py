@@ -4,6 +4,7 @@ import gc
 import importlib
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,8 @@ FOR_A_RUN = (*FOR_A_CHAT, "workbench.engine.stage", "trl.trainer.sft_trainer", "
 
 def import_for(modules: tuple[str, ...]) -> None:
     """Torch, then all of these, unless Unsloth is here: it patches the others, and so has to be imported before them."""
+    if all(module in sys.modules for module in ("torch", *modules)):
+        return
     with _without_looking_for_garbage():
         import torch
 
