@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows hands on no des
 def wanted(monkeypatch):
     monkeypatch.setenv("WORKBENCH_WARM", "")
     monkeypatch.setattr(warm, "ROOM", 0)
-    monkeypatch.setattr(warm, "_begun", float("-inf"))
+    monkeypatch.setattr(warm, "_not_before", 0.0)
     yield
     warm.end()
 
@@ -70,7 +70,7 @@ def test_a_chat_is_answered_by_the_process_that_waited():
 
 
 def test_it_ends_with_a_window_that_is_killed(home):
-    program = "import time; from workbench.jobs import warm; warm.ROOM = 0; warm.keep(); print(warm._waiting.process.pid, flush=True); time.sleep(600)"
+    program = "import time; from workbench.jobs import warm; warm.ROOM = warm._not_before = 0; warm.keep(); print(warm._waiting.process.pid, flush=True); time.sleep(600)"
     window = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     waiting = psutil.Process(int(window.stdout.readline()))
     window.send_signal(signal.SIGKILL)
@@ -86,7 +86,7 @@ def test_one_that_dies_is_not_used_and_after_a_while_replaced(monkeypatch):
     assert warm.take(processes.engine("chat"), sys.__stderr__.buffer, {}, {}, talks=True) is None
     warm.keep()
     assert warm._waiting is None  # what dies at once would otherwise be started again each second
-    monkeypatch.setattr(warm, "AGAIN", 0)
+    monkeypatch.setattr(warm, "_not_before", 0.0)
     assert kept().pid != first.pid
 
 

@@ -83,8 +83,10 @@ def measure(what: str, is_warm: bool) -> None:
     if is_warm:
         from workbench.jobs import warm
 
+        time.sleep(warm.SETTLING)
         warm.keep()
-        warm.wait(PATIENCE)
+        if not warm.wait(PATIENCE):
+            raise RuntimeError("no worker is kept warm on this machine, or with these settings")
     print(json.dumps(run_times() if what == "run" else chat_times()))
 
 

@@ -99,21 +99,22 @@ class Child:
         """
         limits = limits or ProcessLimits()
         began = heard = time.monotonic()
-        event: Event | None = None
-        while not event or event["event"] != last:
-            event = None
+        while True:
+            event: Event | None = None
             with suppress(queue.Empty):
                 event = self._said.get(timeout=A_LITTLE)
                 if event is None:
                     self._said.put(None)  # for whoever asks the next time
                     raise Gone
                 heard = time.monotonic()
-                if event["event"] == "progress":
-                    self.fraction, self.words = event["fraction"], event["text"]
-                if event["event"] == "error":
-                    raise _error(event)
-            if not event or event["event"] != last:
-                self._check(limits, began, heard)
+            if event and event["event"] == "error":
+                raise _error(event)
+            if event and event["event"] == "progress":
+                self.fraction, self.words = event["fraction"], event["text"]
+            if event and event["event"] == last:
+                yield event
+                return
+            self._check(limits, began, heard)
             yield event
 
     def wait(self, last: str, limits: ProcessLimits | None = None, progress: Progress | None = None) -> Event:
@@ -130,7 +131,7 @@ class Child:
         processes.end_tree(self.pid, self._created)
 
     def end(self, why: str = "") -> int:
-        """End it, and let go of it. Gives its exit code. why: for whoever still waits for an answer."""
+        """End it, and let go of it. Gives its exit code, also of one that is gone. why: for whoever still waits for an answer."""
         self.why_ended = why
         self.kill()
         code = self._process.wait(timeout=10)
@@ -138,10 +139,6 @@ class Child:
             assert self._process.stdin is not None
             self._process.stdin.close()
         return code
-
-    def exit_code(self) -> int:
-        """How it ended, of one that is gone."""
-        return self._process.wait(timeout=10)
 
     def _listen(self) -> None:
         """Read what it says until it ends. Runs in a thread of its own."""

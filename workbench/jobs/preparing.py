@@ -105,7 +105,7 @@ class Job:
         return WorkbenchError(f"{self._what} {why} and was stopped. Nothing was stored. {self._advice}")
 
     def _died(self) -> Exception:
-        code = self._child.exit_code()
+        code = self._child.end()
         self._log.seek(0)
         log = self._log.read().decode("utf-8", "replace")[-4000:]
         if "Traceback" in log:

@@ -25,6 +25,7 @@ from workbench.jobs.environment import child_environment
 from workbench.store.home import home
 
 ROOM = 4 * 1024**3  # bytes that must be available; it takes a sixth of them
+SETTLING = 5.0  # seconds in which the window shows its first page: the imports would take the processor from it
 AGAIN = 60.0  # seconds after which one that ended by itself is replaced
 
 MODULES = ("workbench.engine.train", "workbench.engine.chat")
@@ -40,19 +41,19 @@ class _Warm:
 
 _lock = threading.Lock()
 _waiting: _Warm | None = None
-_begun = float("-inf")
+_not_before = time.monotonic() + SETTLING
 
 
 def keep(only_torch: bool = False) -> None:
     """See to it that one waits, where it may. Cheap: asked each second. only_torch: where there is a card."""
-    global _waiting, _begun
+    global _waiting, _not_before
     with _lock:
         if _waiting and _waiting.process.poll() is None:
             return
         _let_go()
-        if not _may() or time.monotonic() - _begun < AGAIN:
+        if not _may() or time.monotonic() < _not_before:
             return
-        _begun = time.monotonic()
+        _not_before = time.monotonic() + AGAIN
         with suppress(OSError):
             _waiting = _started(only_torch)
 
@@ -65,7 +66,7 @@ def take(
     handed: descriptors that it gets, by the variable of the environment that is to name them. talks: what it writes comes
     back as text, as with `processes.start_talking`; otherwise it goes to the log, and a run may begin.
     """
-    global _waiting, _begun
+    global _waiting, _not_before
     module = command[2] if len(command) > 2 else ""
     with _lock:
         warm = _waiting
@@ -94,7 +95,7 @@ def take(
         warm.line.close()
         warm.process.stdin = open(asks, "w", encoding="utf-8") if talks else open(asks, "wb")  # noqa: SIM115
         warm.process.stdout = open(answers, encoding="utf-8") if answers is not None else None  # noqa: SIM115
-        _waiting, _begun = None, float("-inf")
+        _waiting, _not_before = None, time.monotonic()
         return warm.process
 
 
