@@ -147,7 +147,7 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
     assert "had no checkpoint yet: Resume starts it from its first step" in training.summary(pieces)
     training.resume(pieces, killed_in("adapters.write_text"))
     assert ended(pieces) == "lost"
-    assert "Resume goes on from step 4 of SFT" in training.summary(pieces)
+    assert "Resume continues from step 4 of SFT" in training.summary(pieces)
     training.resume(pieces)
     wait_for_step(pieces, "dpo", 2)
     training.pause(pieces)
@@ -155,7 +155,7 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
     assert training.running() is None
     training.resume(pieces, killed_in("adapters.Run.write_result"))
     assert ended(pieces) == "lost" and pieces.has_adapter
-    assert "Resume goes on from step 8 of DPO" in training.summary(pieces), "it does not train that stage once more"
+    assert "Resume continues from step 8 of DPO" in training.summary(pieces), "it does not train that stage once more"
     training.resume(pieces)
     assert ended(pieces) == "finished", training.summary(pieces)
     wait_until_gone(pieces)

@@ -163,7 +163,7 @@ def test_a_rejected_answer_is_claimed_by_its_format_and_asked_about_where_few_ro
 def test_thoughts_beside_an_answer_are_told_as_thoughts_and_not_asked_about(column):
     rows = [{"question": f"q {i}", column: f"I think of the sea, {i}", "answer": f"a {i}"} for i in range(5)]
     about = add(rows, column)
-    assert about.notes == {"thoughts beside the answer were not used": 5}
+    assert about.notes == {"thoughts in a column of their own were not used": 5}
     assert [one.column for one in about.unused] == [column]
 
 

@@ -161,7 +161,7 @@ def test_a_remedy_drops_what_the_doctor_found_and_the_next_report_has_it_no_more
     assert (about.kept, about.version, len(about.steps)) == (59, 3, 3)
     checks = {finding.check for finding in datasets.report("mine").findings}
     assert not checks & {"duplicate", "contradiction"}
-    assert "There is nothing to mend about duplicate in mine" in refusal(datasets.apply_remedy, "mine", "duplicate")
+    assert "There is nothing to fix about duplicate in mine" in refusal(datasets.apply_remedy, "mine", "duplicate")
     datasets.undo("mine")
     assert {finding.check for finding in datasets.report("mine").findings} >= {"contradiction"}
 

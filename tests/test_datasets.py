@@ -193,7 +193,7 @@ print(list((home() / "datasets").iterdir()))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     words, left = done.stdout.splitlines()
-    assert words.startswith("The dataset x could not be stored (File too large). Look whether the disk is full")
+    assert words.startswith("The dataset x could not be stored (File too large). Check whether the disk is full")
     assert left == "[]"
     assert done.stderr == ""
 

@@ -85,7 +85,7 @@ def test_defects_of_a_whole_dataset_are_found(case):
     [
         (
             (1, 8),
-            "In 40 of 40 rows the rejected answer has the higher score. Look whether chosen and rejected are swapped",
+            "In 40 of 40 rows the rejected answer has the higher score. Check whether chosen and rejected are swapped",
         ),
         ((5, 5), "In 40 of 40 rows both answers have the same score."),
     ],

@@ -274,7 +274,7 @@ def test_examples_that_are_all_too_long_are_said_before_training(tmp_path):
     datasets.add_file(file, "long")
     run = run_of(method="dpo", sft_data=None, preference_data="long", max_length=32)
     assert train.main(str(run.folder)) == 1
-    assert "examples are too long: the prompt alone fills the longest example" in run.result().why
+    assert "examples are too long: the prompt alone fills max length" in run.result().why
 
 
 def test_examples_that_are_too_long_are_counted(tmp_path):
@@ -288,9 +288,7 @@ def test_examples_that_are_too_long_are_counted(tmp_path):
     assert train.main(str(run.folder)) == 0, run.result()
     said = [row["phase"] for row in run.metrics() if "left out" in row.get("phase", "")]
     long_ones = sum(len(row["prompt"][0]["content"]) > 400 for row in datasets.read("mixed", "train"))
-    assert said == [
-        f"{long_ones} of {about.train_rows} examples were left out: the prompt alone fills the longest example"
-    ]
+    assert said == [f"{long_ones} of {about.train_rows} examples were left out: the prompt alone fills max length"]
 
 
 def test_errors_become_sentences_with_a_way_out():

@@ -192,7 +192,7 @@ REFUSED = [
     ({"prompt": SKY, "chosen": [answer("")], "rejected": BAD}, TEXTS, "empty chosen answer"),
     (
         {"prompt": "Another question", "chosen": QUESTION + GOOD, "rejected": QUESTION + BAD},
-        TEXTS, "the prompt beside the answers is not the one inside them",
+        TEXTS, "the prompt column and the prompt inside the answers differ",
     ),
     (
         {"chosen": [user("a"), *GOOD], "rejected": [user("b"), *BAD]},

@@ -157,7 +157,7 @@ def test_a_row_is_trained_on_as_the_same_tokens_with_and_without_a_reference(one
         )
         made[make] = trainer.train_dataset
     dpo, orpo = made[DPOTrainer], made[OrpoInTokens]
-    assert len(dpo) == len(orpo) < len(rows), "a prompt that fills the longest example leaves nothing to learn"
+    assert len(dpo) == len(orpo) < len(rows), "a prompt that fills max length leaves nothing to learn"
     for one, other in zip(dpo, orpo, strict=True):
         for side in ("chosen", "rejected"):
             assert other[f"{side}_input_ids"] == (one["prompt_ids"] + one[f"{side}_ids"])[:most]

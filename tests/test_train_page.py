@@ -128,8 +128,8 @@ def test_the_page_says_what_a_preset_sets_for_which_models_and_by_which_source()
     ("preset", "card", "model", "words"),
     [
         ("everyday", "8gb", "Qwen/Qwen3-8B", "Qwen3-8B is larger than the models of this preset"),
-        ("everyday", "24gb", "Qwen/Qwen2.5-0.5B-Instruct", "Not reckoned for Qwen2.5-0.5B-Instruct"),
-        ("first-try", "6gb", "owner/unheard-of", "Not reckoned for unheard-of"),
+        ("everyday", "24gb", "Qwen/Qwen2.5-0.5B-Instruct", "Not tested with Qwen2.5-0.5B-Instruct"),
+        ("first-try", "6gb", "owner/unheard-of", "Not tested with unheard-of"),
         ("demo", "6gb", "owner/unheard-of", "would be harmed by the demo&#x27;s learning rate"),
         ("careful", "cpu", "demo", "Not made for the demo model"),
     ],

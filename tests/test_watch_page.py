@@ -57,7 +57,7 @@ def test_runs_that_wait_are_listed_in_their_order_with_what_can_be_done(page):
     assert "wb-watch-front" not in offered(page(first)), "it is in front already"
     queue.hold()
     shown = page(first)
-    assert "The queue is on hold, so it waits until you let it go on" in shown["wb-watch-head"]
+    assert "The queue is on hold, so it waits until you resume it" in shown["wb-watch-head"]
     assert "You put it on hold." in shown["wb-watch-queue"]["value"]
     assert {"wb-watch-go-on", "wb-watch-hold"} & offered(shown) == {"wb-watch-go-on"}
 

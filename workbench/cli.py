@@ -138,7 +138,7 @@ def train(options: argparse.Namespace) -> int:
     began = fork_of(Run(Path(options.config).resolve().parent))
     if began and not fork:
         _to_stderr(
-            f"This run branched off at {began.words}, and begins from the beginning now. --branch-off {began.written} goes on from there."
+            f"This run branched off at {began.words}, and begins from the beginning now. --branch-off {began.written} continues from there."
         )
     if options.queue:
         run = queue.add(config, fork)
@@ -225,7 +225,7 @@ def queued(options: argparse.Namespace) -> int:
     if not waiting:
         print("Nothing waits. `workbench train CONFIG --queue` adds a run.")
     elif held:
-        print(f"The queue is on hold: {held.why} `workbench queue go-on` lets it go on.")
+        print(f"The queue is on hold: {held.why} `workbench queue go-on` resumes it.")
     return 0
 
 
@@ -428,11 +428,11 @@ def _parser() -> argparse.ArgumentParser:
     one = command("train", train)
     one.add_argument("config", help="a JSON file of settings, such as a run's config.json")
     one.add_argument("--name", help="name of the new run (default: the config's, with a number where it is taken)")
-    one.add_argument("--queue", action="store_true", help="let it wait until the device is free, and come back at once")
+    one.add_argument("--queue", action="store_true", help="queue it until the device is free, and return at once")
     one.add_argument(
         "--branch-off",
         metavar="RUN[@STAGE-STEP]",
-        help="go on from a checkpoint of an unfinished run (default: its newest)",
+        help="continue from a checkpoint of an unfinished run (default: its newest)",
     )
     one = command("plan", plan)
     one.add_argument("config", help="a JSON file of settings, such as a run's config.json")
@@ -481,7 +481,7 @@ def _fork(text: str | None) -> Fork | None:
         return fork
     if found := forks_of(open_run(text)):
         return found[0]
-    raise WorkbenchError(f"{text} has no checkpoint to go on from. A finished run has none any more.")
+    raise WorkbenchError(f"{text} has no checkpoint to continue from. A finished run keeps none.")
 
 
 def _train(config: RunConfig, say: Any, fork: Fork | None = None) -> Run:

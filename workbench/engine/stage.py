@@ -93,7 +93,7 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
         if not reference or not reference.read:
             raise
         reference.kept.forget()
-        log_phase(run, "what was kept of the reference does not hold any more, so it is asked again")
+        log_phase(run, "Cached reference log-probabilities are stale; recomputing, so it is asked again")
         raise StaleReference from None
     log_numbers(run, stage, trainer.state.global_step, steps, {"trained_tokens": trainer.state.num_input_tokens_seen})
     if reference:
@@ -184,9 +184,7 @@ def trainer_class(asked: RunConfig, stage: Stage, reference: Reference | None) -
 def _say_what_was_dropped(run: Run, before: int, after: int) -> None:
     if not after:
         raise WorkbenchError(
-            f"All {before:,} examples are too long: the prompt alone fills the longest example. Raise it on the Train page."
+            f"All {before:,} examples are too long: the prompt alone fills max length. Raise it on the Train page."
         )
     if after < before:
-        log_phase(
-            run, f"{before - after:,} of {before:,} examples were left out: the prompt alone fills the longest example"
-        )
+        log_phase(run, f"{before - after:,} of {before:,} examples were left out: the prompt alone fills max length")

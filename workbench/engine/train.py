@@ -169,7 +169,7 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
         if ended == "paused":
             kept = checkpoints.newest(run)
             assert kept, "a run that paused has just written its checkpoint"
-            return ended, f"Paused, as you asked. Resume goes on from {kept.words}."
+            return ended, f"Paused, as you asked. Resume continues from {kept.words}."
         place.check()  # saving would make the folder anew
         if ended or is_last:
             adapters.save_adapter(run, model, run.adapter, config)

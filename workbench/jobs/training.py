@@ -197,11 +197,11 @@ def pause(run: Run) -> str:
     """Ask a run to save all that it needs to go on, and to give the device back. Says what will happen."""
     if state_of(run) != "running":
         raise WorkbenchError(f"{run.name} is not running, so there is nothing to pause.")
-    words = f"{run.name} pauses after this step. Resume goes on from there, today or another day."
+    words = f"{run.name} pauses after this step. Resume continues from there, today or another day."
     with starts():
         if queue.marked():
             queue.hold(f"{run.name} was paused, so that the device is free for you.", run)
-            words += " The queue waits until you let it go on."
+            words += " The queue waits until you resume it."
     write_text(run.stop_file, PAUSE)
     return words
 
@@ -296,7 +296,9 @@ def gone_advice(run: Run) -> str:
     """What can be done with a folder whose worker ended itself: one that was renamed, or put back."""
     kept = checkpoint_label(run)
     return (
-        f"Resume goes on from {kept}." if kept else "It had no checkpoint there: Resume starts it from its first step."
+        f"Resume continues from {kept}."
+        if kept
+        else "It had no checkpoint there: Resume starts it from its first step."
     )
 
 
@@ -340,7 +342,7 @@ def move_to_trash(run: Run) -> str:
     """
     with starts():
         if (now := state_of(run)) in ("running", "queued"):
-            remedy = "Stop it first." if now == "running" else "Take it out of the queue instead."
+            remedy = "Stop it first." if now == "running" else "Remove it from the queue instead."
             raise WorkbenchError(f"{run.name} is {now}, so it was not moved to the trash. {remedy}")
         with contextlib.suppress(WorkbenchError):  # a worker.json that cannot be read names no worker
             # Of a run that cannot be read, the worker may still live; nobody could stop it afterwards.

@@ -29,7 +29,7 @@ BASE_CHOICE = ""
 """Value of a lane that answers with the base model alone. Gradio's dropdowns have no None among their choices."""
 
 NO_VOTE = text(
-    "A vote needs two whole answers to the same conversation. The lanes have answered differently before: clear, and ask anew."
+    "A vote needs two whole answers to the same conversation. The lanes have answered differently before: clear the chat and ask again."
 )
 VOTES: dict[Choice, str] = {
     "left": "Left is better",
@@ -87,7 +87,7 @@ def draw(app: AppState) -> CompareTab:
     gr.HTML(
         page_head(
             "Is it better?",
-            "One question to both. They share one base model, the settings and the dice: only the adapter differs.",
+            "One question to both. They share one base model, the settings and the random numbers: only the adapter differs.",
         )
     )
     with gr.Row(elem_classes="wb-lane-choice"):
@@ -116,7 +116,7 @@ def draw(app: AppState) -> CompareTab:
         send = gr.Button("Ask both", variant="primary", scale=1, elem_id="wb-compare-send")
     with gr.Row(elem_classes="wb-actions"):
         stop = gr.Button("Stop", size="sm", elem_id="wb-compare-stop")
-        again = gr.Button("Again with other dice", size="sm", elem_id="wb-compare-again")
+        again = gr.Button("Resample", size="sm", elem_id="wb-compare-again")
         clear = gr.Button("Clear", size="sm", elem_id="wb-compare-clear")
     gr.HTML('<p class="wb-quiet wb-small">Questions that the demo model knows something about:</p>')
     with gr.Row(elem_classes="wb-suggestions"):

@@ -194,7 +194,7 @@ def meaning_html(app: AppState) -> Html:
         return notice("info", "No model is loaded", chat.word)
     return empty(
         "No model is loaded",
-        "Loading shows what a model is and lets you talk to it. Training loads its own copy, so you may also go on without.",
+        "Loading shows what a model is and lets you talk to it. Training loads its own copy, so you can also skip this.",
     )
 
 

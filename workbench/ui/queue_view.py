@@ -33,5 +33,5 @@ def queue_position_message(name: str, waiting: Sequence[str], held: Hold | None)
     place = waiting.index(name)
     before = "It is the next one." if place == 0 else f"{place} {'run comes' if place == 1 else 'runs come'} before it."
     if held:
-        return f"{before} The queue is on hold, so it waits until you let it go on."
+        return f"{before} The queue is on hold, so it waits until you resume it."
     return f"{before} It starts by itself when the device is free, also when this window is closed."

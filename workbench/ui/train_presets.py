@@ -40,7 +40,7 @@ def fitting_choice(preset: str | None, model: ModelRef) -> str | None:
 def preset_summary(preset: str | None, card: str) -> str:
     """What a preset is for, in a sentence."""
     return (
-        presets.recipe(preset, card).summary if preset else "The settings of an earlier run. Choose one to start anew."
+        presets.recipe(preset, card).summary if preset else "The settings of an earlier run. Choose one to start over."
     )
 
 
@@ -100,7 +100,7 @@ def _mismatch(recipe: Recipe, model: ModelRef) -> list[Html]:
         return [notice("warning", f"Not made for {model.title}", words)]
     sizes = {one.id: one.parameters for one in presets.models()}
     if sizes.get(model.name, 0) > max(sizes[name] for name in recipe.models):
-        words = "Choose one of its models on the Model page, or change what the memory beside suggests."
+        words = "Choose one of its models on the Model page, or change what the memory forecast suggests."
         return [notice("warning", f"{model.title} is larger than the models of this preset", words)]
-    words = "It may do as well: the memory beside says whether it fits, the first evaluations whether it learns."
-    return [notice("info", f"Not reckoned for {model.title}", words)]
+    words = "It may do as well: the memory forecast says whether it fits, the first evaluations whether it learns."
+    return [notice("info", f"Not tested with {model.title}", words)]

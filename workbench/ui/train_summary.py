@@ -49,8 +49,8 @@ def summary_html(values: Mapping[str, Any]) -> Html:
         forecasts = [_forecast(config, stage) for stage in config.stages]
     except WorkbenchError as error:
         return join(
-            empty("Not ready yet", "What is missing or wrong stands below; the summary appears when it is put right."),
-            *[notice("warning", "To be put right", problem) for problem in error.problems],
+            empty("Not ready yet", "What is missing or wrong is listed below; the summary appears once it is fixed."),
+            *[notice("warning", "Fix this first", problem) for problem in error.problems],
         )
     pairs: list[tuple[str, object]] = [("Base model", model.title)]
     for one in forecasts:

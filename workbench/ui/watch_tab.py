@@ -116,8 +116,8 @@ def draw(app: AppState) -> WatchTab:
         stop = gr.Button("Stop and save", variant="stop", visible=False, elem_id="wb-watch-stop")
         pause = gr.Button("Pause", visible=False, elem_id="wb-watch-pause")
         resume = gr.Button("Resume", variant="primary", visible=False, elem_id="wb-watch-resume")
-        front = gr.Button("Let it be the next one", visible=False, elem_id="wb-watch-front")
-        remove = gr.Button("Take it out of the queue", visible=False, elem_id="wb-watch-remove")
+        front = gr.Button("Run next", visible=False, elem_id="wb-watch-front")
+        remove = gr.Button("Remove from queue", visible=False, elem_id="wb-watch-remove")
         again = gr.Button("Run again with the same settings", visible=False, elem_id="wb-watch-again")
         better = gr.Button("A new run with the suggested change", visible=False, elem_id="wb-watch-better")
         better_from = gr.Button(
@@ -128,14 +128,14 @@ def draw(app: AppState) -> WatchTab:
         trash = gr.Button("Move to the trash", visible=False, elem_id="wb-watch-trash")
     waiting = gr.HTML(elem_id="wb-watch-queue")
     with gr.Row(elem_classes="wb-actions"):
-        hold = gr.Button("Hold the queue", visible=False, elem_id="wb-watch-hold")
-        go_on = gr.Button("Let the queue go on", visible=False, elem_id="wb-watch-go-on")
+        hold = gr.Button("Hold queue", visible=False, elem_id="wb-watch-hold")
+        go_on = gr.Button("Resume queue", visible=False, elem_id="wb-watch-go-on")
     health = gr.HTML(elem_id="wb-watch-health")
     with gr.Column(elem_classes=CHARTS_CLASS):
         drawn = {ident: chart(elem_id=f"wb-chart-{ident}") for ident in CHART_IDS}
-    with gr.Accordion("What it answers, at the start and now", open=False):
+    with gr.Accordion("Sample answers: before and now", open=False):
         samples = gr.HTML(elem_id="wb-watch-samples")
-    with gr.Accordion("The worker's last lines", open=False):
+    with gr.Accordion("Worker log", open=False):
         log = gr.Textbox(
             show_label=False,
             lines=12,
@@ -340,7 +340,7 @@ def unreadable_html(run: Run) -> Html:
         card(
             "What you can do",
             text(
-                "Put the named file right with a text editor, or back from a copy, and the run is there again. If a newer "
+                "Fix the named file in a text editor, or restore it from a copy, and the run is back. If a newer "
                 "version of the workbench made it, open it with that one. Or move it to the trash: its folder, with all "
                 "that is in it, goes to the folder trash beside runs."
             ),
@@ -460,7 +460,11 @@ def adjusted_html(run: Run) -> list[Html]:
     other_rows = [notice("warning", "The data is another one", words) for words in run_data.data_change_message(run)]
     return [
         *(
-            [notice("warning", "Memory ran out, and the run goes on with less at once", f"Changed: {changed}.")]
+            [
+                notice(
+                    "warning", "Memory ran out, and the run continues with a smaller footprint", f"Changed: {changed}."
+                )
+            ]
             if changed
             else []
         ),
@@ -471,7 +475,7 @@ def adjusted_html(run: Run) -> list[Html]:
 def checkpoint_line(app: AppState, run: Run) -> str:
     """What would be kept if the machine went off now, and when there will be more."""
     kept = training.checkpoint_label(run)
-    now = f"Last checkpoint: {kept}. A lost run goes on from there." if kept else "No checkpoint yet."
+    now = f"Last checkpoint: {kept}. A lost run continues from there." if kept else "No checkpoint yet."
     coming = app.next_checkpoint(run)
     if coming is None:
         return now

@@ -1,4 +1,4 @@
-"""What is left to the workbench, decided: gradient checkpointing, optimizer and the way to the log-probabilities.
+"""What is left to the workbench, decided: gradient checkpointing, optimizer and how log-probabilities are computed.
 
 All follow from the run, the model's shape and the memory that the device has in all, so that the same run on the same
 machine is always the same, whatever else is open. How much is free now is for the verdict (core/memory/plan.py).

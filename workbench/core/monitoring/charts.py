@@ -161,9 +161,7 @@ def _reading_of_sft_loss(rows: Sequence[Row]) -> str:
         return "Lower is better. It falls fast at first, then slowly."
     now = f"On held-out answers it went from {held_out[0]:.2f} to {held_out[-1]:.2f}."
     if held_out[-1] > min(held_out) * 1.05:
-        return (
-            f"{now} It has risen from its lowest, {min(held_out):.2f}: the model begins to learn the examples by heart."
-        )
+        return f"{now} It has risen from its lowest, {min(held_out):.2f}: the model begins to overfit."
     return f"{now} Lower is better; the two curves should stay close."
 
 

@@ -105,7 +105,7 @@ def apply_remedy(name: str, check: str, progress: Progress | None = None) -> Abo
     known = report(name)
     found = next((one for one in known.findings if one.check == check and one.remedy), None) if known else None
     if found is None or found.remedy is None:
-        raise WorkbenchError(f"There is nothing to mend about {check} in {name}. Check it again to see how it is now.")
+        raise WorkbenchError(f"There is nothing to fix about {check} in {name}. Check it again to see how it is now.")
     remedy = found.remedy
     if remedy.action == "split":
         return split_again(name, described.held_out_share, described.seed, progress, words=remedy.words)

@@ -106,7 +106,7 @@ def asked_html(preview: Preview) -> list[Html]:
         notice(
             "warning",
             "Does this belong to the prompt?" if len(asked) == 1 else "Do these belong to the prompt?",
-            f"{names}: text beside the prompt that nothing is taken of so far. A model that never sees it learns to guess.",
+            f"{names}: text that is not used so far. A model that never sees it learns to guess.",
             "Answer the question about it; until then nothing is stored.",
         )
     ]

@@ -62,7 +62,7 @@ def draw() -> DoctorView:
         with gr.Column():
             detail = gr.HTML(elem_id="wb-data-finding")
             with gr.Row(elem_classes="wb-actions"):
-                remedy = gr.Button("Mend it", variant="primary", visible=False, elem_id="wb-data-remedy")
+                remedy = gr.Button("Fix", variant="primary", visible=False, elem_id="wb-data-remedy")
                 show_rows = gr.Button("Show all of them", visible=False, elem_id="wb-data-show-rows")
             with gr.Row(elem_classes="wb-actions"):
                 before = gr.Button("‹ Previous example", size="sm", visible=False, elem_id="wb-data-example-before")
@@ -111,9 +111,9 @@ def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, app: AppState) 
         about = about_to_change(seen)
         found = _finding(about, check)
         if found is None or found.remedy is None:
-            raise WorkbenchError("There is nothing to mend here. Choose a finding on the left.")
+            raise WorkbenchError("There is nothing to fix here. Choose a finding on the left.")
         yield from _bars(
-            request, prepared({"do": "remedy", "name": about.name, "check": found.check}), f"Mending {about.name}"
+            request, prepared({"do": "remedy", "name": about.name, "check": found.check}), f"Fixing {about.name}"
         )
         yield ["", gr.Button(visible=False), *now(about.name)]
 
@@ -220,7 +220,7 @@ def _left_out_examples(about: About, found: Finding) -> Html:
 def _copy_first(about: About, found: Finding) -> Html:
     if found.remedy is None or is_own(about.name):
         return Html("")
-    return notice("info", "This set comes with the workbench", "Copy it, and the copy can be mended with one click.")
+    return notice("info", "This set comes with the workbench", "Copy it, and the copy can be fixed with one click.")
 
 
 def _finding(about: About, check: str | None) -> Finding | None:

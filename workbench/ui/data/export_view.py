@@ -160,6 +160,6 @@ def size_html(about: About, share: float) -> Html:
     pieces = [card("What the held-out rows can tell", facts(pairs)), notice("info", "How to read it", words)]
     if not is_own(about.name):
         pieces.append(
-            notice("info", "This set comes with the workbench", "Copy it under Check, and the copy can be split anew.")
+            notice("info", "This set comes with the workbench", "Copy it under Check, and the copy can be split again.")
         )
     return join(*pieces)

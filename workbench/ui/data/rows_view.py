@@ -72,7 +72,7 @@ def draw() -> RowsView:
                 number = gr.Number(1, label="Row", precision=0, minimum=1, elem_id="wb-data-row-number", scale=1)
                 look = gr.Radio(LOOKS, value="conversation", label="Shown", elem_id="wb-rows-look", scale=2)
             length = gr.Number(
-                1024, label="Longest example (tokens)", info="Where training would cut. Settings of a run have it as max_length.",
+                1024, label="Max length (tokens)", info="Where training would cut. Settings of a run have it as max_length.",
                 precision=0, minimum=8, visible=False, elem_id="wb-rows-length",
             )  # fmt: skip
             row = gr.HTML(elem_id="wb-data-row")
@@ -83,7 +83,7 @@ def draw() -> RowsView:
                 }
                 with gr.Row(elem_classes="wb-actions"):
                     save = gr.Button("Save the change", variant="primary", size="sm", elem_id="wb-rows-save")
-                    delete = gr.Button("Take the row out", size="sm", elem_id="wb-rows-delete")
+                    delete = gr.Button("Delete row", size="sm", elem_id="wb-rows-delete")
                     undo = gr.Button("Undo the last change", size="sm", elem_id="wb-rows-undo")
     return RowsView(
         words, side, check, found, rows, gr.State(0), earlier, later, number, look, length, row, editing, edited, save, delete, undo, left_out,

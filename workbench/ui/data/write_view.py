@@ -104,7 +104,7 @@ def wire(view: WriteView, shown: Shown, app: AppState) -> None:
                 "good",
                 f"Added to {about.title}",
                 f"It has {pairs(about.kept)} now.",
-                "Write the next one, or go on to Check.",
+                "Write the next one, or continue to Check.",
             ),
             display.row_html(row),
         )

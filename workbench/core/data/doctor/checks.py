@@ -57,9 +57,9 @@ CHECKS: dict[str, Check] = {
     ),
     "truncated_equal": Check(
         title="Equal after truncation",
-        effect="Cut at the longest example, both answers are the same tokens: the row costs memory and time and "
+        effect="Cut at max length, both answers are the same tokens: the row costs memory and time and "
         "teaches nothing.",
-        advice="Raise the longest example, or drop these rows.",
+        advice="Raise max length, or drop these rows.",
         warning=0,
         blocker=0.1,
         why="Nothing else finds these rows, and none of them can teach anything.",
@@ -69,15 +69,15 @@ CHECKS: dict[str, Check] = {
         title="Answers that lose their end",
         effect="The answer is cut before its end token, so the model does not see there where to stop. With many such "
         "rows it learns to go on and on.",
-        advice="Raise the longest example, or drop these rows.",
+        advice="Raise max length, or drop these rows.",
         warning=0.05,
         blocker=0.5,
         why="Up to one row in twenty is harmless, as the others show the end often enough.",
     ),
     "prompt_too_long": Check(
         title="Prompts too long to train on",
-        effect="The prompt alone fills the longest example, so the trainer drops the row without a word.",
-        advice="Raise the longest example, or drop these rows, so that the number of rows you see is the one you train on.",
+        effect="The prompt alone fills max length, so the trainer drops the row without a word.",
+        advice="Raise max length, or drop these rows, so that the number of rows you see is the one you train on.",
         warning=0.05,
         blocker=0.5,
         why="Below one row in twenty the data stays what it was.",
@@ -110,7 +110,7 @@ CHECKS: dict[str, Check] = {
     ),
     "duplicate": Check(
         title="Duplicate rows",
-        effect="Rows that come twice count twice: the model learns them by heart sooner than the rest.",
+        effect="Rows that come twice count twice: the model overfits on them sooner than on the rest.",
         advice="Keep the first of each and drop the rest.",
         warning=0.01,
         blocker=0.5,
@@ -123,7 +123,7 @@ CHECKS: dict[str, Check] = {
         advice="Drop both sides, or keep the row that you agree with and delete the other by hand.",
         warning=0,
         blocker=0.1,
-        why="Every one of them is noise for certain; a tenth says that a label was turned round.",
+        why="Every one of them is noise for certain; a tenth says that labels were swapped.",
         kinds=("preference", "unpaired"),
     ),
     "leak": Check(
@@ -146,7 +146,7 @@ CHECKS: dict[str, Check] = {
         kinds=PAIRS,
     ),
     "balance": Check(
-        title="Lopsided thumbs",
+        title="Unbalanced labels",
         effect="With nearly all thumbs on one side the loss can fall by saying the same of every answer.",
         advice="Weight the rarer thumb higher when you train, or add rows of that kind.",
         warning=None,
@@ -175,8 +175,8 @@ CHECKS: dict[str, Check] = {
     "score_gap": Check(
         title="Scores that do not support the label",
         effect="Where two answers are about as good, the label is mostly noise, and training on noise blunts the rest. Where "
-        "the rejected one has the higher score, either the scores or the labels are turned round.",
-        advice="Look at a few. Drop these pairs, or bring the data again where scores or labels are turned round.",
+        "the rejected one has the higher score, either the scores or the labels are swapped.",
+        advice="Look at a few. Drop these pairs, or bring the data again where scores or labels are swapped.",
         warning=0.05,
         blocker=0.5,
         why="Some close calls are in every dataset; with a majority of them the labels say little.",
@@ -185,16 +185,16 @@ CHECKS: dict[str, Check] = {
     "score_conflict": Check(
         title="Scores that contradict themselves",
         effect="A known fault of UltraFeedback: a score of 1 was read as 10, so that a poor answer would be the chosen one.",
-        advice="Nothing needs to be done: these answers were passed over, and their prompts use the others.",
+        advice="Nothing needs to be done: these answers were skipped, and their prompts use the others.",
         warning=0.05,
         blocker=None,
-        why="It is known and was seen to; where it is common, the set is another one than the published.",
+        why="A known flaw that is handled; where it is common, this is not the published set.",
         kinds=PAIRS,
     ),
     "tools": Check(
         title="Tools that are not trained on",
         effect="Only what system, user and assistant say is trained on. A row with a tool call or its result is left out; "
-        "a list of tools beside the messages is not put into the prompt, so the model learns to answer without it.",
+        "a separate list of tools is not put into the prompt, so the model learns to answer without it.",
         advice="To train a model to call tools, use a program that renders tools with the model's template.",
         warning=0,
         blocker=None,
@@ -211,7 +211,7 @@ CHECKS: dict[str, Check] = {
     ),
     "thoughts_unused": Check(
         title="Thoughts that are not trained on",
-        effect="Thoughts that stand beside an answer are not in it: the model learns the answers without thinking first.",
+        effect="Thoughts in a column of their own are not part of the answer: the model learns the answers without thinking first.",
         advice="To train on them, put them into the answers as the model's template writes them (<think>...</think>) and "
         "import the data again.",
         warning=0,
@@ -248,7 +248,7 @@ CHECKS: dict[str, Check] = {
         title="Pairs that differ only in their thoughts",
         effect="Both answers say the same: what is learned is how to think, not what to answer. Where the template deletes "
         "thoughts, the two are the same tokens and teach nothing.",
-        advice="Keep them if that is meant, and look whether the template keeps thoughts; otherwise drop them.",
+        advice="Keep them if this is intended, and check that the template keeps thoughts; otherwise drop them.",
         warning=0.01,
         blocker=None,
         why="It may be the point of the data, so it is no reason to stop.",
@@ -264,10 +264,10 @@ CHECKS: dict[str, Check] = {
         why="Fewer than 99 % of the answers with an end is a fault of the template, never of the data.",
     ),
     "double_bos": Check(
-        title="Two tokens of the beginning",
-        effect="Text that begins with two beginning tokens is unlike anything that the model has read, and its answers "
+        title="Duplicate BOS token",
+        effect="Text that begins with two BOS tokens is unlike anything the model was trained on, and its answers "
         "get worse for it.",
-        advice="Use a chat template that leaves the beginning token to the tokenizer, or the other way round.",
+        advice="Use a chat template that leaves the BOS token to the tokenizer, or the other way round.",
         warning=0,
         blocker=0,
         why="It is in every row or in none.",
@@ -301,7 +301,7 @@ CHECKS: dict[str, Check] = {
     ),
     "few_rows": Check(
         title="Few rows",
-        effect="A small dataset is learned by heart quickly, and its held-out accuracy is a rough guess.",
+        effect="A small dataset is overfitted quickly, and its held-out accuracy is a rough guess.",
         advice="Train for one or two epochs, and add rows when you can.",
         warning=None,
         blocker=None,

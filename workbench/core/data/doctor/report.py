@@ -188,7 +188,7 @@ def _duplicates(table: RowTable) -> _Found | None:
     rows = dataset_facts.duplicates(table)
     if not rows:
         return None
-    evidence = f"{_rows(len(rows))} of {len(table):,} say again what an earlier row says."
+    evidence = f"{_rows(len(rows))} of {len(table):,} repeat an earlier row."
     return _Found(rows, evidence, len(table), _drop(rows, "duplicate"))
 
 
@@ -272,7 +272,7 @@ def _close_scores(table: RowTable) -> _Found | None:
     said = "; ".join(f"in {count:,} of {_rows(len(table))} {words}" for count, words in counts if count)
     evidence = f"{said[0].upper()}{said[1:]}."
     if 2 * swapped > len(table):
-        evidence += " Look whether chosen and rejected are swapped, or whether a low score is the better one."
+        evidence += " Check whether chosen and rejected are swapped, or whether a lower score is better."
     return _Found(rows, evidence, len(table), _drop(rows, "score_gap"))
 
 
@@ -305,7 +305,7 @@ def _of_tokens(tokens: TokenCounts, max_length: int) -> dict[str, _Found]:
     said = {
         "truncated_equal": "have two answers that are the same tokens",
         "eos_lost": "lose the end of an answer",
-        "prompt_too_long": "have a prompt that alone fills the longest example",
+        "prompt_too_long": "have a prompt that alone fills max length",
     }
     rows = {
         "truncated_equal": tokens.equal_after_truncation(max_length),
@@ -338,7 +338,7 @@ def _of_template(template: TemplateFacts, tokens: TokenCounts | None, total: int
         )
         found["template_end"] = _Found(rows, evidence, total, count=len(rows) or total, share=None if rows else 1.0)
     if template.double_bos:
-        evidence = "The text of a row begins with two tokens of the beginning."
+        evidence = "The text of a row begins with two BOS tokens."
         found["double_bos"] = _Found((), evidence, total, count=total, share=1.0)
     mismatch = _mismatch(template, tokens)
     return found | ({"prompt_mismatch": mismatch} if mismatch else {})

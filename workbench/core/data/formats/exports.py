@@ -27,7 +27,7 @@ OPTIONS = (
     Option("last", "only the last answer of each chat"),
 )
 GREETING = "a greeting before the first question was left out"
-MERGED = "messages in a row from the same speaker were put together"
+MERGED = "messages in a row from the same speaker were joined"
 TOOL_TURNS = "the tool calls inside a chat were left out"
 
 _TALK = Columns(messages="messages")

@@ -24,7 +24,7 @@ from workbench.core.data.messages import (
 )
 
 NO_SYSTEM = "an empty system message was dropped"
-WOVEN = "a conversation was put together from the list of its questions and the list of its answers"
+WOVEN = "a conversation was built from the list of its questions and the list of its answers"
 
 
 def pair(
@@ -194,4 +194,4 @@ def _joined(beside: list[Message], inside: list[Message]) -> list[Message]:
     starts = range(len(inside) - len(beside) + 1)
     if not beside or any(same(inside[start : start + len(beside)], beside) for start in starts):
         return inside
-    raise LeftOut("the prompt beside the answers is not the one inside them")
+    raise LeftOut("the prompt column and the prompt inside the answers differ")

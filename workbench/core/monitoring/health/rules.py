@@ -55,14 +55,14 @@ RULES: dict[str, Rule] = {
     "nothing_moves": Rule(
         title="Nothing moves",
         meaning="The steps change nothing: the adapter gets no gradient.",
-        advice="Stop. Look whether chosen and rejected answers are the same; if they are not, the adapter is frozen.",
+        advice="Stop. Check whether chosen and rejected answers are the same; if they are not, the adapter is frozen.",
         severity="blocker",
         limit=3,
         why="Steps in a row, at a learning rate above 0, without any change. Even a tiny one would show in the last digits.",
     ),
     "repeated": Rule(
         title="Every step sees the same pairs",
-        meaning="The model learns these few answers by heart and nothing else.",
+        meaning="The model memorizes these few answers and learns nothing else.",
         advice="Look at the data: are its rows copies of each other, or fewer than one step takes?",
         severity="blocker",
         limit=0.005,
@@ -72,7 +72,7 @@ RULES: dict[str, Rule] = {
     "not_learning": Rule(
         title="No preference learned so far",
         meaning="After a fifth of the steps the model prefers the chosen answer as often as a coin would.",
-        advice="Look whether labels are shuffled or turned round. If the data is right, raise the learning rate.",
+        advice="Check whether labels are shuffled or swapped. If the data is right, raise the learning rate.",
         severity="warning",
         limit=0.65,
         why="Upper end of the 95 % interval of the accuracy, while 50 % is inside it: published runs end between .65 and "
@@ -92,20 +92,20 @@ RULES: dict[str, Rule] = {
         advice="Take a beta that its loss is used with.",
         severity="warning",
         limit=0.005,
-        why="Beta. The lowest of any recipe with known results is .01; for sigmoid_norm, which is felt token by token, 2.",
+        why="Beta. The lowest of any recipe with known results is .01; for sigmoid_norm, which works per token, 2.",
     ),
     "beta_too_high": Rule(
         title="Beta holds the model where it was",
-        meaning="The loss is content with a change that nobody will notice in the answers, and learning ends there.",
+        meaning="The loss saturates before the answers change noticeably.",
         advice="Take a beta that its loss is used with.",
         severity="warning",
         limit=1.0,
-        why="Nats of margin at which the loss is already content. With sigmoid at a beta up to .5 that takes two nats.",
+        why="Nats of margin at which the loss is already saturated. With sigmoid at a beta up to .5 that takes two nats.",
     ),
     "too_easy": Rule(
-        title="The pairs are told apart at once",
+        title="The pairs are separated at once",
         meaning="There is little to learn in them, or something else than the answer's worth gives the chosen one away. "
-        "What comes next is over-fitting.",
+        "What comes next is overfitting.",
         advice="Look at the data: length, a fixed phrase, a broken answer. If it is as it should be, take fewer epochs, "
         "half the learning rate or a higher beta.",
         severity="warning",
@@ -114,9 +114,9 @@ RULES: dict[str, Rule] = {
         "half of sigmoid's loss is left, and nothing of hinge's. Healthy runs are below .2 there.",
     ),
     "too_fast": Rule(
-        title="The model is thrown far off in its first steps",
+        title="The model diverges from the reference in its first steps",
         meaning="It has moved further from the reference than whole runs with known results. Its language will not last.",
-        advice="Take a tenth of the learning rate. If it is thrown off again, look at the data for what gives chosen answers away.",
+        advice="Take a tenth of the learning rate. If it diverges again, look at the data for what gives chosen answers away.",
         severity="warning",
         limit=1.0,
         why="Nats of margin for each token within the first fifth of the steps. Ten published runs end, after all of theirs, "
@@ -134,7 +134,7 @@ RULES: dict[str, Rule] = {
     ),
     "rate_too_high": Rule(
         title="The loss is above its start",
-        meaning="It prefers the wrong answers more strongly than it knew nothing at the start: the steps overshoot.",
+        meaning="It now prefers the rejected answers: worse than at the start. The steps overshoot.",
         advice="Halve the learning rate.",
         severity="warning",
         limit=0.07,
@@ -169,7 +169,7 @@ RULES: dict[str, Rule] = {
     ),
     "seen_often": Rule(
         title="The same examples again and again",
-        meaning="What is seen so often is learned by heart, word by word.",
+        meaning="What is seen so often is memorized word for word.",
         advice="Take fewer epochs or fewer steps, or add data.",
         severity="warning",
         limit=10,
@@ -203,7 +203,7 @@ RULES: dict[str, Rule] = {
     "no_end": Rule(
         title="Answers without an end",
         meaning="The model does not see where an answer stops, and learns to go on and on.",
-        advice="Raise the longest example; if that is not it, use a chat template that ends answers in the end token.",
+        advice="Raise max length; if that is not it, use a chat template that ends answers in the end token.",
         severity="warning",
         limit=0.05,
         why="Share of answers that are trained without an end token, or by which more sample answers surely hit their "
@@ -227,14 +227,14 @@ RULES: dict[str, Rule] = {
     ),
     "sft_too_easy": Rule(
         title="SFT has learned its answers at once",
-        meaning="The answers are nearly all alike, or the model is learning them by heart.",
+        meaning="The answers are nearly all alike, or the model is overfitting.",
         advice="Look at the data for copies of one answer. If it is as it should be, take fewer epochs.",
         severity="warning",
         limit=0.05,
         why="Nats per token within the first quarter of the steps; text that varies costs ten times as much.",
     ),
     "by_heart": Rule(
-        title="SFT learns by heart",
+        title="SFT is overfitting",
         meaning="It repeats the training answers, and knows less of any other.",
         advice="End it where the held-out loss was lowest, take fewer epochs, or add data.",
         severity="warning",
