@@ -1,8 +1,11 @@
 """What tests share: a home of their own, and a base model that is loaded once."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ["WORKBENCH_WARM"] = "0"  # for each of the many windows one that imports torch would be too much
 
 
 @pytest.fixture(autouse=True)

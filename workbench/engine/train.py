@@ -27,6 +27,7 @@ from workbench.core.training.recipe import Device, planned_steps
 from workbench.core.training.run_state import BEGIN, WAITS_FOR_WORD
 from workbench.engine import adapters, load
 from workbench.engine.device import this_device
+from workbench.engine.imports import FOR_A_RUN, import_for
 from workbench.engine.journal import log_phase
 from workbench.engine.lines import print_no_secrets
 from workbench.engine.place import Place, PlaceGone, named_pid
@@ -125,6 +126,7 @@ def close_files_on_exec(lock: int | None) -> None:
 
 def train(run: Run, place: Place) -> tuple[Outcome, str]:
     """All stages of a run. Returns how it ended and why, in words."""
+    import_for(FOR_A_RUN)
     device = this_device()
     paths = decide(run, device)
     config = run.adjusted_config()
@@ -151,7 +153,7 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
     run.add_to_environment(_environment(config, loaded, plan))  # what an earlier life found out stays
     run_data.note_change(run, data, changed)
 
-    # Only now: it imports TRL, which Unsloth patches where it is imported first.
+    # Not before the model is loaded: it imports TRL, which Unsloth patches where it is imported first.
     from workbench.engine.stage import Work, train_stage
 
     work = Work(run, config, loaded, model, paths, place)
