@@ -104,7 +104,7 @@ def test_a_late_part_of_the_prompt_joins_and_is_told():
     assert (images.column, images.part, images.rows, images.first_rows[0]) == ("images", "", 20, 281)
     assert [one.column for one in about.unused] == ["images"]
     found = next(one for one in datasets.report("mine").findings if one.check == "late_column")
-    assert (found.weight, found.count) == ("care", 50)
+    assert (found.severity, found.count) == ("warning", 50)
     assert "`system` holds text in 50 rows, such as 'Be brief.', first in row 251, 252" in found.evidence
     assert "used as the system message. `images` holds" in found.evidence
     datasets.delete_rows("mine", [0])

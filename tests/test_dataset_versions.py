@@ -5,7 +5,7 @@ import json
 import pytest
 
 from workbench.core.data.messages import prompt_key
-from workbench.core.data.split import place, resolution, sides, split_by_prompt
+from workbench.core.data.split import prompt_digest, resolution, sides, split_by_prompt
 from workbench.core.errors import WorkbenchError
 from workbench.store import datasets
 
@@ -86,8 +86,8 @@ def test_a_row_that_is_added_joins_the_side_of_its_prompt_or_falls_to_one_by_its
     after = datasets.add_row("mine", {**held_out, "chosen": [{"role": "assistant", "content": "another"}]})
     assert (after.train_rows, after.held_out_rows) == (about.train_rows, about.held_out_rows + 1)
     assert datasets.read("mine", "held_out")[-1]["chosen"][0]["content"] == "another"
-    falls_out = next(q for q in map(str, range(1000)) if place(canonical(q)["prompt"], 17) < 0.1 * 2**64)
-    falls_in = next(q for q in map(str, range(1000)) if place(canonical(q)["prompt"], 17) > 0.5 * 2**64)
+    falls_out = next(q for q in map(str, range(1000)) if prompt_digest(canonical(q)["prompt"], 17) < 0.1 * 2**64)
+    falls_in = next(q for q in map(str, range(1000)) if prompt_digest(canonical(q)["prompt"], 17) > 0.5 * 2**64)
     datasets.add_row("mine", canonical(falls_out))
     last = datasets.add_row("mine", canonical(falls_in))
     assert (last.train_rows, last.held_out_rows) == (about.train_rows + 1, about.held_out_rows + 2)
@@ -206,8 +206,8 @@ def test_a_new_split_has_the_share_and_the_seed_that_were_asked_for_and_loses_no
 
 def test_a_prompt_stays_on_its_side_when_the_dataset_grows():
     """Of 400 prompts and then 800, those that were held out first are held out still."""
-    places = [place(canonical(str(i))["prompt"], 17) for i in range(800)]
-    small, large = sides(places[:400], 0.1), sides(places, 0.1)
+    digests = [prompt_digest(canonical(str(i))["prompt"], 17) for i in range(800)]
+    small, large = sides(digests[:400], 0.1), sides(digests, 0.1)
     assert large[:400] == small
     assert 20 < sum(small) < 60
 

@@ -218,7 +218,7 @@ def test_rows_of_which_only_the_question_is_left_are_not_trained_on():
 
 def test_a_planted_wrong_reference_stops_the_run(monkeypatch):
     """The adapter that training starts from is changed behind the back of the reference that TRL copied."""
-    monkeypatch.setattr(adapters, "put_back", adapters.put_back)  # so that it is put back after the test
+    monkeypatch.setattr(adapters, "restore_fp32", adapters.restore_fp32)  # so that it is put back after the test
     wrong_reference()
     run = run_of()
     assert train.main(str(run.folder)) == 1
@@ -229,13 +229,13 @@ def test_a_planted_wrong_reference_stops_the_run(monkeypatch):
 
 def test_a_loss_that_is_not_a_number_ends_the_run_with_advice(monkeypatch):
     """One weight of the adapter is made NaN, as a learning rate that is far too high makes all of them."""
-    restore = adapters.put_back
+    restore = adapters.restore_fp32
 
     def spoil(model, before):
         restore(model, before)
         next(weight for weight in model.parameters() if weight.requires_grad).data[0, 0] = float("nan")
 
-    monkeypatch.setattr(adapters, "put_back", spoil)
+    monkeypatch.setattr(adapters, "restore_fp32", spoil)
     run = run_of(method="sft", preference_data=None)
     assert train.main(str(run.folder)) == 1
     assert run.result().outcome == "failed"

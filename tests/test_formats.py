@@ -251,7 +251,10 @@ def test_a_reason_that_the_doctor_does_not_know_cannot_be_raised():
 
 def test_every_reason_in_the_code_is_one_that_the_doctor_knows():
     core = Path(workbench.core.__file__).parent
-    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in [core / "messages.py", *core.glob("formats/*.py")]]
+    trees = [
+        ast.parse(file.read_text(encoding="utf-8"))
+        for file in [core / "data/messages.py", *core.glob("data/formats/*.py")]
+    ]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     raised = [
         node.args[0].value

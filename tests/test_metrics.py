@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from workbench.core import charts as charts_module
+from workbench.core.monitoring import charts as charts_module
 from workbench.core.monitoring.charts import thin_out
 from workbench.core.monitoring.metrics import latest
 from workbench.core.monitoring.progress import next_checkpoint, progress, seconds_per_step

@@ -104,7 +104,7 @@ def test_runs_wait_for_one_another_and_a_failed_one_does_not_stop_the_others():
     gone.write_config(demo_config("gone", preference_data="thrown-away"))
     assert queue.to_front("last") == "last is the next one."
     assert [run.name for run in queue.waiting()] == ["last", "bad", "gone"]
-    assert training.in_words(gone) == "It waits in the queue for the device."
+    assert training.summary(gone) == "It waits in the queue for the device."
     assert training.stop(first).endswith("Press again to end it at once. Then last starts.")
     wait_for(all_over)
     assert states() == {"long-first": "finished", "last": "finished", "bad": "failed", "gone": "failed"}

@@ -7,7 +7,7 @@ from test_checkpoints import drafted
 from workbench.core.errors import WorkbenchError
 from workbench.engine import rows
 from workbench.jobs import processes, queue, training
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import checkpoints, datasets, run_data
 from workbench.store.datasets.folders import version_folder
 from workbench.ui import watch_tab
@@ -64,7 +64,7 @@ def test_rows_that_were_replaced_while_a_run_waited_are_told_with_both_fingerpri
     assert run.environment()["data"]["dpo"]["fingerprint"] == now.fingerprint
     run.write_worker(1, processes.started(1))
     training.queue.unmark(run)
-    assert "mine is not what it was when waits was made" in watch_tab.head_html(Bench(), run)
+    assert "mine is not what it was when waits was made" in watch_tab.head_html(AppState(), run)
     assert "Data that had changed" in watch_tab.details_html(run)
     assert settled(run) == (found, []), "told once: now these are the noted ones"
 

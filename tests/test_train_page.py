@@ -151,7 +151,7 @@ def test_every_preset_on_every_card_fills_every_setting_of_the_form():
         for _, name in train_presets.preset_choices():
             values = train_form.recipe_values(name, card.id)
             assert values.keys() == train_form.recipe_values("demo").keys()
-            assert train_presets.settings_words(presets.recipe(name, card.id))
+            assert train_presets.recipe_summary(presets.recipe(name, card.id))
 
 
 @pytest.mark.parametrize("method", ["orpo", "simpo"])

@@ -14,11 +14,11 @@ from typing import Any
 from workbench import __version__
 from workbench.core import masking
 from workbench.core.chat import Ask, Sampling
-from workbench.core.data.doctor.findings import VERDICT_WORDS
+from workbench.core.data.doctor.findings import VERDICT_LABELS
 from workbench.core.data.formats import FORMATS, SeenColumn
 from workbench.core.data.formats.columns import MAPPED
 from workbench.core.errors import WorkbenchError
-from workbench.core.memory.plan import verdict_words
+from workbench.core.memory.plan import fit_message
 from workbench.core.monitoring.metrics import latest
 from workbench.core.monitoring.progress import progress
 from workbench.core.names import to_name
@@ -85,7 +85,7 @@ def demo(options: argparse.Namespace) -> int:
     config = read_config(recipe.apply({"name": free_name("demo"), **demo_choices()}))
     run = _train(config, say)
     if (result := run.result()) is None or result.outcome != "finished":
-        raise WorkbenchError(training.in_words(run))
+        raise WorkbenchError(training.summary(run))
     say("Measuring the answers to held-out prompts ...")
     shares = _measure(run)
     report = demo_report(run, shares)
@@ -140,16 +140,16 @@ def train(options: argparse.Namespace) -> int:
         )
     if options.queue:
         run = queue.add(config, fork)
-        print(json.dumps(_run_facts(run)) if options.json else f"{run.name}: {training.in_words(run)}")
+        print(json.dumps(_run_facts(run)) if options.json else f"{run.name}: {training.summary(run)}")
         return 0
     run = _train(config, _to_stderr if options.json else print, fork)
     if not run.config_file.is_file():
-        raise WorkbenchError(training.wait_for_gone_words(run))
+        raise WorkbenchError(training.wait_for_gone_message(run))
     result = run.result()
     if options.json:
         print(json.dumps(_run_facts(run)))
     else:
-        print(training.in_words(run))
+        print(training.summary(run))
     return 0 if result and result.outcome != "failed" else 1
 
 
@@ -168,7 +168,7 @@ def plan(options: argparse.Namespace) -> int:
         print(
             f"{part.replace('_', ' '):<20} {size / 2**20:>10,.1f} MiB{' (exact)' if part in found.forecast.exact else ''}"
         )
-    print(f"{'in all':<20} {found.total / 2**20:>10,.1f} MiB\n{verdict_words(found.verdict, found.total, found.free)}")
+    print(f"{'in all':<20} {found.total / 2**20:>10,.1f} MiB\n{fit_message(found.verdict, found.total, found.free)}")
     for words in found.chosen:
         print(f"  {words}")
     for remedy in found.remedies:
@@ -256,9 +256,9 @@ def check_data(options: argparse.Namespace) -> int:
         print(f"  left out {count:,}: {reason}")
     _print_columns(report)
     for finding in report["findings"]:
-        print(f"\n[{finding['weight']}] {finding['title']}: {finding['count']:,} ({finding['share']:.1%})")
+        print(f"\n[{finding['severity']}] {finding['title']}: {finding['count']:,} ({finding['share']:.1%})")
         print(f"  {finding['evidence']}\n  {finding['advice']}")
-    print(f"\nVerdict: {VERDICT_WORDS[report['verdict']]}. {report['summary']}")
+    print(f"\nVerdict: {VERDICT_LABELS[report['verdict']]}. {report['summary']}")
     return 0
 
 
@@ -393,7 +393,7 @@ def import_data(options: argparse.Namespace) -> int:
         print(f"  left out {count:,}: {reason}")
     _print_columns(about.model_dump(mode="json"))
     if report := datasets.report(about.name):
-        print(f"Verdict: {VERDICT_WORDS[report.verdict]}. {report.summary}")
+        print(f"Verdict: {VERDICT_LABELS[report.verdict]}. {report.summary}")
     return 0
 
 
@@ -534,14 +534,14 @@ def _print_demo(report: dict[str, Any], shares: dict[str, dict[str, float]], run
 def _run_facts(run: Run) -> dict[str, Any]:
     if training.state_of(run) == "unreadable":
         unknown = dict.fromkeys(("method", "model", "loss", "accuracy", "margin"))
-        why = training.in_words(run)
+        why = training.summary(run)
         return {"name": run.name, "state": "unreadable", "why": why, **unknown, "folder": str(run.folder)}
     config = run.config()
     rows = run.log().rows
     return {
         "name": run.name,
         "state": training.state_of(run),
-        "why": training.in_words(run),
+        "why": training.summary(run),
         "method": config.method,
         "model": config.model.name,
         "loss": latest(rows, "eval_loss", config.stages[-1]),

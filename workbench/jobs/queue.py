@@ -169,7 +169,7 @@ def _hold_after(before: Run | None) -> Hold | None:
     """What holds the queue when a turn comes. A full disk holds it until a person lets it go on, even when it has room by then."""
     found = held()
     if found is None and before and training.state_of(before) in ("failed", "lost"):
-        if "disk is full" not in training.in_words(before):
+        if "disk is full" not in training.summary(before):
             return None
         found = Hold(f"The disk was full in {before.name}. Make room first.")
     if found and queue.held() is None:

@@ -97,7 +97,7 @@ def configs_and_splits(id: str, revision: str | None = None, hub: Hub | None = N
             f"There is a folder {id} where the workbench was started, and it would be read in place of the dataset on "
             "the Hub. Start the workbench in another folder."
         )
-    with _in_words(id, revision):
+    with _as_workbench_error(id, revision):
         hub.facts(id, revision)
         configs = hub.configs(id, revision)
         found = {config: hub.splits(id, config, revision) for config in configs[:MAX_CONFIGS_ASKED]}
@@ -138,7 +138,7 @@ def add_split(
     """Store a split of a Hub dataset as a dataset of ours; see `datasets.add`."""
     id, hub = parse_id(id), hub or OnlineHub()
     datasets.check_free(name)
-    with _in_words(id, revision):
+    with _as_workbench_error(id, revision):
         known = hub.facts(id, revision)
     source = HubSource(id=id, config=config, split=split, revision=revision).words
     with closing(stream_rows(id, config, split, revision, hub)) as rows:
@@ -149,7 +149,7 @@ def add_split(
 
 
 def _numbered(hub: Hub, id: str, config: str, split: str, revision: str | None) -> Iterator[tuple[int, RawRow, float]]:
-    with _in_words(id, revision):
+    with _as_workbench_error(id, revision):
         rows, total = hub.stream(id, config, split, revision)
         for number, row in enumerate(rows, start=1):
             yield number, row, min(1.0, number / total) if total else 0.0
@@ -168,7 +168,7 @@ def _without_torch() -> Iterator[None]:
 
 
 @contextmanager
-def _in_words(id: str, revision: str | None) -> Iterator[None]:
+def _as_workbench_error(id: str, revision: str | None) -> Iterator[None]:
     """Every way in which the Hub says no, as a WorkbenchError. Anything else is a bug and passes."""
     try:
         yield

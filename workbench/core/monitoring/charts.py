@@ -178,20 +178,20 @@ def _is_start(row: Row) -> bool:
     return row.get("step") == 0 and row.get("eval_loss") is not None
 
 
-def _start_words(start: float) -> str:
+def _start_label(start: float) -> str:
     return "ln 2" if start == LN_2 else f"{start:.3g}"
 
 
 def _no_preference_yet(rows: Sequence[Row], stage: Stage) -> dict[str, Any]:
     start = _start(rows, stage)
-    return {"y": start, "label": f"{_start_words(start)}: no preference yet"}
+    return {"y": start, "label": f"{_start_label(start)}: no preference yet"}
 
 
 def _reading_of_preference_loss(rows: Sequence[Row], stage: Stage, noun: str) -> str:
     if stage not in WITH_REFERENCE:
         return _reading_without_reference(rows, stage)
     start = _start(rows, stage)
-    number = f"ln 2 = {LN_2:.3f}" if start == LN_2 else _start_words(start)
+    number = f"ln 2 = {LN_2:.3f}" if start == LN_2 else _start_label(start)
     words = f"It starts at {number}, where the model has no preference yet; lower is better."
     held_out = _values(rows, "eval_loss", stage)
     if len(held_out) < 2:

@@ -398,7 +398,7 @@ class RunConfig(Settings):
 
     @field_validator("gradient_checkpointing", mode="before")
     @classmethod
-    def _switch_in_words(cls, value: Any) -> Any:
+    def _switch_message(cls, value: Any) -> Any:
         return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     @field_validator("name")
@@ -434,7 +434,7 @@ def checked(kind: type[S], values: dict[str, Any]) -> S:
         return kind.model_validate(values)
     except ValidationError as error:
         titles = _titles(kind)
-        raise WorkbenchError(*[_in_words(problem, titles) for problem in error.errors()]) from None
+        raise WorkbenchError(*[_problem_message(problem, titles) for problem in error.errors()]) from None
 
 
 def read_config(values: dict[str, Any]) -> RunConfig:
@@ -522,7 +522,7 @@ def stage_title(stage: str) -> str:
     return "SimPO" if stage == "simpo" else stage.upper()
 
 
-def reference_words(config: RunConfig) -> str:
+def reference_label(config: RunConfig) -> str:
     """The model that DPO or KTO is measured against: the one that its stage starts from. "" where there is none."""
     if config.stages[-1] not in WITH_REFERENCE:
         return ""
@@ -556,7 +556,7 @@ def _kto_problems(config: RunConfig) -> list[str]:
     return found
 
 
-def _in_words(problem: Any, titles: dict[str, str]) -> str:
+def _problem_message(problem: Any, titles: dict[str, str]) -> str:
     """One pydantic problem as a sentence with the setting's own title and bounds."""
     where = ".".join(str(part) for part in problem["loc"])
     bounds = problem.get("ctx") or {}

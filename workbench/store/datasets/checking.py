@@ -12,7 +12,15 @@ from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.abouts import About
 from workbench.store.datasets.folders import draft
 from workbench.store.datasets.reading import left_out_examples, numbered
-from workbench.store.datasets.source import Account, Conversion, Progress, Wish, none_usable, open_rows, shortened
+from workbench.store.datasets.source import (
+    Account,
+    Conversion,
+    Progress,
+    ReadOptions,
+    none_usable,
+    open_rows,
+    shortened,
+)
 from workbench.store.datasets.staging import Staged, stage
 from workbench.store.datasets.tables import rows_at
 from workbench.store.home import writing
@@ -50,7 +58,7 @@ class Checked(Account):
         }  # fmt: skip
 
 
-_SAID = {"check", "title", "weight", "count", "share", "evidence", "effect", "advice"}
+_SAID = {"check", "title", "severity", "count", "share", "evidence", "effect", "advice"}
 
 _Numbered = Iterable[tuple[int, Row]]
 
@@ -66,7 +74,7 @@ def check(
     progress: Progress | None = None,
 ) -> Checked:
     """Convert and examine rows, with the rows to measure on where there are some, and store nothing."""
-    wish = Wish(mapping, format, option, tuple(ignore))
+    wish = ReadOptions(mapping, format, option, tuple(ignore))
     share = _READING if held_out is None else _READING / 2
     source, how = open_rows(rows, wish, is_asking=False)
     examination = Examination(how.kind)
@@ -88,7 +96,7 @@ def check(
             raise none_usable(train.conversion)
         if progress:
             progress(_READING, f"checking {account.made:,} rows")
-        examination.reorder(range(account.made), len(train.places))
+        examination.reorder(range(account.made), len(train.digests))
         report = examination.report(account.left_out, account.rows, notes=account.notes, late=account.late)
         left_out = [example for part in parts for example in part.conversion.examples]
         examples = _examples(report, lambda numbers: _staged_rows(parts, numbers), left_out)
@@ -144,7 +152,7 @@ def _staged_rows(parts: Sequence[Staged], numbers: Sequence[int]) -> Iterator[tu
     """Rows by their place in both files, with their numbers in their source."""
     start = 0
     for part in parts:
-        end = start + len(part.places)
+        end = start + len(part.digests)
         for row in rows_at(part.file, [number - start for number in numbers if start <= number < end]):
             yield row["source_row"], row
         start = end

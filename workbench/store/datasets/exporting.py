@@ -12,7 +12,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.abouts import about
 from workbench.store.datasets.folders import abandoned, draft_prefix
 from workbench.store.datasets.reading import stream
-from workbench.store.datasets.source import Account, Conversion, Progress, Wish, none_usable, open_rows
+from workbench.store.datasets.source import Account, Conversion, Progress, ReadOptions, none_usable, open_rows
 from workbench.store.datasets.tables import SPLITS, RowWriter, Split, schema_of, write_lines
 
 SUFFIXES = (".jsonl", ".parquet")
@@ -49,7 +49,7 @@ def convert_file(
         raise WorkbenchError(
             f"There is a file {target} already. Choose another name, or say that it is to be replaced."
         )
-    numbered, how = open_rows(rows, Wish(mapping, format, option, tuple(ignore)))
+    numbered, how = open_rows(rows, ReadOptions(mapping, format, option, tuple(ignore)))
     conversion = Conversion(numbered, how, progress=progress)
     with _whole(target) as growing:
         _write(growing, iter(conversion), how.kind)

@@ -18,7 +18,7 @@ from workbench.core.data.split import HELD_OUT_SHARE, sides
 from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.abouts import About, Step, write_about
 from workbench.store.datasets.folders import check_free, draft, settle, storing
-from workbench.store.datasets.source import Conversion, Progress, Wish, none_usable, open_rows, reasons
+from workbench.store.datasets.source import Conversion, Progress, ReadOptions, none_usable, open_rows, reasons
 from workbench.store.datasets.staging import HELD_OUT, NOT_TAKEN, TRAIN, Staged, order_of, stage, write_sides
 from workbench.store.datasets.tables import SPLITS, fingerprint, stored_rows
 from workbench.store.files import read_rows
@@ -109,7 +109,7 @@ def add(
     take = take or Take()
     if take.n is not None and take.n < 2:
         raise WorkbenchError(f"The number of rows to take is {take.n}; it must be at least 2, one of them held out.")
-    numbered, how = open_rows(rows, Wish(mapping, format, option, tuple(ignore)))
+    numbered, how = open_rows(rows, ReadOptions(mapping, format, option, tuple(ignore)))
     most = take.n if take.how == "first" else None
     conversion = Conversion(numbered, how, take.seed, progress, until=most, share=_READING)
     provenance = Provenance(source, title, licence, revision)
@@ -144,7 +144,7 @@ def store(
         write_report(folder / "report.json", report)
         lines = "".join(json.dumps(example) + "\n" for example in conversion.examples)
         write_text(folder / "left_out.jsonl", lines)
-        made = len(staged.places)
+        made = len(staged.digests)
         facts: dict[str, Any] = {
             "kept": len(order), "not_taken": conversion.made - len(order), "train_rows": train_rows,
             "held_out_rows": len(order) - train_rows, "seed": take.seed, "held_out_share": held_out_share,
@@ -172,12 +172,12 @@ def now() -> str:
 
 def _sides(staged: Staged, take: Take, held_out_share: float, one_prompt_will_do: bool) -> bytearray:
     """Of each staged row TRAIN, HELD_OUT or NOT_TAKEN."""
-    made = len(staged.places)
+    made = len(staged.digests)
     left_out = staged.conversion.left_out
     if not made:
         raise none_usable(staged.conversion)
     chosen = take.chosen(made)
-    held_out = sides([staged.places[place] for place in chosen], held_out_share)
+    held_out = sides([staged.digests[place] for place in chosen], held_out_share)
     if not any(held_out) and not one_prompt_will_do:
         also = f" Left out: {reasons(left_out)}." if left_out else ""
         raise WorkbenchError(

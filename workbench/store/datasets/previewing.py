@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from workbench.core.data.formats import Columns, Recognised, SeenColumn, by_hand, recognise
 from workbench.core.data.messages import RawRow, Row
-from workbench.store.datasets.source import Conversion, Wish, check_wish, columns_of, shortened
+from workbench.store.datasets.source import Conversion, ReadOptions, check_options, columns_of, shortened
 from workbench.store.files import read_rows
 
 PREVIEW_ROWS = 1000
@@ -70,7 +70,7 @@ def preview(
     sample = list(islice(numbered, PREVIEW_ROWS))
     more = next(numbered, None) is not None
     columns = columns_of([row for _, row in sample])
-    recognised = _recognised([row for _, row in sample], columns, Wish(mapping, format, option, tuple(ignore)))
+    recognised = _recognised([row for _, row in sample], columns, ReadOptions(mapping, format, option, tuple(ignore)))
     conversion = Conversion(sample, recognised, is_asking=False) if recognised else None
     converted = list(conversion) if conversion else []
     fraction = getattr(numbered, "fraction", 0.0)
@@ -92,8 +92,8 @@ def preview(
     )
 
 
-def _recognised(sample: list[RawRow], columns: tuple[str, ...], wish: Wish) -> Recognised | None:
-    check_wish(wish, columns)
+def _recognised(sample: list[RawRow], columns: tuple[str, ...], wish: ReadOptions) -> Recognised | None:
+    check_options(wish, columns)
     if wish.by_hand:
         return replace(by_hand(wish.by_hand), ignored=wish.ignore)
     return recognise(sample, wish.format, wish.option, wish.mapping, wish.ignore)

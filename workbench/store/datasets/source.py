@@ -53,7 +53,7 @@ _BEAT = 0.1  # seconds between two calls of progress
 
 
 @dataclass(frozen=True)
-class Wish:
+class ReadOptions:
     """What a person says of the rows; nothing said means as recognised. See `recognise`.
 
     ignore: columns that are not to be used, as if they were not there.
@@ -189,7 +189,9 @@ class Source(Iterator[tuple[int, RawRow]]):
         return float(getattr(self._rest, "fraction", 0.0))
 
 
-def open_rows(rows: Iterable[tuple[int, RawRow]], wish: Wish, is_asking: bool = True) -> tuple[Source, Recognised]:
+def open_rows(
+    rows: Iterable[tuple[int, RawRow]], wish: ReadOptions, is_asking: bool = True
+) -> tuple[Source, Recognised]:
     """The rows from the first on, and what they are.
 
     Raises WorkbenchError for rows that are not known, or that leave a choice which a person must make; without is_asking
@@ -213,12 +215,12 @@ def open_rows(rows: Iterable[tuple[int, RawRow]], wish: Wish, is_asking: bool = 
     return Source(first, numbered), how
 
 
-def recognised_as(sample: Sequence[RawRow], wish: Wish) -> Recognised:
+def recognised_as(sample: Sequence[RawRow], wish: ReadOptions) -> Recognised:
     """What sampled rows are. Raises WorkbenchError where nobody knows."""
     columns = columns_of(sample)
     if not sample:
         raise WorkbenchError("There are no rows to read. Choose a source that holds rows.")
-    check_wish(wish, columns)
+    check_options(wish, columns)
     if wish.by_hand:
         return replace(by_hand(wish.by_hand), ignored=wish.ignore)
     recognised = recognise(sample, wish.format, wish.option, wish.mapping, wish.ignore)
@@ -241,7 +243,7 @@ def recognised_as(sample: Sequence[RawRow], wish: Wish) -> Recognised:
     return recognised
 
 
-def check_wish(wish: Wish, columns: Sequence[str]) -> None:
+def check_options(wish: ReadOptions, columns: Sequence[str]) -> None:
     """Raises WorkbenchError for columns that a person named and that are not there."""
     if wish.by_hand:
         check_columns(wish.by_hand, columns)

@@ -14,7 +14,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.masking import masked
 from workbench.core.names import to_name
 from workbench.jobs import preparing
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import datasets, hub_data, presets, votes
 from workbench.store.datasets import Preview, Take
 from workbench.store.files import ENDINGS
@@ -185,7 +185,7 @@ def sources() -> list[tuple[str, str]]:
     return [one for one in SOURCES if one[1] != "path" or not on_space()]
 
 
-def wire(view: BringView, shown: Shown, bench: Bench) -> None:
+def wire(view: BringView, shown: Shown, app: AppState) -> None:
     columns = list(view.columns.values())
     looked = [view.meaning, view.name, view.option, view.override, view.format, view.ignore, view.asked, *columns]
     said = [view.meaning, view.option, view.asked]
@@ -277,7 +277,7 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
             "take": take.__dict__,
             **how.request(),
         }
-        for html in work(bench, request, prepared(task), f"Storing {name}"):
+        for html in work(app, request, prepared(task), f"Storing {name}"):
             yield [html, gr.Button(visible=True), *[gr.skip()] * 3]
         yield [display.nothing_chosen_html(), gr.Button(visible=False), *now(name), go_to_view("check")]
 
@@ -307,7 +307,7 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
         store, [view.name, view.part, view.count, view.seed, *view.where, *view.what],
         [view.meaning, view.cancel, *shown.outputs, shown.views], show_progress="hidden",
     )  # fmt: skip
-    view.cancel.click(cancel(bench), None, None, show_progress="hidden", queue=False)
+    view.cancel.click(cancel(app), None, None, show_progress="hidden", queue=False)
 
 
 def source_of(

@@ -11,7 +11,7 @@ import gradio as gr
 
 from workbench.core.data.doctor.findings import Finding
 from workbench.core.errors import WorkbenchError
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.examining import examine
 from workbench.store import choices, datasets
 from workbench.store.datasets import About
@@ -78,7 +78,7 @@ def draw() -> DoctorView:
     )  # fmt: skip
 
 
-def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, bench: Bench) -> None:
+def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, app: AppState) -> None:
     """filter_by: the rows' filter by finding, which "Show all of them" sets."""
     whole = [view.verdict, view.findings, view.passed, view.about, view.history, view.undo, view.redo, view.copy]
     finding = [view.detail, view.remedy, view.show_rows]
@@ -122,13 +122,13 @@ def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, bench: Bench) -
         """Everything, with the tokens of the chosen model where it is at hand."""
         about, model = about_of(seen), choices.read().model
         _, missing = yield from _bars(
-            request, partial(examine, bench.tokens, about.name, model, length), f"Checking {about.name}"
+            request, partial(examine, app.tokens, about.name, model, length), f"Checking {about.name}"
         )
         yield [display.no_tokens_html(missing), gr.Button(visible=False), gr.skip(), gr.skip()]
 
     def _bars(request: gr.Request, act: Any, what: str) -> Any:
         """Updates for each bar of a piece of work; gives back its result."""
-        working = work(bench, request, act, what)
+        working = work(app, request, act, what)
         while True:
             try:
                 yield [next(working), gr.Button(visible=True), gr.skip(), gr.skip()]
@@ -157,7 +157,7 @@ def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, bench: Bench) -
     view.again.click(check_again, [shown.seen, shown.length], changing, show_progress="hidden").then(
         show, shown.seen, [*whole, *finding, *example], **quiet
     )
-    view.cancel.click(cancel(bench), None, None, show_progress="hidden", queue=False)
+    view.cancel.click(cancel(app), None, None, show_progress="hidden", queue=False)
     view.undo.click(undo, shown.seen, shown.outputs, **quiet)
     view.redo.click(redo, shown.seen, shown.outputs, **quiet)
     view.copy.click(copy, shown.seen, shown.outputs, **quiet)

@@ -14,7 +14,7 @@ from workbench.core.data.formats.marks import passed_over
 from workbench.core.data.formats.pairs import PAIRS
 from workbench.core.data.formats.readings import parted
 from workbench.core.data.formats.rejected import REJECTED_BESIDE
-from workbench.core.data.formats.rows import labelled_pair, lesson
+from workbench.core.data.formats.rows import labelled_pair, sft_row
 from workbench.core.data.formats.scored_answers import SCORED_ANSWERS
 from workbench.core.data.formats.sft import LESSONS
 from workbench.core.data.formats.threads import parent_column, threaded, with_threads
@@ -175,7 +175,7 @@ def _by_columns(row: RawRow, how: Recognised) -> Converted:
     """By a mapping made by hand."""
     if how.kind == "preference":
         return labelled_pair(row, how.mapping)
-    return with_thumb(row, how.mapping) if how.kind == "unpaired" else lesson(row, how.mapping)
+    return with_thumb(row, how.mapping) if how.kind == "unpaired" else sft_row(row, how.mapping)
 
 
 def _columns(sample: Sequence[RawRow], format: Format) -> tuple[Columns | None, list[RawRow]]:

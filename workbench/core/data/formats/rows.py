@@ -96,7 +96,7 @@ def labelled_pair(row: RawRow, columns: Columns) -> Converted:
     return pair(row, columns, chosen, rejected, *scores)
 
 
-def lesson(row: RawRow, columns: Columns) -> Converted:
+def sft_row(row: RawRow, columns: Columns) -> Converted:
     """An SFT row: the last answer of a conversation, or a completion. Raises LeftOut."""
     value = row.get(columns.messages or columns.completion or "")
     check_marks(row, value)

@@ -291,7 +291,7 @@ def chosen_falls(curve: Curve) -> RunFinding | None:
         f"{', '.join(words)}.",
         changes={f"{curve.stage}.learning_rate": rounded(curve.rate / 2)},
         from_step=_before_the_fall(curve, tokens),
-        weight="stop" if gone and before - now > 2 * WRITTEN_LESS else None,
+        severity="blocker" if gone and before - now > 2 * WRITTEN_LESS else None,
     )
 
 
