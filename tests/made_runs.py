@@ -6,6 +6,7 @@ from typing import Any
 from configs import demo_config
 
 from workbench.store import datasets
+from workbench.store.datasets import Provenance
 from workbench.store.runs import Run, create_run
 
 SMALL = {"batch_size": 4, "held_out_limit": 8, "evaluations": 1, "max_length": 128}
@@ -21,7 +22,7 @@ def few_rows() -> dict[str, str]:
     stored = datasets.names()
     for name, demo in FEW.values():
         if name not in stored:
-            datasets.add(enumerate(datasets.read(demo, "train", 120), 1), name, source="a test")
+            datasets.add(enumerate(datasets.read(demo, "train", 120), 1), name, source=Provenance("a test"))
     return {setting: name for setting, (name, _) in FEW.items()}
 
 
@@ -54,4 +55,4 @@ def store_thumbs(name: str = "thumbs", pairs: int = 24) -> datasets.About:
         for pair in datasets.read("demo-preferences", "train", pairs)
         for side in ("chosen", "rejected")
     ]
-    return datasets.add(enumerate(rows, 1), name, source="a test")
+    return datasets.add(enumerate(rows, 1), name, source=Provenance("a test"))

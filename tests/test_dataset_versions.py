@@ -8,6 +8,7 @@ from workbench.core.data.messages import prompt_key
 from workbench.core.data.split import prompt_digest, resolution, sides, split_by_prompt
 from workbench.core.errors import WorkbenchError
 from workbench.store import datasets
+from workbench.store.datasets import Provenance
 
 
 def pair(i, prompt=None):
@@ -23,7 +24,7 @@ def canonical(prompt, chosen="yes", rejected="no"):
 
 
 def made(name="mine", rows=None):
-    return datasets.add(enumerate(rows or [pair(i) for i in range(40)], 1), name, source="a test")
+    return datasets.add(enumerate(rows or [pair(i) for i in range(40)], 1), name, source=Provenance("a test"))
 
 
 def rows_of(name="mine"):

@@ -20,6 +20,7 @@ from workbench.engine.report import WrongReference, check_start
 from workbench.engine.rows import load_rows, with_something_to_learn
 from workbench.engine.trouble import explain
 from workbench.store import datasets
+from workbench.store.datasets import Provenance
 from workbench.store.home import shipped
 from workbench.store.runs import Run, create_run
 
@@ -91,7 +92,7 @@ def test_what_is_stored_beside_the_rows_is_not_for_the_trainer():
     """Numbers of source rows and scores; in the first version and in a changed one."""
     rows = [{"prompt": f"q {i}", "chosen": f"a {i}", "rejected": f"b {i}", "score_chosen": 5.0, "score_rejected": 1.0}
             for i in range(40)]  # fmt: skip
-    datasets.add(enumerate(rows, 1), "mine", source="a test")
+    datasets.add(enumerate(rows, 1), "mine", source=Provenance("a test"))
     assert datasets.row("mine", 0, extras=True).keys() == {"prompt", "chosen", "rejected", "source_row", "scores"}
     config = demo_config(preference_data="mine", sft_data="mine")
     for change in (lambda: None, lambda: datasets.delete_rows("mine", [0])):

@@ -16,9 +16,9 @@ from workbench.engine import adapters, load, train
 from workbench.engine.journal import log_numbers
 from workbench.jobs import training
 from workbench.store import datasets, forks, votes
+from workbench.store.datasets import Provenance
 from workbench.store.runs import Run, create_run, runs_to_start_from, starting_run
 from workbench.store.votes import Vote
-
 
 
 def small_config(name: str = "a-run", **changes) -> RunConfig:
@@ -187,7 +187,9 @@ def test_a_run_goes_on_from_where_another_ended(one_base, first_run, monkeypatch
     assert len(ended) == len(begun)
     for name, weight in ended.items():
         assert torch.equal(begun[name.replace(".weight", ".default.weight")], weight), name
-    assert start["eval_logps/chosen"] != first_evaluation(first_run, "dpo")["eval_logps/chosen"], "it is not the base model"
+    assert start["eval_logps/chosen"] != first_evaluation(first_run, "dpo")["eval_logps/chosen"], (
+        "it is not the base model"
+    )
     assert reference_label(again.config()) == "run first as it ended"
     assert "| Reference | run first as it ended |" in (again.adapter / "README.md").read_text()
     assert (again.start_adapter / "adapter_model.safetensors").is_file(), "kept, whatever becomes of the other run"
@@ -204,7 +206,7 @@ def test_votes_on_the_answers_of_a_run_are_learned_from_where_it_ended(one_base)
                 left_model="first", right_model="", base="demo",
             )
         )  # fmt: skip
-    datasets.add(votes.rows(), "votes", source="votes from the Compare page")
+    datasets.add(votes.rows(), "votes", source=Provenance("votes from the Compare page"))
     run = trained(method="dpo", sft_data=None, preference_data="votes", dpo=TWO_STEPS, start_from="first")
     start = first_evaluation(run, "dpo")
     assert start["eval_loss"] == pytest.approx(math.log(2), abs=1e-4)

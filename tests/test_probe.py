@@ -50,7 +50,7 @@ def test_a_longest_batch_that_does_not_fit_is_known_before_the_first_step(one_ba
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     monkeypatch.setattr("workbench.engine.probe._Peak", Full)
-    monkeypatch.setattr(train, "again", lambda folder: 7)
+    monkeypatch.setattr(train, "restart_worker", lambda folder: 7)
     run = create_run(demo_config(**SMALL | few_rows()))
     assert train.main(str(run.folder)) == 7
     assert run.adjusted_config().batch_size == 2

@@ -67,7 +67,7 @@ def test_kept_values_of_another_model_are_forgotten_and_the_reference_is_asked_a
     [file] = (home / "reference").iterdir()
     shifted = [{key: value - 3 for key, value in json.loads(line).items()} for line in file.read_text().splitlines()]
     file.write_text("\n".join(json.dumps(line) for line in shifted) + "\n")
-    monkeypatch.setattr(train, "again", lambda folder: train.main(folder))
+    monkeypatch.setattr(train, "restart_worker", lambda folder: train.main(folder))
     again = trained("again")
     assert "what was kept of the reference does not hold any more, so it is asked again" in [
         row.get("phase") for row in again.metrics()

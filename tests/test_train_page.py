@@ -8,6 +8,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef, parse_model
 from workbench.core.training.recipe import Device
 from workbench.store import datasets, presets
+from workbench.store.datasets import Provenance
 from workbench.ui import train_form, train_presets, train_summary, train_tab
 from workbench.ui.form import from_config
 
@@ -70,7 +71,7 @@ def test_thumbs_that_weigh_unevenly_are_said_with_weights_that_fit():
         for n in range(60)
         for label in ((True, False) if n % 3 == 0 else (True,))
     ]
-    datasets.add(enumerate(rows, 1), "uneven", source="a test")
+    datasets.add(enumerate(rows, 1), "uneven", source=Provenance("a test"))
     liked, disliked = datasets.thumbs("uneven")
     assert liked > 2 * disliked
     said = train_summary.summary_html(form_values(method="kto", thumbs_data="uneven"))

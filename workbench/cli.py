@@ -11,11 +11,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from workbench import __version__
 from workbench.core import masking
 from workbench.core.chat import Ask, Sampling
 from workbench.core.data.doctor.findings import VERDICT_LABELS
-from workbench.core.data.formats import FORMATS, SeenColumn
+from workbench.core.data.formats import AS_RECOGNISED, FORMATS, Columns, ReadOptions, SeenColumn
 from workbench.core.data.formats.columns import MAPPED
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.plan import fit_message
@@ -272,7 +274,7 @@ def _checked(options: argparse.Namespace) -> dict[str, Any]:
     request: dict[str, Any] = {
         "do": "check",
         "source": _source(options.data).model_dump(mode="json"),
-        **_as_said(options),
+        "options": to_jsonable_python(_read_options(options)),
     }
     if options.held_out:
         request["held_out"] = _source(options.held_out).model_dump(mode="json")
@@ -281,7 +283,7 @@ def _checked(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _stored_report(options: argparse.Namespace, say: Any) -> dict[str, Any]:
-    if options.held_out or any(_as_said(options).values()):
+    if options.held_out or _read_options(options) != AS_RECOGNISED:
         raise WorkbenchError(
             f"{options.data} is a stored dataset: its format is known and its held-out rows are its own. Leave out "
             "--held-out, --format, --option, --map and --ignore, or give a file."
@@ -303,7 +305,7 @@ def convert_data(options: argparse.Namespace) -> int:
         "do": "convert",
         "source": _source(options.data).model_dump(mode="json"),
         "target": os.path.abspath(_expanded(options.out)),
-        **_as_said(options),
+        "options": to_jsonable_python(_read_options(options)),
         "replace": options.replace,
     }
     account = preparing.run(request, progress=_progress_of(options))
@@ -330,19 +332,15 @@ def _expanded(path: str) -> Path:
         return Path(path)
 
 
-def _as_said(options: argparse.Namespace) -> dict[str, Any]:
+def _read_options(options: argparse.Namespace) -> ReadOptions:
     """What the flags say of the rows of a file."""
     mapping: dict[str, str] = {}
     for part, column in options.map or ():
         if part in mapping:
             raise WorkbenchError(f"--map names two columns for the {part}: {mapping[part]!r} and {column!r}. Name one.")
         mapping[part] = column
-    return {
-        "format": options.format,
-        "option": options.option,
-        "mapping": mapping or None,
-        "ignore": options.ignore or [],
-    }
+    columns = Columns(**mapping) if mapping else None
+    return ReadOptions(columns, options.format, options.option, tuple(options.ignore or ()))
 
 
 def _mapped(text: str) -> tuple[str, str]:
@@ -382,7 +380,7 @@ def import_data(options: argparse.Namespace) -> int:
         "do": "import",
         "source": _source(options.file).model_dump(mode="json"),
         "name": options.name or to_name(path.name.split(".")[0], "data"),
-        **_as_said(options),
+        "options": to_jsonable_python(_read_options(options)),
     }
     about = About.model_validate(preparing.run(request, progress=_progress_of(options)))
     if options.json:

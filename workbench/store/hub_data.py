@@ -5,17 +5,17 @@ The `datasets` library is imported on first use, because that takes a second, an
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from workbench.core.data.formats import Columns
+from workbench.core.data.formats import AS_RECOGNISED, ReadOptions
 from workbench.core.data.messages import RawRow
 from workbench.core.errors import WorkbenchError
 from workbench.store import datasets
-from workbench.store.datasets import About, Progress, Take
+from workbench.store.datasets import About, Progress, Provenance, Take
 from workbench.store.files import Limits, Rows
 from workbench.store.sources import HubSource
 
@@ -121,31 +121,22 @@ def stream_rows(
 
 
 def add_split(
-    id: str,
-    config: str,
-    split: str,
+    source: HubSource,
     name: str,
     *,
-    revision: str | None = None,
-    mapping: Columns | None = None,
-    format: str | None = None,
-    option: str | None = None,
-    ignore: Sequence[str] = (),
+    options: ReadOptions = AS_RECOGNISED,
     take: Take | None = None,
     progress: Progress | None = None,
     hub: Hub | None = None,
 ) -> About:
     """Store a split of a Hub dataset as a dataset of ours; see `datasets.add`."""
-    id, hub = parse_id(id), hub or OnlineHub()
+    source, hub = source.model_copy(update={"id": parse_id(source.id)}), hub or OnlineHub()
     datasets.check_free(name)
-    with _as_workbench_error(id, revision):
-        known = hub.facts(id, revision)
-    source = HubSource(id=id, config=config, split=split, revision=revision).words
-    with closing(stream_rows(id, config, split, revision, hub)) as rows:
-        return datasets.add(
-            rows, name, source=source, mapping=mapping, format=format, option=option, ignore=ignore, take=take, licence=known.licence,
-            revision=known.commit or revision, progress=progress,
-        )  # fmt: skip
+    with _as_workbench_error(source.id, source.revision):
+        known = hub.facts(source.id, source.revision)
+    provenance = Provenance(source.words, licence=known.licence, revision=known.commit or source.revision)
+    with closing(stream_rows(source.id, source.config, source.split, source.revision, hub)) as rows:
+        return datasets.add(rows, name, source=provenance, options=options, take=take, progress=progress)
 
 
 def _numbered(hub: Hub, id: str, config: str, split: str, revision: str | None) -> Iterator[tuple[int, RawRow, float]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from workbench.core.data.doctor.findings import Report
 from workbench.core.data.doctor.report import Examination
-from workbench.core.data.formats import Columns, SeenColumn
+from workbench.core.data.formats import AS_RECOGNISED, ReadOptions, SeenColumn
 from workbench.core.data.messages import RawRow, Row, check_of
 from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.abouts import About
@@ -16,7 +16,6 @@ from workbench.store.datasets.source import (
     Account,
     Conversion,
     Progress,
-    ReadOptions,
     none_usable,
     open_rows,
     shortened,
@@ -65,18 +64,14 @@ _Numbered = Iterable[tuple[int, Row]]
 
 def check(
     rows: Iterable[tuple[int, RawRow]],
-    mapping: Columns | None = None,
-    format: str | None = None,
-    option: str | None = None,
-    ignore: Sequence[str] = (),
+    options: ReadOptions = AS_RECOGNISED,
     *,
     held_out: Iterable[tuple[int, RawRow]] | None = None,
     progress: Progress | None = None,
 ) -> Checked:
     """Convert and examine rows, with the rows to measure on where there are some, and store nothing."""
-    wish = ReadOptions(mapping, format, option, tuple(ignore))
     share = _READING if held_out is None else _READING / 2
-    source, how = open_rows(rows, wish, is_asking=False)
+    source, how = open_rows(rows, options, is_asking=False)
     examination = Examination(how.kind)
     with writing("What was read"), draft() as folder:
         train = stage(
@@ -84,7 +79,7 @@ def check(
         )
         parts = [train]
         if held_out is not None:
-            more, other = open_rows(held_out, wish, is_asking=False)
+            more, other = open_rows(held_out, options, is_asking=False)
             if other.kind != how.kind:
                 raise WorkbenchError(
                     f"The held-out rows are {other.format}, and the others {how.format}. {other.evidence}"
