@@ -10,7 +10,7 @@ from run_cases import wrong_reference
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.metrics import FORKED
-from workbench.core.training.config import reference_label, stage_title
+from workbench.core.training.config import RunConfig, reference_label, stage_title
 from workbench.core.training.forks import Fork, more_epochs
 from workbench.engine import adapters, load, train
 from workbench.engine.journal import log_numbers
