@@ -366,7 +366,7 @@ def test_a_trainer_that_saves_after_each_step_leaves_nothing_of_a_deleted_folder
     assert train.main(str(run.folder)) == 1
     assert seen[:2] == [(1, True), (2, True)]
     assert not run.folder.exists()
-    assert "was deleted or moved while it trained" in training.gone_words("a-run")
+    assert "was deleted or moved while it trained" in training.gone_message("a-run")
 
 
 @pytest.mark.slow
