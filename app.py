@@ -1,8 +1,8 @@
 """The window: `python app.py`, `gradio app.py`, and what a Space runs."""
 
-from workbench.ui.serve import main, window_in_words
+from workbench.ui.serve import main, window_or_exit
 
-demo = window_in_words()
+demo = window_or_exit()
 
 if __name__ == "__main__":
     raise SystemExit(main(demo))

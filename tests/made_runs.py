@@ -5,6 +5,7 @@ import json
 from configs import demo_config
 
 from workbench.store import datasets
+from workbench.store.datasets import Provenance
 from workbench.store.runs import Run, create_run
 
 
@@ -32,4 +33,4 @@ def store_thumbs(name: str = "thumbs", pairs: int = 24) -> datasets.About:
         for pair in datasets.read("demo-preferences", "train", pairs)
         for side in ("chosen", "rejected")
     ]
-    return datasets.add(enumerate(rows, 1), name, source="a test")
+    return datasets.add(enumerate(rows, 1), name, source=Provenance("a test"))

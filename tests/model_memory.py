@@ -99,16 +99,16 @@ def trainer_for(
     """
     from datasets import Dataset
 
-    from workbench.engine.adapters import put_back
+    from workbench.engine.adapters import restore_fp32
     from workbench.engine.load import load_tokenizer
     from workbench.engine.reference import Reference
     from workbench.engine.stage import trainer_class
     from workbench.store.home import shipped
-    from workbench.store.reference import KeptLogProbs
+    from workbench.store.reference import LogProbCache
 
     model = with_adapter(base or tiny_model(values, "nf4", device), config)
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
-    reference = Reference(KeptLogProbs("measured")) if stage == "dpo" and config.reference == "kept" else None
+    reference = Reference(LogProbCache("measured")) if stage == "dpo" and config.reference == "kept" else None
     if reference:
         reference.keeps = False  # so that each step asks for it
     make, settings = trainer_class(config, stage, reference)  # type: ignore[arg-type]
@@ -120,7 +120,7 @@ def trainer_for(
             train_dataset=Dataset.from_list(_rows(config, stage)),
             processing_class=load_tokenizer(shipped("assets") / "demo" / "model"),
         )
-    put_back(model, before)
+    restore_fp32(model, before)
     if "ref" in model.peft_config:
         model.delete_adapter("ref")
     return trainer

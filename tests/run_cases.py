@@ -69,7 +69,7 @@ class Said:
 
     @property
     def is_alarm(self) -> bool:
-        return self.finding.weight != "info"
+        return self.finding.severity != "info"
 
 
 def judged(case: RunCase, rows: Rows, plan: dict[Any, int]) -> list[Said]:
@@ -183,7 +183,7 @@ def wrong_reference() -> None:
     """The adapter that training starts from is changed behind the back of the reference."""
     from workbench.engine import adapters
 
-    restore = adapters.put_back
+    restore = adapters.restore_fp32
 
     def plant(model: Any, before: Any) -> None:
         restore(model, before)
@@ -191,7 +191,7 @@ def wrong_reference() -> None:
             if "lora_B" in name and weight.requires_grad:
                 weight.data += 0.05
 
-    adapters.put_back = plant
+    adapters.restore_fp32 = plant
 
 
 def at_step(number: int, change: Callable[[Any], Any]) -> Callable[[], None]:
@@ -200,7 +200,7 @@ def at_step(number: int, change: Callable[[Any], Any]) -> Callable[[], None]:
     def plant() -> None:
         from workbench.engine import adapters
 
-        restore = adapters.put_back
+        restore = adapters.restore_fp32
 
         def hook(model: Any, before: Any) -> None:
             restore(model, before)
@@ -218,7 +218,7 @@ def at_step(number: int, change: Callable[[Any], Any]) -> Callable[[], None]:
 
             return change_one
 
-        adapters.put_back = hook
+        adapters.restore_fp32 = hook
 
     return plant
 

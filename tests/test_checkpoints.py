@@ -138,16 +138,16 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
         "dpo": {"learning_rate": 2e-4, "max_steps": 8},
     }
     whole = training.start(demo_config("whole", **small))
-    assert ended(whole) == "finished", training.in_words(whole)
+    assert ended(whole) == "finished", training.summary(whole)
     wait_until_gone(whole)
     assert not (whole.folder / "checkpoints").exists()
 
     pieces = training.start(demo_config("pieces", **small), killed_in("checkpoints.write_json"))
     assert ended(pieces) == "lost"
-    assert "had no checkpoint yet: Resume starts it from its first step" in training.in_words(pieces)
+    assert "had no checkpoint yet: Resume starts it from its first step" in training.summary(pieces)
     training.resume(pieces, killed_in("adapters.write_text"))
     assert ended(pieces) == "lost"
-    assert "Resume goes on from step 4 of SFT" in training.in_words(pieces)
+    assert "Resume continues from step 4 of SFT" in training.summary(pieces)
     training.resume(pieces)
     wait_for_step(pieces, "dpo", 2)
     training.pause(pieces)
@@ -155,9 +155,9 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
     assert training.running() is None
     training.resume(pieces, killed_in("adapters.Run.write_result"))
     assert ended(pieces) == "lost" and pieces.has_adapter
-    assert "Resume goes on from step 8 of DPO" in training.in_words(pieces), "it does not train that stage once more"
+    assert "Resume continues from step 8 of DPO" in training.summary(pieces), "it does not train that stage once more"
     training.resume(pieces)
-    assert ended(pieces) == "finished", training.in_words(pieces)
+    assert ended(pieces) == "finished", training.summary(pieces)
     wait_until_gone(pieces)
     assert curve(pieces) == curve(whole)
     assert weights(pieces) == weights(whole)
@@ -176,7 +176,7 @@ def on_step_end(self, args, state, control, **_):
     known(self, args, state, control)
     if state.global_step == 5:
         raise MemoryError("DefaultCPUAllocator: can't allocate memory")
-known, report.Report.on_step_end = report.Report.on_step_end, on_step_end
+known, report.ReportCallback.on_step_end = report.ReportCallback.on_step_end, on_step_end
 sys.exit(train.main(sys.argv[1]))
 """
 
@@ -187,7 +187,7 @@ def test_out_of_memory_goes_on_with_less_at_once_and_the_same_in_all():
         demo_config("tight", method="dpo", sft_data=None, dpo=steps, gradient_checkpointing=True, checkpoint_steps=2),
         [sys.executable, "-c", OUT_OF_MEMORY],
     )
-    assert ended(run) == "finished", training.in_words(run)
+    assert ended(run) == "finished", training.summary(run)
     assert [one["changes"] for one in run.adjustments()] == [{"batch_size": 4, "accumulation": 2}]
     assert run.config().batch_size == 8, "what was asked for is not rewritten"
     assert [one["step"] for one in run.metrics() if "loss" in one] == [1, 2, 3, 4, 5, 6, 7, 8]
@@ -204,7 +204,7 @@ def on_step_end(self, args, state, control, model=None, **_):
     if state.global_step == 5:
         next(weight for weight in model.parameters() if weight.requires_grad).data[0, 0] = float("nan")
     known(self, args, state, control)
-known, report.Report.on_step_end = report.Report.on_step_end, on_step_end
+known, report.ReportCallback.on_step_end = report.ReportCallback.on_step_end, on_step_end
 sys.exit(train.main(sys.argv[1]))
 """
 
@@ -217,8 +217,8 @@ def test_weights_that_run_away_leave_the_last_good_adapter():
         [sys.executable, "-c", NOT_A_NUMBER],
     )
     assert ended(run) == "failed"
-    assert "The loss became nan at step 6 of SFT" in training.in_words(run)
-    assert "The adapter of step 4 of SFT is kept." in training.in_words(run)
+    assert "The loss became nan at step 6 of SFT" in training.summary(run)
+    assert "The adapter of step 4 of SFT is kept." in training.summary(run)
     assert run.has_adapter
 
 

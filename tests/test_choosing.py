@@ -4,7 +4,7 @@ from configs import demo_config
 
 from workbench.core.memory.architectures import shape_of
 from workbench.core.memory.auto_settings import choose
-from workbench.core.memory.forecast import Paths
+from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.memory.plan import worst_stage
 from workbench.core.training.config import ModelRef
 from workbench.core.training.recipe import Device
@@ -69,10 +69,10 @@ def test_without_a_card_no_optimizer_is_paged():
 
 
 def test_tiles_are_taken_where_they_are_needed_and_offered():
-    offered = Paths(fused_loss=True, chunked_logits=True)
+    offered = ComputeOptions(fused_loss=True, chunked_logits=True)
     long = left_open(max_length=4096, batch_size=4)
     assert choose(shape(), long, card(16), offered).paths == offered
-    assert choose(shape(), left_open(), card(48), offered).paths == Paths(fused_loss=True)
+    assert choose(shape(), left_open(), card(48), offered).paths == ComputeOptions(fused_loss=True)
     assert not choose(shape(), long, card(16)).paths.chunked_logits
 
 

@@ -78,7 +78,7 @@ def test_runs_are_added_to_the_queue_put_in_front_and_taken_out(tmp_path, capsys
     assert main(["train", config_file(tmp_path), "--branch-off", "two"]) == 1
     assert capsys.readouterr().err.splitlines() == [
         "Name the run: workbench queue remove NAME.",
-        "two has no checkpoint to go on from. A finished run has none any more.",
+        "two has no checkpoint to continue from. A finished run keeps none.",
     ]
 
 

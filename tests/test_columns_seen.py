@@ -6,12 +6,13 @@ import os
 import pytest
 
 from workbench.cli import main
-from workbench.core.data.formats import Columns, by_hand, convert, gather, recognise
+from workbench.core.data.formats import Columns, ReadOptions, by_hand, convert, gather, recognise
 from workbench.core.data.messages import REASONS, LeftOut
 from workbench.core.errors import WorkbenchError
 from workbench.engine import prepare
 from workbench.jobs import preparing
 from workbench.store import datasets
+from workbench.store.datasets import Provenance
 
 
 def pair(i, **more):
@@ -25,7 +26,7 @@ def refusal(action, *args, **more):
 
 
 def add(rows, name="mine", **how):
-    return datasets.add(enumerate(rows, 1), name, source="a test", **how)
+    return datasets.add(enumerate(rows, 1), name, source=Provenance("a test"), options=ReadOptions(**how))
 
 
 def stored(name="mine"):
@@ -64,10 +65,10 @@ def test_a_person_says_what_such_a_column_is():
     assert stored("below")[0]["prompt"] == [{"role": "user", "content": "question 0\n\nthink of the sea, 0"}]
     add(HINTED, "system", mapping=Columns(system="hint"))
     assert stored("system")[0]["prompt"][0] == {"role": "system", "content": "think of the sea, 0"}
-    without = add(HINTED, "without", ignore=["hint"])
+    without = add(HINTED, "without", ignore=("hint",))
     assert [one.column for one in without.unused] == ["hint", "id", "source"]
     assert "is the chosen already" in str(refusal(add, HINTED, mapping=Columns(input="chosen")))
-    assert "There is no column 'hints'" in str(refusal(add, HINTED, ignore=["hints"]))
+    assert "There is no column 'hints'" in str(refusal(add, HINTED, ignore=("hints",)))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_a_late_part_of_the_prompt_joins_and_is_told():
     assert (images.column, images.part, images.rows, images.first_rows[0]) == ("images", "", 20, 281)
     assert [one.column for one in about.unused] == ["images"]
     found = next(one for one in datasets.report("mine").findings if one.check == "late_column")
-    assert (found.weight, found.count) == ("care", 50)
+    assert (found.severity, found.count) == ("warning", 50)
     assert "`system` holds text in 50 rows, such as 'Be brief.', first in row 251, 252" in found.evidence
     assert "used as the system message. `images` holds" in found.evidence
     datasets.delete_rows("mine", [0])
@@ -162,7 +163,7 @@ def test_a_rejected_answer_is_claimed_by_its_format_and_asked_about_where_few_ro
 def test_thoughts_beside_an_answer_are_told_as_thoughts_and_not_asked_about(column):
     rows = [{"question": f"q {i}", column: f"I think of the sea, {i}", "answer": f"a {i}"} for i in range(5)]
     about = add(rows, column)
-    assert about.notes == {"thoughts beside the answer were not used": 5}
+    assert about.notes == {"thoughts in a column of their own were not used": 5}
     assert [one.column for one in about.unused] == [column]
 
 
@@ -295,7 +296,7 @@ def test_rows_before_that_are_not_in_the_file_are_asked_about():
     assert "The column `parent_id` says which row comes before, such as 'post-0', and none of these is among" in str(
         asked
     )
-    assert add(rows, ignore=["parent_id"]).kept == 9
+    assert add(rows, ignore=("parent_id",)).kept == 9
 
 
 def test_where_rows_are_gathered_a_late_system_message_is_asked_about():

@@ -3,7 +3,7 @@
 import pytest
 
 from workbench.core.errors import WorkbenchError
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.ui.compare_tab import Talk, converse
 
 
@@ -12,7 +12,7 @@ from workbench.ui.compare_tab import Talk, converse
     [("Hi \ud83d", "", r"question .*\\ud83d"), ("Hi", "\ude00", r"system prompt .*\\ude00")],
 )
 def test_half_a_character_is_refused_in_words_before_a_model_is_loaded(question, system, what):
-    bench = Bench()
+    app = AppState()
     with pytest.raises(WorkbenchError, match=f"The {what}"):
-        next(converse(bench, Talk(), question, "", "", system, {}))
-    assert bench.chat.state == "closed"
+        next(converse(app, Talk(), question, "", "", system, {}))
+    assert app.chat.state == "closed"

@@ -17,7 +17,7 @@ from old_home import OLD_HOME, RUNS
 
 from workbench import cli
 from workbench.core.errors import WorkbenchError
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store.runs import all_runs, open_run
 from workbench.ui import compare_tab, shell, train_form, train_summary, train_tab, watch_tab
 from workbench.ui.status import status_html
@@ -35,8 +35,8 @@ THOROUGH = "WORKBENCH_DAMAGES" in os.environ
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
-    one = Bench()
+def app() -> Iterator[AppState]:
+    one = AppState()
     yield one
     one.close()
 
@@ -57,26 +57,26 @@ def old_home(home: Path) -> Path:
     return home
 
 
-def look_everywhere(bench: Bench, name: str) -> None:
+def look_everywhere(app: AppState, name: str) -> None:
     """What the window does with a run each second, and when its pages are opened."""
-    bench.__init__()  # a window that was opened just now
-    bench.tend()
-    status_html(bench)
-    watch_tab.run_choices(bench)
-    before = watch_tab.signature(bench, name)
-    watch_tab.page_of(bench, name, ())
-    watch_tab.page_of(bench, name, before)  # one that has seen the run before
+    app.__init__()  # a window that was opened just now
+    app.poll()
+    status_html(app)
+    watch_tab.run_choices(app)
+    before = watch_tab.signature(app, name)
+    watch_tab.page_of(app, name, ())
+    watch_tab.page_of(app, name, before)  # one that has seen the run before
     compare_tab.lane_choices()
-    compare_tab.empty_note(bench)
+    compare_tab.empty_note(app)
     train_tab._start_update(name)
-    train_tab.offer_now(bench)
+    train_tab.offer_now(app)
 
 
-def ask_everything(bench: Bench, name: str, values: dict[str, Any]) -> None:
+def ask_everything(app: AppState, name: str, values: dict[str, Any]) -> None:
     """What a person may do with a run; a refusal is in words."""
     for act in (
         lambda: compare_tab.base_of(name, ""),
-        lambda: train_tab.better_config(bench, open_run(name)),
+        lambda: train_tab.better_config(app, open_run(name)),
         lambda: train_summary.summary_html(values | {"start_from": name}),
         lambda: open_run(name).adjusted_config(),
     ):
@@ -100,18 +100,18 @@ def run_command(command: list[str], config: Path) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(file=st.sampled_from(FILES), damage=damages())
-def test_a_damaged_file_of_a_run_stops_nothing(old_home, bench, settings_of_a_fork, turns, file, damage):
+def test_a_damaged_file_of_a_run_stops_nothing(old_home, app, settings_of_a_fork, turns, file, damage):
     path = old_home / file.relative_to(OLD_HOME)
     name = path.relative_to(old_home / "runs").parts[0]
     turn = next(turns)
     damage(path)
     try:
-        look_everywhere(bench, name)
-        ask_everything(bench, name, settings_of_a_fork)
+        look_everywhere(app, name)
+        ask_everything(app, name, settings_of_a_fork)
         for command in COMMANDS if THOROUGH else [COMMANDS[turn % len(COMMANDS)]]:
             run_command(command, old_home / "runs" / name / "config.json")
         if THOROUGH or turn % 100 == 0:
-            shell.build(bench)
+            shell.build(app)
         others = {run.name for run in all_runs()} - {name}
         assert others == RUNS - {name}, "all other runs are listed"
         assert all(not open_run(other).problems() for other in others)

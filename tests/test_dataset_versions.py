@@ -5,9 +5,10 @@ import json
 import pytest
 
 from workbench.core.data.messages import prompt_key
-from workbench.core.data.split import place, resolution, sides, split_by_prompt
+from workbench.core.data.split import prompt_digest, resolution, sides, split_by_prompt
 from workbench.core.errors import WorkbenchError
 from workbench.store import datasets
+from workbench.store.datasets import Provenance
 
 
 def pair(i, prompt=None):
@@ -23,7 +24,7 @@ def canonical(prompt, chosen="yes", rejected="no"):
 
 
 def made(name="mine", rows=None):
-    return datasets.add(enumerate(rows or [pair(i) for i in range(40)], 1), name, source="a test")
+    return datasets.add(enumerate(rows or [pair(i) for i in range(40)], 1), name, source=Provenance("a test"))
 
 
 def rows_of(name="mine"):
@@ -86,8 +87,8 @@ def test_a_row_that_is_added_joins_the_side_of_its_prompt_or_falls_to_one_by_its
     after = datasets.add_row("mine", {**held_out, "chosen": [{"role": "assistant", "content": "another"}]})
     assert (after.train_rows, after.held_out_rows) == (about.train_rows, about.held_out_rows + 1)
     assert datasets.read("mine", "held_out")[-1]["chosen"][0]["content"] == "another"
-    falls_out = next(q for q in map(str, range(1000)) if place(canonical(q)["prompt"], 17) < 0.1 * 2**64)
-    falls_in = next(q for q in map(str, range(1000)) if place(canonical(q)["prompt"], 17) > 0.5 * 2**64)
+    falls_out = next(q for q in map(str, range(1000)) if prompt_digest(canonical(q)["prompt"], 17) < 0.1 * 2**64)
+    falls_in = next(q for q in map(str, range(1000)) if prompt_digest(canonical(q)["prompt"], 17) > 0.5 * 2**64)
     datasets.add_row("mine", canonical(falls_out))
     last = datasets.add_row("mine", canonical(falls_in))
     assert (last.train_rows, last.held_out_rows) == (about.train_rows + 1, about.held_out_rows + 2)
@@ -160,7 +161,7 @@ def test_a_remedy_drops_what_the_doctor_found_and_the_next_report_has_it_no_more
     assert (about.kept, about.version, len(about.steps)) == (59, 3, 3)
     checks = {finding.check for finding in datasets.report("mine").findings}
     assert not checks & {"duplicate", "contradiction"}
-    assert "There is nothing to mend about duplicate in mine" in refusal(datasets.apply_remedy, "mine", "duplicate")
+    assert "There is nothing to fix about duplicate in mine" in refusal(datasets.apply_remedy, "mine", "duplicate")
     datasets.undo("mine")
     assert {finding.check for finding in datasets.report("mine").findings} >= {"contradiction"}
 
@@ -206,8 +207,8 @@ def test_a_new_split_has_the_share_and_the_seed_that_were_asked_for_and_loses_no
 
 def test_a_prompt_stays_on_its_side_when_the_dataset_grows():
     """Of 400 prompts and then 800, those that were held out first are held out still."""
-    places = [place(canonical(str(i))["prompt"], 17) for i in range(800)]
-    small, large = sides(places[:400], 0.1), sides(places, 0.1)
+    digests = [prompt_digest(canonical(str(i))["prompt"], 17) for i in range(800)]
+    small, large = sides(digests[:400], 0.1), sides(digests, 0.1)
     assert large[:400] == small
     assert 20 < sum(small) < 60
 

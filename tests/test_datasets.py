@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from workbench.core.data.formats import Columns
+from workbench.core.data.formats import Columns, ReadOptions
 from workbench.core.data.messages import prompt_key
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
 from workbench.store import choices, datasets, hub_data
 from workbench.store.alive import started
-from workbench.store.datasets import About, Take
+from workbench.store.datasets import About, Provenance, Take
 from workbench.store.files import read_rows
 from workbench.store.hub_data import HubFacts
-from workbench.store.sources import FileSource
+from workbench.store.sources import FileSource, HubSource
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +108,7 @@ def test_a_stored_dataset_says_where_it_came_from_and_accounts_for_every_row(tmp
 
 def test_at_most_twenty_examples_are_kept_for_a_reason(tmp_path):
     rows = [*PAIRS, *[{**pair(1), "chosen": None, "rejected": "x" * 5000}] * 30]
-    about = datasets.add(enumerate(rows, 1), "mine", source="a test")
+    about = datasets.add(enumerate(rows, 1), "mine", source=Provenance("a test"))
     assert about.left_out == {"empty chosen answer": 30}
     examples = datasets.left_out_examples("mine")
     assert len(examples) == 20
@@ -124,7 +124,7 @@ def test_a_random_part_is_the_same_for_the_same_seed_and_reads_everything():
     """1,000 pairs of which every tenth has no signal: 900 usable, 50 taken, 850 not taken."""
     rows = [pair(i) if i % 10 else {**pair(i), "rejected": f"good {i}"} for i in range(1000)]
     abouts = [
-        datasets.add(enumerate(rows, 1), f"part-{i}", source="a test", take=Take("random", 50, seed))
+        datasets.add(enumerate(rows, 1), f"part-{i}", source=Provenance("a test"), take=Take("random", 50, seed))
         for i, seed in enumerate([17, 17, 18])
     ]
     assert [(a.rows, a.kept, a.not_taken, sum(a.left_out.values())) for a in abouts] == [(1000, 50, 850, 100)] * 3
@@ -142,14 +142,14 @@ def test_the_first_part_reads_no_further_than_it_needs():
             read.append(i)
             yield i, pair(i)
 
-    about = datasets.add(rows(), "first", source="a test", take=Take("first", 250))
+    about = datasets.add(rows(), "first", source=Provenance("a test"), take=Take("first", 250))
     assert (about.part, about.rows, about.kept, about.not_taken) == ("first 250", 250, 250, 0)
     assert len(read) == 250
     assert numbers("first") == list(range(250))
 
 
 def test_asking_for_more_than_there_is_takes_all():
-    about = datasets.add(enumerate(PAIRS, 1), "all", source="a test", take=Take("random", 100))
+    about = datasets.add(enumerate(PAIRS, 1), "all", source=Provenance("a test"), take=Take("random", 100))
     assert (about.part, about.kept) == ("all", 40)
 
 
@@ -158,7 +158,7 @@ def test_cancelling_an_import_leaves_nothing(own_home):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        datasets.add(enumerate(PAIRS, 1), "mine", source="a test", progress=cancel)
+        datasets.add(enumerate(PAIRS, 1), "mine", source=Provenance("a test"), progress=cancel)
     assert list((own_home / "datasets").iterdir()) == []
 
 
@@ -168,7 +168,7 @@ def test_a_failed_write_leaves_nothing(own_home, monkeypatch):
 
     monkeypatch.setattr("workbench.store.datasets.abouts.write_json", disk_full)
     assert "could not be stored (No space left on device). The disk is full: make room on it. Nothing was stored." in (
-        refusal(datasets.add, enumerate(PAIRS, 1), "x", source="a test")
+        refusal(datasets.add, enumerate(PAIRS, 1), "x", source=Provenance("a test"))
     )
     assert list((own_home / "datasets").iterdir()) == []
     assert "x" not in datasets.names()
@@ -193,7 +193,7 @@ print(list((home() / "datasets").iterdir()))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     words, left = done.stdout.splitlines()
-    assert words.startswith("The dataset x could not be stored (File too large). Look whether the disk is full")
+    assert words.startswith("The dataset x could not be stored (File too large). Check whether the disk is full")
     assert left == "[]"
     assert done.stderr == ""
 
@@ -207,7 +207,7 @@ def test_what_a_killed_import_left_is_swept_and_what_is_at_work_stays(own_home):
     at_work = folder / f".draft-{os.getpid()}-{started(os.getpid()):.2f}-abc"
     for draft in (gone, same_pid, at_work):
         draft.mkdir()
-    datasets.add(enumerate(PAIRS, 1), "mine", source="a test")
+    datasets.add(enumerate(PAIRS, 1), "mine", source=Provenance("a test"))
     assert {p.name for p in folder.iterdir()} == {at_work.name, "mine"}
 
 
@@ -219,7 +219,7 @@ SCORED = [
 
 def test_one_row_may_give_several_and_scores_and_source_rows_are_kept_beside_them():
     """3 answers give 3 pairs, two with the same score none, 8 times 2 answers 8 pairs: 9 of 10 rows used, 11 made."""
-    about = datasets.add(enumerate(SCORED, 1), "all", source="a test", option="all")
+    about = datasets.add(enumerate(SCORED, 1), "all", source=Provenance("a test"), options=ReadOptions(option="all"))
     assert (about.rows, about.used, about.made, about.kept) == (10, 9, 11, 11)
     assert (about.left_out, about.option) == ({"both answers have the same score": 1}, "all")
     rows = datasets.read("all", "train", extras=True) + datasets.read("all", "held_out", extras=True)
@@ -229,13 +229,19 @@ def test_one_row_may_give_several_and_scores_and_source_rows_are_kept_beside_the
     }  # fmt: skip
     assert set(datasets.read("all", "train")[0]) == {"prompt", "chosen", "rejected"}
     rows = [SCORED[2], SCORED[0], SCORED[3]]
-    first = datasets.add(enumerate(rows, 1), "first", source="a test", option="all", take=Take("first", 2))
+    first = datasets.add(
+        enumerate(rows, 1),
+        "first",
+        source=Provenance("a test"),
+        options=ReadOptions(option="all"),
+        take=Take("first", 2),
+    )
     assert (first.rows, first.used, first.made, first.kept, first.not_taken) == (2, 2, 4, 2, 2)
 
 
 def test_answers_with_a_thumb_are_stored_with_their_label():
     rows = [{"prompt": f"q {i}", "completion": f"a {i}", "label": i % 3 == 0} for i in range(12)]
-    about = datasets.add(enumerate(rows, 1), "thumbs", source="a test")
+    about = datasets.add(enumerate(rows, 1), "thumbs", source=Provenance("a test"))
     stored = datasets.read("thumbs", "train") + datasets.read("thumbs", "held_out")
     assert about.kind == "unpaired"
     assert {row["prompt"][0]["content"]: row["label"] for row in stored} == {f"q {i}": i % 3 == 0 for i in range(12)}
@@ -244,7 +250,7 @@ def test_answers_with_a_thumb_are_stored_with_their_label():
 def test_rows_that_leave_a_choice_are_not_stored_until_a_person_made_it():
     """1 in every row: it may mean the first answer or the second."""
     rows = [{"prompt": f"q {i}", "response_a": f"a {i}", "response_b": f"b {i}", "label": 1} for i in range(12)]
-    assert "Say which it is" in refusal(datasets.add, enumerate(rows, 1), "x", source="a test")
+    assert "Say which it is" in refusal(datasets.add, enumerate(rows, 1), "x", source=Provenance("a test"))
 
 
 def test_a_file_is_checked_without_being_stored(own_home):
@@ -271,7 +277,7 @@ def test_a_file_is_checked_without_being_stored(own_home):
 
 def test_what_was_said_of_a_stored_dataset_is_given_in_the_same_form():
     """40 pairs, one left out, and the first row of the dataset edited to have nearly the same answers."""
-    about = datasets.add(enumerate([*PAIRS, {**pair(1), "prompt": ""}], 1), "mine", source="a test")
+    about = datasets.add(enumerate([*PAIRS, {**pair(1), "prompt": ""}], 1), "mine", source=Provenance("a test"))
     first = datasets.row("mine", 0)
     words = first["chosen"][0]["content"]
     datasets.edit_row("mine", 0, {**first, "rejected": [{"role": "assistant", "content": f"{words.upper()}!"}]})
@@ -313,7 +319,7 @@ def test_an_export_is_what_the_datasets_library_loads_as_conversations(tmp_path,
     answers = {"preference": ("chosen", "rejected"), "sft": ("completion",), "unpaired": ("completion",)}[kind]
     rows = [{"prompt": f"q {i}", **{part: f"{part} {i}" for part in answers}} for i in range(30)]
     rows = [{**row, "label": i % 2 == 0} if kind == "unpaired" else row for i, row in enumerate(rows)]
-    about = datasets.add(enumerate(rows, 1), "mine", source="a test")
+    about = datasets.add(enumerate(rows, 1), "mine", source=Provenance("a test"))
     for split, count in (("train", about.train_rows), ("held_out", about.held_out_rows), (None, 30)):
         target = datasets.export("mine", tmp_path / name, split)
         loaded = load_dataset(
@@ -338,7 +344,7 @@ def test_hostile_and_taken_names_are_refused_before_anything_is_read(own_home, n
         raise AssertionError("the source was read")
         yield
 
-    refusal(datasets.add, never(), name, source="a test")
+    refusal(datasets.add, never(), name, source=Provenance("a test"))
     assert not own_home.exists() or not list(own_home.rglob("*.parquet"))
     if name != "demo-sft":
         refusal(datasets.about, name)
@@ -346,22 +352,24 @@ def test_hostile_and_taken_names_are_refused_before_anything_is_read(own_home, n
 
 
 def test_a_name_in_use_is_refused_with_a_free_one():
-    datasets.add(enumerate(PAIRS, 1), "mine", source="a test")
-    datasets.add(enumerate(PAIRS, 1), "mine-2", source="a test")
-    words = refusal(datasets.add, enumerate(PAIRS, 1), "mine", source="a test")
+    datasets.add(enumerate(PAIRS, 1), "mine", source=Provenance("a test"))
+    datasets.add(enumerate(PAIRS, 1), "mine-2", source=Provenance("a test"))
+    words = refusal(datasets.add, enumerate(PAIRS, 1), "mine", source=Provenance("a test"))
     assert words == "There is a dataset called mine already. Choose another name, such as mine-3."
     assert datasets.free_name("x" * 64) == "x" * 64
 
 
 def test_too_few_usable_rows_are_refused_with_the_reasons():
     same = [{**pair(i), "rejected": f"good {i}"} for i in range(3)]
-    assert refusal(datasets.add, enumerate(same, 1), "x", source="a test") == (
+    assert refusal(datasets.add, enumerate(same, 1), "x", source=Provenance("a test")) == (
         "None of the 3 rows can be used: 3 x chosen and rejected are identical."
     )
     one = [{**pair(i), "prompt": "the same"} for i in range(3)]
-    assert "All usable rows (3) have the same prompt." in refusal(datasets.add, enumerate(one, 1), "x", source="a test")
+    assert "All usable rows (3) have the same prompt." in refusal(
+        datasets.add, enumerate(one, 1), "x", source=Provenance("a test")
+    )
     assert "must be at least 2" in refusal(
-        datasets.add, enumerate(PAIRS, 1), "x", source="a test", take=Take("first", 1)
+        datasets.add, enumerate(PAIRS, 1), "x", source=Provenance("a test"), take=Take("first", 1)
     )
 
 
@@ -371,11 +379,13 @@ def test_unknown_columns_are_named_and_can_be_mapped_by_hand(tmp_path):
     assert "columns: frage, gut, schlecht" in refusal(datasets.add_file, file, "mapped")
     assert datasets.preview_file(file).recognised is None
     mapping = Columns(prompt="frage", chosen="gut", rejected="schlecht")
-    assert datasets.preview_file(file, mapping=mapping).usable == 10
-    about = datasets.add_file(file, "mapped", mapping=mapping)
+    assert datasets.preview_file(file, options=ReadOptions(mapping)).usable == 10
+    about = datasets.add_file(file, "mapped", options=ReadOptions(mapping))
     assert about.format == "columns"
     assert about.evidence == "Columns named by hand: prompt from `frage`, chosen from `gut`, rejected from `schlecht`."
-    assert "There is no column 'x'" in refusal(datasets.add_file, file, "other", mapping=Columns(messages="x"))
+    assert "There is no column 'x'" in refusal(
+        datasets.add_file, file, "other", options=ReadOptions(Columns(messages="x"))
+    )
 
 
 def test_a_preview_shows_rows_as_read_and_as_converted_and_stores_nothing(tmp_path, own_home):
@@ -395,13 +405,13 @@ def test_a_preview_shows_rows_as_read_and_as_converted_and_stores_nothing(tmp_pa
 
 def test_sft_data_is_stored_with_prompt_and_completion():
     rows = [{"instruction": f"do {i}", "input": "", "output": "done"} for i in range(9)]
-    assert datasets.add(enumerate(rows, 1), "lessons", source="a test").kind == "sft"
+    assert datasets.add(enumerate(rows, 1), "lessons", source=Provenance("a test")).kind == "sft"
     assert set(datasets.read("lessons", "train")[0]) == {"prompt", "completion"}
 
 
 def test_a_deleted_dataset_is_gone_and_another_one_stays(own_home):
     for name in ("a", "b"):
-        datasets.add(enumerate(PAIRS, 1), name, source="a test")
+        datasets.add(enumerate(PAIRS, 1), name, source=Provenance("a test"))
     datasets.delete("a")
     assert [about.name for about in datasets.all_abouts() if about.source == "a test"] == ["b"]
     assert [p.name for p in (own_home / "datasets").iterdir()] == ["b"]
@@ -410,7 +420,7 @@ def test_a_deleted_dataset_is_gone_and_another_one_stays(own_home):
 
 def test_a_damaged_dataset_says_so_and_hides_no_other(own_home):
     for name in ("a", "b"):
-        datasets.add(enumerate(PAIRS, 1), name, source="a test")
+        datasets.add(enumerate(PAIRS, 1), name, source=Provenance("a test"))
     (own_home / "datasets/a/about.json").write_text("{oops")
     (own_home / "datasets/b/train.parquet").write_bytes(b"PAR1 no more")
     assert "a is damaged: about.json is not whole JSON" in refusal(datasets.about, "a")
@@ -421,7 +431,7 @@ def test_a_damaged_dataset_says_so_and_hides_no_other(own_home):
 
 def test_a_dataset_of_another_version_of_the_program_is_read_or_says_so(own_home):
     """An older one knows fewer things of a dataset, a newer one more."""
-    datasets.add(enumerate(PAIRS, 1), "mine", source="a test")
+    datasets.add(enumerate(PAIRS, 1), "mine", source=Provenance("a test"))
     file = own_home / "datasets/mine/about.json"
     now = json.loads(file.read_text())
     newer = ("used", "made", "notes", "option", "revision", "held_out_share", "version", "parent", "steps")
@@ -437,7 +447,7 @@ def test_a_dataset_of_another_version_of_the_program_is_read_or_says_so(own_home
 
 
 def test_what_a_killed_export_left_beside_its_target_is_swept_and_nothing_else(tmp_path):
-    datasets.add(enumerate(PAIRS, 1), "mine", source="a test")
+    datasets.add(enumerate(PAIRS, 1), "mine", source=Provenance("a test"))
     left, other = (tmp_path / f".draft-99999999-1700000000.12-{name}" for name in ("out.jsonl", "notes.txt"))
     left.touch()
     other.touch()
@@ -450,9 +460,11 @@ def test_two_imports_under_one_name_and_the_later_one_is_told():
 
     def rows():
         yield from enumerate(PAIRS, 1)
-        datasets.add(enumerate(PAIRS[:20], 1), "mine", source="the other")
+        datasets.add(enumerate(PAIRS[:20], 1), "mine", source=Provenance("the other"))
 
-    assert "There is a dataset called mine already." in refusal(datasets.add, rows(), "mine", source="a test")
+    assert "There is a dataset called mine already." in refusal(
+        datasets.add, rows(), "mine", source=Provenance("a test")
+    )
     assert datasets.about("mine").source == "the other"
 
 
@@ -462,7 +474,10 @@ def test_a_file_whose_name_is_no_text_is_stored_all_the_same(tmp_path):
     Path(path).write_text("".join(json.dumps(row) + "\n" for row in PAIRS))
     source = FileSource(path=path, uploaded=False)
     assert source.title == "caf\ufffd.jsonl"
-    assert datasets.add(source.open(), "mine", source=source.words).source == f"file: {tmp_path}/caf\ufffd.jsonl"
+    assert (
+        datasets.add(source.open(), "mine", source=Provenance(source.words)).source
+        == f"file: {tmp_path}/caf\ufffd.jsonl"
+    )
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_words(tmp_path, monkeypatch):
@@ -538,10 +553,14 @@ class FakeHub:
 def test_a_hub_split_becomes_a_dataset():
     hub = FakeHub()
     assert hub_data.configs_and_splits("org/name", hub=hub) == {"default": ["train", "test"], "small": ["train"]}
-    about = hub_data.add_split("https://huggingface.co/datasets/org/name/viewer", "default", "test", "mine", hub=hub)
+    about = hub_data.add_split(
+        HubSource(id="https://huggingface.co/datasets/org/name/viewer", config="default", split="test"), "mine", hub=hub
+    )
     assert (about.source, about.licence, about.rows, about.kept) == ("hub: org/name (split test)", "mit", 40, 40)
     assert about.revision == "c0ffee"
-    about = hub_data.add_split("org/name", "small", "train", "mine-2", revision="v1", hub=hub)
+    about = hub_data.add_split(
+        HubSource(id="org/name", config="small", split="train", revision="v1"), "mine-2", hub=hub
+    )
     assert about.source == "hub: org/name (small, split train, v1)"
     seen = datasets.preview(hub_data.stream_rows("org/name", "small", "train", hub=hub))
     assert (seen.total, seen.recognised.format) == (40, "text-pairs")
@@ -586,7 +605,7 @@ def test_each_way_in_which_the_hub_says_no_is_told_in_words(error, words):
 
 
 def test_a_connection_lost_on_the_way_stores_nothing(own_home):
-    said = refusal(hub_data.add_split, "org/name", "default", "train", "mine", hub=FakeHub(breaks_at=30))
+    said = refusal(hub_data.add_split, HubSource(id="org/name", split="train"), "mine", hub=FakeHub(breaks_at=30))
     assert "the Hub cannot be reached" in said
     assert list((own_home / "datasets").iterdir()) == []
 
@@ -655,12 +674,13 @@ def test_the_real_libraries_read_from_a_hub_without_torch_and_without_running_co
 import sys
 from workbench.core.errors import WorkbenchError
 from workbench.store import hub_data
+from workbench.store.sources import HubSource
 for id in ("org/name", "org/gated", "org/none", "org/code"):
     try:
         print(hub_data.configs_and_splits(id))
     except WorkbenchError as error:
         print(error)
-print(hub_data.add_split("org/name", "default", "test", "mine").kept)
+print(hub_data.add_split(HubSource(id="org/name", config="default", split="test"), "mine").kept)
 print("torch" in sys.modules)
 """
     env = {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | {

@@ -22,6 +22,7 @@ from doctor_cases import (
 )
 
 from workbench.core.data.doctor.checks import CHECKS
+from workbench.core.data.doctor.findings import Report
 from workbench.core.data.doctor.languages import language
 from workbench.core.data.doctor.markup import without_markup
 from workbench.core.data.doctor.remedies import apply, clean, is_trainable
@@ -84,7 +85,7 @@ def test_defects_of_a_whole_dataset_are_found(case):
     [
         (
             (1, 8),
-            "In 40 of 40 rows the rejected answer has the higher score. Look whether chosen and rejected are swapped",
+            "In 40 of 40 rows the rejected answer has the higher score. Check whether chosen and rejected are swapped",
         ),
         ((5, 5), "In 40 of 40 rows both answers have the same score."),
     ],
@@ -206,7 +207,7 @@ def lengths(pairs):
 def test_longer_answers_chosen_in_four_of_five_pairs_give_the_label_away():
     """80 longer, 20 shorter: share .8; (80*200 + 20*100) / (80*100 + 20*200) = 18000 / 12000 = 1.5."""
     found = finding(lengths([(200, 100)] * 80 + [(100, 200)] * 20), "length")
-    assert found.weight == "care"
+    assert found.severity == "warning"
     assert (found.count, found.share) == (80, 0.8)
     assert "80%" in found.evidence and "1.50 times" in found.evidence
 
@@ -225,7 +226,7 @@ def test_balancing_leaves_sixty_percent():
 
 def test_shorter_answers_chosen_are_told_too_and_nearly_all_of_them_are_a_reason_to_stop():
     found = finding(lengths([(50, 100)] * 95 + [(100, 50)] * 5), "length")
-    assert found.weight == "stop"
+    assert found.severity == "blocker"
     assert "shorter one in 95%" in found.evidence
 
 
@@ -262,13 +263,15 @@ def test_nearly_only_thumbs_down_are_noted():
     for row in rows[:380]:
         row["label"] = False
     found = finding(examined(rows, "unpaired"), "balance")
-    assert found.weight == "care"
+    assert found.severity == "warning"
     assert set(found.rows) == {number for number, row in enumerate(rows) if row["label"]}
 
 
-@pytest.mark.parametrize(("rows", "weight"), [(0, "stop"), (20, "care"), (49, "care"), (50, "info"), (299, "info")])
-def test_few_rows_are_noted(rows, weight):
-    assert finding(examined(clean_pairs(400)[:rows]), "few_rows").weight == weight
+@pytest.mark.parametrize(
+    ("rows", "severity"), [(0, "blocker"), (20, "warning"), (49, "warning"), (50, "info"), (299, "info")]
+)
+def test_few_rows_are_noted(rows, severity):
+    assert finding(examined(clean_pairs(400)[:rows]), "few_rows").severity == severity
 
 
 def test_three_hundred_rows_are_enough():
@@ -307,18 +310,18 @@ def test_a_template_that_does_nothing_wrong_passes():
 
 
 @pytest.mark.parametrize(
-    ("check", "fault", "weight"),
+    ("check", "fault", "severity"),
     [
-        ("template_end", {"ends_with_eos": False, "last_token": "."}, "stop"),
-        ("double_bos", {"double_bos": True}, "stop"),
-        ("prompt_mismatch", {"prefix_mismatches": 1}, "care"),
-        ("prompt_mismatch", {"prefix_mismatches": 100}, "stop"),
+        ("template_end", {"ends_with_eos": False, "last_token": "."}, "blocker"),
+        ("double_bos", {"double_bos": True}, "blocker"),
+        ("prompt_mismatch", {"prefix_mismatches": 1}, "warning"),
+        ("prompt_mismatch", {"prefix_mismatches": 100}, "blocker"),
     ],
 )
-def test_a_template_at_fault_is_told(check, fault, weight):
+def test_a_template_at_fault_is_told(check, fault, severity):
     report = examined(numbered(400), template=FINE.model_copy(update=fault))
-    assert finding(report, check).weight == weight
-    assert report.verdict == weight
+    assert finding(report, check).severity == severity
+    assert report.verdict == severity
 
 
 def test_a_template_without_an_end_names_the_rows_that_never_stop():
@@ -345,8 +348,8 @@ def test_rows_still_there_and_rows_left_out_are_one_finding():
 
 def test_half_of_the_data_gone_is_a_reason_to_stop_even_for_several_reasons():
     report = examined(numbered(400), left_out={"not text": 210, "empty chosen answer": 200})
-    assert report.verdict == "stop"
-    assert finding(report, "unusable").weight == "stop"
+    assert report.verdict == "blocker"
+    assert finding(report, "unusable").severity == "blocker"
     assert "51% of the rows are gone" in finding(report, "unusable").evidence
 
 
@@ -355,12 +358,12 @@ def test_answers_that_nobody_ranked_are_no_fault_of_the_data():
     assert report.verdict == "good"
 
 
-def test_the_summary_names_the_weightiest_finding():
+def test_the_summary_names_the_most_serious_finding():
     rows = numbered(400)
     rows[5] = pair(ASKED, LONG, LONG)
     report = examined([*rows, rows[0]])
-    assert report.verdict == "care"
-    assert report.summary.startswith("Usable with care: 1 thing to look at, the weightiest is identical answers.")
+    assert report.verdict == "warning"
+    assert report.summary.startswith("Usable with care: 1 thing to look at, the most serious is identical answers.")
 
 
 def test_a_remedy_drops_its_rows_and_leaves_the_others_as_they_are():
@@ -488,4 +491,14 @@ def test_the_real_problems_of_real_data_are_found():
         "empty": 0,
         "roles": 0,
     }
-    assert report.verdict == "care"
+    assert report.verdict == "warning"
+
+
+def test_a_report_of_version_0_1_0_is_read_with_its_severities():
+    """It said weight for severity, care for warning and stop for blocker."""
+    finding = {"check": "few_rows", "title": "Few rows", "weight": "care", "count": 23, "share": 1.0}
+    words = {"evidence": "There are 23.", "effect": "None.", "advice": "Add rows."}
+    stored = {"rows": 24, "held_out_rows": 1, "verdict": "stop", "summary": "Few.", "findings": [finding | words]}
+    report = Report.model_validate(stored)
+    assert (report.verdict, report.findings[0].severity) == ("blocker", "warning")
+    assert Report.model_validate(report.model_dump()) == report

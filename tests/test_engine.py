@@ -19,6 +19,7 @@ from workbench.engine.report import WrongReference, check_start
 from workbench.engine.rows import load_rows, with_something_to_learn
 from workbench.engine.trouble import explain
 from workbench.store import datasets
+from workbench.store.datasets import Provenance
 from workbench.store.home import shipped
 from workbench.store.runs import Run, create_run
 
@@ -94,7 +95,7 @@ def test_what_is_stored_beside_the_rows_is_not_for_the_trainer():
     """Numbers of source rows and scores; in the first version and in a changed one."""
     rows = [{"prompt": f"q {i}", "chosen": f"a {i}", "rejected": f"b {i}", "score_chosen": 5.0, "score_rejected": 1.0}
             for i in range(40)]  # fmt: skip
-    datasets.add(enumerate(rows, 1), "mine", source="a test")
+    datasets.add(enumerate(rows, 1), "mine", source=Provenance("a test"))
     assert datasets.row("mine", 0, extras=True).keys() == {"prompt", "chosen", "rejected", "source_row", "scores"}
     config = demo_config(preference_data="mine", sft_data="mine")
     for change in (lambda: None, lambda: datasets.delete_rows("mine", [0])):
@@ -218,7 +219,7 @@ def test_rows_of_which_only_the_question_is_left_are_not_trained_on():
 
 def test_a_planted_wrong_reference_stops_the_run(monkeypatch):
     """The adapter that training starts from is changed behind the back of the reference that TRL copied."""
-    monkeypatch.setattr(adapters, "put_back", adapters.put_back)  # so that it is put back after the test
+    monkeypatch.setattr(adapters, "restore_fp32", adapters.restore_fp32)  # so that it is put back after the test
     wrong_reference()
     run = run_of()
     assert train.main(str(run.folder)) == 1
@@ -229,13 +230,13 @@ def test_a_planted_wrong_reference_stops_the_run(monkeypatch):
 
 def test_a_loss_that_is_not_a_number_ends_the_run_with_advice(monkeypatch):
     """One weight of the adapter is made NaN, as a learning rate that is far too high makes all of them."""
-    restore = adapters.put_back
+    restore = adapters.restore_fp32
 
     def spoil(model, before):
         restore(model, before)
         next(weight for weight in model.parameters() if weight.requires_grad).data[0, 0] = float("nan")
 
-    monkeypatch.setattr(adapters, "put_back", spoil)
+    monkeypatch.setattr(adapters, "restore_fp32", spoil)
     run = run_of(method="sft", preference_data=None)
     assert train.main(str(run.folder)) == 1
     assert run.result().outcome == "failed"
@@ -273,7 +274,7 @@ def test_examples_that_are_all_too_long_are_said_before_training(tmp_path):
     datasets.add_file(file, "long")
     run = run_of(method="dpo", sft_data=None, preference_data="long", max_length=32)
     assert train.main(str(run.folder)) == 1
-    assert "examples are too long: the prompt alone fills the longest example" in run.result().why
+    assert "examples are too long: the prompt alone fills max length" in run.result().why
 
 
 def test_examples_that_are_too_long_are_counted(tmp_path):
@@ -287,9 +288,7 @@ def test_examples_that_are_too_long_are_counted(tmp_path):
     assert train.main(str(run.folder)) == 0, run.result()
     said = [row["phase"] for row in run.metrics() if "left out" in row.get("phase", "")]
     long_ones = sum(len(row["prompt"][0]["content"]) > 400 for row in datasets.read("mixed", "train"))
-    assert said == [
-        f"{long_ones} of {about.train_rows} examples were left out: the prompt alone fills the longest example"
-    ]
+    assert said == [f"{long_ones} of {about.train_rows} examples were left out: the prompt alone fills max length"]
 
 
 def test_errors_become_sentences_with_a_way_out():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.core.data.formats import FORMATS, convert, gather, recognise
+from workbench.core.data.formats import FORMATS, ReadOptions, convert, gather, recognise
 from workbench.core.data.messages import PARTS, REASONS, LeftOut
 from workbench.core.errors import WorkbenchError
 from workbench.store import datasets
@@ -26,7 +26,7 @@ def rows_of(file):
 
 
 def recognised(file):
-    return recognise([row for _, row in rows_of(file)], option=EXPECTED[file]["ask"])
+    return recognise([row for _, row in rows_of(file)], ReadOptions(option=EXPECTED[file]["ask"]))
 
 
 @pytest.mark.parametrize("file", KNOWN)

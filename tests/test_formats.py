@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 import workbench.core
-from workbench.core.data.formats import FORMATS, Columns, by_hand, check_columns, convert, gather, recognise
+from workbench.core.data.formats import (
+    FORMATS,
+    Columns,
+    ReadOptions,
+    by_hand,
+    check_columns,
+    convert,
+    gather,
+    recognise,
+)
 from workbench.core.data.formats.transcripts import transcript
 from workbench.core.data.messages import REASONS, LeftOut, dialogue, prompt_key, read_messages, shared_turns
 from workbench.core.data.split import split_by_prompt
@@ -183,7 +192,7 @@ REFUSED = [
     ({"prompt": SKY, "chosen": [answer("")], "rejected": BAD}, TEXTS, "empty chosen answer"),
     (
         {"prompt": "Another question", "chosen": QUESTION + GOOD, "rejected": QUESTION + BAD},
-        TEXTS, "the prompt beside the answers is not the one inside them",
+        TEXTS, "the prompt column and the prompt inside the answers differ",
     ),
     (
         {"chosen": [user("a"), *GOOD], "rejected": [user("b"), *BAD]},
@@ -251,7 +260,10 @@ def test_a_reason_that_the_doctor_does_not_know_cannot_be_raised():
 
 def test_every_reason_in_the_code_is_one_that_the_doctor_knows():
     core = Path(workbench.core.__file__).parent
-    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in [core / "messages.py", *core.glob("formats/*.py")]]
+    trees = [
+        ast.parse(file.read_text(encoding="utf-8"))
+        for file in [core / "data/messages.py", *core.glob("data/formats/*.py")]
+    ]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     raised = [
         node.args[0].value
@@ -268,7 +280,7 @@ def test_every_reason_in_the_code_is_one_that_the_doctor_knows():
 @pytest.mark.parametrize("id", [format.id for format in FORMATS])
 def test_a_format_that_does_not_fit_is_refused_with_what_it_needs(id):
     with pytest.raises(WorkbenchError) as refused:
-        recognise([{"url": "a", "width": 3}], format=id)
+        recognise([{"url": "a", "width": 3}], ReadOptions(format=id))
     assert id in str(refused.value) and "url, width" in str(refused.value) and "by hand" in str(refused.value)
 
 
@@ -277,20 +289,20 @@ def test_a_format_can_be_chosen_instead_of_the_one_that_is_recognised():
     assert recognise([row]).format == "text-pairs"
     thumb = {"prompt": SKY, "completion": SCATTERS, "label": 1}
     assert recognise([thumb]).format == "thumbs"
-    assert recognise([thumb], format="prompt-completion").kind == "sft"
+    assert recognise([thumb], ReadOptions(format="prompt-completion")).kind == "sft"
     with pytest.raises(WorkbenchError, match="no format 'csv'"):
-        recognise([row], format="csv")
+        recognise([row], ReadOptions(format="csv"))
     with pytest.raises(WorkbenchError, match="has none"):
-        recognise([row], option="all")
+        recognise([row], ReadOptions(option="all"))
     with pytest.raises(WorkbenchError, match="thumbs, pairs, liked"):
-        recognise([thumb], option="best")
+        recognise([thumb], ReadOptions(option="best"))
 
 
 FOUR = {"prompt": SKY, "responses": ["a", "b", "c", "d"], "scores": [3, 9, 1, 9]}
 
 
 def texts(option, row=FOUR, seed=17):
-    pairs = convert(row, recognise([row], option=option), seed).rows
+    pairs = convert(row, recognise([row], ReadOptions(option=option)), seed).rows
     return [pair["chosen"][0]["content"] + pair["rejected"][0]["content"] for pair in pairs]
 
 
@@ -349,9 +361,9 @@ def test_numbers_mean_an_answer_only_where_nothing_else_is_possible(values, opti
 def test_what_a_person_says_of_the_numbers_decides():
     """1 on the first answer: by "one-first" it is chosen, by "index" the second is."""
     row = labelled([1])[0]
-    assert convert(row, recognise(labelled([0, 1]), option="one-first")).rows == [PAIR]
+    assert convert(row, recognise(labelled([0, 1]), ReadOptions(option="one-first"))).rows == [PAIR]
     other = {**PAIR, "chosen": BAD, "rejected": GOOD}
-    assert convert(row, recognise(labelled([0, 1]), option="index")).rows == [other]
+    assert convert(row, recognise(labelled([0, 1]), ReadOptions(option="index"))).rows == [other]
 
 
 def test_scores_that_contradict_the_names_of_the_columns_decide_nothing():
@@ -403,7 +415,7 @@ def test_two_forms_of_a_format_are_not_mixed_up():
 
 
 def gathered(rows, **chosen):
-    how = recognise(rows, **chosen)
+    how = recognise(rows, ReadOptions(**chosen))
     return list(gather(enumerate(rows, start=1), how)), how
 
 
@@ -494,7 +506,7 @@ def test_no_cell_however_odd_ends_in_anything_but_a_reason():
         row = {name: draw.choice(odd) for name in draw.sample(names, 12)}
         for format in FORMATS:
             try:
-                how = recognise([row], format=format.id)
+                how = recognise([row], ReadOptions(format=format.id))
                 for _, one, _ in gather([(1, {**row, draw.choice(names): draw.choice(odd)})], how):
                     converted += len(convert(one, how).rows)
             except (LeftOut, WorkbenchError):
@@ -513,7 +525,7 @@ def test_a_million_of_anything_is_read_in_a_moment(piece):
     began = time.monotonic()
     for format in (None, "dialogue-pairs", "message-pairs", "plain-text"):
         with contextlib.suppress(LeftOut, WorkbenchError):
-            convert(row, recognise([row], format=format))
+            convert(row, recognise([row], ReadOptions(format=format)))
     assert time.monotonic() - began < 10
 
 

@@ -51,10 +51,10 @@ def test_a_worker_that_had_no_room_for_a_last_word_is_told_by_the_disk(monkeypat
     """It could write neither a result nor a log, and the window not even its exit code."""
     run = create_run(demo_config())
     run.write_worker(99_999_999, 1.0)
-    assert training.in_words(run).startswith("The worker is gone: the machine was switched off")
+    assert training.summary(run).startswith("The worker is gone: the machine was switched off")
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=4096))
-    assert training.in_words(run).startswith("The disk is full, so the worker could not write on. Make room first.")
+    assert training.summary(run).startswith("The disk is full, so the worker could not write on. Make room first.")
 
 
 def test_a_run_whose_config_cannot_be_written_leaves_no_folder(monkeypatch):
@@ -164,7 +164,7 @@ def on_step_end(self, args, state, control, **_):
     known(self, args, state, control)
     if state.global_step == 3:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-known, report.Report.on_step_end = report.Report.on_step_end, on_step_end
+known, report.ReportCallback.on_step_end = report.ReportCallback.on_step_end, on_step_end
 sys.exit(train.main(sys.argv[1]))
 """
 
@@ -176,10 +176,10 @@ def test_a_disk_that_fills_inside_a_checkpoint_loses_only_what_came_after_the_la
         [sys.executable, "-c", FULL_AFTER_TWO_STEPS],
     )
     assert ended(run) == "failed"
-    assert training.in_words(run) == FULL
+    assert training.summary(run) == FULL
     assert sorted(folder.name for folder in (run.folder / "checkpoints").iterdir()) == ["dpo-0000001", "dpo-0000002"]
     assert checkpoints.newest(run).step == 2
     assert not (run.folder / "scratch").exists(), "what was half written has given its room back"
     training.resume(run)
-    assert ended(run) == "finished", training.in_words(run)
+    assert ended(run) == "finished", training.summary(run)
     assert [row["step"] for row in run.metrics() if "loss" in row] == [1, 2, 3, 4]

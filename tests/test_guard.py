@@ -301,7 +301,7 @@ def test_two_host_headers_are_one_too_many() -> None:
 
 
 def test_a_space_answers_to_its_own_name_and_may_be_framed_by_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPACE_ID", "me/bench")
+    monkeypatch.setenv("SPACE_ID", "me/app")
     monkeypatch.setenv("SPACE_HOST", "me-bench.hf.space")
     rules = rules_for(open_to_others=True, share=False)
     headers = dict(safety_headers(rules))

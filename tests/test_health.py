@@ -15,7 +15,7 @@ from workbench.core.monitoring.health import (
     RULES,
     RunFinding,
     answer_facts,
-    change_words,
+    change_summaries,
     examine,
     repetition,
     sample_facts,
@@ -133,7 +133,7 @@ def test_a_long_run_is_looked_at_in_a_moment():
 def test_a_run_that_does_not_start_from_its_reference_is_to_end(wrong):
     """ln 2 = .6931, and .6960 is .0029 above it."""
     finding = only([start(**wrong)])
-    assert (finding.rule, finding.weight, finding.stop) == ("wrong_reference", "stop", True)
+    assert (finding.rule, finding.severity, finding.stop) == ("wrong_reference", "blocker", True)
     assert "ln 2 = 0.6931" in finding.evidence
 
 
@@ -168,7 +168,7 @@ def test_a_jump_that_clipping_held_is_told_and_forgotten_when_the_run_goes_on_we
     """Clipped to 1, which is twice the usual .5: no harm, unless the loss doubles."""
     rows = [*[step(number) for number in range(1, 11)], step(11, grad_norm=50.0)]
     finding = only(rows)
-    assert (finding.weight, finding.stop) == ("care", False)
+    assert (finding.severity, finding.stop) == ("warning", False)
     assert "Clipping held the step to 1" in finding.evidence
     assert examine([*rows, step(12, loss=1.3)], config(), PLAN)[0].stop
     assert rules([*rows, *[step(number) for number in range(12, 23)]]) == []
@@ -201,7 +201,7 @@ def test_one_pair_again_and_again_is_told_by_the_reference():
     same = [step(number, chosen=number / 10, **{"logps/chosen": -100.0 + number}) for number in range(1, 6)]
     assert rules(same[:4]) == []
     finding = only(same)
-    assert (finding.rule, finding.weight) == ("repeated", "stop")
+    assert (finding.rule, finding.severity) == ("repeated", "blocker")
     assert "-100.0 nats each time" in finding.evidence
 
 
@@ -231,7 +231,7 @@ def test_labels_that_are_turned_round_get_a_word_of_their_own():
     rows = [step(number, margin=-0.1 if number % 2 else 0.1, accuracy=0.2) for number in range(1, 11)]
     finding = only([*rows, held_out(10, 0.70, 0.2)])
     assert finding.rule == "not_learning"
-    assert "the wrong way round" in finding.advice
+    assert "swapped" in finding.advice
 
 
 def test_few_pairs_say_nothing():
@@ -356,7 +356,7 @@ def test_chosen_answers_that_the_model_would_not_write_any_more_are_a_reason_to_
     rows = [step(number, mean_token_accuracy=0.9) for number in range(1, 6)]
     rows += [step(number, chosen=-0.5, mean_token_accuracy=0.4) for number in (6, 7)]
     finding = only(rows)
-    assert (finding.rule, finding.weight) == ("chosen_falls", "stop")
+    assert (finding.rule, finding.severity) == ("chosen_falls", "blocker")
     assert "40% itself, at first 90%" in finding.evidence
 
 
@@ -461,20 +461,20 @@ def test_facts_of_answers_are_counted_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("numbers", "rule", "weight"),
+    ("numbers", "rule", "severity"),
     [
-        ({"answers/chosen_longer": 0.95, "answers/examples": 100.0}, "length_decides", "care"),
-        ({"answers/chosen_shorter": 0.95, "answers/examples": 100.0}, "length_decides", "care"),
-        ({"answers/ended": 0.94}, "no_end", "care"),
-        ({"answers/ended": 0.0}, "no_end", "stop"),
-        ({"answers/commonest": 0.7, "answers/examples": 100.0}, "answers_alike", "care"),
+        ({"answers/chosen_longer": 0.95, "answers/examples": 100.0}, "length_decides", "warning"),
+        ({"answers/chosen_shorter": 0.95, "answers/examples": 100.0}, "length_decides", "warning"),
+        ({"answers/ended": 0.94}, "no_end", "warning"),
+        ({"answers/ended": 0.0}, "no_end", "blocker"),
+        ({"answers/commonest": 0.7, "answers/examples": 100.0}, "answers_alike", "warning"),
         # 50 steps of 8 are 400; of 39 examples each is seen 10.3 times.
-        ({"answers/examples": 39.0}, "seen_often", "care"),
+        ({"answers/examples": 39.0}, "seen_often", "warning"),
     ],
 )
-def test_what_the_examples_are_like_is_told_before_the_first_step(numbers, rule, weight):
+def test_what_the_examples_are_like_is_told_before_the_first_step(numbers, rule, severity):
     finding = only([facts(**numbers)])
-    assert (finding.rule, finding.weight, finding.step) == (rule, weight, 0)
+    assert (finding.rule, finding.severity, finding.step) == (rule, severity, 0)
 
 
 def test_ordinary_examples_are_left_alone():
@@ -505,11 +505,11 @@ def sampled(number, tokens=20.0, at_limit=0.0, repetition=0.0, longer=0.0, repea
 def test_answers_that_grow_are_told_by_length_and_by_how_many_did():
     """20 to 26 tokens is 1.3 x. 7 of 8 longer: Wilson from .53, more than half; 6 of 8: from .41, perhaps chance."""
     finding = only([sampled(0), sampled(20, tokens=26.0, longer=7 / 8)])
-    assert (finding.rule, finding.weight) == ("length_exploited", "care")
+    assert (finding.rule, finding.severity) == ("length_exploited", "warning")
     assert "88% of 8 sample answers are longer" in finding.evidence and "1.30 times" in finding.evidence
     assert rules([sampled(0), sampled(20, tokens=26.0, longer=6 / 8)]) == []
     assert rules([sampled(0), sampled(20, tokens=24.0, longer=1.0)]) == []
-    assert only([sampled(0), sampled(20, tokens=32.0, longer=1.0)]).weight == "stop"
+    assert only([sampled(0), sampled(20, tokens=32.0, longer=1.0)]).severity == "blocker"
     assert rules([sampled(10), sampled(20, tokens=32.0, longer=1.0)]) == [], "the start is not known"
 
 
@@ -596,7 +596,7 @@ def test_thumbs_that_teach_nothing_are_named_after_a_fifth_of_the_steps():
 
 def test_thumbs_the_wrong_way_round_get_a_word_of_their_own():
     rows = [kto_step(number, -0.2 if number % 2 else -0.1) for number in range(1, 12)]
-    assert "the wrong way round" in only(rows, kto_config(), KTO_PLAN).advice
+    assert "swapped" in only(rows, kto_config(), KTO_PLAN).advice
 
 
 def test_kto_is_content_where_both_sides_are():
@@ -669,7 +669,9 @@ def test_both_stages_of_a_run_are_looked_at_each_with_its_own_rules():
 
 def a_finding(**changes) -> RunFinding:
     words = {"title": "A step exploded", "evidence": "It did.", "meaning": "Bad.", "advice": "Halve it."}
-    return RunFinding(rule="exploding", weight="stop", stage="dpo", step=121, changes=changes, from_step=120, **words)
+    return RunFinding(
+        rule="exploding", severity="blocker", stage="dpo", step=121, changes=changes, from_step=120, **words
+    )
 
 
 def test_one_click_makes_the_settings_of_a_new_run():
@@ -685,13 +687,18 @@ def test_one_click_makes_the_settings_of_a_new_run():
 
 def test_a_suggestion_is_said_in_the_words_of_the_settings():
     finding = a_finding(**{"dpo.learning_rate": 1e-4})
-    assert change_words(config(), finding) == ["DPO learning rate from 0.0002 to 0.0001"]
+    assert change_summaries(config(), finding) == ["DPO learning rate from 0.0002 to 0.0001"]
     assert suggestion(finding, config()) == "A new run: DPO learning rate from 0.0002 to 0.0001"
 
 
 def test_a_finding_is_shown_with_its_evidence_its_meaning_and_what_to_do():
     shown = finding_html(a_finding(**{"dpo.learning_rate": 1e-4}), config())
-    for words in ("Stop", "A step exploded (DPO, step 121)", "It did. Bad.", "Halve it. A new run: DPO learning rate"):
+    for words in (
+        "Problem",
+        "A step exploded (DPO, step 121)",
+        "It did. Bad.",
+        "Halve it. A new run: DPO learning rate",
+    ):
         assert words in shown
     assert health_html([], config()) == ""
     hostile = a_finding().model_copy(update={"evidence": "<script>"})

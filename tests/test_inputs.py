@@ -20,7 +20,7 @@ from gradio_client.exceptions import AppError
 from starlette.testclient import TestClient
 
 from workbench.core.errors import WorkbenchError
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.ui import environment
 from workbench.ui.inputs import Window, checked, described, what_is_wrong
 from workbench.ui.launch import launch_kwargs
@@ -61,13 +61,13 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
         patch.setattr("workbench.jobs.processes.start_talking", refuse)
         patch.setattr("workbench.store.hub_data.configs_and_splits", refuse)
         patch.setattr("workbench.jobs.queue.add", refuse)
-        bench = Bench()
-        patch.setattr(bench, "start", refuse)
-        blocks = typing.cast("Window", build(bench))
+        app = AppState()
+        patch.setattr(app, "start", refuse)
+        blocks = typing.cast("Window", build(app))
         blocks.launch(**launch_kwargs(), prevent_thread_lock=True)
         yield blocks
         blocks.close()
-        bench.close()
+        app.close()
 
 
 def open_fields(fn: Any) -> list[int]:
@@ -238,10 +238,10 @@ def test_what_a_handler_takes_stands_in_its_signature(monkeypatch: pytest.Monkey
 def test_a_space_reads_no_file_of_its_machine_over_the_api_either(monkeypatch: pytest.MonkeyPatch) -> None:
     """A visitor of a Space is a stranger; the radio without the choice is only half of it."""
     environment.prepare()
-    monkeypatch.setenv("SPACE_ID", "me/bench")
+    monkeypatch.setenv("SPACE_ID", "me/app")
     monkeypatch.setenv("SPACE_HOST", "me-bench.hf.space")
     monkeypatch.setattr("workbench.jobs.processes.start_talking", refuse)
-    blocks = build(Bench())
+    blocks = build(AppState())
     app = App.create_app(blocks, app_kwargs=launch_kwargs()["app_kwargs"])
     client = TestClient(app, base_url="http://me-bench.hf.space")
 

@@ -15,7 +15,7 @@ from workbench.core.monitoring.health import examine
 from workbench.core.monitoring.progress import next_checkpoint, progress
 from workbench.core.monitoring.run_log import RunLog
 from workbench.store import json_lines
-from workbench.store.checked_lines import Flaw, checked_row, checked_sample, flaw_words
+from workbench.store.checked_lines import Flaw, checked_row, checked_sample, flaw_summary
 from workbench.store.json_lines import JsonLines, read_lines
 from workbench.store.runs import create_run
 from workbench.ui.chart import packed
@@ -161,8 +161,8 @@ def test_each_damage_has_its_name_and_stops_nothing(file, line, flaw):
 
 
 def test_lines_that_cannot_be_read_are_counted_in_words(file):
-    assert flaw_words({}, "metrics.jsonl") == ""
-    said = flaw_words({Flaw.JSON: 1, Flaw.STEP: 2}, "metrics.jsonl")
+    assert flaw_summary({}, "metrics.jsonl") == ""
+    said = flaw_summary({Flaw.JSON: 1, Flaw.STEP: 2}, "metrics.jsonl")
     assert said == "3 lines of metrics.jsonl cannot be read: 2 have no step, 1 is not readable JSON."
 
 

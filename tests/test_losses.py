@@ -9,7 +9,7 @@ from configs import demo_config
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.oom_fallback import next_rung
-from workbench.core.training.config import reference_words
+from workbench.core.training.config import reference_label
 from workbench.core.training.losses import LOSSES, SFT_TERM, LossId, find_loss, kto_start, kto_weights_advice
 from workbench.core.training.recipe import Device, start_loss, trainer_arguments
 from workbench.engine.report import WrongReference, check_start
@@ -132,8 +132,8 @@ def test_kto_needs_thumbs_and_a_batch_of_two():
 
 
 def test_the_reference_is_named_by_what_its_stage_starts_from():
-    assert reference_words(demo_config()) == "the SFT model of this run"
-    assert reference_words(demo_config(start_from="first")) == "the SFT model of this run"
-    assert reference_words(demo_config(method="dpo")) == "the base model"
-    assert reference_words(demo_config(method="dpo", start_from="first")) == "run first as it ended"
-    assert reference_words(kto_config()) == "the base model"
+    assert reference_label(demo_config()) == "the SFT model of this run"
+    assert reference_label(demo_config(start_from="first")) == "the SFT model of this run"
+    assert reference_label(demo_config(method="dpo")) == "the base model"
+    assert reference_label(demo_config(method="dpo", start_from="first")) == "run first as it ended"
+    assert reference_label(kto_config()) == "the base model"

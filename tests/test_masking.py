@@ -17,7 +17,7 @@ from workbench import cli
 from workbench.core import masking
 from workbench.core.errors import WorkbenchError
 from workbench.core.masking import Masked, masked, masked_values
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import secrets
 from workbench.store.runs import Run
 from workbench.ui import environment, parts
@@ -101,7 +101,7 @@ def test_every_way_out_hides_it(tmp_path: Path) -> None:
     said = f"401 for Bearer {CANARY}"
     error = WorkbenchError(said, "and more")
     assert str(error) == "401 for Bearer hf_(hidden)\nand more" and error.problems[0] == "401 for Bearer hf_(hidden)"
-    assert parts.notice("stop", "Not loaded", said).count("hf_(hidden)") == 1
+    assert parts.notice("blocker", "Not loaded", said).count("hf_(hidden)") == 1
     environment.prepare()
     logging.getLogger("workbench.test").error("met %s", said)
     run = Run(tmp_path / "run")
@@ -133,24 +133,24 @@ def test_a_worker_prints_none_and_its_answers_are_left_as_they_are(monkeypatch: 
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch, login: Path) -> Iterator[tuple[TestClient, Bench]]:
+def served(monkeypatch: pytest.MonkeyPatch, login: Path) -> Iterator[tuple[TestClient, AppState]]:
     """The whole window as it is opened, with a token in its environment and in its login."""
     for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR", "HF_HUB_DISABLE_TELEMETRY"):
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("HF_TOKEN", CANARY)
     login.write_text(CANARY)
     environment.prepare()
-    bench = Bench()
-    app = App.create_app(build(bench), app_kwargs=launch_kwargs()["app_kwargs"])
-    yield TestClient(app, base_url="http://127.0.0.1"), bench
-    bench.close()
+    app = AppState()
+    served = App.create_app(build(app), app_kwargs=launch_kwargs()["app_kwargs"])
+    yield TestClient(served, base_url="http://127.0.0.1"), app
+    app.close()
 
 
 def test_no_answer_and_no_file_holds_the_token(
-    served: tuple[TestClient, Bench], home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: tuple[TestClient, AppState], home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A link to the token's file is followed, as any file of its owner; what it says is not quoted."""
-    client, bench = served
+    client, app = served
     two_lines = tmp_path / "two.csv"
     two_lines.write_text(f"{CANARY}\nsecond\nthird\n")
     kept, link = tmp_path / "kept.jsonl", tmp_path / "link.jsonl"
@@ -169,7 +169,7 @@ def test_no_answer_and_no_file_holds_the_token(
     ]
     assert "is not valid JSON" in heard[0] and "(hidden)" in heard[0], heard[0]
     assert "looks like an access token" in heard[1], heard[1]
-    bench.chat.state, bench.chat.word = "failed", f"The Hub refused {CANARY}."
+    app.chat.state, app.chat.word = "failed", f"The Hub refused {CANARY}."
     number, count = tick_of(client)
     body = {"fn_index": number, "data": [None] * count, "session_hash": "canary"}
     heard.append(client.post("/gradio_api/run/any", json=body).text)

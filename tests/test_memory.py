@@ -10,8 +10,8 @@ from model_memory import SIZES, passing_peak, tiny_config, tiny_model, trainer_f
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.architectures import KNOWN, shape_of
-from workbench.core.memory.forecast import Paths, adapter_weights, forecast, nf4_bytes, optimizer_bytes, stored
-from workbench.core.memory.plan import Offer, Smaller, plan, remedies, verdict, verdict_words
+from workbench.core.memory.forecast import ComputeOptions, adapter_weights, forecast, nf4_bytes, optimizer_bytes, stored
+from workbench.core.memory.plan import Offer, Smaller, fit_message, plan, remedies, verdict
 from workbench.core.training.config import ModelRef, RunConfig, read_config
 from workbench.core.training.recipe import Device
 from workbench.store import presets
@@ -61,7 +61,7 @@ def test_what_is_stored_is_what_real_modules_hold(architecture):
     model(input_ids=torch.arange(16)[None], labels=torch.arange(16)[None]).loss.backward()
     optimizer.step()
 
-    expected = stored(shape_of(tiny_config(architecture)), config, "dpo", CPU, Paths())
+    expected = stored(shape_of(tiny_config(architecture)), config, "dpo", CPU, ComputeOptions())
     assert expected == {
         "weights_4bit": bytes_of(quantized),
         "embeddings": bytes_of(others),
@@ -76,7 +76,7 @@ def test_what_is_stored_is_what_real_modules_hold(architecture):
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_an_unquantized_model_is_as_large_as_its_parameters(precision):
     model = tiny_model(tiny_config("qwen2"), precision)
-    parts = stored(shape_of(tiny_config("qwen2")), run(precision=precision), "dpo", CPU, Paths())
+    parts = stored(shape_of(tiny_config("qwen2")), run(precision=precision), "dpo", CPU, ComputeOptions())
     assert parts["weights"] + parts["embeddings"] == bytes_of(model.parameters())
     assert "weights_4bit" not in parts
 
@@ -103,11 +103,11 @@ def test_the_reference_of_dpo_after_sft_is_a_second_frozen_adapter():
     size = shape_of(tiny_config("llama"))
     alone, after = run(), run(method="sft+dpo")
     weights = adapter_weights(size, 16)
-    assert stored(size, alone, "dpo", CPU, Paths())["adapter"] == 4 * weights
-    assert stored(size, after, "sft", CPU, Paths())["adapter"] == 4 * weights
-    assert stored(size, after, "dpo", CPU, Paths())["adapter"] == 8 * weights
-    assert stored(size, after, "dpo", CPU, Paths())["gradients"] == 4 * weights
-    assert stored(size, alone, "dpo", CPU, Paths(from_adapter=True))["adapter"] == 8 * weights
+    assert stored(size, alone, "dpo", CPU, ComputeOptions())["adapter"] == 4 * weights
+    assert stored(size, after, "sft", CPU, ComputeOptions())["adapter"] == 4 * weights
+    assert stored(size, after, "dpo", CPU, ComputeOptions())["adapter"] == 8 * weights
+    assert stored(size, after, "dpo", CPU, ComputeOptions())["gradients"] == 4 * weights
+    assert stored(size, alone, "dpo", CPU, ComputeOptions(from_adapter=True))["adapter"] == 8 * weights
 
 
 def test_a_real_dpo_after_sft_holds_that_second_adapter():
@@ -118,7 +118,7 @@ def test_a_real_dpo_after_sft_holds_that_second_adapter():
     model.add_adapter("ref", model.peft_config["default"])
     held = [weight for name, weight in model.named_parameters() if "lora_" in name]
     assert {weight.dtype for weight in held} == {torch.float32}
-    assert stored(shape_of(tiny_config("llama")), config, "dpo", CPU, Paths())["adapter"] == bytes_of(held)
+    assert stored(shape_of(tiny_config("llama")), config, "dpo", CPU, ComputeOptions())["adapter"] == bytes_of(held)
 
 
 # Worked by hand
@@ -143,7 +143,7 @@ def test_llama_3_1_8b_by_hand():
     """
     size = shape(LLAMA_8B)
     assert size.linear_weights == 32 * (4096 * 10240 + 3 * 4096 * 14336) == 6_979_321_856
-    parts = stored(size, run(), "dpo", CARD, Paths())
+    parts = stored(size, run(), "dpo", CARD, ComputeOptions())
     assert parts["embeddings"] == 2 * (2 * 128_256 * 4096 + 65 * 4096)
     assert (parts["weights_4bit"] + parts["embeddings"]) / 1e9 == pytest.approx(5.70, abs=0.01)
     assert adapter_weights(size, 16) == 16 * 32 * (8192 + 2 * 5120 + 8192 + 3 * 18432)
@@ -158,7 +158,7 @@ def test_qwen_2_5_half_a_billion_by_hand():
     size = shape(QWEN_HALF_B)
     assert size.linear_weights == 24 * (896 * 2048 + 3 * 896 * 4864)
     assert size.unquantized_weights == 151_936 * 896 + 49 * 896 + 24 * 1152
-    parts = stored(size, run(), "dpo", CARD, Paths())
+    parts = stored(size, run(), "dpo", CARD, ComputeOptions())
     assert (parts["weights_4bit"] + parts["embeddings"]) / 1e9 == pytest.approx(0.46, abs=0.005)
     assert (parts["adapter"] + parts["gradients"] + parts["optimizer"]) / 1e9 == pytest.approx(0.14, abs=0.005)
 
@@ -177,16 +177,18 @@ def test_the_logits_of_one_pair_outweigh_a_small_model(id, vocabulary, hidden):
 def test_with_the_fused_kernel_the_reference_is_the_worst_moment():
     """Per logit 4 bytes wait, and 4 of the reference with the 2 that they come from: 10. On the way back there are 8."""
     beside = run(batch_size=1, max_length=1024, reference="beside")
-    found = forecast(shape(QWEN_HALF_B), beside, "dpo", CARD, Paths(fused_loss=True))
+    found = forecast(shape(QWEN_HALF_B), beside, "dpo", CARD, ComputeOptions(fused_loss=True))
     assert found.moment == "while the reference answers"
     assert found.parts["logits"] == round(1.04 * 2048 * 151_936 * 4)
     assert found.parts["reference"] == round(1.04 * 2048 * 151_936 * 6)
-    precomputed = Paths(fused_loss=True, precomputed_reference=True)
+    precomputed = ComputeOptions(fused_loss=True, precomputed_reference=True)
     after = forecast(shape(QWEN_HALF_B), beside, "dpo", CARD, precomputed)
     assert after.parts["reference"] == 0
     assert found.total - after.total == pytest.approx(1.04 * 2048 * 151_936 * 2, rel=0.01)
     # Asked before the trained model begins, the reference is never the worst moment: 6 bytes are less than 8.
-    kept = forecast(shape(QWEN_HALF_B), run(batch_size=1, max_length=1024), "dpo", CARD, Paths(fused_loss=True))
+    kept = forecast(
+        shape(QWEN_HALF_B), run(batch_size=1, max_length=1024), "dpo", CARD, ComputeOptions(fused_loss=True)
+    )
     assert kept.total == after.total
 
 
@@ -195,7 +197,7 @@ def test_sft_and_the_chunked_path_never_build_all_logits():
     size, config = shape(QWEN_HALF_B), run(batch_size=1, max_length=4096)
     assert forecast(size, config, "sft", CARD).parts["logits"] / 1e9 == pytest.approx(0.75, abs=0.05)
     whole = forecast(size, config, "dpo", CARD).parts["logits"]
-    assert forecast(size, config, "dpo", CARD, Paths(chunked_logits=True)).parts["logits"] < whole / 20
+    assert forecast(size, config, "dpo", CARD, ComputeOptions(chunked_logits=True)).parts["logits"] < whole / 20
 
 
 def test_checkpointing_keeps_the_inputs_of_the_layers():
@@ -226,7 +228,7 @@ def test_the_context_is_cudas_and_a_cpu_has_none():
 
 def test_a_precomputed_reference_has_no_pass():
     for settings in ({}, {"gradient_checkpointing": False, "max_length": 64}):
-        found = forecast(shape(LLAMA_8B), run(**settings), "dpo", CARD, Paths(precomputed_reference=True))
+        found = forecast(shape(LLAMA_8B), run(**settings), "dpo", CARD, ComputeOptions(precomputed_reference=True))
         assert found.parts["reference"] == 0
 
 
@@ -285,7 +287,7 @@ def test_the_forecast_is_not_below_the_peak_of_a_real_step(settings):
         adapter={"rank": 8, "alpha": 16, "dropout": settings.get("dropout", 0.0)},
     )
     found = forecast(shape_of(values), config, stage, CPU)
-    fixed = sum(stored(shape_of(values), config, stage, CPU, Paths()).values())
+    fixed = sum(stored(shape_of(values), config, stage, CPU, ComputeOptions()).values())
     measured = fixed + passing_peak(values, config, stage)
     gc.collect()
     assert 1.0 <= found.total / measured <= 1.2
@@ -346,7 +348,7 @@ def test_a_granite_with_mamba_layers_and_a_model_that_is_quantised_already_are_l
 
 def test_tight_begins_above_nine_tenths():
     assert [verdict(total, 1000) for total in (0, 900, 901, 1000, 1001)] == ["fits", "fits", "tight", "tight", "no"]
-    assert "0.50 GB too much" in verdict_words("no", 8_500_000_000, 8_000_000_000)
+    assert "0.50 GB too much" in fit_message("no", 8_500_000_000, 8_000_000_000)
 
 
 def test_a_run_that_fits_needs_no_remedy():
@@ -403,7 +405,7 @@ def test_a_paged_optimizer_is_not_suggested_on_a_cpu():
 
 
 def test_an_offer_of_the_caller_is_weighed_like_the_rest():
-    offer = Offer("Compute logits in tiles.", {}, Paths(chunked_logits=True))
+    offer = Offer("Compute logits in tiles.", {}, ComputeOptions(chunked_logits=True))
     first = remedies(shape(QWEN_HALF_B), run(), CARD, 6 * 10**9, offers=[offer])[0]
     assert (first.words, first.enough) == (offer.words, True)
 
@@ -481,7 +483,9 @@ def test_without_a_network_an_unknown_model_is_said_in_words(monkeypatch):
 
 
 def test_the_bar_shows_every_part_and_escapes_what_a_remedy_says():
-    found = plan(shape(QWEN_HALF_B), run(), CARD, 6 * 10**9, offers=[Offer("<script>", {}, Paths(chunked_logits=True))])
+    found = plan(
+        shape(QWEN_HALF_B), run(), CARD, 6 * 10**9, offers=[Offer("<script>", {}, ComputeOptions(chunked_logits=True))]
+    )
     html = memory_bar(found)
     assert "does not fit" in html.lower()
     assert "logits" in html and "weights in 4 bits" in html

@@ -10,12 +10,13 @@ from run_cases import wrong_reference
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.metrics import FORKED
-from workbench.core.training.config import reference_words, stage_title
+from workbench.core.training.config import reference_label, stage_title
 from workbench.core.training.forks import Fork, more_epochs
 from workbench.engine import adapters, load, train
 from workbench.engine.journal import log_numbers
 from workbench.jobs import training
 from workbench.store import datasets, forks, votes
+from workbench.store.datasets import Provenance
 from workbench.store.runs import Run, create_run, runs_to_start_from, starting_run
 from workbench.store.votes import Vote
 
@@ -156,7 +157,7 @@ def test_a_row_is_trained_on_as_the_same_tokens_with_and_without_a_reference(one
         )
         made[make] = trainer.train_dataset
     dpo, orpo = made[DPOTrainer], made[OrpoInTokens]
-    assert len(dpo) == len(orpo) < len(rows), "a prompt that fills the longest example leaves nothing to learn"
+    assert len(dpo) == len(orpo) < len(rows), "a prompt that fills max length leaves nothing to learn"
     for one, other in zip(dpo, orpo, strict=True):
         for side in ("chosen", "rejected"):
             assert other[f"{side}_input_ids"] == (one["prompt_ids"] + one[f"{side}_ids"])[:most]
@@ -172,13 +173,13 @@ def test_a_run_goes_on_from_where_another_ended(one_base, monkeypatch):
     first = trained(name="first", method="dpo", sft_data=None, dpo=TWO_STEPS)
     ended = load_file(first.adapter / "adapter_model.safetensors")
     begun = {}
-    restore = adapters.put_back
+    restore = adapters.restore_fp32
 
     def look(model, before):
         restore(model, before)
         begun.update({name: weight.detach().clone() for name, weight in model.named_parameters() if name in before})
 
-    monkeypatch.setattr(adapters, "put_back", look)
+    monkeypatch.setattr(adapters, "restore_fp32", look)
     again = trained(name="again", method="dpo", sft_data=None, dpo=TWO_STEPS, start_from="first")
     start = first_evaluation(again, "dpo")
     assert abs(start["eval_loss"] - math.log(2)) < 0.002
@@ -187,7 +188,7 @@ def test_a_run_goes_on_from_where_another_ended(one_base, monkeypatch):
     for name, weight in ended.items():
         assert torch.equal(begun[name.replace(".weight", ".default.weight")], weight), name
     assert start["eval_logps/chosen"] != first_evaluation(first, "dpo")["eval_logps/chosen"], "it is not the base model"
-    assert reference_words(again.config()) == "run first as it ended"
+    assert reference_label(again.config()) == "run first as it ended"
     assert "| Reference | run first as it ended |" in (again.adapter / "README.md").read_text()
     assert (again.start_adapter / "adapter_model.safetensors").is_file(), "kept, whatever becomes of the other run"
     assert not list(again.folder.glob(".*.draft"))
@@ -203,7 +204,7 @@ def test_votes_on_the_answers_of_a_run_are_learned_from_where_it_ended(one_base)
                 left_model="first", right_model="", base="demo",
             )
         )  # fmt: skip
-    datasets.add(votes.rows(), "votes", source="votes from the Compare page")
+    datasets.add(votes.rows(), "votes", source=Provenance("votes from the Compare page"))
     run = trained(method="dpo", sft_data=None, preference_data="votes", dpo=TWO_STEPS, start_from="first")
     start = first_evaluation(run, "dpo")
     assert start["eval_loss"] == pytest.approx(math.log(2), abs=1e-4)
@@ -222,7 +223,7 @@ def test_votes_on_the_answers_of_a_run_are_learned_from_where_it_ended(one_base)
 def test_a_planted_wrong_reference_is_refused_in_every_path(one_base, monkeypatch, changes):
     store_thumbs()
     ended_run("first")
-    monkeypatch.setattr(adapters, "put_back", adapters.put_back)  # so that it is put back after the test
+    monkeypatch.setattr(adapters, "restore_fp32", adapters.restore_fp32)  # so that it is put back after the test
     wrong_reference()
     run = create_run(demo_config(**SMALL | changes))
     assert train.main(str(run.folder)) == 1
@@ -252,7 +253,7 @@ def test_the_other_methods_go_on_from_another_run_too(one_base, method):
     start = first_evaluation(run, run.config().stages[-1])
     assert abs(start["eval_loss"] - (0.5 if method == "kto" else math.log(2))) < 0.002
     assert [start.get(f"eval_rewards/{side}", 0.0) for side in ("chosen", "rejected")] == [0.0, 0.0]
-    assert reference_words(run.config()) == (
+    assert reference_label(run.config()) == (
         "run first as it ended" if method == "kto" else "the SFT model of this run"
     )
 
@@ -272,13 +273,13 @@ def test_a_run_that_was_paused_keeps_the_reference_that_it_started_from(one_base
     shutil.rmtree(first.folder)
 
     reference = {}
-    restore = adapters.put_back
+    restore = adapters.restore_fp32
 
     def look(model, before):
         restore(model, before)
         reference.update({name: w.detach().clone() for name, w in model.named_parameters() if ".ref." in name})
 
-    monkeypatch.setattr(adapters, "put_back", look)
+    monkeypatch.setattr(adapters, "restore_fp32", look)
     assert train.main(str(run.folder)) == 0, run.result()
     assert run.result().outcome == "finished"
     assert len(reference) == len(ended)
@@ -296,7 +297,7 @@ def test_a_run_that_branches_off_goes_on_with_its_own_learning_rate_and_the_refe
     """
     from workbench.engine import report
 
-    known = report.Report.on_step_end
+    known = report.ReportCallback.on_step_end
 
     def breaks(self, args, state, control, **_):
         known(self, args, state, control)
@@ -304,12 +305,12 @@ def test_a_run_that_branches_off_goes_on_with_its_own_learning_rate_and_the_refe
             raise RuntimeError("the power went")
 
     ended_run("zero")
-    datasets.add(enumerate(datasets.read("demo-preferences", "train", 60), 1), "few", source="a test")
+    datasets.add(enumerate(datasets.read("demo-preferences", "train", 60), 1), "few", source=Provenance("a test"))
     settings = SMALL | {"method": "dpo", "preference_data": "few", "start_from": "zero", "checkpoint_steps": 2}
     first = create_run(demo_config("first", **settings, dpo={"learning_rate": 2e-4, "max_steps": 8}))
-    monkeypatch.setattr(report.Report, "on_step_end", breaks)
+    monkeypatch.setattr(report.ReportCallback, "on_step_end", breaks)
     assert train.main(str(first.folder)) == 1
-    monkeypatch.setattr(report.Report, "on_step_end", known)
+    monkeypatch.setattr(report.ReportCallback, "on_step_end", known)
     fork = forks.newest_before(first, "dpo", 5)
     assert fork == Fork("first", "dpo", 4)
     half = demo_config("half", **settings, dpo={"learning_rate": 1e-4, "max_steps": 8})
@@ -339,7 +340,7 @@ def test_two_more_epochs_start_from_the_finished_run_which_is_their_reference(on
     config = more_epochs(first.config(), "first-2")
     assert (config.method, config.dpo.epochs, config.dpo.max_steps, config.sft_data) == ("dpo", 2, 0, None)
     assert (config.dpo.learning_rate, config.start_from) == (first.config().dpo.learning_rate, "first")
-    assert reference_words(config) == "run first as it ended"
+    assert reference_label(config) == "run first as it ended"
     run = create_run(demo_config(**config.model_dump() | SMALL | {"dpo": config.dpo.model_dump() | {"max_steps": 1}}))
     # An earlier life of it was lost before its first checkpoint: it begins again, and those steps do not count.
     for step in range(3):

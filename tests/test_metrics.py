@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from workbench.core import charts as charts_module
+from workbench.core.monitoring import charts as charts_module
 from workbench.core.monitoring.charts import thin_out
 from workbench.core.monitoring.metrics import latest
 from workbench.core.monitoring.progress import next_checkpoint, progress, seconds_per_step
@@ -162,7 +162,7 @@ def test_a_lost_run_is_explained_by_how_its_worker_ended():
     assert "switched off" in why_lost(None, "")
     assert "disk is full" in why_lost(1, "OSError: [Errno 28] No space left on device")
     assert all("Resume starts it from its first step" in why_lost(code, "") for code in (-9, -11, 1, None))
-    assert "Resume goes on from step 8 of DPO" in why_lost(-9, "", "step 8 of DPO")
+    assert "Resume continues from step 8 of DPO" in why_lost(-9, "", "step 8 of DPO")
 
 
 def test_the_chart_of_a_loss_has_its_own_start_as_its_reference():

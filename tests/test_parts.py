@@ -90,7 +90,7 @@ class Reader(HTMLParser):
 
 
 class Hostile:
-    """A bench whose words all come from elsewhere."""
+    """A app whose words all come from elsewhere."""
 
     def __init__(self, text: str):
         self.text = text
@@ -113,7 +113,7 @@ EVERY_PART: dict[str, Callable[[str], Html]] = {
     "page_head": lambda text: parts.page_head(text, text),
     "card": lambda text: parts.card(text, parts.text(text)),
     "facts": lambda text: parts.facts([(text, text), (text, 3)]),
-    "notice": lambda text: parts.notice("careful", text, text, text),
+    "notice": lambda text: parts.notice("warning", text, text, text),
     "empty": lambda text: parts.empty(text, text),
     "bar": lambda text: parts.bar(0.5, text),
     "table": lambda text: parts.table([text, "n"], [[text, 1], [text, 2]], text),
@@ -151,7 +151,7 @@ def test_no_part_writes_what_cannot_be_sent() -> None:
 
 
 def test_a_notice_says_its_weight_in_a_word() -> None:
-    for kind, word in (("info", "Note"), ("good", "Good"), ("careful", "Careful"), ("stop", "Stop")):
+    for kind, word in (("info", "Note"), ("good", "Good"), ("warning", "Warning"), ("blocker", "Problem")):
         assert word in Reader(parts.notice(kind, "Title")).text  # type: ignore[arg-type]
 
 

@@ -21,7 +21,7 @@ from workbench.engine import place as place_module
 from workbench.engine.journal import log_phase
 from workbench.engine.place import Place, PlaceGone
 from workbench.jobs import processes, queue, training
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import device, gone
 from workbench.store.home import home
 from workbench.store.runs import Run, all_runs, create_run, runs_folder
@@ -198,12 +198,12 @@ def test_a_worker_whose_folder_is_deleted_ends_itself_and_its_child_and_the_wind
     wait_for(lambda: not processes.alive(child, processes.started(child)))
     assert not run.folder.exists() and all_runs() == []
     words = "The folder of a-run was deleted or moved while it trained, so its worker ended itself"
-    assert words in training.gone_words("a-run")
-    page = watch_tab.page_of(Bench(), "a-run", ())
+    assert words in training.gone_message("a-run")
+    page = watch_tab.page_of(AppState(), "a-run", ())
     assert "a-run is gone" in page[0] and words in page[0]
     assert not [one for one in page if isinstance(one, gr.Button) and one.visible is True]
-    assert Bench().gone() == "a-run ended: its folder is gone"
-    assert training.in_words(run).startswith(words)
+    assert AppState().gone() == "a-run ended: its folder is gone"
+    assert training.summary(run).startswith(words)
     for ask in (training.stop, training.pause, training.resume):
         with pytest.raises(WorkbenchError):
             ask(run)
@@ -211,18 +211,18 @@ def test_a_worker_whose_folder_is_deleted_ends_itself_and_its_child_and_the_wind
         training.end(run)
     assert not run.folder.exists(), "nothing of that made it anew"
     again = start()  # the device is free, and a new run of that name has no story yet
-    assert training.gone_words("a-run") == "" and training.running() == again
+    assert training.gone_message("a-run") == "" and training.running() == again
 
 
 def test_a_page_that_shows_a_run_is_drawn_again_when_its_folder_goes_and_when_its_worker_has_told(start):
-    run, bench = start(program=STUBBORN), Bench()
-    seen = [watch_tab.signature(bench, "a-run")]
+    run, app = start(program=STUBBORN), AppState()
+    seen = [watch_tab.signature(app, "a-run")]
     found = run.worker()
     deleted(run)
-    seen.append(watch_tab.signature(bench, "a-run"))
-    assert "its worker ends itself" in watch_tab.page_of(bench, "a-run", seen[0])[0]
+    seen.append(watch_tab.signature(app, "a-run"))
+    assert "its worker ends itself" in watch_tab.page_of(app, "a-run", seen[0])[0]
     gone.note("a-run", "The folder of a-run was deleted.", found["pid"], found["created"])
-    seen.append(watch_tab.signature(bench, "a-run"))
+    seen.append(watch_tab.signature(app, "a-run"))
     assert len(set(seen)) == 3
 
 
@@ -243,7 +243,7 @@ def test_while_the_worker_of_a_deleted_run_lives_nothing_starts_beside_it_and_th
         start("second")
     assert [folder.name for folder in runs_folder().iterdir()] == ["waits"], "nothing is left of it"
     assert training.state_of(waits) == "queued"
-    assert "still held by first" in watch_tab.queue_updates(Bench())[0]["value"]
+    assert "still held by first" in watch_tab.queue_updates(AppState())[0]["value"]
     processes.end_tree(found["pid"], found["created"])
     wait_for(lambda: training.state_of(waits) == "finished", 20)
     assert "Traceback" not in (home() / "queue.log").read_text()
@@ -276,7 +276,7 @@ def test_a_folder_that_is_renamed_while_it_trains_has_its_story_and_can_go_on(st
     wait_for(lambda: gone_over(found) and gone.noted())
     elsewhere = Run(run.folder.with_name("elsewhere"))
     assert training.state_of(elsewhere) == "lost"
-    said = training.in_words(elsewhere)
+    said = training.summary(elsewhere)
     assert (
         "The folder of a-run was deleted or moved while it trained" in said
         and "Resume starts it from its first" in said
@@ -295,7 +295,7 @@ def test_a_copy_put_in_the_place_of_a_run_is_not_written_to(start):
     wait_for(lambda: gone_over(found) and gone.noted() and run.exit_code() is not None)  # which the window writes
     after = {file.name: file.read_bytes() for file in run.folder.iterdir() if file.name != "exit.json"}
     assert after == before
-    assert training.state_of(run) == "lost" and "was replaced by another one" in training.in_words(run)
+    assert training.state_of(run) == "lost" and "was replaced by another one" in training.summary(run)
 
 
 def test_a_home_that_is_moved_is_not_made_anew_by_the_worker(start):
@@ -361,7 +361,7 @@ def test_a_real_worker_whose_folder_is_deleted_leaves_nothing_of_it_behind():
     finally:
         processes.end_tree(found["pid"], found["created"])
     assert not run.folder.exists()
-    assert "was deleted or moved while it trained" in training.gone_words("a-run")
+    assert "was deleted or moved while it trained" in training.gone_message("a-run")
 
 
 def test_where_the_disk_knows_no_locks_the_process_that_is_written_down_has_the_device(monkeypatch):

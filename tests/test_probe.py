@@ -5,9 +5,9 @@ from configs import demo_config
 
 from workbench.core.memory.plan import in_gigabytes
 from workbench.engine import train
-from workbench.engine.probe import Probe
+from workbench.engine.probe import ProbeCallback
 from workbench.store.runs import Run, create_run
-from workbench.ui.watch_tab import details_html, probe_words
+from workbench.ui.watch_tab import details_html, probe_summary
 
 SMALL = {"batch_size": 4, "held_out_limit": 8, "evaluations": 1, "max_length": 128}
 TWO_STEPS = {"learning_rate": 1e-3, "max_steps": 2}
@@ -37,10 +37,10 @@ def test_the_run_goes_on_as_if_the_probe_had_not_been(one_base, monkeypatch):
         found = probed.environment()["probes"][stage]
         assert found["rows"] == 4 and 60 < found["tokens"] <= 128 and found["seconds"] > 0
         assert found["forecast"] > 3 * 2**29, "the libraries are counted"
-        assert in_gigabytes(found["needed"]) in probe_words(stage, found)
+        assert in_gigabytes(found["needed"]) in probe_summary(stage, found)
     assert "Longest batch, tried first" in details_html(probed)
 
-    monkeypatch.setattr(Probe, "on_train_begin", lambda *_args, **_named: None)
+    monkeypatch.setattr(ProbeCallback, "on_train_begin", lambda *_args, **_named: None)
     assert numbers(trained("not-probed")) == numbers(probed)
 
 
@@ -50,7 +50,7 @@ def test_a_longest_batch_that_does_not_fit_is_known_before_the_first_step(one_ba
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     monkeypatch.setattr("workbench.engine.probe._Peak", Full)
-    monkeypatch.setattr(train, "again", lambda folder: 7)
+    monkeypatch.setattr(train, "restart_worker", lambda folder: 7)
     run = create_run(demo_config(**SMALL | {"batch_size": 4}))
     assert train.main(str(run.folder)) == 7
     assert run.adjusted_config().batch_size == 2
@@ -59,7 +59,7 @@ def test_a_longest_batch_that_does_not_fit_is_known_before_the_first_step(one_ba
 
 def test_what_was_not_measured_is_not_said():
     assert (
-        probe_words("dpo", {"rows": 1, "tokens": 1024, "seconds": 2.0, "peak": None})
+        probe_summary("dpo", {"rows": 1, "tokens": 1024, "seconds": 2.0, "peak": None})
         == "DPO: 1 × 1,024 tokens in 2.0 s."
     )
 

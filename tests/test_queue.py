@@ -104,7 +104,7 @@ def test_runs_wait_for_one_another_and_a_failed_one_does_not_stop_the_others():
     gone.write_config(demo_config("gone", preference_data="thrown-away"))
     assert queue.to_front("last") == "last is the next one."
     assert [run.name for run in queue.waiting()] == ["last", "bad", "gone"]
-    assert training.in_words(gone) == "It waits in the queue for the device."
+    assert training.summary(gone) == "It waits in the queue for the device."
     assert training.stop(first).endswith("Press again to end it at once. Then last starts.")
     wait_for(all_over)
     assert states() == {"long-first": "finished", "last": "finished", "bad": "failed", "gone": "failed"}
@@ -128,7 +128,7 @@ def test_where_the_device_is_free_a_run_starts_at_once_and_its_data_is_looked_at
 def test_a_pause_holds_the_queue_until_a_person_lets_it_go_on():
     run = training.start(demo_config("long"), WORKER)
     add("next")
-    assert "The queue waits until you let it go on" in training.pause(run)
+    assert "The queue waits until you resume it" in training.pause(run)
     wait_for(lambda: training.state_of(run) == "paused" and not keeper())
     queue.look(KEEPER)
     assert (states()["next"], keeper()) == ("queued", {})
@@ -137,7 +137,7 @@ def test_a_pause_holds_the_queue_until_a_person_lets_it_go_on():
     training.stop(by_hand)
     wait_for(lambda: training.state_of(by_hand) == "finished")
     assert states()["next"] == "queued"
-    assert queue.go_on(KEEPER) == "The queue goes on."
+    assert queue.go_on(KEEPER) == "The queue is running again."
     wait_for(lambda: states()["next"] == "finished")
 
 

@@ -3,7 +3,7 @@
 import pytest
 from configs import demo_config
 
-from workbench.core.monitoring.duration import forecast_stage, range_words, tokens_words
+from workbench.core.monitoring.duration import duration_range_label, forecast_stage, tokens_label
 from workbench.core.training.recipe import (
     Device,
     compute_dtype,
@@ -61,15 +61,15 @@ def test_time_is_measured_where_there_was_a_run_and_guessed_where_there_was_none
     assert guessed.seconds == pytest.approx((40 * 200 * 1e6 * 6 / 2e11, 40 * 200 * 1e6 * 6 / 1.5e10))
     unknown = forecast_stage(config, "dpo", 1000, 800, None, "cpu", None)
     assert unknown.seconds is None
-    assert tokens_words(unknown.tokens) == "about 8,000 tokens"  # 40 pairs of 800 characters, at 4 a token
+    assert tokens_label(unknown.tokens) == "about 8,000 tokens"  # 40 pairs of 800 characters, at 4 a token
 
 
 def test_times_read_as_a_person_says_them():
-    assert [tokens_words(some) for some in (7, 86_400, 1_234_567)] == [
+    assert [tokens_label(some) for some in (7, 86_400, 1_234_567)] == [
         "about 7 tokens",
         "about 86,000 tokens",
         "about 1,200,000 tokens",
     ]
-    assert range_words((31, 52)) == "30 to 50 seconds"
-    assert range_words((150, 600)) == "2 to 10 minutes"
-    assert range_words((60, 600)) == "60 seconds to 10 minutes"
+    assert duration_range_label((31, 52)) == "30 to 50 seconds"
+    assert duration_range_label((150, 600)) == "2 to 10 minutes"
+    assert duration_range_label((60, 600)) == "60 seconds to 10 minutes"

@@ -12,7 +12,7 @@ from made_runs import store_thumbs
 
 from workbench.engine import reference, stage, train
 from workbench.engine.reference import digests_of
-from workbench.store.reference import KeptLogProbs, sweep
+from workbench.store.reference import LogProbCache, sweep
 from workbench.store.runs import Run, create_run
 from workbench.store.weights import fingerprint
 
@@ -70,9 +70,9 @@ def test_kept_values_of_another_model_are_forgotten_and_the_reference_is_asked_a
     [file] = (home / "reference").iterdir()
     shifted = [{key: value - 3 for key, value in json.loads(line).items()} for line in file.read_text().splitlines()]
     file.write_text("\n".join(json.dumps(line) for line in shifted) + "\n")
-    monkeypatch.setattr(train, "again", lambda folder: train.main(folder))
+    monkeypatch.setattr(train, "restart_worker", lambda folder: train.main(folder))
     again = trained("again")
-    assert "what was kept of the reference does not hold any more, so it is asked again" in [
+    assert "Cached reference log-probabilities are stale; recomputing, so it is asked again" in [
         row.get("phase") for row in again.metrics()
     ]
     assert [row["eval_loss"] for row in again.metrics() if row.get("step") == 0 and "eval_loss" in row] == [
@@ -100,26 +100,26 @@ def test_a_digest_is_of_the_tokens_and_of_where_the_answer_begins_not_of_the_pad
 
 
 def test_a_torn_line_is_passed_over_and_the_ones_around_it_are_known(home):
-    kept = KeptLogProbs("one")
+    kept = LogProbCache("one")
     kept.add({"a": -1.5, "b": -2.0})
     with open(kept.file, "a") as file:
         file.write('{"c": -3')
-    KeptLogProbs("one").add({"d": -4.0})
-    again = KeptLogProbs("one")
+    LogProbCache("one").add({"d": -4.0})
+    again = LogProbCache("one")
     assert [again.get(digest) for digest in "abcd"] == [-1.5, -2.0, None, -4.0]
 
 
 def test_what_was_known_first_stays_and_what_is_no_number_is_not_kept(home):
     """Two runs that met an answer in different batches round it differently: neither may see its reference change."""
-    one, other = KeptLogProbs("one"), KeptLogProbs("one")
+    one, other = LogProbCache("one"), LogProbCache("one")
     one.add({"a": -1.0, "b": math.nan, "c": -math.inf})
     other.add({"a": -1.01})
-    again = KeptLogProbs("one")
+    again = LogProbCache("one")
     assert [again.get(digest) for digest in "abc"] == [-1.0, None, None]
 
 
 def test_a_disk_that_is_full_costs_nothing_but_the_keeping(home, monkeypatch, capsys):
-    kept = KeptLogProbs("one")
+    kept = LogProbCache("one")
     kept.file.mkdir(parents=True)  # nothing can be appended to a folder
     kept.add({"a": -1.5})
     kept.add({"b": -1.0})
@@ -129,7 +129,7 @@ def test_a_disk_that_is_full_costs_nothing_but_the_keeping(home, monkeypatch, ca
 
 def test_the_references_used_longest_ago_go_first(home):
     for name in ("old", "middle", "new"):
-        KeptLogProbs(name).add({"x" * 40: -1.0})
+        LogProbCache(name).add({"x" * 40: -1.0})
     for age, name in enumerate(("new", "middle", "old")):
         file = home / "reference" / f"{name}.jsonl"
         os.utime(file, (1e9 - age, 1e9 - age))

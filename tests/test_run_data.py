@@ -7,8 +7,9 @@ from test_checkpoints import drafted
 from workbench.core.errors import WorkbenchError
 from workbench.engine import rows
 from workbench.jobs import processes, queue, training
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import checkpoints, datasets, run_data
+from workbench.store.datasets import Provenance
 from workbench.store.datasets.folders import version_folder
 from workbench.ui import watch_tab
 
@@ -18,7 +19,7 @@ KEPT_WAITING = ["false"]  # a keeper that does nothing
 def stored(name="mine", pairs=40, word="a"):
     """A dataset of pairs: of 40 distinct prompts 36 train and 4 are held out, by the usual tenth."""
     made = [{"prompt": f"q {n}", "chosen": f"{word} {n}", "rejected": f"b {n}"} for n in range(pairs)]
-    return datasets.add(enumerate(made, 1), name, source="a test")
+    return datasets.add(enumerate(made, 1), name, source=Provenance("a test"))
 
 
 def added(**changes):
@@ -64,7 +65,7 @@ def test_rows_that_were_replaced_while_a_run_waited_are_told_with_both_fingerpri
     assert run.environment()["data"]["dpo"]["fingerprint"] == now.fingerprint
     run.write_worker(1, processes.started(1))
     training.queue.unmark(run)
-    assert "mine is not what it was when waits was made" in watch_tab.head_html(Bench(), run)
+    assert "mine is not what it was when waits was made" in watch_tab.head_html(AppState(), run)
     assert "Data that had changed" in watch_tab.details_html(run)
     assert settled(run) == (found, []), "told once: now these are the noted ones"
 
@@ -77,7 +78,7 @@ def test_data_of_another_kind_under_the_same_name_is_refused_and_so_is_data_that
     ):
         settled(run)
     made = [{"prompt": f"q {n}", "completion": f"a {n}"} for n in range(40)]
-    datasets.add(enumerate(made, 1), "mine", source="a test")
+    datasets.add(enumerate(made, 1), "mine", source=Provenance("a test"))
     with pytest.raises(WorkbenchError, match="another kind since waits was made: sft now, preference then"):
         settled(run)
 

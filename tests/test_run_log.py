@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from configs import demo_config
 
-from workbench.core import run_log
+from workbench.core.monitoring import run_log
 from workbench.core.monitoring.charts import charts
 from workbench.core.monitoring.health import examine
 from workbench.core.monitoring.metrics import as_trained, latest
 from workbench.core.monitoring.progress import progress
 from workbench.core.monitoring.run_log import KEPT_WHOLE, LATEST, POINTS_PER_LINE, Digest, RunLog
 from workbench.jobs import logs
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.logs import Logs
 from workbench.store.metrics_file import glance
 from workbench.store.runs import create_run
@@ -162,14 +162,14 @@ def test_time_left_and_health_of_a_long_run_are_those_of_all_its_rows():
 
 
 def test_only_what_is_new_is_read_and_what_was_given_out_stays_as_it_is():
-    bench, run = Bench(), create_run(demo_config())
+    app, run = AppState(), create_run(demo_config())
     write(run, steps_of(1))
-    first = bench.read(run)
+    first = app.read(run)
     assert [row["step"] for row in first.log.rows] == [1]
-    assert bench.read(run) is first, "nothing new: the same, so that nothing is drawn again"
+    assert app.read(run) is first, "nothing new: the same, so that nothing is drawn again"
     write(run, steps_of(2, 2), "a")
-    assert [row["step"] for row in bench.read(run).log.rows] == [1, 2]
-    assert len(first.log.rows) == 1 and bench.read(run).version != first.version
+    assert [row["step"] for row in app.read(run).log.rows] == [1, 2]
+    assert len(first.log.rows) == 1 and app.read(run).version != first.version
 
 
 def test_no_look_waits_for_another_one(monkeypatch):
@@ -201,18 +201,18 @@ def test_a_file_that_takes_long_is_shown_at_a_glance_until_it_is_read(monkeypatc
     monkeypatch.setattr("workbench.store.json_lines.SLICE", 200_000)
     monkeypatch.setattr(logs, "TURN", 1.5)
     monkeypatch.setattr(logs, "REST", 0.0)
-    bench, run = Bench(), create_run(demo_config("long", method="dpo"))
+    app, run = AppState(), create_run(demo_config("long", method="dpo"))
     run.write_environment({"plan": {"dpo": 8000}})
     write(run, steps_of(8000))
     monkeypatch.setattr("workbench.store.json_lines.time", Clock())
-    reading = bench.read(run)
+    reading = app.read(run)
     assert 0.1 < reading.share < 0.3 and not reading.is_whole
     assert reading.log.rows[-1]["step"] == 8000, "the glance sees the end as well"
     assert len(reading.log.points("dpo", "loss")) > 100
     assert "of metrics.jsonl is read so far" in watch_tab.reading_html(reading)[0]
-    assert watch_tab.findings_of(bench, run) == [], "half of a run is not judged"
+    assert watch_tab.findings_of(app, run) == [], "half of a run is not judged"
     for _ in range(12):
-        reading = bench.read(run)
+        reading = app.read(run)
     assert reading.is_whole and watch_tab.reading_html(reading) == []
     assert reading.log == RunLog.of(steps_of(8000))
 
@@ -240,8 +240,8 @@ def test_the_watch_page_says_what_cannot_be_read_and_shows_the_rest():
         file.write("no JSON\n")
     run.samples_file.write_text("{}\n")
     run.write_result("stopped", "Stopped as asked.")
-    bench = Bench()
-    shown = watch_tab.page_of(bench, "torn", ())
+    app = AppState()
+    shown = watch_tab.page_of(app, "torn", ())
     assert "3 lines of metrics.jsonl cannot be read: 2 have no step, 1 is not readable JSON." in shown[0]
     assert "1 line of samples.jsonl cannot be read: 1 is not a whole sample answer." in shown[0]
-    assert latest(bench.read(run).log.rows, "loss", "dpo") == 0.6
+    assert latest(app.read(run).log.rows, "loss", "dpo") == 0.6

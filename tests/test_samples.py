@@ -10,7 +10,7 @@ from workbench.engine import load, train
 from workbench.engine.generate import answers
 from workbench.engine.journal import log_numbers, log_samples
 from workbench.engine.samples import MOST_TOKENS, Samples, fixed_prompts, room_for_prompt
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store.runs import Run, create_run
 from workbench.ui.samples_view import samples_html
 from workbench.ui.watch_tab import page_of, signature
@@ -152,9 +152,9 @@ def test_new_answers_reach_the_page_and_old_ones_are_not_sent_again():
     run = create_run(demo_config())
     log_samples(run, [shown("dpo", 0, "Frozen rain.")])
     log_numbers(run, "dpo", 0, 4, {"samples/answers": 1.0})
-    bench = Bench()
-    shown_now = page_of(bench, run.name, ())
+    app = AppState()
+    shown_now = page_of(app, run.name, ())
     assert any("Frozen rain." in str(part) for part in shown_now)
-    again = page_of(bench, run.name, signature(bench, run.name))
-    assert len(again) == len(shown_now) == len(page_of(bench, None, ()))
+    again = page_of(app, run.name, signature(app, run.name))
+    assert len(again) == len(shown_now) == len(page_of(app, None, ()))
     assert not any("Frozen rain." in str(part) for part in again)

@@ -16,7 +16,7 @@ import workbench
 from workbench import cli
 from workbench.core.errors import WorkbenchError
 from workbench.jobs import processes, queue, training
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.survey import survey
 from workbench.store import forks
 from workbench.store import queue as stored
@@ -65,7 +65,7 @@ def test_a_run_with_a_damaged_file_says_which_and_why(old_home, capsys, file, co
     (run.folder / file).write_text(content)
     assert survey().states == STATES | {"paused": "unreadable"}
     assert any(why in problem for problem in run.problems())
-    shown = watch_tab.page_of(Bench(), "paused", ())
+    shown = watch_tab.page_of(AppState(), "paused", ())
     assert "paused cannot be read" in shown[0] and str(run.folder) in shown[0]
     assert cli.main(["runs"]) == 0
     assert f"{'paused':<28} It cannot be read: {file}" in capsys.readouterr().out or file == "chosen.json"
@@ -79,7 +79,7 @@ def test_a_setting_of_a_newer_version_is_named_and_the_run_goes_on_working(old_h
     run.config_file.write_text(json.dumps(values))
     assert survey().states == STATES
     assert "future_setting = 1" in run.notes()[0]
-    assert "future_setting = 1" in watch_tab.page_of(Bench(), "paused", ())[0]
+    assert "future_setting = 1" in watch_tab.page_of(AppState(), "paused", ())[0]
 
 
 def test_a_file_that_only_tells_about_a_run_is_missed_and_named(old_home):
@@ -87,7 +87,7 @@ def test_a_file_that_only_tells_about_a_run_is_missed_and_named(old_home):
     (run.folder / "environment.json").write_text("[]")
     assert survey().states == STATES
     assert run.environment() == {}
-    assert "environment.json: the whole of it is a list" in watch_tab.page_of(Bench(), "first", ())[0]
+    assert "environment.json: the whole of it is a list" in watch_tab.page_of(AppState(), "first", ())[0]
 
 
 def test_a_copied_folder_is_a_run_of_its_own(old_home):
@@ -121,7 +121,7 @@ def test_a_run_that_trains_or_waits_does_not_go_to_the_trash():
     busy.write_worker(1, processes.started(1))
     waits = create_run(demo_config("waits"))
     stored.mark(waits)
-    for run, words in ((busy, "Stop it first"), (waits, "Take it out of the queue")):
+    for run, words in ((busy, "Stop it first"), (waits, "Remove from queue")):
         with pytest.raises(WorkbenchError, match=words):
             training.move_to_trash(run)
     assert len(all_runs()) == 2
@@ -141,10 +141,10 @@ def test_a_run_that_changes_is_seen_by_the_next_survey():
 
 def test_the_bench_looks_once_for_all_that_ask_at_the_same_moment(monkeypatch):
     finished("done")
-    bench, looks = Bench(), []
-    monkeypatch.setattr("workbench.jobs.bench.survey", lambda: looks.append(1) or survey())
+    app, looks = AppState(), []
+    monkeypatch.setattr("workbench.jobs.app_state.survey", lambda: looks.append(1) or survey())
     for _ in range(20):
-        bench.survey()
+        app.survey()
     assert len(looks) == 1
 
 

@@ -8,7 +8,7 @@ import pytest
 from workbench.ui import theme
 from workbench.ui.theme import COLOURS
 
-TEXT = ("chosen", "rejected", "base", "aligned", "careful", "stop", "ink", "muted")
+TEXT = ("chosen", "rejected", "base", "aligned", "warning", "blocker", "ink", "muted")
 MODES = {"light": 0, "dark": 1}
 
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.

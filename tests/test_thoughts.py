@@ -82,11 +82,11 @@ def test_the_template_is_named_as_the_cause_where_it_deletes_thoughts():
 @pytest.mark.parametrize(
     ("file", "check", "words"),
     [
-        ("tools.jsonl", "tools", "12 x the list of tools beside the messages is not in the prompt"),
+        ("tools.jsonl", "tools", "12 x the separate list of tools is not in the prompt"),
         ("tools.jsonl", "tools", "2 × a tool call, or what a tool answered"),
-        ("reasoning_content.jsonl", "thoughts_unused", "11 x thoughts beside the answer were not used"),
-        ("pictures.jsonl", "media", "12 x a picture, sound or video beside the text was not used"),
-        ("ultrafeedback_tens.jsonl", "score_conflict", "12 x an answer was passed over: overall_score 10"),
+        ("reasoning_content.jsonl", "thoughts_unused", "11 x thoughts in a column of their own were not used"),
+        ("pictures.jsonl", "media", "12 x a picture, sound or video was not used"),
+        ("ultrafeedback_tens.jsonl", "score_conflict", "12 x an answer was skipped: overall_score 10"),
     ],
 )
 def test_what_was_passed_over_is_a_finding_of_the_stored_dataset(file, check, words, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef, parse_model
 from workbench.core.training.recipe import Device
 from workbench.store import datasets, presets
+from workbench.store.datasets import Provenance
 from workbench.ui import train_form, train_presets, train_summary, train_tab
 from workbench.ui.form import from_config
 
@@ -70,7 +71,7 @@ def test_thumbs_that_weigh_unevenly_are_said_with_weights_that_fit():
         for n in range(60)
         for label in ((True, False) if n % 3 == 0 else (True,))
     ]
-    datasets.add(enumerate(rows, 1), "uneven", source="a test")
+    datasets.add(enumerate(rows, 1), "uneven", source=Provenance("a test"))
     liked, disliked = datasets.thumbs("uneven")
     assert liked > 2 * disliked
     said = train_summary.summary_html(form_values(method="kto", thumbs_data="uneven"))
@@ -127,8 +128,8 @@ def test_the_page_says_what_a_preset_sets_for_which_models_and_by_which_source()
     ("preset", "card", "model", "words"),
     [
         ("everyday", "8gb", "Qwen/Qwen3-8B", "Qwen3-8B is larger than the models of this preset"),
-        ("everyday", "24gb", "Qwen/Qwen2.5-0.5B-Instruct", "Not reckoned for Qwen2.5-0.5B-Instruct"),
-        ("first-try", "6gb", "owner/unheard-of", "Not reckoned for unheard-of"),
+        ("everyday", "24gb", "Qwen/Qwen2.5-0.5B-Instruct", "Not tested with Qwen2.5-0.5B-Instruct"),
+        ("first-try", "6gb", "owner/unheard-of", "Not tested with unheard-of"),
         ("demo", "6gb", "owner/unheard-of", "would be harmed by the demo&#x27;s learning rate"),
         ("careful", "cpu", "demo", "Not made for the demo model"),
     ],
@@ -151,7 +152,7 @@ def test_every_preset_on_every_card_fills_every_setting_of_the_form():
         for _, name in train_presets.preset_choices():
             values = train_form.recipe_values(name, card.id)
             assert values.keys() == train_form.recipe_values("demo").keys()
-            assert train_presets.settings_words(presets.recipe(name, card.id))
+            assert train_presets.recipe_summary(presets.recipe(name, card.id))
 
 
 @pytest.mark.parametrize("method", ["orpo", "simpo"])

@@ -81,7 +81,7 @@ def test_start_comes_back_at_once_and_stop_saves(start):
     assert training.running() == run
     assert "stops after this step" in training.stop(run)
     wait_for(lambda: training.state_of(run) == "stopped")
-    assert training.in_words(run) == "Stopped as asked."
+    assert training.summary(run) == "Stopped as asked."
     assert training.running() is None
 
 
@@ -100,7 +100,7 @@ def test_a_second_press_ends_it_at_once_with_all_that_it_started(start):
     assert "ended at once" in training.stop(run)
     wait_for(lambda: not processes.alive(child, processes.started(child)))
     assert training.state_of(run) == "stopped"
-    assert "No adapter was saved" in training.in_words(run)
+    assert "No adapter was saved" in training.summary(run)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
@@ -110,8 +110,8 @@ def test_a_killed_worker_shows_as_lost_with_what_to_do(start):
     wait_for(lambda: run.exit_code() is not None)
     assert training.state_of(run) == "lost"
     assert run.exit_code() == -9
-    assert "killed from outside" in training.in_words(run)
-    assert "Resume starts it from its first step" in training.in_words(run)
+    assert "killed from outside" in training.summary(run)
+    assert "Resume starts it from its first step" in training.summary(run)
     start("the-next")  # the device is free again
 
 
@@ -119,7 +119,7 @@ def test_a_worker_that_ends_without_a_word_is_lost_and_its_code_is_kept(start):
     run = start(program=SILENT)
     wait_for(lambda: run.exit_code() is not None)
     assert training.state_of(run) == "lost"
-    assert "code 3" in training.in_words(run)
+    assert "code 3" in training.summary(run)
 
 
 def test_a_pid_that_belongs_to_somebody_else_by_now_is_not_the_worker(start):
@@ -165,7 +165,7 @@ def test_a_window_that_is_killed_leaves_its_run_to_the_next_window(demo_data, ho
     assert training.running() == run
     os.kill(found["pid"], signal.SIGKILL)
     wait_for(lambda: training.state_of(run) == "lost")
-    assert training.in_words(run).startswith("The worker is gone: the machine was switched off, or somebody ended")
+    assert training.summary(run).startswith("The worker is gone: the machine was switched off, or somebody ended")
     child = int((run.folder / "child").read_text() or 0) if (run.folder / "child").exists() else 0
     processes.end_tree(child, processes.started(child))
 
@@ -199,10 +199,10 @@ def test_two_windows_see_and_stop_the_same_run(start):
         f"import sys, time; sys.path.insert(0, {ROOT!r})\n"
         "from workbench.jobs import training\nfrom workbench.store.runs import open_run\n"
         "run = open_run('a-run')\n"
-        "print(training.state_of(run), training.in_words(run), sep='|')\n"
+        "print(training.state_of(run), training.summary(run), sep='|')\n"
         "print(training.stop(run))\n"
         "while training.state_of(run) == 'running': time.sleep(0.02)\n"
-        "print(training.state_of(run), training.in_words(run), sep='|')\n"
+        "print(training.state_of(run), training.summary(run), sep='|')\n"
     )
     other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert other.stdout.splitlines() == [
@@ -210,7 +210,7 @@ def test_two_windows_see_and_stop_the_same_run(start):
         "a-run stops after this step and saves its adapter. Press again to end it at once.",
         "stopped|Stopped as asked.",
     ]
-    assert (training.state_of(run), training.in_words(run)) == ("stopped", "Stopped as asked.")
+    assert (training.state_of(run), training.summary(run)) == ("stopped", "Stopped as asked.")
     with pytest.raises(WorkbenchError, match="a-run is not running, so there is nothing to stop"):
         training.stop(run)
 

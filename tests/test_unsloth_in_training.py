@@ -10,7 +10,7 @@ from configs import demo_config
 
 from workbench.engine import load, reference, samples, stage, train
 from workbench.engine.place import Place
-from workbench.engine.report import Report
+from workbench.engine.report import ReportCallback
 from workbench.engine.trouble import without_paths
 from workbench.store.runs import create_run
 
@@ -92,7 +92,7 @@ def test_the_rows_of_kto_are_not_split_among_the_cpus(monkeypatch, backend, part
     config = demo_config(method="kto", sft_data=None, preference_data=None, thumbs_data="demo-thumbs")
     run = create_run(config)
     loaded = types.SimpleNamespace(backend=backend, device=train.this_device(), precision="nf4", tokenizer=None)
-    work = stage.Work(run, config, loaded, PatchedByUnsloth(), stage.Paths(), Place(run))
+    work = stage.Work(run, config, loaded, PatchedByUnsloth(), stage.ComputeOptions(), Place(run))
     with pytest.raises(Asked):
         stage.make_trainer(work, "kto", [{}] * 8, [{}], None, [])
     assert asked.get("dataset_num_proc") == parts
@@ -105,7 +105,7 @@ def test_the_longest_example_is_the_configs_where_unsloth_packs_rows_without_pad
     config = demo_config(method="sft", preference_data=None, max_length=32)
     run = create_run(config)
     rows = Dataset.from_list([{"input_ids": [1] * 40, "labels": [-100] * 30 + [7] * 9 + [2]}])
-    report = Report(run, "sft", 10)
+    report = ReportCallback(run, "sft", 10)
     nothing = types.SimpleNamespace(max_length=None)
     state = types.SimpleNamespace(global_step=0, max_steps=4)
     model = types.SimpleNamespace(generation_config=types.SimpleNamespace(eos_token_id=2))

@@ -9,7 +9,7 @@ from made_runs import finished
 from test_checkpoints import drafted
 
 from workbench.jobs import processes, queue, training
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import queue as stored
 from workbench.store.runs import create_run
 from workbench.ui import form, train_form, train_summary, train_tab, watch_tab
@@ -19,17 +19,17 @@ from workbench.ui import form, train_form, train_summary, train_tab, watch_tab
 def ids():
     """The elem_id of each component that `page_of` updates, in order."""
     with gr.Blocks():
-        tab = watch_tab.draw(Bench())
+        tab = watch_tab.draw(AppState())
     return [component.elem_id for component in tab.drawn]
 
 
 @pytest.fixture
 def page(ids):
     """What the page shows of a run, by elem_id."""
-    bench = Bench()
+    app = AppState()
 
     def look(run):
-        updates = watch_tab.page_of(bench, run.name, ())
+        updates = watch_tab.page_of(app, run.name, ())
         assert len(updates) == len(ids)
         return dict(zip(ids, updates, strict=True))
 
@@ -57,7 +57,7 @@ def test_runs_that_wait_are_listed_in_their_order_with_what_can_be_done(page):
     assert "wb-watch-front" not in offered(page(first)), "it is in front already"
     queue.hold()
     shown = page(first)
-    assert "The queue is on hold, so it waits until you let it go on" in shown["wb-watch-head"]
+    assert "The queue is on hold, so it waits until you resume it" in shown["wb-watch-head"]
     assert "You put it on hold." in shown["wb-watch-queue"]["value"]
     assert {"wb-watch-go-on", "wb-watch-hold"} & offered(shown) == {"wb-watch-go-on"}
 
@@ -96,7 +96,7 @@ def test_the_suggested_change_can_start_from_the_beginning_and_from_before_the_t
     assert {"wb-watch-better", "wb-watch-better-from", "wb-watch-branch", "wb-watch-resume"} <= offered(shown)
     assert shown["wb-watch-better-from"]["value"] == "The suggested change, from step 20"
     assert shown["wb-watch-branch"]["value"] == "New run from step 20 of DPO"
-    config = train_tab.better_config(Bench(), run)
+    config = train_tab.better_config(AppState(), run)
     assert (config.name, config.dpo.learning_rate) == ("wild-2", 1e-4)
 
 
@@ -113,18 +113,20 @@ def test_a_run_that_trains_says_when_it_saves_itself_next():
     run = exploded()
     run.forget_end()
     run.write_config(run.config().model_copy(update={"checkpoint_steps": 10}))
-    assert watch_tab.checkpoint_line(Bench(), run).endswith("Next checkpoint at step 30 of DPO, in about 25 seconds.")
+    assert watch_tab.checkpoint_line(AppState(), run).endswith(
+        "Next checkpoint at step 30 of DPO, in about 25 seconds."
+    )
 
 
 def test_the_train_page_offers_start_or_the_queue(monkeypatch):
-    assert train_tab.offer_now(Bench()) == train_tab.FREE
+    assert train_tab.offer_now(AppState()) == train_tab.FREE
     run = create_run(demo_config("busy"))
     run.write_worker(1, processes.started(1))
     assert training.running() == run
-    assert train_tab.offer_now(Bench()) == ("busy", 0)
+    assert train_tab.offer_now(AppState()) == ("busy", 0)
     waits = create_run(demo_config("waits"))
     stored.mark(waits)
-    assert train_tab.offer_now(Bench()) == ("busy", 1)
+    assert train_tab.offer_now(AppState()) == ("busy", 1)
     said = "".join(train_summary._turn_notices())
     assert "busy is training" in said and "1 run waits before it" in said
     run.write_result("finished", "Finished.")

@@ -7,23 +7,23 @@ from typing import Any
 import pytest
 
 from workbench.core.errors import WorkbenchError
-from workbench.jobs.bench import Bench
-from workbench.ui.data.display import untold_html
+from workbench.jobs.app_state import AppState
+from workbench.ui.data.display import unseen_results_html
 from workbench.ui.working import work
 
 TAB: Any = SimpleNamespace(session_hash="tab")
 
 
-def left_alone(act: Any) -> Bench:
-    """A bench whose tab went away after the first bar, once it has something to tell."""
-    bench = Bench()
-    bars = work(bench, TAB, act, "Storing mine")
+def left_alone(act: Any) -> AppState:
+    """A app whose tab went away after the first bar, once it has something to tell."""
+    app = AppState()
+    bars = work(app, TAB, act, "Storing mine")
     next(bars)
     bars.close()  # type: ignore[attr-defined]
     until = time.monotonic() + 10
-    while not bench.untold and time.monotonic() < until:
+    while not app.untold and time.monotonic() < until:
         time.sleep(0.01)
-    return bench
+    return app
 
 
 def goes_on(progress: Any) -> None:
@@ -33,13 +33,11 @@ def goes_on(progress: Any) -> None:
 
 
 def test_work_is_ended_with_its_page_and_that_is_told_until_there_is_new_work():
-    bench = left_alone(goes_on)
-    assert bench.untold.startswith(
-        "Storing mine was ended, because the page that showed it was closed or loaded again."
-    )
-    assert "Nothing was stored" in untold_html(bench.untold)
-    assert list(work(bench, TAB, lambda progress: time.sleep(0.3), "Storing yours"))
-    assert bench.untold == "" and untold_html(bench.untold) == ""
+    app = left_alone(goes_on)
+    assert app.untold.startswith("Storing mine was ended, because the page that showed it was closed or loaded again.")
+    assert "Nothing was stored" in unseen_results_html(app.untold)
+    assert list(work(app, TAB, lambda progress: time.sleep(0.3), "Storing yours"))
+    assert app.untold == "" and unseen_results_html(app.untold) == ""
 
 
 def failing(text: Exception) -> Any:
@@ -64,6 +62,6 @@ def test_work_that_comes_to_an_end_of_its_own_says_which(act, words):
 
 
 def test_work_that_is_watched_to_its_end_is_not_told_again():
-    bench = Bench()
-    assert list(work(bench, TAB, lambda progress: time.sleep(0.3), "Storing mine"))
-    assert bench.untold == ""
+    app = AppState()
+    assert list(work(app, TAB, lambda progress: time.sleep(0.3), "Storing mine"))
+    assert app.untold == ""

@@ -11,14 +11,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from workbench import __version__
 from workbench.core import masking
 from workbench.core.chat import Ask, Sampling
-from workbench.core.data.doctor.findings import VERDICT_WORDS
-from workbench.core.data.formats import FORMATS, SeenColumn
+from workbench.core.data.doctor.findings import VERDICT_LABELS
+from workbench.core.data.formats import AS_RECOGNISED, FORMATS, Columns, ReadOptions, SeenColumn
 from workbench.core.data.formats.columns import MAPPED
 from workbench.core.errors import WorkbenchError
-from workbench.core.memory.plan import verdict_words
+from workbench.core.memory.plan import fit_message
 from workbench.core.monitoring.metrics import latest
 from workbench.core.monitoring.progress import progress
 from workbench.core.names import to_name
@@ -85,7 +87,7 @@ def demo(options: argparse.Namespace) -> int:
     config = read_config(recipe.apply({"name": free_name("demo"), **demo_choices()}))
     run = _train(config, say)
     if (result := run.result()) is None or result.outcome != "finished":
-        raise WorkbenchError(training.in_words(run))
+        raise WorkbenchError(training.summary(run))
     say("Measuring the answers to held-out prompts ...")
     shares = _measure(run)
     report = demo_report(run, shares)
@@ -136,20 +138,20 @@ def train(options: argparse.Namespace) -> int:
     began = fork_of(Run(Path(options.config).resolve().parent))
     if began and not fork:
         _to_stderr(
-            f"This run branched off at {began.words}, and begins from the beginning now. --branch-off {began.written} goes on from there."
+            f"This run branched off at {began.words}, and begins from the beginning now. --branch-off {began.written} continues from there."
         )
     if options.queue:
         run = queue.add(config, fork)
-        print(json.dumps(_run_facts(run)) if options.json else f"{run.name}: {training.in_words(run)}")
+        print(json.dumps(_run_facts(run)) if options.json else f"{run.name}: {training.summary(run)}")
         return 0
     run = _train(config, _to_stderr if options.json else print, fork)
     if not run.config_file.is_file():
-        raise WorkbenchError(training.wait_for_gone_words(run))
+        raise WorkbenchError(training.wait_for_gone_message(run))
     result = run.result()
     if options.json:
         print(json.dumps(_run_facts(run)))
     else:
-        print(training.in_words(run))
+        print(training.summary(run))
     return 0 if result and result.outcome != "failed" else 1
 
 
@@ -168,7 +170,7 @@ def plan(options: argparse.Namespace) -> int:
         print(
             f"{part.replace('_', ' '):<20} {size / 2**20:>10,.1f} MiB{' (exact)' if part in found.forecast.exact else ''}"
         )
-    print(f"{'in all':<20} {found.total / 2**20:>10,.1f} MiB\n{verdict_words(found.verdict, found.total, found.free)}")
+    print(f"{'in all':<20} {found.total / 2**20:>10,.1f} MiB\n{fit_message(found.verdict, found.total, found.free)}")
     for words in found.chosen:
         print(f"  {words}")
     for remedy in found.remedies:
@@ -223,7 +225,7 @@ def queued(options: argparse.Namespace) -> int:
     if not waiting:
         print("Nothing waits. `workbench train CONFIG --queue` adds a run.")
     elif held:
-        print(f"The queue is on hold: {held.why} `workbench queue go-on` lets it go on.")
+        print(f"The queue is on hold: {held.why} `workbench queue go-on` resumes it.")
     return 0
 
 
@@ -256,9 +258,9 @@ def check_data(options: argparse.Namespace) -> int:
         print(f"  left out {count:,}: {reason}")
     _print_columns(report)
     for finding in report["findings"]:
-        print(f"\n[{finding['weight']}] {finding['title']}: {finding['count']:,} ({finding['share']:.1%})")
+        print(f"\n[{finding['severity']}] {finding['title']}: {finding['count']:,} ({finding['share']:.1%})")
         print(f"  {finding['evidence']}\n  {finding['advice']}")
-    print(f"\nVerdict: {VERDICT_WORDS[report['verdict']]}. {report['summary']}")
+    print(f"\nVerdict: {VERDICT_LABELS[report['verdict']]}. {report['summary']}")
     return 0
 
 
@@ -272,7 +274,7 @@ def _checked(options: argparse.Namespace) -> dict[str, Any]:
     request: dict[str, Any] = {
         "do": "check",
         "source": _source(options.data).model_dump(mode="json"),
-        **_as_said(options),
+        "options": to_jsonable_python(_read_options(options)),
     }
     if options.held_out:
         request["held_out"] = _source(options.held_out).model_dump(mode="json")
@@ -281,7 +283,7 @@ def _checked(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _stored_report(options: argparse.Namespace, say: Any) -> dict[str, Any]:
-    if options.held_out or any(_as_said(options).values()):
+    if options.held_out or _read_options(options) != AS_RECOGNISED:
         raise WorkbenchError(
             f"{options.data} is a stored dataset: its format is known and its held-out rows are its own. Leave out "
             "--held-out, --format, --option, --map and --ignore, or give a file."
@@ -303,7 +305,7 @@ def convert_data(options: argparse.Namespace) -> int:
         "do": "convert",
         "source": _source(options.data).model_dump(mode="json"),
         "target": os.path.abspath(_expanded(options.out)),
-        **_as_said(options),
+        "options": to_jsonable_python(_read_options(options)),
         "replace": options.replace,
     }
     account = preparing.run(request, progress=_progress_of(options))
@@ -330,19 +332,15 @@ def _expanded(path: str) -> Path:
         return Path(path)
 
 
-def _as_said(options: argparse.Namespace) -> dict[str, Any]:
+def _read_options(options: argparse.Namespace) -> ReadOptions:
     """What the flags say of the rows of a file."""
     mapping: dict[str, str] = {}
     for part, column in options.map or ():
         if part in mapping:
             raise WorkbenchError(f"--map names two columns for the {part}: {mapping[part]!r} and {column!r}. Name one.")
         mapping[part] = column
-    return {
-        "format": options.format,
-        "option": options.option,
-        "mapping": mapping or None,
-        "ignore": options.ignore or [],
-    }
+    columns = Columns(**mapping) if mapping else None
+    return ReadOptions(columns, options.format, options.option, tuple(options.ignore or ()))
 
 
 def _mapped(text: str) -> tuple[str, str]:
@@ -382,7 +380,7 @@ def import_data(options: argparse.Namespace) -> int:
         "do": "import",
         "source": _source(options.file).model_dump(mode="json"),
         "name": options.name or to_name(path.name.split(".")[0], "data"),
-        **_as_said(options),
+        "options": to_jsonable_python(_read_options(options)),
     }
     about = About.model_validate(preparing.run(request, progress=_progress_of(options)))
     if options.json:
@@ -393,7 +391,7 @@ def import_data(options: argparse.Namespace) -> int:
         print(f"  left out {count:,}: {reason}")
     _print_columns(about.model_dump(mode="json"))
     if report := datasets.report(about.name):
-        print(f"Verdict: {VERDICT_WORDS[report.verdict]}. {report.summary}")
+        print(f"Verdict: {VERDICT_LABELS[report.verdict]}. {report.summary}")
     return 0
 
 
@@ -430,11 +428,11 @@ def _parser() -> argparse.ArgumentParser:
     one = command("train", train)
     one.add_argument("config", help="a JSON file of settings, such as a run's config.json")
     one.add_argument("--name", help="name of the new run (default: the config's, with a number where it is taken)")
-    one.add_argument("--queue", action="store_true", help="let it wait until the device is free, and come back at once")
+    one.add_argument("--queue", action="store_true", help="queue it until the device is free, and return at once")
     one.add_argument(
         "--branch-off",
         metavar="RUN[@STAGE-STEP]",
-        help="go on from a checkpoint of an unfinished run (default: its newest)",
+        help="continue from a checkpoint of an unfinished run (default: its newest)",
     )
     one = command("plan", plan)
     one.add_argument("config", help="a JSON file of settings, such as a run's config.json")
@@ -483,7 +481,7 @@ def _fork(text: str | None) -> Fork | None:
         return fork
     if found := forks_of(open_run(text)):
         return found[0]
-    raise WorkbenchError(f"{text} has no checkpoint to go on from. A finished run has none any more.")
+    raise WorkbenchError(f"{text} has no checkpoint to continue from. A finished run keeps none.")
 
 
 def _train(config: RunConfig, say: Any, fork: Fork | None = None) -> Run:
@@ -534,14 +532,14 @@ def _print_demo(report: dict[str, Any], shares: dict[str, dict[str, float]], run
 def _run_facts(run: Run) -> dict[str, Any]:
     if training.state_of(run) == "unreadable":
         unknown = dict.fromkeys(("method", "model", "loss", "accuracy", "margin"))
-        why = training.in_words(run)
+        why = training.summary(run)
         return {"name": run.name, "state": "unreadable", "why": why, **unknown, "folder": str(run.folder)}
     config = run.config()
     rows = run.log().rows
     return {
         "name": run.name,
         "state": training.state_of(run),
-        "why": training.in_words(run),
+        "why": training.summary(run),
         "method": config.method,
         "model": config.model.name,
         "loss": latest(rows, "eval_loss", config.stages[-1]),

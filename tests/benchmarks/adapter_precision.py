@@ -52,7 +52,7 @@ def worker(adapter: str, folder: str) -> int:
     from workbench.engine import adapters, train
 
     if adapter == "bf16":
-        adapters.put_back = lambda model, before: None
+        adapters.restore_fp32 = lambda model, before: None
     return train.main(folder)
 
 
@@ -81,7 +81,7 @@ def margin(adapter: str, rate: float, steps: int, seed: int) -> float:
     while training.state_of(run) == "running":
         time.sleep(0.5)
     found = latest(run.metrics(), "eval_rewards/margins", "dpo")
-    assert training.state_of(run) == "finished" and found is not None, training.in_words(run)
+    assert training.state_of(run) == "finished" and found is not None, training.summary(run)
     return found
 
 

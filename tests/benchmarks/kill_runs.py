@@ -193,7 +193,7 @@ def killed_run(name: str, most: int, dice: random.Random, tally: Tally) -> Run:
         tally.kills[moment] += 1
         last = moment
         tally.problems += [f"{name}, killed {moment}: {words}" for words in torn(run)]
-        print(f"{name:<8}{moment:<22}{training.checkpoint_words(run) or 'no checkpoint yet'}", flush=True)
+        print(f"{name:<8}{moment:<22}{training.checkpoint_label(run) or 'no checkpoint yet'}", flush=True)
         training.resume(run)
     run_out(run, lambda: False)
     return run
@@ -202,7 +202,7 @@ def killed_run(name: str, most: int, dice: random.Random, tally: Tally) -> Run:
 def judge(run: Run, untouched: Run) -> list[str]:
     """What is wrong with an ended run; nothing where the kills left no trace in it."""
     if training.state_of(run) != "finished":
-        return [f"{run.name} is {training.state_of(run)}: {training.in_words(run)}"]
+        return [f"{run.name} is {training.state_of(run)}: {training.summary(run)}"]
     found = [f"{run.name}: {words}" for words in torn(run)]
     found += [f"{run.name} still has {name}" for name in litter(run)]
     if curve(run) != curve(untouched):

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from configs import demo_config
 
 from workbench.core.monitoring.charts import charts
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store.runs import Run, create_run
 from workbench.ui import watch_tab
 from workbench.ui.chart import packed
@@ -67,32 +67,32 @@ def seconds_of(act: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def look_at(bench: Bench, run: Run) -> None:
+def look_at(app: AppState, run: Run) -> None:
     """What of a redrawn page depends on the rows: curves, health, progress."""
-    log = bench.read(run).log
+    log = app.read(run).log
     for chart in charts(log, {"dpo": log.rows[-1]["steps"]}).values():
         packed(chart)
-    watch_tab.findings_of(bench, run)
-    bench.progress(run)
+    watch_tab.findings_of(app, run)
+    app.progress(run)
 
 
 def measured(count: int) -> list[str]:
     run = made(count)
-    bench = Bench()
-    opened = seconds_of(lambda: watch_tab.page_of(bench, run.name, ()))
-    share = bench.read(run).share
+    app = AppState()
+    opened = seconds_of(lambda: watch_tab.page_of(app, run.name, ()))
+    share = app.read(run).share
     began = time.process_time()
-    while not bench.read(run).is_whole:
+    while not app.read(run).is_whole:
         time.sleep(0.05)
     rest = time.process_time() - began
     drawn, told, looked, idle = [], [], [], []
     for extra in range(TICKS):
         with open(run.metrics_file, "a") as file:
             file.write(json.dumps(next(rows_of(count + extra + 1, count + extra + 1))) + "\n")
-        looked.append(seconds_of(lambda: bench.read(run)))
-        drawn.append(seconds_of(lambda: watch_tab.page_of(bench, run.name, ())))
-        told.append(seconds_of(lambda: look_at(bench, run)))
-        idle.append(seconds_of(lambda: bench.read(run)))
+        looked.append(seconds_of(lambda: app.read(run)))
+        drawn.append(seconds_of(lambda: watch_tab.page_of(app, run.name, ())))
+        told.append(seconds_of(lambda: look_at(app, run)))
+        idle.append(seconds_of(lambda: app.read(run)))
     return [
         f"{count:,}", f"{run.metrics_file.stat().st_size / 2**20:.0f} MB", f"{opened:.2f} s", f"{share:.0%}", f"{rest:.1f} s",
         *(f"{1000 * statistics.median(times):.2f} ms" for times in (looked, told, drawn, idle)),

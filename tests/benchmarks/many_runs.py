@@ -32,35 +32,35 @@ def main() -> None:
 def _measured(count: int, rounds: int) -> dict[str, tuple[float, float]]:
     with tempfile.TemporaryDirectory() as home:
         os.environ["WORKBENCH_HOME"] = home
-        from workbench.jobs.bench import GOOD_FOR, Bench
+        from workbench.jobs.app_state import GOOD_FOR, AppState
         from workbench.ui import compare_tab, train_tab, watch_tab
         from workbench.ui.status import status_html
 
         _make(count)
-        bench = Bench()
+        app = AppState()
         state: dict[str, object] = {"signature": ()}
 
         def second() -> None:
             """What the ticks of one tab ask."""
-            bench.tend()
-            status_html(bench)
-            watch_tab.run_choices(bench)
-            train_tab.offer_now(bench)
-            now = watch_tab.signature(bench, "run-000")
+            app.poll()
+            status_html(app)
+            watch_tab.run_choices(app)
+            train_tab.offer_now(app)
+            now = watch_tab.signature(app, "run-000")
             if now != state["signature"]:
-                watch_tab.page_of(bench, "run-000", state["signature"])
+                watch_tab.page_of(app, "run-000", state["signature"])
                 state["signature"] = now
 
         try:
             return {
                 "a second of one tab": _median(second, rounds, GOOD_FOR + 0.1),
                 "the same for a tab beside others": _median(second, rounds, 0.0),
-                "Watch is opened": _median(lambda: watch_tab.page_of(bench, "run-000", ()), rounds, 0.0),
+                "Watch is opened": _median(lambda: watch_tab.page_of(app, "run-000", ()), rounds, 0.0),
                 "Train is opened": _median(lambda: train_tab._start_update(""), rounds, 0.0),
                 "Compare is opened": _median(compare_tab.lane_choices, rounds, 0.0),
             }
         finally:
-            bench.close()
+            app.close()
 
 
 def _make(count: int) -> None:

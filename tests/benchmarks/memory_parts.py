@@ -34,7 +34,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from model_memory import passing_peak, tiny_model, trainer_for  # noqa: E402
 
 from workbench.core.memory.architectures import shape_of  # noqa: E402
-from workbench.core.memory.forecast import Objective, Paths, forecast, stored  # noqa: E402
+from workbench.core.memory.forecast import ComputeOptions, Objective, forecast, stored  # noqa: E402
 from workbench.core.memory.plan import verdict  # noqa: E402
 from workbench.core.training.config import RunConfig, read_config  # noqa: E402
 from workbench.core.training.recipe import Device  # noqa: E402
@@ -97,7 +97,7 @@ def tables(method: Objective) -> None:
         for chunked in (False, True) if method != "sft" else (False,):
             for length in LENGTHS:
                 config = Case(method, length, 2 if method == "kto" else 1, "", True).config()
-                found = forecast(model.shape, config, method, CARD, Paths(chunked_logits=chunked))
+                found = forecast(model.shape, config, method, CARD, ComputeOptions(chunked_logits=chunked))
                 parts = "  ".join(f"{part} {size / 1e9:.2f}" for part, size in found.parts.items())
                 path = " chunked" if chunked else ""
                 print(f"{length:>6}{path}: total {found.total / 1e9:6.2f}   {parts}   ({found.moment})")
@@ -119,10 +119,10 @@ def grid(device: Device) -> Iterator[Case]:
             yield Case(method, length, batch, model, False)  # type: ignore[arg-type]
 
 
-def ways(device: Device) -> Paths:
+def ways(device: Device) -> ComputeOptions:
     """What TRL has here; that Unsloth is installed too says nothing of this program, which does not load it."""
     has_triton = device.is_cuda and importlib.util.find_spec("triton") is not None
-    return Paths(has_triton and importlib.util.find_spec("liger_kernel") is not None, has_triton)
+    return ComputeOptions(has_triton and importlib.util.find_spec("liger_kernel") is not None, has_triton)
 
 
 def model_values(case: Case) -> Mapping[str, Any]:
@@ -173,7 +173,7 @@ def on_a_card(case: Case, device: Device) -> int | None:
 
 def on_a_cpu(case: Case, device: Device) -> int:
     values, config = model_values(case), case.config()
-    fixed = sum(stored(shape_of(values), config, case.method, device, Paths()).values())
+    fixed = sum(stored(shape_of(values), config, case.method, device, ComputeOptions()).values())
     return fixed + passing_peak(values, config, case.method)
 
 

@@ -51,7 +51,7 @@ def worker(name: str, whole: bool, folder: str) -> int:
             return Dataset.from_list(parts[0]), Dataset.from_list(parts[1])
 
         stored.load_rows = load_rows
-    ended_early(report.Report, until=1.0 if whole or not case.rules else FIFTH)
+    ended_early(report.ReportCallback, until=1.0 if whole or not case.rules else FIFTH)
     return train.main(folder)
 
 
@@ -83,7 +83,7 @@ def train_case(case: RunCase, keep: Path, whole: bool, seed: int | None) -> None
         "case": case.name,
         "seconds": round(time.time() - began, 1),
         "outcome": result.outcome if result else "lost",
-        "why": result.why if result else training.in_words(run),
+        "why": result.why if result else training.summary(run),
         "config": run.config().model_dump(mode="json"),
         "plan": run.environment().get("plan", {}),
         "rows": run.metrics(),

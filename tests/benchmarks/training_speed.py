@@ -101,7 +101,7 @@ def workbench(steps: int, checkpointing: bool, beta: float) -> list[float]:
     while training.state_of(run) == "running":
         time.sleep(5)  # looking takes time from the worker, and nobody looks at the plain script
     result = run.result()
-    assert result and result.outcome == "finished", training.in_words(run)
+    assert result and result.outcome == "finished", training.summary(run)
     return [row["time"] for row in run.metrics() if "loss" in row]
 
 

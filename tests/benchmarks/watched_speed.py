@@ -87,7 +87,7 @@ def endless_run() -> Run:
 def wait_for_steps(run: Run) -> None:
     until = time.monotonic() + 600
     while steps_of(run) < 5:
-        assert training.state_of(run) == "running" and time.monotonic() < until, training.in_words(run) + run.log_tail()
+        assert training.state_of(run) == "running" and time.monotonic() < until, training.summary(run) + run.log_tail()
         time.sleep(0.2)
 
 

@@ -26,14 +26,14 @@ for line in sys.stdin:
 
 def main() -> int:
     prepare()
-    from workbench.jobs.bench import Bench
+    from workbench.jobs.app_state import AppState
     from workbench.jobs.chat import Chat
     from workbench.ui.serve import main as serve
     from workbench.ui.shell import build
 
-    bench = Bench()
-    bench.chat = Chat((sys.executable, "-c", ECHO))
-    return serve(build(bench))
+    app = AppState()
+    app.chat = Chat((sys.executable, "-c", ECHO))
+    return serve(build(app))
 
 
 if __name__ == "__main__":

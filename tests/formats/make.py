@@ -47,9 +47,9 @@ Row = dict[str, Any]
 
 SAME = "chosen and rejected are identical"
 TOOL = "a tool call, or what a tool answered"
-TOOLS_NOTE = "the list of tools beside the messages is not in the prompt"
-MEDIA_NOTE = "a picture, sound or video beside the text was not used"
-THOUGHTS_NOTE = "thoughts beside the answer were not used"
+TOOLS_NOTE = "the separate list of tools is not in the prompt"
+MEDIA_NOTE = "a picture, sound or video was not used"
+THOUGHTS_NOTE = "thoughts in a column of their own were not used"
 NO_CHOSEN, NO_REJECTED = "empty chosen answer", "empty rejected answer"
 
 
@@ -201,7 +201,7 @@ def message_pairs() -> None:
         }
     )  # fmt: skip
     both.append({**both[1], "prompt": "Something else"})
-    reason = "the prompt beside the answers is not the one inside them"
+    reason = "the prompt column and the prompt inside the answers differ"
     case("binarised.parquet", both, "message-pairs", first=scored(8.5, 6.0), left_out={reason: 1})
     opener = [user("Hi"), answer("Hello")]
     broken = [
@@ -312,7 +312,7 @@ def scored_answers() -> None:
     expected = {
         "kept": ROWS + 1, "used": ROWS + 1, "options": FOUR, "says": ["`completions`", "`overall_score`", "highest"],
         "left_out": {"both answers have the same score": 1, "fewer than two answers with a score": 1},
-        "notes": {"an answer without a text or a score was passed over": 1},
+        "notes": {"an answer without a text or a score was skipped": 1},
     }  # fmt: skip
     case("ultrafeedback.jsonl", rows, "scored-answers", first=scored(8.5, 2.0), option="best-worst", **expected)
     case("ultrafeedback.parquet", rows, "scored-answers", first=scored(8.5, 2.0), option="best-worst", **expected)
@@ -372,7 +372,7 @@ def scored_answers() -> None:
     case("stack_exchange_scored.jsonl", voted, "scored-answers", first=scored(6.0, 1.0), **expected)
 
 
-WOVEN = "a conversation was put together from the list of its questions and the list of its answers"
+WOVEN = "a conversation was built from the list of its questions and the list of its answers"
 NEITHER, NO_CHOICE = "neither answer was preferred", "no choice between the two answers"
 HALF = ["index", "one-first"]
 
@@ -961,7 +961,7 @@ def choices_otherwise() -> None:
         }  # fmt: skip
 
     ten = each(ultra)
-    note = {"an answer was passed over: overall_score 10 beside fine-grained ratings of 2 or less": ROWS}
+    note = {"an answer was skipped: overall_score 10 with fine-grained ratings of 2 or less": ROWS}
     first = scored(10.0, 2.0, {**PAIR, "rejected": [answer(BAD + " Really.")]})
     expected = {"options": FOUR, "option": "best-worst", "notes": note}
     case("ultrafeedback_tens.jsonl", ten, "scored-answers", first=first, **expected)

@@ -42,14 +42,14 @@ def let_unsloth_fail() -> None:
 
 
 def take_notes() -> None:
-    step_ended = report.Report.on_step_end
+    step_ended = report.ReportCallback.on_step_end
 
     def on_step_end(self, args, state, control, model=None, **more):
         types = {str(weight.dtype) for weight in model.parameters() if weight.requires_grad}
         note(stage=self.stage, step=state.global_step, types=sorted(types), reserved=torch.cuda.max_memory_reserved())
         step_ended(self, args, state, control, model=model, **more)
 
-    report.Report.on_step_end = on_step_end
+    report.ReportCallback.on_step_end = on_step_end
 
 
 def stay_other() -> None:

@@ -43,7 +43,7 @@ def whole(backend: str, method: str) -> Run:
         run = training.start(
             demo_config(f"{backend}-{method.replace('+', '-')}", method=method, thumbs_data=thumbs, **SETTINGS)
         )
-        assert ended(run, MINUTES) == "finished", training.in_words(run) + run.log_tail()
+        assert ended(run, MINUTES) == "finished", training.summary(run) + run.log_tail()
     return run
 
 
@@ -105,7 +105,7 @@ def test_a_run_that_is_killed_in_both_stages_ends_where_one_that_is_not_does(bac
         assert ended(run) == "lost"
         assert checkpoints.newest(run).stage == stage
         training.resume(run)
-    assert ended(run, MINUTES) == "finished", training.in_words(run)
+    assert ended(run, MINUTES) == "finished", training.summary(run)
     one, other = curve(run), curve(untouched)
     assert one.keys() == other.keys()
     furthest = max(abs(one[place] - other[place]) for place in one)
@@ -124,7 +124,7 @@ def test_a_card_without_bf16_trains_in_fp16_with_an_adapter_in_fp32(backend, not
     """A T4: TRL's cast of the adapter to bf16 would end in `not implemented for 'BFloat16'`."""
     monkeypatch.setenv("CARD_IS_OLD", "1")
     run = training.start(demo_config(f"{backend}-fp16", method="sft+dpo", **SETTINGS), OTHER_CARD)
-    assert ended(run, MINUTES) == "finished", training.in_words(run) + run.log_tail()
+    assert ended(run, MINUTES) == "finished", training.summary(run) + run.log_tail()
     assert run.environment()["backend"] == backend, run.environment()["why"]
     assert {kind for kinds in read(notes, "types") for kind in kinds} == {"torch.float32"}
     losses = curve(run)
@@ -144,14 +144,14 @@ def test_a_run_that_outgrows_the_card_goes_on_with_less_at_once(backend, notes, 
         "dpo": {"learning_rate": 2e-4, "max_steps": 4},
     }
     free_run = training.start(demo_config(f"{backend}-free", **large), OTHER_CARD)
-    assert ended(free_run, MINUTES) == "finished", training.in_words(free_run) + free_run.log_tail()
+    assert ended(free_run, MINUTES) == "finished", training.summary(free_run) + free_run.log_tail()
     needs = max(read(notes, "reserved"))
     notes.unlink()
 
     share = 0.75 * needs / torch.cuda.get_device_properties(0).total_memory
     monkeypatch.setenv("CARD_SHARE", f"{share:.6f}")
     run = training.start(demo_config(f"{backend}-tight", **large), OTHER_CARD)
-    assert ended(run, MINUTES) == "finished", training.in_words(run) + run.log_tail()
+    assert ended(run, MINUTES) == "finished", training.summary(run) + run.log_tail()
     changes = [one["changes"] for one in run.adjustments()]
     assert changes and changes[0] == {"batch_size": 32, "accumulation": 2}, "the effective batch stays 64"
     assert [row["step"] for row in run.metrics() if "loss" in row] == [1, 2, 3, 4]
@@ -165,7 +165,7 @@ def test_a_model_that_unsloth_refuses_is_trained_without_it_and_the_page_says_wh
     ask_for("unsloth", monkeypatch)
     monkeypatch.setenv("UNSLOTH_FAILS", "Unsloth: phi9 is not yet implemented!")
     run = training.start(demo_config("refused", method="dpo", dpo={"max_steps": 2}), OTHER_CARD)
-    assert ended(run, MINUTES) == "finished", training.in_words(run) + run.log_tail()
+    assert ended(run, MINUTES) == "finished", training.summary(run) + run.log_tail()
     environment = run.environment()
     assert environment["backend"] == "transformers"
     assert "Unsloth could not take this model (phi9 is not yet implemented)" in environment["why"]

@@ -29,7 +29,7 @@ class Sampling(Settings):
         description="Only the likeliest words that together have this probability are drawn from.",
     )
     max_new_tokens: int = Field(
-        256, ge=1, le=4096, title="Longest answer (tokens)", description="Answers end here at the latest."
+        256, ge=1, le=4096, title="Max new tokens", description="Answers end here at the latest."
     )
     seed: int = Field(17, ge=0, le=2**31 - 1, title="Seed", description="Same seed, same question: same answers.")
 

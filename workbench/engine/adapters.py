@@ -17,7 +17,7 @@ from workbench.store.home import write_text
 from workbench.store.runs import Run, starting_run
 
 
-def keep_last_good(run: Run) -> str:
+def save_last_finite_adapter(run: Run) -> str:
     """Make the newest adapter whose weights are all numbers the result. Says where it was; "" where there is none."""
     import torch
     from safetensors.torch import load_file
@@ -50,7 +50,7 @@ def copy_adapter(source: Path, target: Path) -> None:
     os.replace(draft, target)
 
 
-def take_weights(model: Any, folder: Path) -> None:
+def load_adapter_weights(model: Any, folder: Path) -> None:
     """Give the adapter that trains the weights of one on disk, in fp32 as they were saved.
 
     Raises WorkbenchError where they are not the weights of such an adapter.
@@ -70,7 +70,7 @@ def take_weights(model: Any, folder: Path) -> None:
     set_peft_model_state_dict(model, weights, adapter_name="default")
 
 
-def put_back(model: Any, before: dict[str, Any]) -> None:
+def restore_fp32(model: Any, before: dict[str, Any]) -> None:
     """Give the adapter the fp32 weights that it had before a trainer was built around it.
 
     TRL casts the adapter of a quantised model to bf16, in which small steps round away, and in which it is no longer

@@ -15,7 +15,7 @@ IGNORED = -100  # label of a token that is not trained on
 
 
 class _InTokens:
-    """Rows in tokens, cut at the end; those whose prompt alone fills the longest example are left out."""
+    """Rows in tokens, cut at the end; those whose prompt alone fills max length are left out."""
 
     processing_class: Any
     max_length: int

@@ -12,7 +12,7 @@ from workbench.core.training.length_groups import in_groups
 _ROWS_AT_ONCE = 2000
 
 
-class InGroups(Sampler[int]):
+class LengthGroupedSampler(Sampler[int]):
     """Another order in each epoch, and the same one for the same seed and epoch, wherever a run goes on."""
 
     def __init__(self, lengths: list[int], batch_size: int, seed: int):
@@ -31,13 +31,13 @@ class InGroups(Sampler[int]):
         return iter(in_groups(self.lengths, self.batch_size, self.seed * 1_000_003 + self.epoch))
 
 
-def grouping(trainer_class: type, batch_size: int, max_length: int, seed: int) -> type:
+def length_grouped(trainer_class: type, batch_size: int, max_length: int, seed: int) -> type:
     """A trainer whose batches hold rows of about the same length. Not for KTO, whose rows are paired with neighbours."""
 
     class Grouping(trainer_class):  # type: ignore[misc]
-        def _get_train_sampler(self, train_dataset: Any = None) -> InGroups:
+        def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
             rows = self.train_dataset if train_dataset is None else train_dataset
-            return InGroups(row_lengths(rows, max_length), batch_size, seed)
+            return LengthGroupedSampler(row_lengths(rows, max_length), batch_size, seed)
 
     return Grouping
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, Any
@@ -22,13 +22,13 @@ from pydantic import validate_call
 from pydantic_core import to_jsonable_python
 
 from workbench.core.data.doctor.findings import Report
-from workbench.core.data.formats import Columns
+from workbench.core.data.formats import AS_RECOGNISED, ReadOptions
 from workbench.core.data.token_counts import TemplateFacts, TokenCounts
 from workbench.core.errors import WorkbenchError
 from workbench.engine.limits import limit_process
 from workbench.engine.lines import Say, speaker
 from workbench.store import datasets, hub_data
-from workbench.store.datasets import About, Account, Preview, Progress, Take
+from workbench.store.datasets import About, Account, Preview, Progress, Provenance, Take
 from workbench.store.sources import HubSource, Source, open_source
 
 SECONDS_BETWEEN_WORDS = 0.1
@@ -40,46 +40,35 @@ CPU_SECONDS = 6 * 3600
 
 def preview(
     source: Source,
-    mapping: Columns | None = None,
-    format: str | None = None,
-    option: str | None = None,
-    ignore: Sequence[str] = (),
+    options: ReadOptions = AS_RECOGNISED,
     *,
     progress: Progress,
 ) -> Preview:
     """A look at the first rows; nothing is stored."""
     with closing(open_source(source)) as rows:
-        return datasets.preview(rows, mapping, format, option, ignore)
+        return datasets.preview(rows, options)
 
 
 def import_source(
     source: Source,
     name: str,
-    mapping: Columns | None = None,
-    format: str | None = None,
-    option: str | None = None,
-    ignore: Sequence[str] = (),
+    options: ReadOptions = AS_RECOGNISED,
     take: Take | None = None,
     *,
     progress: Progress,
 ) -> About:
     """Store the rows of a source under a name."""
-    how: Any = {"mapping": mapping, "format": format, "option": option, "ignore": ignore}
-    how |= {"take": take, "progress": progress}
     if isinstance(source, HubSource):
-        return hub_data.add_split(source.id, source.config, source.split, name, revision=source.revision, **how)
+        return hub_data.add_split(source, name, options=options, take=take, progress=progress)
     datasets.check_free(name)
     with closing(open_source(source)) as rows:
-        return datasets.add(rows, name, source=source.words, **how)
+        return datasets.add(rows, name, source=Provenance(source.words), options=options, take=take, progress=progress)
 
 
 def check(
     source: Source,
     held_out: Source | None = None,
-    mapping: Columns | None = None,
-    format: str | None = None,
-    option: str | None = None,
-    ignore: Sequence[str] = (),
+    options: ReadOptions = AS_RECOGNISED,
     *,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -87,25 +76,20 @@ def check(
     with ExitStack() as opened:
         rows = opened.enter_context(closing(open_source(source)))
         other = opened.enter_context(closing(open_source(held_out))) if held_out else None
-        return datasets.check(rows, mapping, format, option, ignore, held_out=other, progress=progress).as_json()
+        return datasets.check(rows, options, held_out=other, progress=progress).as_json()
 
 
 def convert(
     source: Source,
     target: Path,
-    mapping: Columns | None = None,
-    format: str | None = None,
-    option: str | None = None,
-    ignore: Sequence[str] = (),
+    options: ReadOptions = AS_RECOGNISED,
     replace: bool = False,
     *,
     progress: Progress,
 ) -> Account:
     """Write the canonical form of a source to a file."""
-    how: Any = {"mapping": mapping, "format": format, "option": option, "ignore": ignore}
-    how |= {"replace": replace, "progress": progress}
     with closing(open_source(source)) as rows:
-        return datasets.convert_file(rows, target, **how)
+        return datasets.convert_file(rows, target, options=options, replace=replace, progress=progress)
 
 
 def examine(

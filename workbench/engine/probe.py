@@ -17,7 +17,7 @@ from workbench.engine.reference import Reference
 Tell = Callable[[dict[str, Any]], None]
 
 
-class Probe(TrainerCallback):
+class ProbeCallback(TrainerCallback):
     """Tries the longest batch when all is in place, and puts everything back: the run goes on as if it had not been.
 
     Where the batch does not fit, the error that it raises is the one of a step. On a card the room of the optimizer's state,

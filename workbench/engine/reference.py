@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from workbench.core.memory.forecast import Paths
+from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.names import to_name
 from workbench.engine.load import Loaded
-from workbench.store.reference import KeptLogProbs, sweep
+from workbench.store.reference import LogProbCache, sweep
 from workbench.store.weights import fingerprint
 
 # Another release may compute in another way, and a loss that starts beside ln 2 would look like a wrong reference.
@@ -27,13 +27,13 @@ _COMPUTES = (
 class Reference:
     """The reference of one stage: what is known of it, and how often that was enough."""
 
-    def __init__(self, kept: KeptLogProbs):
+    def __init__(self, kept: LogProbCache):
         self.kept = kept
         self.keeps = True  # off for a batch that is only tried
         self.read = 0  # answers whose log-probability was known
         self.computed = 0
 
-    def give_to(self, trainer: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    def add_ref_logps(self, trainer: Any, inputs: dict[str, Any]) -> dict[str, Any]:
         """A batch of a DPO or KTO trainer with the columns that its loss reads instead of asking the reference."""
         if "KL_input_ids" in inputs:
             answers, mismatched = self._of(trainer, inputs, ("", "KL_"))
@@ -59,7 +59,7 @@ class Reference:
         return [torch.tensor([known[digest] for digest in part], device=device) for part in digests]
 
 
-def keeping(trainer_class: type, reference: Reference) -> type:
+def with_cached_reference(trainer_class: type, reference: Reference) -> type:
     """A DPO or KTO trainer that asks its reference model for what is not known yet, and for nothing else."""
 
     class Keeping(trainer_class):  # type: ignore[misc]
@@ -69,18 +69,18 @@ def keeping(trainer_class: type, reference: Reference) -> type:
             self.precompute_ref_logps = True
 
         def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **named: Any) -> Any:
-            return super().compute_loss(model, reference.give_to(self, inputs), *arguments, **named)
+            return super().compute_loss(model, reference.add_ref_logps(self, inputs), *arguments, **named)
 
     return Keeping
 
 
-def open_reference(loaded: Loaded, model: Any, fresh: bool, paths: Paths | None = None) -> Reference:
+def open_reference(loaded: Loaded, model: Any, fresh: bool, paths: ComputeOptions | None = None) -> Reference:
     """What is known of the model as it is now, before it trains.
 
     fresh: its adapter changes nothing yet, so the base model itself is the reference. paths: the way to
     the log-probabilities, of which each rounds in its own manner.
     """
-    paths = paths or Paths()
+    paths = paths or ComputeOptions()
     ways = f"{paths.fused_loss} {paths.chunked_logits}"
     digest = hashlib.sha256(fingerprint(loaded.folder).encode())
     for package in _COMPUTES:
@@ -89,7 +89,7 @@ def open_reference(loaded: Loaded, model: Any, fresh: bool, paths: Paths | None 
     if not fresh:
         _add_adapter(digest, model)
     name = f"{to_name(loaded.facts['title'], 'model')[:40]}-{digest.hexdigest()[:24]}"
-    kept = KeptLogProbs(name)
+    kept = LogProbCache(name)
     sweep(keep=name)
     return Reference(kept)
 

@@ -37,7 +37,7 @@ class WrongReference(WorkbenchError):
     """DPO or KTO did not start from its reference model."""
 
 
-class Report(TrainerCallback):
+class ReportCallback(TrainerCallback):
     """Writes down a stage as it goes, line by line."""
 
     def __init__(
@@ -149,7 +149,7 @@ def check_start(metrics: dict[str, float], stage: Stage, start_loss: float | Non
     if starts_right and math.isfinite(loss):
         return
     largest = max((abs(reward) for reward in rewards), default=math.nan)
-    wanted = "a loss that is a number" if start_loss is None else _loss_words(start_loss)
+    wanted = "a loss that is a number" if start_loss is None else _loss_label(start_loss)
     raise WrongReference(
         f"Before its first step the {stage_title(stage)} loss is {loss:.4f} and the largest reward {largest:.4f}; a model that "
         f"starts from its reference has {wanted} and 0. So the reference is not the model that training starts "
@@ -158,5 +158,5 @@ def check_start(metrics: dict[str, float], stage: Stage, start_loss: float | Non
     )
 
 
-def _loss_words(loss: float) -> str:
+def _loss_label(loss: float) -> str:
     return f"ln 2 = {LN_2:.4f}" if abs(loss - LN_2) < 1e-9 else f"{loss:.4f}"

@@ -12,20 +12,20 @@ from transformers import PrinterCallback
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.architectures import shape_of
-from workbench.core.memory.forecast import Paths, forecast, needed
+from workbench.core.memory.forecast import ComputeOptions, forecast, needed
 from workbench.core.training.config import EXPERIMENTAL, WITH_REFERENCE, RunConfig, Stage, stage_title
 from workbench.core.training.recipe import checkpoint_steps, planned_steps, start_loss, trainer_arguments
 from workbench.engine import adapters, load, rows
 from workbench.engine.journal import log_begun_again, log_numbers, log_phase, log_resumed
 from workbench.engine.keeping_place import KeepsPlace
-from workbench.engine.order import grouping
+from workbench.engine.order import length_grouped
 from workbench.engine.place import Place
-from workbench.engine.probe import Probe
-from workbench.engine.reference import Reference, keeping, open_reference
-from workbench.engine.report import Report, WrongReference
+from workbench.engine.probe import ProbeCallback
+from workbench.engine.reference import Reference, open_reference, with_cached_reference
+from workbench.engine.report import ReportCallback, WrongReference
 from workbench.engine.resuming import OwnLearningRate
 from workbench.engine.samples import fixed_prompts, room_for_prompt
-from workbench.engine.trouble import Forgotten
+from workbench.engine.trouble import StaleReference
 from workbench.store import model_configs, run_data
 from workbench.store.checkpoints import Checkpoint
 from workbench.store.metrics_file import read_digest
@@ -40,7 +40,7 @@ class Work:
     config: RunConfig  # with what was decided and changed on the way
     loaded: load.Loaded
     model: Any  # the base model with the adapter that trains
-    paths: Paths
+    paths: ComputeOptions
     place: Place
 
 
@@ -60,13 +60,13 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     if resume and resume.step >= steps:
         # Ended between its last step and the end of the stage. A trainer that goes on from its end takes a step too many.
         log_resumed(run, stage, resume.step)
-        adapters.take_weights(model, resume.folder)
+        adapters.load_adapter_weights(model, resume.folder)
         return None
     if not resume and any(row.get("stage") == stage for row in run.log().rows):
         log_begun_again(run, stage)
     prompts = fixed_prompts(held_out, work.loaded.tokenizer, config.samples, room_for_prompt(model, config.max_length))
     beta = {"dpo": config.dpo.beta, "kto": config.kto.beta}.get(stage)
-    report = Report(run, stage, checkpoint_steps(config, steps), beta, prompts)
+    report = ReportCallback(run, stage, checkpoint_steps(config, steps), beta, prompts)
     kept = stage in WITH_REFERENCE and config.reference == "kept"
     reference = open_reference(work.loaded, model, fresh, work.paths) if kept else None
 
@@ -84,7 +84,7 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
         report.digest = read_digest(run.metrics_file)  # without the steps that are taken once more
         trainer.args.eval_on_start = False  # its reference was verified at step 0, and is the same
     else:
-        trainer.add_callback(Probe(trainer, reference, config.max_length, partial(note_probe, work, stage)))
+        trainer.add_callback(ProbeCallback(trainer, reference, config.max_length, partial(note_probe, work, stage)))
     try:
         with load.unsloth_may_refuse(work.loaded.backend, lambda: not report.stepped), _without_copies(work):
             # Evaluates after the last step as well.
@@ -93,8 +93,8 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
         if not reference or not reference.read:
             raise
         reference.kept.forget()
-        log_phase(run, "what was kept of the reference does not hold any more, so it is asked again")
-        raise Forgotten from None
+        log_phase(run, "Cached reference log-probabilities are stale; recomputing, so it is asked again")
+        raise StaleReference from None
     log_numbers(run, stage, trainer.state.global_step, steps, {"trained_tokens": trainer.state.num_input_tokens_seen})
     if reference:
         run.add_to_environment({"reference": {"read": reference.read, "computed": reference.computed}})
@@ -134,7 +134,7 @@ def make_trainer(
         trainer.train_dataset = rows.with_something_to_learn(trainer.train_dataset)
         trainer.eval_dataset = rows.with_something_to_learn(trainer.eval_dataset)
     _say_what_was_dropped(run, len(training), len(trainer.train_dataset))
-    adapters.put_back(model, before)
+    adapters.restore_fp32(model, before)
     return trainer
 
 
@@ -175,18 +175,16 @@ def trainer_class(asked: RunConfig, stage: Stage, reference: Reference | None) -
             "kto": (trl.KTOTrainer, trl.KTOConfig),
         }[stage]
     if reference:
-        make = keeping(make, reference)
+        make = with_cached_reference(make, reference)
     if asked.group_by_length and stage != "kto":
-        make = grouping(make, asked.batch_size, asked.max_length, asked.seed)
+        make = length_grouped(make, asked.batch_size, asked.max_length, asked.seed)
     return make, settings
 
 
 def _say_what_was_dropped(run: Run, before: int, after: int) -> None:
     if not after:
         raise WorkbenchError(
-            f"All {before:,} examples are too long: the prompt alone fills the longest example. Raise it on the Train page."
+            f"All {before:,} examples are too long: the prompt alone fills max length. Raise it on the Train page."
         )
     if after < before:
-        log_phase(
-            run, f"{before - after:,} of {before:,} examples were left out: the prompt alone fills the longest example"
-        )
+        log_phase(run, f"{before - after:,} of {before:,} examples were left out: the prompt alone fills max length")

@@ -18,7 +18,7 @@ from typing import Any
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.architectures import shape_of
 from workbench.core.memory.auto_settings import choose
-from workbench.core.memory.forecast import Paths
+from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.memory.oom_fallback import next_rung
 from workbench.core.monitoring.metrics import latest
 from workbench.core.training.config import OF_PAIRS, RunConfig, Stage, stage_title
@@ -29,11 +29,11 @@ from workbench.engine.device import this_device
 from workbench.engine.journal import log_phase
 from workbench.engine.lines import print_no_secrets
 from workbench.engine.place import Place, PlaceGone, named_pid
-from workbench.engine.trouble import Diverged, Forgotten, explain, is_out_of_memory
+from workbench.engine.trouble import Diverged, StaleReference, explain, is_out_of_memory
 from workbench.store import checkpoints, model_configs, run_data
 from workbench.store.alive import started
 from workbench.store.device import hand_on, hold, note_holder
-from workbench.store.installed import offered_paths
+from workbench.store.installed import offered_options
 from workbench.store.runs import Outcome, Run
 
 # Held back at the start and given up when the disk is full, so that there is room to say so.
@@ -75,9 +75,9 @@ def _in_place(run: Run, place: Place) -> int:
         raise
     except load.UnslothRefused as refused:
         os.environ[load.WITHOUT_UNSLOTH] = str(refused)
-        return again(folder)
-    except Forgotten:
-        return again(folder)
+        return restart_worker(folder)
+    except StaleReference:
+        return restart_worker(folder)
     except BaseException as error:  # whatever ended the run, its folder must say so
         if place.lost():
             raise
@@ -85,11 +85,11 @@ def _in_place(run: Run, place: Place) -> int:
         if is_out_of_memory(error) and (rung := next_rung(run.adjusted_config())):
             run.adjust(rung.changes, rung.words)
             log_phase(run, f"memory ran out, so: {rung.words}")
-            return again(folder)
+            return restart_worker(folder)
         with contextlib.suppress(OSError):  # the log is on the disk that may be full
             traceback.print_exc()
         outcome, why = "failed", explain(error)
-        if isinstance(error, Diverged) and (kept := adapters.keep_last_good(run)):
+        if isinstance(error, Diverged) and (kept := adapters.save_last_finite_adapter(run)):
             why += f" The adapter of {kept} is kept."
     place.check()
     reserve.unlink(missing_ok=True)
@@ -101,17 +101,17 @@ def _in_place(run: Run, place: Place) -> int:
     return 0 if outcome != "failed" else 1
 
 
-def again(folder: str) -> int:
+def restart_worker(folder: str) -> int:
     """Go on with the same run in a fresh process: this one's libraries are patched, or its memory is torn."""
     command = [sys.executable, "-m", "workbench.engine.train", folder]
     lock = hand_on()
     if os.name == "nt":  # where exec makes a new process, and this run would read as lost
         return subprocess.call(command)
-    _let_go_of_files(lock)
+    close_files_on_exec(lock)
     os.execv(sys.executable, command)
 
 
-def _let_go_of_files(lock: int | None) -> None:
+def close_files_on_exec(lock: int | None) -> None:
     """Have all open files but the three standard ones and the lock of the device closed as the next program begins.
 
     A card's memory is held by its open device files, and not every library closes its own at an exec.
@@ -143,7 +143,7 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
     model.peft_config["default"].base_model_name_or_path = config.model.name
     if config.start_from:
         adapters.keep_start(run, config)
-        adapters.take_weights(model, run.start_adapter)
+        adapters.load_adapter_weights(model, run.start_adapter)
 
     plan = {stage: planned_steps(config, stage, one.train_rows) for stage, one in data.items()}
     run.add_to_environment(_environment(config, loaded, plan))  # what an earlier life found out stays
@@ -156,7 +156,7 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
     for number, stage in enumerate(config.stages):
         is_last = number == len(config.stages) - 1
         if not is_last and run.stage_adapter(stage).is_dir():
-            adapters.take_weights(
+            adapters.load_adapter_weights(
                 model, run.stage_adapter(stage)
             )  # this stage was finished before the run was interrupted
             continue
@@ -167,7 +167,7 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
         if ended == "paused":
             kept = checkpoints.newest(run)
             assert kept, "a run that paused has just written its checkpoint"
-            return ended, f"Paused, as you asked. Resume goes on from {kept.words}."
+            return ended, f"Paused, as you asked. Resume continues from {kept.words}."
         place.check()  # saving would make the folder anew
         if ended or is_last:
             adapters.save_adapter(run, model, run.adapter, config)
@@ -178,10 +178,10 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
                 ended,
                 f"Stopped during {stage_title(stage)}, as you asked. The adapter as it was then is saved and can be compared.",
             )
-    return "finished", _closing_words(run, config)
+    return "finished", _closing_message(run, config)
 
 
-def decide(run: Run, device: Device) -> Paths:
+def decide(run: Run, device: Device) -> ComputeOptions:
     """Decide what the config leaves open, once for the whole run, and write it down. Returns the paths to take."""
     if not run.chosen():
         config = run.config()
@@ -189,10 +189,10 @@ def decide(run: Run, device: Device) -> Paths:
             shape = shape_of(model_configs.config_of(config.model))
         except WorkbenchError:  # where the model cannot be had at all, loading it says so
             shape = None
-        found = choose(shape, config, device, offered_paths(config, device))
+        found = choose(shape, config, device, offered_options(config, device))
         run.write_chosen({"changes": found.changes, "paths": asdict(found.paths), "words": found.words})
-    known = {field.name for field in fields(Paths)}  # another version may have chosen among others
-    return Paths(**{name: taken for name, taken in run.chosen()["paths"].items() if name in known})
+    known = {field.name for field in fields(ComputeOptions)}  # another version may have chosen among others
+    return ComputeOptions(**{name: taken for name, taken in run.chosen()["paths"].items() if name in known})
 
 
 def _environment(config: RunConfig, loaded: load.Loaded, plan: dict[Stage, int]) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def _environment(config: RunConfig, loaded: load.Loaded, plan: dict[Stage, int])
     }
 
 
-def _closing_words(run: Run, config: RunConfig) -> str:
+def _closing_message(run: Run, config: RunConfig) -> str:
     rows = run.log().rows
     last = config.stages[-1]
     accuracy = latest(rows, "eval_rewards/accuracies", last) if last in OF_PAIRS else None

@@ -16,7 +16,7 @@ _ROOT = r"(?:~?/|[A-Za-z]:[\\/])"
 _PATH = re.compile(rf"""(['"`]){_ROOT}.*?(?:\1|$)|(?<![\w.:/~]){_ROOT}[^\s'"`,;)]*""")
 
 
-class Forgotten(Exception):
+class StaleReference(Exception):
     """What was kept of a reference was not of this one; the worker starts itself again, with nothing known."""
 
 

@@ -82,17 +82,17 @@ def hold() -> str:
     """Keep the queue from starting anything. Says what follows from that."""
     with training.starts():
         queue.hold("You put it on hold.")
-    return "The queue is on hold. A run that trains goes on to its end; the next one waits for you."
+    return "The queue is on hold. A run that is training continues to its end; the next one waits for you."
 
 
 def go_on(keeper: Sequence[str] = KEEPER) -> str:
-    """Let the queue go on. Says what happens next."""
+    """Resume queue. Says what happens next."""
     with training.starts():
         queue.release()
     look(keeper)
     if found := held():
         return f"The queue still waits: {found.why}"
-    return "The queue goes on." if waiting() else "The queue goes on, and nothing waits in it."
+    return "The queue is running again." if waiting() else "The queue is running, and nothing waits in it."
 
 
 def look(keeper: Sequence[str] = KEEPER) -> None:
@@ -169,7 +169,7 @@ def _hold_after(before: Run | None) -> Hold | None:
     """What holds the queue when a turn comes. A full disk holds it until a person lets it go on, even when it has room by then."""
     found = held()
     if found is None and before and training.state_of(before) in ("failed", "lost"):
-        if "disk is full" not in training.in_words(before):
+        if "disk is full" not in training.summary(before):
             return None
         found = Hold(f"The disk was full in {before.name}. Make room first.")
     if found and queue.held() is None:

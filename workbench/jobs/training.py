@@ -198,11 +198,11 @@ def pause(run: Run) -> str:
     """Ask a run to save all that it needs to go on, and to give the device back. Says what will happen."""
     if state_of(run) != "running":
         raise WorkbenchError(f"{run.name} is not running, so there is nothing to pause.")
-    words = f"{run.name} pauses after this step. Resume goes on from there, today or another day."
+    words = f"{run.name} pauses after this step. Resume continues from there, today or another day."
     with starts():
         if queue.marked():
             queue.hold(f"{run.name} was paused, so that the device is free for you.", run)
-            words += " The queue waits until you let it go on."
+            words += " The queue waits until you resume it."
     write_text(run.stop_file, PAUSE)
     return words
 
@@ -213,7 +213,7 @@ def _refuse_second(remedy: str) -> None:
             f"{busy.name} is training. One run at a time has the device: {remedy}. Nothing was started."
         )
     if who := unlisted_holder(ENDING):
-        raise WorkbenchError(f"{holder_words(who)} Nothing was started.")
+        raise WorkbenchError(f"{holder_message(who)} Nothing was started.")
 
 
 def running() -> Run | None:
@@ -236,7 +236,7 @@ def unlisted_holder(patience: float = 0.0) -> Holder | None:
     return None
 
 
-def holder_words(who: Holder) -> str:
+def holder_message(who: Holder) -> str:
     """Why the device is not free, and what to do, of a holder that is in no list."""
     if who.run and _has_ended(who):
         return f"{who.run} has ended, and its worker (process {who.pid}) still holds the device. Wait a moment, or end that process."
@@ -256,7 +256,7 @@ def _has_ended(who: Holder) -> bool:
     return bool(who.run) and state_of(Run(runs_folder() / who.run)) in _ENDED
 
 
-def in_words(run: Run) -> str:
+def summary(run: Run) -> str:
     """How a run ended, or what it is doing, in a sentence or three."""
     now = state_of(run)
     if now == "running":
@@ -274,34 +274,36 @@ def in_words(run: Run) -> str:
     if told := gone.of_worker(worker.get("pid", 0), worker.get("created", 0.0)):
         return f"{told.why} {gone_advice(run)}"
     if not run.folder.is_dir():
-        return gone_words(run.name) or "Its folder is gone."
+        return gone_message(run.name) or "Its folder is gone."
     is_full = shutil.disk_usage(run.folder).free < FULL
-    return why_lost(run.exit_code(), run.log_tail(), checkpoint_words(run), is_full)
+    return why_lost(run.exit_code(), run.log_tail(), checkpoint_label(run), is_full)
 
 
-def gone_words(name: str) -> str:
+def gone_message(name: str) -> str:
     """What became of a run that is in no list, where its worker told; "" where it did not."""
     told = gone.of_run(name)
     return f"{told.why} What it had saved was in that folder." if told else ""
 
 
-def wait_for_gone_words(run: Run) -> str:
+def wait_for_gone_message(run: Run) -> str:
     """What became of a run whose folder went away just now: its worker tells within seconds."""
     until = time.monotonic() + TELLING
-    while not gone_words(run.name) and time.monotonic() < until:
+    while not gone_message(run.name) and time.monotonic() < until:
         time.sleep(0.1)
-    return in_words(run)
+    return summary(run)
 
 
 def gone_advice(run: Run) -> str:
     """What can be done with a folder whose worker ended itself: one that was renamed, or put back."""
-    kept = checkpoint_words(run)
+    kept = checkpoint_label(run)
     return (
-        f"Resume goes on from {kept}." if kept else "It had no checkpoint there: Resume starts it from its first step."
+        f"Resume continues from {kept}."
+        if kept
+        else "It had no checkpoint there: Resume starts it from its first step."
     )
 
 
-def checkpoint_words(run: Run) -> str:
+def checkpoint_label(run: Run) -> str:
     """Where a run can go on, such as "step 48 of DPO"; "" where it has no checkpoint."""
     found = checkpoints.newest(run, at_a_glance=True)
     return found.words if found else ""
@@ -324,7 +326,7 @@ def end(run: Run) -> None:
     worker = run.worker()
     if not worker:
         raise WorkbenchError(
-            gone_words(run.name) or f"{run.name} names no worker any more, so there is nothing to end."
+            gone_message(run.name) or f"{run.name} names no worker any more, so there is nothing to end."
         )
     processes.end_tree(worker["pid"], worker["created"])
     if run.config_file.is_file() and run.result() is None:
@@ -341,7 +343,7 @@ def move_to_trash(run: Run) -> str:
     """
     with starts():
         if (now := state_of(run)) in ("running", "queued"):
-            remedy = "Stop it first." if now == "running" else "Take it out of the queue instead."
+            remedy = "Stop it first." if now == "running" else "Remove it from the queue instead."
             raise WorkbenchError(f"{run.name} is {now}, so it was not moved to the trash. {remedy}")
         with contextlib.suppress(WorkbenchError):  # a worker.json that cannot be read names no worker
             # Of a run that cannot be read, the worker may still live; nobody could stop it afterwards.
@@ -360,7 +362,7 @@ def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
     """
     with open(run.log_file, "ab") as log, device.passing_on() as told:
         if told is None:
-            raise DeviceTaken(f"{holder_words(device.holder() or Holder())} Nothing was started.")
+            raise DeviceTaken(f"{holder_message(device.holder() or Holder())} Nothing was started.")
         process = subprocess.Popen(
             [*worker, str(run.folder)],
             stdin=subprocess.PIPE,

@@ -44,7 +44,7 @@ class Flaw(Enum):
     SAMPLE = "is not a whole sample answer", "are not whole sample answers"
 
 
-def flaw_words(flaws: Mapping[Flaw, int], file: str) -> str:
+def flaw_summary(flaws: Mapping[Flaw, int], file: str) -> str:
     """`{STEP: 2, JSON: 1}` -> "3 lines of metrics.jsonl cannot be read: 2 have no step, 1 is not readable JSON."."""
     total = sum(flaws.values())
     if not total:

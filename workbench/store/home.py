@@ -51,7 +51,7 @@ def writing(what: str) -> Iterator[None]:
         advice = (
             "The disk is full: make room on it"
             if full
-            else f"Look whether the disk is full and whether {home()} can be written to"
+            else f"Check whether the disk is full and whether {home()} can be written to"
         )
         raise WorkbenchError(
             f"{what} could not be stored ({error.strerror or error}). {advice}. Nothing was stored."

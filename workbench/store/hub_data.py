@@ -5,17 +5,17 @@ The `datasets` library is imported on first use, because that takes a second, an
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from workbench.core.data.formats import Columns
+from workbench.core.data.formats import AS_RECOGNISED, ReadOptions
 from workbench.core.data.messages import RawRow
 from workbench.core.errors import WorkbenchError
 from workbench.store import datasets
-from workbench.store.datasets import About, Progress, Take
+from workbench.store.datasets import About, Progress, Provenance, Take
 from workbench.store.files import Limits, Rows
 from workbench.store.sources import HubSource
 
@@ -97,7 +97,7 @@ def configs_and_splits(id: str, revision: str | None = None, hub: Hub | None = N
             f"There is a folder {id} where the workbench was started, and it would be read in place of the dataset on "
             "the Hub. Start the workbench in another folder."
         )
-    with _in_words(id, revision):
+    with _as_workbench_error(id, revision):
         hub.facts(id, revision)
         configs = hub.configs(id, revision)
         found = {config: hub.splits(id, config, revision) for config in configs[:MAX_CONFIGS_ASKED]}
@@ -121,35 +121,26 @@ def stream_rows(
 
 
 def add_split(
-    id: str,
-    config: str,
-    split: str,
+    source: HubSource,
     name: str,
     *,
-    revision: str | None = None,
-    mapping: Columns | None = None,
-    format: str | None = None,
-    option: str | None = None,
-    ignore: Sequence[str] = (),
+    options: ReadOptions = AS_RECOGNISED,
     take: Take | None = None,
     progress: Progress | None = None,
     hub: Hub | None = None,
 ) -> About:
     """Store a split of a Hub dataset as a dataset of ours; see `datasets.add`."""
-    id, hub = parse_id(id), hub or OnlineHub()
+    source, hub = source.model_copy(update={"id": parse_id(source.id)}), hub or OnlineHub()
     datasets.check_free(name)
-    with _in_words(id, revision):
-        known = hub.facts(id, revision)
-    source = HubSource(id=id, config=config, split=split, revision=revision).words
-    with closing(stream_rows(id, config, split, revision, hub)) as rows:
-        return datasets.add(
-            rows, name, source=source, mapping=mapping, format=format, option=option, ignore=ignore, take=take, licence=known.licence,
-            revision=known.commit or revision, progress=progress,
-        )  # fmt: skip
+    with _as_workbench_error(source.id, source.revision):
+        known = hub.facts(source.id, source.revision)
+    provenance = Provenance(source.words, licence=known.licence, revision=known.commit or source.revision)
+    with closing(stream_rows(source.id, source.config, source.split, source.revision, hub)) as rows:
+        return datasets.add(rows, name, source=provenance, options=options, take=take, progress=progress)
 
 
 def _numbered(hub: Hub, id: str, config: str, split: str, revision: str | None) -> Iterator[tuple[int, RawRow, float]]:
-    with _in_words(id, revision):
+    with _as_workbench_error(id, revision):
         rows, total = hub.stream(id, config, split, revision)
         for number, row in enumerate(rows, start=1):
             yield number, row, min(1.0, number / total) if total else 0.0
@@ -168,7 +159,7 @@ def _without_torch() -> Iterator[None]:
 
 
 @contextmanager
-def _in_words(id: str, revision: str | None) -> Iterator[None]:
+def _as_workbench_error(id: str, revision: str | None) -> Iterator[None]:
     """Every way in which the Hub says no, as a WorkbenchError. Anything else is a bug and passes."""
     try:
         yield

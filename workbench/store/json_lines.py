@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
-from workbench.store.checked_lines import Flaw, flaw_words
+from workbench.store.checked_lines import Flaw, flaw_summary
 
 Value = TypeVar("Value")
 
@@ -58,7 +58,7 @@ class JsonLines(Generic[Value]):
     @property
     def trouble(self) -> str:
         """What could not be read, in words; nothing where all could."""
-        return " ".join(filter(None, (self.problem, flaw_words(self.flaws, self.path.name))))
+        return " ".join(filter(None, (self.problem, flaw_summary(self.flaws, self.path.name))))
 
     def look(self) -> Look:
         """What there is to read. Costs no more than the question for the file's size where nothing changed."""

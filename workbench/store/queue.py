@@ -78,8 +78,8 @@ def hold(why: str, run: Run | None = None) -> None:
 
 
 def release() -> None:
-    """Let the queue go on. Raises WorkbenchError where the file that holds it cannot be removed."""
-    with writing("That the queue goes on"):
+    """Resume queue. Raises WorkbenchError where the file that holds it cannot be removed."""
+    with writing("That the queue is running"):
         _hold_file().unlink(missing_ok=True)
 
 

@@ -86,7 +86,7 @@ class Record(Generic[T]):
         except FileNotFoundError:
             return None  # it went between the two looks
         except ValidationError as error:
-            return _Kept(signature, self, None, Damaged(f"{path.name}: {in_words(error)}."))
+            return _Kept(signature, self, None, Damaged(f"{path.name}: {first_problem(error)}."))
         except Damaged as error:
             return _Kept(signature, self, None, error)
         except WorkbenchError as error:
@@ -133,7 +133,7 @@ def parse(path: Path) -> Any:
         raise Damaged(f"{name} holds a number with thousands of digits.") from None
 
 
-def in_words(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
     """The first thing that a value was refused for: where, and what was found there."""
     first = error.errors(include_url=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"])

@@ -17,7 +17,7 @@ from workbench.store.home import append_line, folder_in_home
 MOST_KEPT = 2**30  # bytes
 
 
-class KeptLogProbs:
+class LogProbCache:
     """What is known of one reference. name: of its file, with the key of all that its log-probabilities follow from."""
 
     def __init__(self, name: str):

@@ -95,10 +95,10 @@ def as_noted(abouts: Mapping[Stage, About]) -> dict[str, Any]:
 def note_change(run: Run, abouts: Mapping[Stage, About], words: Sequence[str]) -> None:
     """Write down what stages learn from in the end, and why that is worth a word."""
     data = run.environment().get("data") or {}
-    run.add_to_environment({"data": data | as_noted(abouts), CHANGED: [*changed_words(run), *words]})
+    run.add_to_environment({"data": data | as_noted(abouts), CHANGED: [*data_change_message(run), *words]})
 
 
-def changed_words(run: Run) -> list[str]:
+def data_change_message(run: Run) -> list[str]:
     """What was not as it was noted when the run came to it."""
     found = run.environment().get(CHANGED, [])
     return [str(one) for one in found] if isinstance(found, list) else []

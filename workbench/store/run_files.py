@@ -48,7 +48,7 @@ class Adjustment(Fields):
 
 
 class Decided(Fields):
-    """What was decided of the settings that the config leaves open. paths: as core.memory.Paths has them."""
+    """What was decided of the settings that the config leaves open. paths: as core.memory.ComputeOptions has them."""
 
     changes: dict[str, Any] = {}
     paths: dict[str, bool] = {}

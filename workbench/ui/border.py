@@ -30,7 +30,7 @@ def border(happens: Callable[P, R]) -> Callable[P, R]:
             try:
                 yield from happens(*args, **kwargs)
             except Exception as error:
-                raise in_words(error, happens.__name__) from error
+                raise as_gradio_error(error, happens.__name__) from error
 
         return cast("Callable[P, R]", stream)
 
@@ -39,12 +39,12 @@ def border(happens: Callable[P, R]) -> Callable[P, R]:
         try:
             return happens(*args, **kwargs)
         except Exception as error:
-            raise in_words(error, happens.__name__) from error
+            raise as_gradio_error(error, happens.__name__) from error
 
     return once
 
 
-def in_words(error: Exception, where: str) -> gr.Error:
+def as_gradio_error(error: Exception, where: str) -> gr.Error:
     """What the user reads about an error that `where` raised.
 
     Gradio shows the text of gr.Error as HTML, and problems quote file names and data: so each one is escaped.

@@ -7,7 +7,7 @@ const TABLE_ROWS = 200;
 const DRAG_FROM = 6;          // pixels; less is a click
 const HOVER_REACH = 4;        // pixels
 const DASHES = { solid: [], dashed: [6, 4], dotted: [1, 5] };
-const COLOURS = ['chosen', 'rejected', 'base', 'aligned', 'careful', 'stop', 'ink', 'muted', 'grid', 'surface'];
+const COLOURS = ['chosen', 'rejected', 'base', 'aligned', 'warning', 'blocker', 'ink', 'muted', 'grid', 'surface'];
 
 const view = { zoom: null, hidden: new Set(), smooth: true, hover: null, drag: null };
 let current = readValue();    // the chart as the server last sent it

@@ -15,7 +15,7 @@ from workbench.core.data.messages import Message, half_character
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef, checked
 from workbench.jobs import training
-from workbench.jobs.bench import Bench, has_card
+from workbench.jobs.app_state import AppState, has_card
 from workbench.jobs.chat import A_LITTLE
 from workbench.store import choices, votes
 from workbench.store.home import shipped
@@ -30,7 +30,7 @@ BASE_CHOICE = ""
 """Value of a lane that answers with the base model alone. Gradio's dropdowns have no None among their choices."""
 
 NO_VOTE = text(
-    "A vote needs two whole answers to the same conversation. The lanes have answered differently before: clear, and ask anew."
+    "A vote needs two whole answers to the same conversation. The lanes have answered differently before: clear the chat and ask again."
 )
 VOTES: dict[Choice, str] = {
     "left": "Left is better",
@@ -83,11 +83,11 @@ class CompareTab:
     talk: gr.State
 
 
-def draw(bench: Bench) -> CompareTab:
+def draw(app: AppState) -> CompareTab:
     gr.HTML(
         page_head(
             "Is it better?",
-            "One question to both. They share one base model, the settings and the dice: only the adapter differs.",
+            "One question to both. They share one base model, the settings and the random numbers: only the adapter differs.",
         )
     )
     with gr.Row(elem_classes="wb-lane-choice"):
@@ -116,7 +116,7 @@ def draw(bench: Bench) -> CompareTab:
         send = gr.Button("Ask both", variant="primary", scale=1, elem_id="wb-compare-send")
     with gr.Row(elem_classes="wb-actions"):
         stop = gr.Button("Stop", size="sm", elem_id="wb-compare-stop")
-        again = gr.Button("Again with other dice", size="sm", elem_id="wb-compare-again")
+        again = gr.Button("Resample", size="sm", elem_id="wb-compare-again")
         clear = gr.Button("Clear", size="sm", elem_id="wb-compare-clear")
     gr.HTML('<p class="wb-quiet wb-small">Questions that the demo model knows something about:</p>')
     with gr.Row(elem_classes="wb-suggestions"):
@@ -150,7 +150,7 @@ def draw(bench: Bench) -> CompareTab:
     )
 
 
-def wire(tab: CompareTab, pages: Pages, bench: Bench) -> None:
+def wire(tab: CompareTab, pages: Pages, app: AppState) -> None:
     numbers = list(tab.sampling.values())
     inputs = [tab.talk, tab.left, tab.right, tab.system, *numbers]
     outputs = [tab.talk, tab.left_lane, tab.right_lane, tab.note]
@@ -162,7 +162,7 @@ def wire(tab: CompareTab, pages: Pages, bench: Bench) -> None:
     def ask(question: str, talk: Talk, left: str, right: str, system: str | None, *values: Any) -> Iterator[list[Any]]:
         if not (question or "").strip():
             raise WorkbenchError("There is no question yet. Write one, or take one of the suggestions.")
-        for shown in converse(bench, talk, question.strip(), left, right, system, sampling_of(values)):
+        for shown in converse(app, talk, question.strip(), left, right, system, sampling_of(values)):
             yield [*shown, ""]
 
     @border
@@ -173,7 +173,7 @@ def wire(tab: CompareTab, pages: Pages, bench: Bench) -> None:
         drawn = sampling_of(values)
         drawn["seed"] = int(drawn["seed"] or 0) + 1
         shorter = replace(talk, turns=talk.turns[:-1])
-        for shown in converse(bench, shorter, talk.turns[-1].question, left, right, system, drawn):
+        for shown in converse(app, shorter, talk.turns[-1].question, left, right, system, drawn):
             yield [*shown, drawn["seed"]]
 
     def clear(left: str, right: str) -> list[Any]:
@@ -195,7 +195,7 @@ def wire(tab: CompareTab, pages: Pages, bench: Bench) -> None:
             gr.Dropdown(lane_choices(), value=left),
             gr.Dropdown(lane_choices(), value=right),
             *lanes,
-            empty_note(bench),
+            empty_note(app),
         ]
 
     def can_vote(talk: Talk) -> list[Any]:
@@ -209,7 +209,7 @@ def wire(tab: CompareTab, pages: Pages, bench: Bench) -> None:
             given = vote_on(talk, choice)
             if given is None:
                 raise WorkbenchError("There are no two answers to vote on. Ask both something first.")
-            return [*[gr.Button(interactive=False) for _ in tab.votes], voted_words(votes.add(given))]
+            return [*[gr.Button(interactive=False) for _ in tab.votes], vote_message(votes.add(given))]
 
         return keep
 
@@ -217,7 +217,7 @@ def wire(tab: CompareTab, pages: Pages, bench: Bench) -> None:
 
     def list_lanes(shown: tuple[Any, ...]) -> Any:
         """The runs that there are now, while the page is open: one may just have ended."""
-        now = tuple(bench.survey().states.items())
+        now = tuple(app.survey().states.items())
         return gr.skip() if now == shown else (*[gr.update(choices=lane_choices())] * 2, now)
 
     pages.clock.each_second(list_lanes, [listed], [tab.left, tab.right, listed])
@@ -242,7 +242,7 @@ def wire(tab: CompareTab, pages: Pages, bench: Bench) -> None:
         answered.then(can_vote, tab.talk, voting, show_progress="hidden")
 
     # Not `cancels`: the answers that were given so far must come to their end and be kept.
-    tab.stop.click(lambda: bench.chat.stop(), None, None, show_progress="hidden", queue=False)
+    tab.stop.click(lambda: app.chat.stop(), None, None, show_progress="hidden", queue=False)
     gr.on(
         [tab.clear.click, tab.left.input, tab.right.input], clear, [tab.left, tab.right], outputs, show_progress="hidden",
         cancels=[asking, repeating, *suggested],
@@ -256,7 +256,7 @@ def wire(tab: CompareTab, pages: Pages, bench: Bench) -> None:
 
 
 def converse(
-    bench: Bench, talk: Talk, question: str, left: str, right: str, system: str | None, sampling: dict[str, Any]
+    app: AppState, talk: Talk, question: str, left: str, right: str, system: str | None, sampling: dict[str, Any]
 ) -> Iterator[list[Any]]:
     """Load what is needed, ask both, and give talk, lanes and note again and again as the answers grow."""
     drawn = checked(Sampling, {name: value for name, value in sampling.items() if value is not None})
@@ -269,25 +269,25 @@ def converse(
     talk = replace(talk, left=left, right=right, system=(system or "").strip(), sampling=drawn.model_dump())
     pending = replace(talk, turns=(*talk.turns, Turn(question, Answers())))
     yield [talk, lane_html(pending, "left", True), lane_html(pending, "right", True), ""]
-    for words in ensure_loaded(bench, left, right):
+    for words in ensure_loaded(app, left, right):
         yield [gr.skip(), gr.skip(), gr.skip(), notice("info", words)]
     lanes = [
         Ask(messages_of(talk, side, question, system), lane or None)
         for side, lane in (("left", left), ("right", right))
     ]
-    for answers in bench.chat.ask(lanes[0], lanes[1], drawn):
+    for answers in app.chat.ask(lanes[0], lanes[1], drawn):
         pending = replace(talk, turns=(*talk.turns, Turn(question, answers)), verified=answers.verified)
         writing = [not answer.ended for answer in (answers.left, answers.right)]
         yield [pending, lane_html(pending, "left", writing[0]), lane_html(pending, "right", writing[1]), ""]
 
 
-def ensure_loaded(bench: Bench, left: str, right: str) -> Iterator[str]:
+def ensure_loaded(app: AppState, left: str, right: str) -> Iterator[str]:
     """Load the base model that the lanes need, unless it is loaded. Gives words on what is going on.
 
     Raises WorkbenchError where the lanes' runs have different base models, or training has the card.
     """
     wanted = base_of(left, right)
-    chat = bench.chat
+    chat = app.chat
     if chat.state == "ready" and (wanted is None or chat.model == wanted):
         return
     busy = training.running()
@@ -345,7 +345,7 @@ def vote_on(talk: Talk, choice: Choice) -> Vote | None:
     )  # fmt: skip
 
 
-def voted_words(count: int) -> Html:
+def vote_message(count: int) -> Html:
     """What becomes of a vote."""
     noun = "vote is" if count == 1 else "votes are"
     return text(f"Kept. {count:,} {noun} waiting on the Data page, under Bring data: a vote for one answer is a pair.")
@@ -364,10 +364,10 @@ def lane_html(talk: Talk, side: str, writing: bool = False) -> Html:
         messages.append({"role": "assistant", "content": _of(turn, side).text})
     if not messages:
         return conversation([], lane, title, note="Its answer appears here.")
-    return conversation(messages, lane, title, note=speed_words(_of(talk.turns[-1], side)), writing=writing)
+    return conversation(messages, lane, title, note=speed_label(_of(talk.turns[-1], side)), writing=writing)
 
 
-def speed_words(answer: Answer) -> str:
+def speed_label(answer: Answer) -> str:
     """ "18 tokens · 0.2 s to first · 61 tok/s" """
     if answer.first_token is None:
         return ""
@@ -393,7 +393,7 @@ def newest_adapter() -> str:
     return next((run.name for run in readable_runs() if run.has_adapter), BASE_CHOICE)
 
 
-def empty_note(bench: Bench) -> Html:
+def empty_note(app: AppState) -> Html:
     """What is missing before anything can be compared."""
     if newest_adapter() != BASE_CHOICE:
         return Html("")

@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 
-from workbench.core.data.doctor.findings import Weight
-from workbench.core.monitoring.health import RunFinding, change_words
+from workbench.core.monitoring.health import RunFinding, change_summaries
 from workbench.core.training.config import RunConfig, stage_title
-from workbench.ui.parts import Html, Kind, join, notice
-
-_KINDS: dict[Weight, Kind] = {"info": "info", "care": "careful", "stop": "stop"}
+from workbench.ui.parts import Html, join, notice
 
 
 def health_html(findings: Sequence[RunFinding], config: RunConfig) -> Html:
@@ -18,11 +15,11 @@ def health_html(findings: Sequence[RunFinding], config: RunConfig) -> Html:
 def finding_html(finding: RunFinding, config: RunConfig) -> Html:
     """One finding. The settings that follow from it stand behind the advice."""
     where = f"{finding.title} ({stage_title(finding.stage)}, step {finding.step:,})" if finding.step else finding.title
-    changes = change_words(config, finding)
+    changes = change_summaries(config, finding)
     action = f"{finding.advice} {suggestion(finding, config)}." if changes else finding.advice
-    return notice(_KINDS[finding.weight], where, f"{finding.evidence} {finding.meaning}", action)
+    return notice(finding.severity, where, f"{finding.evidence} {finding.meaning}", action)
 
 
 def suggestion(finding: RunFinding, config: RunConfig) -> str:
     """What one click makes of a finding: "A new run: DPO learning rate from 0.0003 to 0.00015"."""
-    return f"A new run: {', '.join(change_words(config, finding))}"
+    return f"A new run: {', '.join(change_summaries(config, finding))}"

@@ -20,7 +20,7 @@ from gradio.exceptions import ComponentProcessingError, InvalidPathError
 from pydantic import ValidationError
 
 from workbench.core.errors import WorkbenchError
-from workbench.ui.border import in_words
+from workbench.ui.border import as_gradio_error
 
 # The largest whole number that a page can send: JavaScript holds no larger one exactly.
 MOST = 2**53
@@ -46,7 +46,7 @@ class Window(gr.Blocks):
             check_event(called.fn, named.get("event_data"))
             return await super().process_api(block_fn, inputs, *rest, **named)
         except Exception as error:
-            raise in_words(error, str(called.api_name)) from error
+            raise as_gradio_error(error, str(called.api_name)) from error
 
     async def preprocess_data(
         self, block_fn: BlockFunction, inputs: list[Any], state: Any, explicit_call: bool = False

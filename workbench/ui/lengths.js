@@ -2,7 +2,7 @@
 // Text from outside reaches the page through textContent and the canvas only, never as HTML.
 
 const DASHES = { solid: [], dashed: [5, 4] };
-const COLOURS = ['chosen', 'rejected', 'base', 'aligned', 'careful', 'ink', 'muted', 'grid', 'surface'];
+const COLOURS = ['chosen', 'rejected', 'base', 'aligned', 'warning', 'ink', 'muted', 'grid', 'surface'];
 const ROOM = { left: 4, right: 14, top: 42, bottom: 26, between: 22 };
 const CUT_ALPHA = 0.16;
 const KEPT_ALPHA = 0.5;

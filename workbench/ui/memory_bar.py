@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from workbench.core.memory.plan import Plan, Remedy, in_gigabytes, part_words, verdict, verdict_words
-from workbench.ui.parts import Html, Kind, escape, join, notice
+from workbench.core.memory.plan import Plan, Remedy, fit_message, in_gigabytes, part_label, verdict
+from workbench.ui.parts import Html, NoticeKind, escape, join, notice
 
-_KINDS: dict[str, Kind] = {"fits": "good", "tight": "careful", "no": "stop"}
+_KINDS: dict[str, NoticeKind] = {"fits": "good", "tight": "warning", "no": "blocker"}
 _TITLES = {"fits": "Fits", "tight": "Tight", "no": "Does not fit"}
 # Part -> its look: slate for the base model, indigo for what is trained, grey for what passes. Shades tell apart.
 _LOOKS = {
@@ -30,7 +30,7 @@ def memory_bar_css() -> str:
 def memory_bar(plan: Plan) -> Html:
     """A plan as the Train page shows it."""
     kind, title = _KINDS[plan.verdict], _TITLES[plan.verdict]
-    words = f"{verdict_words(plan.verdict, plan.total, plan.free)} Most is needed {plan.forecast.moment}."
+    words = f"{fit_message(plan.verdict, plan.total, plan.free)} Most is needed {plan.forecast.moment}."
     return Html(
         f'<section class="wb-fit">{join(notice(kind, title, words), _bar(plan), _legend(plan), _remedies(plan), _chosen(plan))}</section>'
     )
@@ -53,7 +53,7 @@ def _legend(plan: Plan) -> Html:
     exact = set(plan.forecast.exact)
     rows = "".join(
         f'<li><span class="wb-memory-key wb-memory-{_LOOKS[part]}" aria-hidden="true"></span>'
-        f"<span>{escape(part_words(part))}</span>"
+        f"<span>{escape(part_label(part))}</span>"
         f'<span class="wb-number">{escape(("" if part in exact else "up to ") + in_gigabytes(size))}</span></li>'
         for part, size in plan.forecast.parts.items()
         if size

@@ -10,7 +10,7 @@ import gradio as gr
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef, Precision, parse_model
 from workbench.jobs import training
-from workbench.jobs.bench import Bench, count_words, has_card
+from workbench.jobs.app_state import AppState, has_card, short_count
 from workbench.store import choices, presets
 from workbench.ui.border import border
 from workbench.ui.environment import on_space
@@ -45,7 +45,7 @@ class ModelTab:
     meaning: gr.HTML
 
 
-def draw(bench: Bench) -> ModelTab:
+def draw(app: AppState) -> ModelTab:
     gr.HTML(
         page_head(
             "Which model do you want to align?",
@@ -96,7 +96,7 @@ def draw(bench: Bench) -> ModelTab:
                 load = gr.Button("Load this model", elem_id="wb-model-load")
                 unload = gr.Button("Unload", visible=False, elem_id="wb-model-unload")
         with gr.Column():
-            meaning = gr.HTML(lambda: meaning_html(bench), elem_id="wb-model-meaning")
+            meaning = gr.HTML(lambda: meaning_html(app), elem_id="wb-model-meaning")
             use = gr.Button("Use this model → Data", elem_id="wb-model-use")
     return ModelTab(try_it, source, preset, preset_facts, hub_id, folder, precision, load, unload, use, meaning)
 
@@ -106,7 +106,7 @@ def sources() -> list[tuple[str, str]]:
     return [one for one in SOURCES if one[1] != "folder" or not on_space()]
 
 
-def wire(tab: ModelTab, pages: Pages, bench: Bench) -> None:
+def wire(tab: ModelTab, pages: Pages, app: AppState) -> None:
     tab.source.change(
         which_source,
         tab.source,
@@ -125,7 +125,7 @@ def wire(tab: ModelTab, pages: Pages, bench: Bench) -> None:
                 f"{busy.name} is training and has the card. Load a model for chat when it has ended, or stop it."
             )
         choices.update(model=model)
-        bench.chat.start(model, precision)
+        app.chat.start(model, precision)
 
     @border
     def use(source: str, preset: str, hub_id: str, folder: str) -> gr.Tabs:
@@ -133,16 +133,16 @@ def wire(tab: ModelTab, pages: Pages, bench: Bench) -> None:
         return go_to("data")
 
     tab.load.click(load, [*chosen, tab.precision], None, show_progress="hidden")
-    tab.unload.click(lambda: bench.chat.close(), None, None, show_progress="hidden")
+    tab.unload.click(lambda: app.chat.close(), None, None, show_progress="hidden")
     tab.use.click(use, chosen, pages.tabs, show_progress="hidden")
 
     shown = gr.State("")
 
     def refresh(before: str) -> Any:
-        now = meaning_html(bench)
+        now = meaning_html(app)
         if now == before:
             return gr.skip()
-        return now, gr.Button(visible=bench.chat.is_open), now
+        return now, gr.Button(visible=app.chat.is_open), now
 
     pages.clock.each_second(refresh, [shown], [tab.meaning, tab.unload, shown])
 
@@ -178,23 +178,23 @@ def chosen_model(source: str, preset: str, hub_id: str, folder: str) -> ModelRef
     return ModelRef(source="folder", name=typed) if source == "folder" else parse_model(typed)
 
 
-def meaning_html(bench: Bench) -> Html:
+def meaning_html(app: AppState) -> Html:
     """What is loaded, being loaded, or went wrong with loading."""
-    chat = bench.chat
+    chat = app.chat
     if chat.state == "loading" and chat.model:
         return join(
             card(f"Loading {chat.model.title}", text(f"{chat.word[:1].upper()}{chat.word[1:]} ...")),
             _patience(chat.model),
         )
     if chat.state == "failed":
-        return notice("stop", "The model was not loaded", chat.word)
+        return notice("blocker", "The model was not loaded", chat.word)
     if chat.state == "ready":
         return card(f"{chat.facts['title']} is loaded", facts(_facts_of(chat.facts)))
     if chat.word:
         return notice("info", "No model is loaded", chat.word)
     return empty(
         "No model is loaded",
-        "Loading shows what a model is and lets you talk to it. Training loads its own copy, so you may also go on without.",
+        "Loading shows what a model is and lets you talk to it. Training loads its own copy, so you can also skip this.",
     )
 
 
@@ -204,14 +204,14 @@ def preset_html(preset: str) -> Html:
     suits = "a CPU, with patience" if not one.card_gb else f"a card with {one.card_gb} GB or more"
     pairs: list[tuple[str, object]] = [
         ("Id", one.id),
-        ("Parameters", count_words(one.parameters)),
+        ("Parameters", short_count(one.parameters)),
         ("Licence", one.licence),
         ("Download", f"{one.download_gb:g} GB"),
         ("Trains on", suits),
         ("Good for", one.good_for),
     ]
     gate = notice(
-        "careful", "Its makers ask for a login",
+        "warning", "Its makers ask for a login",
         f"Accept their licence at huggingface.co/{one.id}, then run `hf auth login` on this machine.",
     )  # fmt: skip
     return join(facts(pairs), gate) if one.gated else facts(pairs)

@@ -11,16 +11,17 @@ from typing import Literal, NewType
 
 from workbench.core.data.token_counts import TokenPiece
 from workbench.core.masking import masked
+from workbench.core.severity import SEVERITY_LABELS, Severity
 
 Html = NewType("Html", str)
-Kind = Literal["info", "good", "careful", "stop"]
+NoticeKind = Severity | Literal["good"]
 Lane = Literal["chosen", "rejected", "base", "aligned"]
 
-_KINDS: dict[Kind, tuple[str, str]] = {
-    "info": ("i", "Note"),
+_KINDS: dict[NoticeKind, tuple[str, str]] = {
+    "info": ("i", SEVERITY_LABELS["info"]),
     "good": ("✓", "Good"),
-    "careful": ("!", "Careful"),
-    "stop": ("×", "Stop"),
+    "warning": ("!", SEVERITY_LABELS["warning"]),
+    "blocker": ("×", SEVERITY_LABELS["blocker"]),
 }
 _NUMBERS = ' class="wb-number"'
 _NUMBER = re.compile(r"[-+−]?\d[\d,.\u2009]*\s?%?")
@@ -64,8 +65,8 @@ def facts(pairs: Iterable[tuple[str, object]]) -> Html:
     return Html(f'<dl class="wb-facts">{rows}</dl>')
 
 
-def notice(kind: Kind, title: str, text: str = "", action_text: str | None = None) -> Html:
-    """Something to know, with its weight as a word, a sign and a colour.
+def notice(kind: NoticeKind, title: str, text: str = "", action_text: str | None = None) -> Html:
+    """Something to know, with its severity as a word, a sign and a colour.
 
     action_text: what to do about it, set apart on a last line.
     """

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from workbench.store.queue import Hold
 from workbench.ui.parts import Html, card, notice, table, text
 
-METHOD_WORDS = {"sft+dpo": "SFT, then DPO"}
+METHOD_LABELS = {"sft+dpo": "SFT, then DPO"}
 
 Waiting = tuple[str, str, str]
 """Name, method and model of a run that waits."""
@@ -26,12 +26,12 @@ def queue_html(waiting: Sequence[Waiting], held: Hold | None, busy: str | None, 
     return card("Waiting for the device", words, table(["Run", "Method", "Model"], rows))
 
 
-def waiting_words(name: str, waiting: Sequence[str], held: Hold | None) -> str:
+def queue_position_message(name: str, waiting: Sequence[str], held: Hold | None) -> str:
     """Where a run stands in the queue, and when it starts."""
     if name not in waiting:
         return "It starts in a moment."
     place = waiting.index(name)
     before = "It is the next one." if place == 0 else f"{place} {'run comes' if place == 1 else 'runs come'} before it."
     if held:
-        return f"{before} The queue is on hold, so it waits until you let it go on."
+        return f"{before} The queue is on hold, so it waits until you resume it."
     return f"{before} It starts by itself when the device is free, also when this window is closed."

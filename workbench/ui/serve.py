@@ -32,15 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def window() -> gr.Blocks:
     """The window, built and not yet open."""
     prepare()
-    from workbench.jobs.bench import Bench
+    from workbench.jobs.app_state import AppState
     from workbench.ui.shell import build
 
-    bench = Bench()
-    atexit.register(bench.close)
-    return build(bench)
+    app = AppState()
+    atexit.register(app.close)
+    return build(app)
 
 
-def window_in_words() -> gr.Blocks:
+def window_or_exit() -> gr.Blocks:
     """The window, for a module that others import. Where it cannot be built, it says why in a sentence and exits with 1."""
     try:
         return window()

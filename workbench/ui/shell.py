@@ -4,10 +4,10 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.ui import compare_tab, model_tab, train_tab, watch_tab
 from workbench.ui.data import data_tab
-from workbench.ui.data.display import untold_html
+from workbench.ui.data.display import unseen_results_html
 from workbench.ui.inputs import Window
 from workbench.ui.pages import PageId, Pages
 from workbench.ui.status import status_html
@@ -24,24 +24,24 @@ _RETURN = """() => {
 }"""
 
 
-def build(bench: Bench) -> gr.Blocks:
+def build(app: AppState) -> gr.Blocks:
     """The whole window: all pages drawn, then all pages wired."""
-    bench.tend()
+    app.poll()
     with Window(title="Workbench", fill_width=True, analytics_enabled=False, delete_cache=_CACHE_CARE) as window:
-        status = gr.HTML(lambda: status_html(bench), elem_id="wb-status", js_on_load=None)
+        status = gr.HTML(lambda: status_html(app), elem_id="wb-status", js_on_load=None)
         clock = Clock(gr.Timer(1.0))
         # Gradio's own menu for tabs that do not fit hides them; wrapped ones are laid out by theme.css.
         with gr.Tabs(selected="model", overflow_behavior="wrap", elem_id="wb-pages") as tabs:
             with gr.Tab("1 Model", id="model") as model_page:
-                model = model_tab.draw(bench)
+                model = model_tab.draw(app)
             with gr.Tab("2 Data", id="data") as data_page:
-                data = data_tab.draw(bench)
+                data = data_tab.draw(app)
             with gr.Tab("3 Train", id="train") as train_page:
-                train = train_tab.draw(bench)
+                train = train_tab.draw(app)
             with gr.Tab("4 Watch", id="watch") as watch_page:
-                watch = watch_tab.draw(bench)
+                watch = watch_tab.draw(app)
             with gr.Tab("5 Compare", id="compare") as compare_page:
-                compare = compare_tab.draw(bench)
+                compare = compare_tab.draw(app)
         opened: dict[PageId, gr.Tab] = {
             "model": model_page,
             "data": data_page,
@@ -50,12 +50,12 @@ def build(bench: Bench) -> gr.Blocks:
             "compare": compare_page,
         }
         pages = Pages(tabs, opened, status, clock, model, data, train, watch, compare)
-        model_tab.wire(model, pages, bench)
-        data_tab.wire(data, pages, bench)
-        train_tab.wire(train, pages, bench)
-        watch_tab.wire(watch, pages, bench)
-        compare_tab.wire(compare, pages, bench)
-        _wire_status(pages, bench)
+        model_tab.wire(model, pages, app)
+        data_tab.wire(data, pages, app)
+        train_tab.wire(train, pages, app)
+        watch_tab.wire(watch, pages, app)
+        compare_tab.wire(compare, pages, app)
+        _wire_status(pages, app)
         _wire_open_page(window, pages)
         clock.wire()
     return window
@@ -71,12 +71,12 @@ def _wire_open_page(window: gr.Blocks, pages: Pages) -> None:
     window.load(None, None, pages.tabs, js=_RETURN)
 
 
-def _wire_status(pages: Pages, bench: Bench) -> None:
+def _wire_status(pages: Pages, app: AppState) -> None:
     shown = gr.State(("", ""))
 
     def refresh(before: tuple[str, str]) -> Any:
-        bench.tend()
-        now = status_html(bench), untold_html(bench.untold)
+        app.poll()
+        now = status_html(app), unseen_results_html(app.untold)
         return gr.skip() if now == before else (*now, now)
 
     pages.clock.each_second(refresh, [shown], [pages.status, pages.data.untold, shown])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol, get_args
 
 from workbench.core.training.config import Stage, stage_title
-from workbench.jobs.bench import Running
+from workbench.jobs.app_state import Running
 from workbench.ui.parts import Html, escape
 
 _GIB = 1024**3
@@ -13,7 +13,7 @@ _AT_REST = '<span class="wb-quiet">nothing is training</span>'
 
 
 class Seen(Protocol):
-    """What the status line asks of the bench."""
+    """What the status line asks of the app."""
 
     def loaded(self) -> str | None:
         """Words on the loaded model."""
@@ -28,17 +28,17 @@ class Seen(Protocol):
         """Bytes used, bytes in all, and of what: GPU or RAM."""
 
 
-def status_html(bench: Seen) -> Html:
+def status_html(app: Seen) -> Html:
     """The whole line. It carries names that people typed, so every word is escaped."""
-    model = bench.loaded()
+    model = app.loaded()
     model_words = escape(model) if model else '<span class="wb-quiet">no model loaded</span>'
-    running = "".join(_run(run) for run in bench.running() or ())
-    gone = bench.gone()
+    running = "".join(_run(run) for run in app.running() or ())
+    gone = app.gone()
     at_rest = f'<span class="wb-quiet">{escape(gone)}</span>' if gone else _AT_REST
     return Html(
         '<div class="wb-status"><span class="wb-brand">Workbench</span>'
         f'<span class="wb-loaded">{model_words}</span>'
-        f'<span class="wb-runs">{running or at_rest}</span>{_memory(bench.memory())}</div>'
+        f'<span class="wb-runs">{running or at_rest}</span>{_memory(app.memory())}</div>'
     )
 
 

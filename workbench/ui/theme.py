@@ -16,8 +16,8 @@ COLOURS = {
     "rejected": ("#be123c", "#fb5b7d"),  # rose: rejected
     "base": ("#5b6779", "#b4bcc8"),  # slate: base model, reference
     "aligned": ("#4338ca", "#8b87f8"),  # indigo: aligned model, policy; what can be clicked
-    "careful": ("#9a5b00", "#fbbf24"),  # amber: careful
-    "stop": ("#b42318", "#f97066"),  # red: stop
+    "warning": ("#9a5b00", "#fbbf24"),  # amber: warning
+    "blocker": ("#b42318", "#f97066"),  # red: stop
     "ink": ("#1a2230", "#e7eaf0"),  # text
     "muted": ("#5a6473", "#9aa4b3"),  # text of less weight
     "grid": ("#e4e7ec", "#2a303b"),  # lines: borders, axes
@@ -54,8 +54,8 @@ def theme() -> gr.themes.Base:
         font_mono=_MONO,
     )
     base.name = "workbench"
-    ink, muted, grid, surface, page, accent, stop = (
-        f"var(--wb-{name})" for name in ("ink", "muted", "grid", "surface", "page", "aligned", "stop")
+    ink, muted, grid, surface, page, accent, blocker = (
+        f"var(--wb-{name})" for name in ("ink", "muted", "grid", "surface", "page", "aligned", "blocker")
     )
     soft = "color-mix(in srgb, var(--wb-aligned) 10%, var(--wb-surface))"
     strong = "color-mix(in srgb, var(--wb-aligned) 88%, var(--wb-ink))"
@@ -116,9 +116,9 @@ def theme() -> gr.themes.Base:
         "table_odd_background_fill": surface,
         "table_row_focus": soft,
         "error_background_fill": surface,
-        "error_border_color": stop,
-        "error_text_color": stop,
-        "error_icon_color": stop,
+        "error_border_color": blocker,
+        "error_text_color": blocker,
+        "error_icon_color": blocker,
         "button_border_width": "1px",
         "button_primary_background_fill": accent,
         "button_primary_background_fill_hover": strong,
@@ -137,11 +137,11 @@ def theme() -> gr.themes.Base:
         "button_secondary_shadow": "none",
         "button_secondary_shadow_hover": "none",
         "button_cancel_background_fill": surface,
-        "button_cancel_background_fill_hover": "color-mix(in srgb, var(--wb-stop) 8%, var(--wb-surface))",
-        "button_cancel_border_color": stop,
-        "button_cancel_border_color_hover": stop,
-        "button_cancel_text_color": stop,
-        "button_cancel_text_color_hover": stop,
+        "button_cancel_background_fill_hover": "color-mix(in srgb, var(--wb-blocker) 8%, var(--wb-surface))",
+        "button_cancel_border_color": blocker,
+        "button_cancel_border_color_hover": blocker,
+        "button_cancel_text_color": blocker,
+        "button_cancel_text_color_hover": blocker,
         "button_cancel_shadow": "none",
         "button_cancel_shadow_hover": "none",
     }

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from workbench.ui.border import in_words
+from workbench.ui.border import as_gradio_error
 
 SKIPPED = gr.skip()
 
@@ -67,6 +67,6 @@ class Clock:
                 seen = f"{type(error).__name__}: {error}"
                 if seen not in self._told:
                     self._told.add(seen)
-                    raise in_words(error, part.happens.__name__) from error
+                    raise as_gradio_error(error, part.happens.__name__) from error
                 updates += [SKIPPED] * len(part.outputs)
         return SKIPPED if all(one == SKIPPED for one in updates) else updates

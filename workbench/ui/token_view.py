@@ -50,10 +50,10 @@ def _warning(view: View) -> list[Html]:
         return []
     return [
         parts.notice(
-            "careful",
+            "warning",
             "This row is left out of training",
             f"Its prompt alone fills {view.max_length:,} tokens, so nothing of the answers would be left to learn from.",
-            "Raise the longest example on the Train page, or shorten the prompt.",
+            "Raise max length on the Train page, or shorten the prompt.",
         )
     ]
 

@@ -37,10 +37,10 @@ def fitting_choice(preset: str | None, model: ModelRef) -> str | None:
     return preset
 
 
-def preset_words(preset: str | None, card: str) -> str:
+def preset_summary(preset: str | None, card: str) -> str:
     """What a preset is for, in a sentence."""
     return (
-        presets.recipe(preset, card).summary if preset else "The settings of an earlier run. Choose one to start anew."
+        presets.recipe(preset, card).summary if preset else "The settings of an earlier run. Choose one to start over."
     )
 
 
@@ -49,11 +49,11 @@ def about_html(preset: str | None, card: str, model: ModelRef) -> Html:
     if not preset:
         return Html("")
     recipe = presets.recipe(preset, card)
-    pairs = [("Made for", _models_words(recipe)), ("Sets", settings_words(recipe)), ("Source", recipe.source)]
+    pairs = [("Made for", _models_label(recipe)), ("Sets", recipe_summary(recipe)), ("Source", recipe.source)]
     return join(facts(pairs), *_mismatch(recipe, model))
 
 
-def settings_words(recipe: Recipe) -> str:
+def recipe_summary(recipe: Recipe) -> str:
     """What a recipe sets, in a line."""
     config = RunConfig.model_validate(recipe.apply({"name": "any"}))
     noun = _NOUNS.get(config.stages[-1], "pairs")
@@ -81,7 +81,7 @@ def _short(rate: float) -> str:
     return f"{rate:.1e}".replace(".0e", "e").replace("e-0", "e-")
 
 
-def _models_words(recipe: Recipe) -> str:
+def _models_label(recipe: Recipe) -> str:
     titles = {model.id: model.title for model in presets.models()} | {DEMO: "the demo model"}
     return ", ".join(titles[model] for model in recipe.models)
 
@@ -94,13 +94,13 @@ def _mismatch(recipe: Recipe, model: ModelRef) -> list[Html]:
         words = (
             "The demo model is far smaller than these and hardly learns at such learning rates. Choose the Demo preset."
         )
-        return [notice("careful", "Not made for the demo model", words)]
+        return [notice("warning", "Not made for the demo model", words)]
     if recipe.models == (DEMO,):
         words = f"{model.title} would be harmed by the demo's learning rate. Choose another preset, such as First try."
-        return [notice("careful", f"Not made for {model.title}", words)]
+        return [notice("warning", f"Not made for {model.title}", words)]
     sizes = {one.id: one.parameters for one in presets.models()}
     if sizes.get(model.name, 0) > max(sizes[name] for name in recipe.models):
-        words = "Choose one of its models on the Model page, or change what the memory beside suggests."
-        return [notice("careful", f"{model.title} is larger than the models of this preset", words)]
-    words = "It may do as well: the memory beside says whether it fits, the first evaluations whether it learns."
-    return [notice("info", f"Not reckoned for {model.title}", words)]
+        words = "Choose one of its models on the Model page, or change what the memory forecast suggests."
+        return [notice("warning", f"{model.title} is larger than the models of this preset", words)]
+    words = "It may do as well: the memory forecast says whether it fits, the first evaluations whether it learns."
+    return [notice("info", f"Not tested with {model.title}", words)]

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.monitoring.duration import LOADING, StageForecast, forecast_stage, range_words, tokens_words
+from workbench.core.monitoring.duration import (
+    LOADING,
+    StageForecast,
+    duration_range_label,
+    forecast_stage,
+    tokens_label,
+)
 from workbench.core.training.config import (
     EXPERIMENTAL,
     OF_PAIRS,
@@ -20,7 +26,7 @@ from workbench.core.training.config import (
 from workbench.core.training.forks import Fork, reference_of
 from workbench.core.training.losses import find_loss, kto_weights_advice
 from workbench.jobs import queue, training
-from workbench.jobs.bench import has_card
+from workbench.jobs.app_state import has_card
 from workbench.jobs.pace import seconds_per_example
 from workbench.jobs.planning import plan_run
 from workbench.store import choices, datasets, presets
@@ -43,15 +49,15 @@ def summary_html(values: Mapping[str, Any]) -> Html:
         forecasts = [_forecast(config, stage) for stage in config.stages]
     except WorkbenchError as error:
         return join(
-            empty("Not ready yet", "What is missing or wrong stands below; the summary appears when it is put right."),
-            *[notice("careful", "To be put right", problem) for problem in error.problems],
+            empty("Not ready yet", "What is missing or wrong is listed below; the summary appears once it is fixed."),
+            *[notice("warning", "Fix this first", problem) for problem in error.problems],
         )
     pairs: list[tuple[str, object]] = [("Base model", model.title)]
     for one in forecasts:
         verb = "pairs" if one.stage in OF_PAIRS else "answers"
         done = _done(one, fork)
         behind = f", of which {done:,} are done" if done else ""
-        words = f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}, {tokens_words(one.tokens)}{behind}"
+        words = f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}, {tokens_label(one.tokens)}{behind}"
         pairs.append((stage_title(one.stage), words))
     pairs.append(("Effective batch", f"{config.effective_batch} ({config.batch_size} at once × {config.accumulation})"))
     if fork:
@@ -65,8 +71,8 @@ def summary_html(values: Mapping[str, Any]) -> Html:
         pairs.append(("Reference", "none: nothing but a low learning rate holds the model to what it was"))
         pairs.append(("Method", "experimental: may change or be removed in TRL, the library that trains"))
     if "dpo" in config.stages:
-        pairs.append(("DPO loss", loss_words(config.dpo)))
-    pairs.append(("Expected time", _time_words([_left(one, fork) for one in forecasts])))
+        pairs.append(("DPO loss", loss_summary(config.dpo)))
+    pairs.append(("Expected time", _time_label([_left(one, fork) for one in forecasts])))
     pairs.append(("Result", f"an adapter of rank {config.adapter.rank} in the run {config.name}"))
     return join(card("What will happen", facts(pairs)), memory_html(config), *_kto_notices(config), *_turn_notices())
 
@@ -102,7 +108,7 @@ def _left(forecast: StageForecast, fork: Fork | None) -> StageForecast:
     return replace(forecast, seconds=seconds and (seconds[0] * share, seconds[1] * share))
 
 
-def loss_words(dpo: DpoSettings) -> str:
+def loss_summary(dpo: DpoSettings) -> str:
     """The loss of DPO, when it is the one to take, and what its paper used where that is not what is set."""
     loss = find_loss(dpo.loss)
     words = f"{loss.title}. {loss.use} {loss.source}."
@@ -121,7 +127,7 @@ def _kto_notices(config: RunConfig) -> list[Html]:
         return []
     weights = config.kto.desirable_weight, config.kto.undesirable_weight
     advice = kto_weights_advice(*weights, *datasets.thumbs(config.thumbs_data or ""))
-    return [notice("careful", "One side weighs more than the other", advice)] if advice else []
+    return [notice("warning", "One side weighs more than the other", advice)] if advice else []
 
 
 def memory_html(config: RunConfig) -> Html:
@@ -168,7 +174,7 @@ def _parameters(model: ModelRef) -> int | None:
     return next((one.parameters for one in presets.models() if one.id == model.name), None)
 
 
-def _time_words(forecasts: list[StageForecast]) -> str:
+def _time_label(forecasts: list[StageForecast]) -> str:
     known = [one.seconds for one in forecasts if one.seconds]
     if len(known) < len(forecasts):
         return "told after the first steps: this model's size is not known yet"
@@ -178,4 +184,4 @@ def _time_words(forecasts: list[StageForecast]) -> str:
         if all(one.measured for one in forecasts)
         else "a rough guess until the first steps are timed"
     )
-    return f"{range_words(total)} ({how})"
+    return f"{duration_range_label(total)} ({how})"

@@ -21,7 +21,7 @@ from workbench.core.training.config import (
 )
 from workbench.core.training.forks import more_epochs
 from workbench.jobs import queue
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.planning import machine
 from workbench.store import choices, datasets, presets
 from workbench.store.forks import fork_of, forks_of, forks_of_model
@@ -38,7 +38,7 @@ from workbench.ui.train_presets import (
     depends_on_card,
     fitting_choice,
     preset_choices,
-    preset_words,
+    preset_summary,
 )
 from workbench.ui.train_summary import summary_html
 from workbench.ui.watch_tab import better_fork, findings_of, suggested
@@ -103,7 +103,7 @@ class TrainTab:
         return top | self.settings
 
 
-def draw(bench: Bench) -> TrainTab:
+def draw(app: AppState) -> TrainTab:
     gr.HTML(
         page_head(
             "How shall it train?", "A preset sets everything. Change what you like; the summary tells what it means."
@@ -117,7 +117,7 @@ def draw(bench: Bench) -> TrainTab:
     with gr.Row(elem_classes="wb-two wb-meaning-first"):
         with gr.Column():
             recipe = gr.Dropdown(
-                preset_choices(), value=FIRST_RECIPE, label="Preset", info=preset_words(FIRST_RECIPE, own_card),
+                preset_choices(), value=FIRST_RECIPE, label="Preset", info=preset_summary(FIRST_RECIPE, own_card),
                 elem_id="wb-train-recipe",
             )  # fmt: skip
             card = gr.Dropdown(
@@ -172,7 +172,7 @@ def draw(bench: Bench) -> TrainTab:
     )  # fmt: skip
 
 
-def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
+def wire(tab: TrainTab, pages: Pages, app: AppState) -> None:
     names = list(tab.named)
     widgets = list(tab.named.values())
 
@@ -187,7 +187,7 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
     def preset_updates(recipe: str | None, card: str) -> list[Any]:
         """Updates of the widgets around the preset: what it is for, whether the card matters, what it sets."""
         return [
-            gr.Dropdown(value=recipe, info=preset_words(recipe, card)),
+            gr.Dropdown(value=recipe, info=preset_summary(recipe, card)),
             gr.Dropdown(value=card, visible=depends_on_card(recipe) or "hidden"),
             about_html(recipe, card, choices.read().model),
         ]
@@ -218,7 +218,7 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
     @border
     def start(*values: Any) -> tuple[Any, Any]:
         form_values = dict(zip(names, values, strict=True))
-        run = bench.start(config_from(form_values), fork_from(form_values))
+        run = app.start(config_from(form_values), fork_from(form_values))
         choices.update(run=run.name)
         return go_to("watch"), gr.Textbox(free_name(run.name))
 
@@ -231,7 +231,7 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
 
     def offer(shown: Offer) -> Any:
         """The buttons that lead on, as things are now."""
-        now = offer_now(bench)
+        now = offer_now(app)
         if now == shown:
             return gr.skip()
         starts, waits = now[0] is None, now != FREE
@@ -265,17 +265,17 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
     @border
     def run_better(run: str | None, card: str) -> list[Any]:
         """The settings of an earlier run with what its health suggests, under a free name."""
-        config = better_config(bench, open_run(run or ""))
+        config = better_config(app, open_run(run or ""))
         return fill_in(config, config.start_from, card)
 
     @border
     def run_better_from(run: str | None, card: str) -> list[Any]:
         """The same, from the newest checkpoint before the trouble."""
         chosen = open_run(run or "")
-        fork = better_fork(chosen, findings_of(bench, chosen))
+        fork = better_fork(chosen, findings_of(app, chosen))
         if fork is None:
             raise WorkbenchError(f"{chosen.name} has no checkpoint from before the trouble any more.")
-        return fill_in(better_config(bench, chosen), fork.written, card)
+        return fill_in(better_config(app, chosen), fork.written, card)
 
     @border
     def run_branch(run: str | None, card: str) -> list[Any]:
@@ -351,17 +351,17 @@ def wire(tab: TrainTab, pages: Pages, bench: Bench) -> None:
         button.click(happens, [pages.watch.run, tab.card], filled_in, show_progress="hidden")
 
 
-def better_config(bench: Bench, run: Run) -> RunConfig:
+def better_config(app: AppState, run: Run) -> RunConfig:
     """The settings of a run with what its health suggests, under a free name."""
-    finding = suggested(findings_of(bench, run))
+    finding = suggested(findings_of(app, run))
     if finding is None:
         raise WorkbenchError("Nothing is suggested for this run any more.")
     return with_changes(run.adjusted_config(), finding, free_name(run.name))
 
 
-def offer_now(bench: Bench) -> Offer:
+def offer_now(app: AppState) -> Offer:
     """Start is offered where the device is free; the queue where it is not, or where others wait."""
-    now = bench.survey()
+    now = app.survey()
     return now.running.name if now.running else None, len(now.waiting)
 
 

@@ -13,14 +13,14 @@ from gradio.components import Component
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.plan import in_gigabytes
 from workbench.core.monitoring.charts import charts
-from workbench.core.monitoring.duration import duration_words
+from workbench.core.monitoring.duration import duration_label
 from workbench.core.monitoring.health import RunFinding, examine, with_changes
 from workbench.core.monitoring.metrics import latest
 from workbench.core.training.config import OF_PAIRS, stage_title
 from workbench.core.training.forks import Fork, reference_of
 from workbench.core.training.run_state import CAN_RESUME
 from workbench.jobs import queue, training
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.logs import Reading
 from workbench.store import choices, run_data
 from workbench.store.forks import fork_of, forks_of, newest_before
@@ -31,7 +31,7 @@ from workbench.ui.health_view import health_html
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, page_head, table, text
-from workbench.ui.queue_view import METHOD_WORDS, Waiting, queue_html, waiting_words
+from workbench.ui.queue_view import METHOD_LABELS, Waiting, queue_html, queue_position_message
 from workbench.ui.samples_view import samples_html
 
 CHART_IDS = ("sft-loss", "dpo-loss", "kto-loss", "margin", "accuracy", "rewards", "learning-rate", "gradient-norm")
@@ -46,7 +46,7 @@ STAGES_OF_CHART = {
 }
 """Which stages a chart needs one of; the others are of every stage."""
 
-STATE_WORDS = {
+STATE_LABELS = {
     "queued": "waits in the queue",
     "running": "training",
     "lost": "lost",
@@ -96,7 +96,7 @@ class WatchTab:
         ]  # fmt: skip
 
 
-def draw(bench: Bench) -> WatchTab:
+def draw(app: AppState) -> WatchTab:
     gr.HTML(
         page_head(
             "How does it go?",
@@ -116,8 +116,8 @@ def draw(bench: Bench) -> WatchTab:
         stop = gr.Button("Stop and save", variant="stop", visible=False, elem_id="wb-watch-stop")
         pause = gr.Button("Pause", visible=False, elem_id="wb-watch-pause")
         resume = gr.Button("Resume", variant="primary", visible=False, elem_id="wb-watch-resume")
-        front = gr.Button("Let it be the next one", visible=False, elem_id="wb-watch-front")
-        remove = gr.Button("Take it out of the queue", visible=False, elem_id="wb-watch-remove")
+        front = gr.Button("Run next", visible=False, elem_id="wb-watch-front")
+        remove = gr.Button("Remove from queue", visible=False, elem_id="wb-watch-remove")
         again = gr.Button("Run again with the same settings", visible=False, elem_id="wb-watch-again")
         better = gr.Button("A new run with the suggested change", visible=False, elem_id="wb-watch-better")
         better_from = gr.Button(
@@ -128,14 +128,14 @@ def draw(bench: Bench) -> WatchTab:
         trash = gr.Button("Move to the trash", visible=False, elem_id="wb-watch-trash")
     waiting = gr.HTML(elem_id="wb-watch-queue")
     with gr.Row(elem_classes="wb-actions"):
-        hold = gr.Button("Hold the queue", visible=False, elem_id="wb-watch-hold")
-        go_on = gr.Button("Let the queue go on", visible=False, elem_id="wb-watch-go-on")
+        hold = gr.Button("Hold queue", visible=False, elem_id="wb-watch-hold")
+        go_on = gr.Button("Resume queue", visible=False, elem_id="wb-watch-go-on")
     health = gr.HTML(elem_id="wb-watch-health")
     with gr.Column(elem_classes=CHARTS_CLASS):
         drawn = {ident: chart(elem_id=f"wb-chart-{ident}") for ident in CHART_IDS}
-    with gr.Accordion("What it answers, at the start and now", open=False):
+    with gr.Accordion("Sample answers: before and now", open=False):
         samples = gr.HTML(elem_id="wb-watch-samples")
-    with gr.Accordion("The worker's last lines", open=False):
+    with gr.Accordion("Worker log", open=False):
         log = gr.Textbox(
             show_label=False,
             lines=12,
@@ -154,21 +154,21 @@ def draw(bench: Bench) -> WatchTab:
     )  # fmt: skip
 
 
-def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
+def wire(tab: WatchTab, pages: Pages, app: AppState) -> None:
     outputs = tab.drawn
     seen = gr.State(())
     listed = gr.State(())
 
     def refresh(run_name: str | None, before: Signature) -> Any:
         """One tick: everything on the page, or nothing where nothing changed."""
-        now = signature(bench, run_name)
+        now = signature(app, run_name)
         if now == before:
             return gr.skip()
-        return [*page_of(bench, run_name, before), now]
+        return [*page_of(app, run_name, before), now]
 
     def list_runs(shown: tuple[tuple[str, str], ...]) -> Any:
         """The Run list as it is now, with what each of them is doing."""
-        now = tuple(run_choices(bench))
+        now = tuple(run_choices(app))
         return gr.skip() if now == shown else (gr.update(choices=list(now)), now)
 
     @border
@@ -181,7 +181,7 @@ def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
 
     @border
     def resume(run_name: str) -> Html:
-        bench.resume(open_run(run_name))
+        app.resume(open_run(run_name))
         return notice("info", f"{run_name} goes on")
 
     @border
@@ -207,7 +207,7 @@ def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
 
     def enter() -> gr.Dropdown:
         """The runs there are now; shown is the one that was looked at last, or else the newest."""
-        known = run_choices(bench)
+        known = run_choices(app)
         last = choices.read().run
         names = [name for _, name in known]
         return gr.Dropdown(choices=known, value=last if last in names else next(iter(names), None))
@@ -233,51 +233,51 @@ def wire(tab: WatchTab, pages: Pages, bench: Bench) -> None:
     tab.compare.click(lambda: go_to("compare"), None, pages.tabs, show_progress="hidden")
 
 
-def run_choices(bench: Bench) -> list[tuple[str, str]]:
+def run_choices(app: AppState) -> list[tuple[str, str]]:
     """Every run with what it is doing, newest first."""
-    now = bench.survey()
-    return [(f"{run.name} · {STATE_WORDS[now.states[run.name]]}", run.name) for run in now.runs]
+    now = app.survey()
+    return [(f"{run.name} · {STATE_LABELS[now.states[run.name]]}", run.name) for run in now.runs]
 
 
-def signature(bench: Bench, run_name: str | None) -> Signature:
+def signature(app: AppState, run_name: str | None) -> Signature:
     """Changes when there is something new to show."""
     run = _find(run_name)
-    now = bench.survey()
+    now = app.survey()
     waiting = tuple(one.name for one in now.waiting)
     in_queue = waiting, queue.held() if waiting else None, now.running if waiting else None
     if run is None:
-        return ("nothing", run_name, training.gone_words(run_name or ""), *in_queue)
+        return ("nothing", run_name, training.gone_message(run_name or ""), *in_queue)
     state = now.states.get(run.name) or training.state_of(run)
     if state == "unreadable":
         return run.name, state, tuple(run.problems()), *in_queue
     log = os.path.getsize(run.log_file) if os.path.exists(run.log_file) else 0
-    return run.name, state, bench.read(run).version, log, run.stop_file.exists(), bool(run.environment()), *in_queue
+    return run.name, state, app.read(run).version, log, run.stop_file.exists(), bool(run.environment()), *in_queue
 
 
-def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
+def page_of(app: AppState, run_name: str | None, before: Signature) -> list[Any]:
     """Updates of all that `WatchTab.drawn` names."""
     run = _find(run_name)
     if run is None:
-        return nothing_but(bench, absent_html(run_name))
+        return nothing_but(app, absent_html(run_name))
     state = training.state_of(run)
     if state == "unreadable":
-        return nothing_but(bench, unreadable_html(run), can_trash=True)
-    reading = bench.read(run)
+        return nothing_but(app, unreadable_html(run), can_trash=True)
+    reading = app.read(run)
     running = state == "running"
     label = "End at once" if run.stop_file.exists() else "Stop and save"
     # The charts are the heavy part; they are sent only when there are new rows.
     drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
     plan = run.environment().get("plan", {})
     drawn = charts(reading.log, plan) if drawn_before != reading.version else {}
-    findings = findings_of(bench, run)
+    findings = findings_of(app, run)
     waits = state == "queued"
     start_again, branch = better_fork(run, findings), next(iter(forks_of(run)), None)
     return [
-        join(*notes_html(run), head_html(bench, run), *reading_html(reading)),
+        join(*notes_html(run), head_html(app, run), *reading_html(reading)),
         gr.update(value=label, visible=running),
         gr.update(visible=running and not run.stop_file.exists()),
         gr.update(visible=state in CAN_RESUME),
-        gr.update(visible=waits and bench.survey().waiting[:1] != (run,)),
+        gr.update(visible=waits and app.survey().waiting[:1] != (run,)),
         gr.update(visible=waits),
         gr.update(visible=not running and not waits),
         gr.update(visible=suggested(findings) is not None),
@@ -288,7 +288,7 @@ def page_of(bench: Bench, run_name: str | None, before: Signature) -> list[Any]:
         gr.update(visible=state == "finished" and run.has_adapter),
         gr.update(visible=run.has_adapter),
         gr.update(visible=False),
-        *queue_updates(bench),
+        *queue_updates(app),
         health_html(findings, run.adjusted_config()) if findings else "",
         *[
             gr.update(value=packed(drawn[ident]), visible=is_drawn(ident, stages_of(run)) or "hidden")
@@ -311,18 +311,19 @@ def absent_html(run_name: str | None) -> Html:
     if not run_name:
         return empty("No run yet", "Curves appear here when a run has started. Start one on the Train page.")
     words = (
-        training.gone_words(run_name) or "Its folder was deleted or moved. If it was training, its worker ends itself."
+        training.gone_message(run_name)
+        or "Its folder was deleted or moved. If it was training, its worker ends itself."
     )
-    return notice("stop", f"{run_name} is gone", words)
+    return notice("blocker", f"{run_name} is gone", words)
 
 
-def nothing_but(bench: Bench, head: Html, can_trash: bool = False) -> list[Any]:
+def nothing_but(app: AppState, head: Html, can_trash: bool = False) -> list[Any]:
     """The page with a head and the queue, where there is no run to show, or none that can be read."""
     return [
         head,
         *[gr.update(visible=False)] * 10,
         gr.update(visible=can_trash),
-        *queue_updates(bench),
+        *queue_updates(app),
         "",
         *[gr.update(visible="hidden")] * len(CHART_IDS),
         "",
@@ -335,11 +336,11 @@ def nothing_but(bench: Bench, head: Html, can_trash: bool = False) -> list[Any]:
 def unreadable_html(run: Run) -> Html:
     """Why a run cannot be read, and where its files are."""
     return join(
-        notice("stop", f"{run.name} cannot be read", " ".join(run.problems())),
+        notice("blocker", f"{run.name} cannot be read", " ".join(run.problems())),
         card(
             "What you can do",
             text(
-                "Put the named file right with a text editor, or back from a copy, and the run is there again. If a newer "
+                "Fix the named file in a text editor, or restore it from a copy, and the run is back. If a newer "
                 "version of the workbench made it, open it with that one. Or move it to the trash: its folder, with all "
                 "that is in it, goes to the folder trash beside runs."
             ),
@@ -348,14 +349,14 @@ def unreadable_html(run: Run) -> Html:
     )
 
 
-def queue_updates(bench: Bench) -> list[Any]:
+def queue_updates(app: AppState) -> list[Any]:
     """The card of the queue and its two buttons; nothing where nothing waits."""
-    waiting, held = bench.survey().waiting, queue.held()
+    waiting, held = app.survey().waiting, queue.held()
     if not waiting:
         return [gr.update(value="", visible="hidden"), gr.update(visible=False), gr.update(visible=False)]
-    busy = bench.survey().running
+    busy = app.survey().running
     taken = None if busy else training.unlisted_holder()
-    words = training.holder_words(taken) if taken else ""
+    words = training.holder_message(taken) if taken else ""
     return [
         gr.update(
             value=queue_html([_described(one) for one in waiting], held, busy.name if busy else None, words),
@@ -371,7 +372,7 @@ def _described(run: Run) -> Waiting:
         config = run.config()
     except WorkbenchError:
         return run.name, "its settings cannot be read", ""
-    return run.name, METHOD_WORDS.get(config.method, stage_title(config.method)), config.model.title
+    return run.name, METHOD_LABELS.get(config.method, stage_title(config.method)), config.model.title
 
 
 def better_fork(run: Run, findings: Sequence[RunFinding]) -> Fork | None:
@@ -399,35 +400,33 @@ def stages_of(run: Run) -> tuple[str, ...]:
         return ()
 
 
-def head_html(bench: Bench, run: Run) -> Html:
+def head_html(app: AppState, run: Run) -> Html:
     """What the run is doing or how it ended, and its numbers so far."""
     state = training.state_of(run)
-    words = training.in_words(run)
+    words = training.summary(run)
     if state == "running":
-        now = bench.progress(run)
-        left = "" if now.seconds_left is None else f", about {duration_words(now.seconds_left)} left"
+        now = app.progress(run)
+        left = "" if now.seconds_left is None else f", about {duration_label(now.seconds_left)} left"
         step = f"step {now.step} of {now.steps}{left}" if now.step else "getting ready"
         stopping = [notice("info", "Stopping", words)] if run.stop_file.exists() else []
         shown = bar(now.step / max(1, now.steps), f"{now.phase[:1].upper()}{now.phase[1:]}: {step}")
         probe = run.environment().get("probes", {}).get(now.stage)
-        tried = [text(f"Longest batch, tried first: {probe_words(now.stage, probe)}")] if now.stage and probe else []
-        return join(card(run.name, shown, *tried, text(checkpoint_line(bench, run))), *adjusted_html(run), *stopping)
+        tried = [text(f"Longest batch, tried first: {probe_summary(now.stage, probe)}")] if now.stage and probe else []
+        return join(card(run.name, shown, *tried, text(checkpoint_line(app, run))), *adjusted_html(run), *stopping)
     if state == "queued":
         return notice(
             "info",
             f"{run.name} waits in the queue",
-            waiting_words(run.name, [one.name for one in bench.survey().waiting], queue.held()),
+            queue_position_message(run.name, [one.name for one in app.survey().waiting], queue.held()),
         )
     if state == "finished":
-        return join(
-            notice("good", f"{run.name} is finished", words.removeprefix("Finished. ")), numbers_html(bench, run)
-        )
+        return join(notice("good", f"{run.name} is finished", words.removeprefix("Finished. ")), numbers_html(app, run))
     if state == "stopped":
-        return join(notice("info", f"{run.name} was stopped", words), numbers_html(bench, run))
+        return join(notice("info", f"{run.name} was stopped", words), numbers_html(app, run))
     if state == "paused":
         return notice("info", f"{run.name} is paused", words)
     title = f"{run.name} was lost" if state == "lost" else f"{run.name} failed"
-    return notice("stop", title, words)
+    return notice("blocker", title, words)
 
 
 def reading_html(reading: Reading) -> list[Html]:
@@ -435,13 +434,13 @@ def reading_html(reading: Reading) -> list[Html]:
     far = f"{reading.share:.0%} of metrics.jsonl is read so far. Until then the curves show a part of its rows."
     return [
         *([] if reading.is_whole else [text(far)]),
-        *([notice("careful", "Part of this run cannot be read", reading.trouble)] if reading.trouble else []),
+        *([notice("warning", "Part of this run cannot be read", reading.trouble)] if reading.trouble else []),
     ]
 
 
-def findings_of(bench: Bench, run: Run) -> list[RunFinding]:
+def findings_of(app: AppState, run: Run) -> list[RunFinding]:
     """What the rules about health say of a run now; nothing where its settings cannot be read, or not all of it was read."""
-    reading = bench.read(run)
+    reading = app.read(run)
     if not reading.is_whole:
         return []
     try:
@@ -458,10 +457,14 @@ def suggested(findings: Sequence[RunFinding]) -> RunFinding | None:
 def adjusted_html(run: Run) -> list[Html]:
     """What was changed because memory ran out, and data that changed under the run."""
     changed = "; ".join(one["words"] for one in run.adjustments())
-    other_rows = [notice("careful", "The data is another one", words) for words in run_data.changed_words(run)]
+    other_rows = [notice("warning", "The data is another one", words) for words in run_data.data_change_message(run)]
     return [
         *(
-            [notice("careful", "Memory ran out, and the run goes on with less at once", f"Changed: {changed}.")]
+            [
+                notice(
+                    "warning", "Memory ran out, and the run continues with a smaller footprint", f"Changed: {changed}."
+                )
+            ]
             if changed
             else []
         ),
@@ -469,19 +472,19 @@ def adjusted_html(run: Run) -> list[Html]:
     ]
 
 
-def checkpoint_line(bench: Bench, run: Run) -> str:
+def checkpoint_line(app: AppState, run: Run) -> str:
     """What would be kept if the machine went off now, and when there will be more."""
-    kept = training.checkpoint_words(run)
-    now = f"Last checkpoint: {kept}. A lost run goes on from there." if kept else "No checkpoint yet."
-    coming = bench.next_checkpoint(run)
+    kept = training.checkpoint_label(run)
+    now = f"Last checkpoint: {kept}. A lost run continues from there." if kept else "No checkpoint yet."
+    coming = app.next_checkpoint(run)
     if coming is None:
         return now
-    return f"{now} Next checkpoint at step {coming.step:,} of {stage_title(coming.stage)}, in about {duration_words(coming.seconds)}."
+    return f"{now} Next checkpoint at step {coming.step:,} of {stage_title(coming.stage)}, in about {duration_label(coming.seconds)}."
 
 
-def numbers_html(bench: Bench, run: Run) -> Html:
+def numbers_html(app: AppState, run: Run) -> Html:
     """The numbers that a run ended with."""
-    rows = bench.read(run).log.rows
+    rows = app.read(run).log.rows
     wanted = [
         ("SFT", "Held-out loss", "eval_loss", "sft", ".3f"),
         *[
@@ -507,7 +510,7 @@ def details_html(run: Run) -> Html:
     try:
         config = run.config()
     except WorkbenchError as error:
-        return notice("stop", "The settings cannot be read", str(error))
+        return notice("blocker", "The settings cannot be read", str(error))
     fork = fork_of(run)
     versions = ", ".join(f"{name} {version}" for name, version in environment.get("versions", {}).items())
     pairs: list[tuple[str, object]] = [
@@ -517,13 +520,13 @@ def details_html(run: Run) -> Html:
         ("Branched off at", fork.words if fork else ""),
         ("Reference", reference_of(config, fork)),
         ("Data", ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages}))),
-        ("Data that had changed", "\n".join(run_data.changed_words(run))),
+        ("Data that had changed", "\n".join(run_data.data_change_message(run))),
         ("Backend", environment.get("why", "told when the model is loaded")),
         ("Precision", str(environment.get("precision", config.precision)).upper()),
         ("Versions", versions),
         ("Decided for this machine", "\n".join(run.chosen().get("words", []))),
-        ("Longest batch, tried first", "\n".join(probe_words(*one) for one in environment.get("probes", {}).items())),
-        ("Known of the reference", known_words(environment.get("reference", {}))),
+        ("Longest batch, tried first", "\n".join(probe_summary(*one) for one in environment.get("probes", {}).items())),
+        ("Known of the reference", reference_cache_summary(environment.get("reference", {}))),
         ("Changed on the way", "\n".join(one["words"] for one in run.adjustments())),
         ("Settings", "\n".join(f"{key}: {value}" for key, value in config.model_dump().items())),
     ]
@@ -532,10 +535,10 @@ def details_html(run: Run) -> Html:
 
 def notes_html(run: Run) -> list[Html]:
     """What is wrong with files that only tell about a run."""
-    return [notice("careful", "Not all of its files can be read", " ".join(notes))] if (notes := run.notes()) else []
+    return [notice("warning", "Not all of its files can be read", " ".join(notes))] if (notes := run.notes()) else []
 
 
-def probe_words(stage: str, probe: Mapping[str, Any]) -> str:
+def probe_summary(stage: str, probe: Mapping[str, Any]) -> str:
     """What one step on the longest batch took, before the first step that counts."""
     words = f"{stage_title(stage)}: {probe['rows']} × {probe['tokens']:,} tokens in {probe['seconds']:.1f} s."
     if probe.get("needed") and probe.get("forecast"):
@@ -545,7 +548,7 @@ def probe_words(stage: str, probe: Mapping[str, Any]) -> str:
     return words
 
 
-def known_words(reference: Mapping[str, int]) -> str:
+def reference_cache_summary(reference: Mapping[str, int]) -> str:
     """How often the reference was asked, and how often what it had said was read."""
     if not reference:
         return ""

@@ -12,7 +12,7 @@ import gradio as gr
 
 from workbench.core.errors import WorkbenchError
 from workbench.jobs import preparing
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.preparing import Cancelled
 from workbench.ui.environment import log_file
 from workbench.ui.parts import Html, bar
@@ -29,7 +29,7 @@ def cancel_button() -> gr.Button:
     return gr.Button("Cancel", size="sm", variant="stop", visible=False)
 
 
-def work(bench: Bench, request: gr.Request, act: Callable[[Progress], Any], what: str) -> Iterator[Html]:
+def work(app: AppState, request: gr.Request, act: Callable[[Progress], Any], what: str) -> Iterator[Html]:
     """Bars while `act` goes on in a thread; the generator returns its result, and raises what it raises.
 
     act: is given a function for its progress (fraction, words), which raises once the work is to end: after a click on
@@ -50,11 +50,11 @@ def work(bench: Bench, request: gr.Request, act: Callable[[Progress], Any], what
         except Exception as error:
             outcome["error"] = error
         if gone.is_set():
-            bench.untold = untold_words(what, outcome.get("error"))
+            app.untold = unseen_results_message(what, outcome.get("error"))
 
     thread = threading.Thread(target=run, daemon=True)
-    bench.working[str(request.session_hash)] = cancelled
-    bench.untold = ""
+    app.working[str(request.session_hash)] = cancelled
+    app.untold = ""
     thread.start()
     fraction, words = 0.0, "starting"
     try:
@@ -67,14 +67,14 @@ def work(bench: Bench, request: gr.Request, act: Callable[[Progress], Any], what
         gone.set()
         raise
     finally:
-        bench.working.pop(str(request.session_hash), None)
+        app.working.pop(str(request.session_hash), None)
         cancelled.set()
     if "error" in outcome:
         raise outcome["error"]
     return outcome["result"]
 
 
-def untold_words(what: str, error: Exception | None) -> str:
+def unseen_results_message(what: str, error: Exception | None) -> str:
     """What became of work that nobody watched to its end."""
     if error is None:
         return f"{what} was finished after the page that showed it was closed or loaded again."
@@ -94,11 +94,11 @@ def prepared(task: dict[str, Any]) -> Callable[[Progress], Any]:
     return lambda progress: preparing.run(task, progress=progress)
 
 
-def cancel(bench: Bench) -> Any:
+def cancel(app: AppState) -> Any:
     """What the Cancel button does: ends the work of this browser tab, and of no other."""
 
     def end(request: gr.Request) -> None:
-        if at_work := bench.working.get(str(request.session_hash)):
+        if at_work := app.working.get(str(request.session_hash)):
             at_work.set()
 
     return end

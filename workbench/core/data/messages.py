@@ -51,7 +51,7 @@ REASONS = {
     "the prompt does not end with a user message": "roles",
     "the conversation begins with the assistant": "roles",
     "the conversations differ before the last answer": "unusable",
-    "the prompt beside the answers is not the one inside them": "unusable",
+    "the prompt column and the prompt inside the answers differ": "unusable",
     "no prompt: the text is not a dialogue of Human and Assistant": "unusable",
     "plain text without a question: not used for chat models": "unusable",
     "not text": "unusable",
@@ -85,16 +85,21 @@ REASONS = {
 """Every reason why a row cannot be trained on -> the check of the doctor that it belongs to."""
 
 
-TOOLS_DROPPED = "the list of tools beside the messages is not in the prompt"
-THOUGHTS_DROPPED = "thoughts beside the answer were not used"
-MEDIA_DROPPED = "a picture, sound or video beside the text was not used"
-DOUBTFUL_TEN = "an answer was passed over: overall_score 10 beside fine-grained ratings of 2 or less"
+TOOLS_DROPPED = "the separate list of tools is not in the prompt"
+THOUGHTS_DROPPED = "thoughts in a column of their own were not used"
+MEDIA_DROPPED = "a picture, sound or video was not used"
+DOUBTFUL_TEN = "an answer was skipped: overall_score 10 with fine-grained ratings of 2 or less"
 
 NOTED = {
     TOOLS_DROPPED: "tools",
     THOUGHTS_DROPPED: "thoughts_unused",
     MEDIA_DROPPED: "media",
     DOUBTFUL_TEN: "score_conflict",
+    # What version 0.1.0 wrote into about.json for the same four.
+    "the list of tools beside the messages is not in the prompt": "tools",
+    "thoughts beside the answer were not used": "thoughts_unused",
+    "a picture, sound or video beside the text was not used": "media",
+    "an answer was passed over: overall_score 10 beside fine-grained ratings of 2 or less": "score_conflict",
 }
 """Notes of a conversion that are findings too -> the check of the doctor that tells them."""
 

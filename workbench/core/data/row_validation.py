@@ -42,7 +42,7 @@ def _prompt_problems(prompt: Sequence[Message]) -> Iterator[str]:
         yield "The prompt is empty. Write what a person asks."
         return
     if any(not message["content"].strip() for message in prompt):
-        yield "A message of the prompt is empty. Write something in it, or take it out."
+        yield "A message of the prompt is empty. Write something in it, or remove it."
     if "system" in roles[1:]:
         yield "A system message stands behind other messages. It must be the first one."
     if any(first == second for first, second in pairwise(roles)):

@@ -11,36 +11,36 @@ HELD_OUT_SHARE = 0.1
 _Z95 = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
 
 
-def place(prompt: Sequence[Message], seed: int) -> int:
+def prompt_digest(prompt: Sequence[Message], seed: int) -> int:
     """A number below 2^64 that only seed and prompt decide. It stands for the prompt: two never share one in practice."""
     digest = hashlib.sha256(f"{seed}:{prompt_key(prompt)}".encode()).digest()
     return int.from_bytes(digest[:8])
 
 
-def is_held_out(place: int, share: float) -> bool:
+def is_held_out(digest: int, share: float) -> bool:
     """On which side a prompt falls where chance is not corrected."""
-    return place / 2**64 < share
+    return digest / 2**64 < share
 
 
-def sides(places: Sequence[int], held_out_share: float) -> list[bool]:
-    """For each row, by its prompt's place, whether it is held out; rows with the same prompt are on the same side.
+def sides(digests: Sequence[int], held_out_share: float) -> list[bool]:
+    """For each row, by its prompt's digest, whether it is held out; rows with the same prompt are on the same side.
 
     A prompt stays on its side when the dataset grows. Only in a small dataset chance is corrected: never more than
     twice the share is held out, and with two or more distinct prompts neither side is empty.
     held_out_share: between 0 and 1.
     """
-    distinct = sorted(set(places))
+    distinct = sorted(set(digests))
     if len(distinct) < 2:
-        return [False] * len(places)
+        return [False] * len(digests)
     most = min(max(1, round(2 * held_out_share * len(distinct))), len(distinct) - 1)
     first, *others = distinct[:most]
     held_out = {first, *(other for other in others if is_held_out(other, held_out_share))}
-    return [place in held_out for place in places]
+    return [digest in held_out for digest in digests]
 
 
 def split_by_prompt(rows: Sequence[Row], held_out_share: float, seed: int) -> tuple[list[Row], list[Row]]:
     """(training rows, held-out rows), by `sides`."""
-    held_out = sides([place(row["prompt"], seed) for row in rows], held_out_share)
+    held_out = sides([prompt_digest(row["prompt"], seed) for row in rows], held_out_share)
     train = [row for row, held in zip(rows, held_out, strict=True) if not held]
     return train, [row for row, held in zip(rows, held_out, strict=True) if held]
 

@@ -268,7 +268,7 @@ class View(BaseModel):
 
     @property
     def left_out(self) -> bool:
-        """Whether TRL drops the row, as its prompt alone fills the longest example."""
+        """Whether TRL drops the row, as its prompt alone fills max length."""
         return all(lane.trained == 0 for lane in self.lanes)
 
 

@@ -1,4 +1,4 @@
-"""What is left to the workbench, decided: gradient checkpointing, optimizer and the way to the log-probabilities.
+"""What is left to the workbench, decided: gradient checkpointing, optimizer and how log-probabilities are computed.
 
 All follow from the run, the model's shape and the memory that the device has in all, so that the same run on the same
 machine is always the same, whatever else is open. How much is free now is for the verdict (core/memory/plan.py).
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from workbench.core.memory.architectures import Shape
-from workbench.core.memory.forecast import Paths
+from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.memory.plan import TIGHT, in_gigabytes, worst_stage
 from workbench.core.training.config import WITH_REFERENCE, RunConfig
 from workbench.core.training.recipe import Device
@@ -24,7 +24,7 @@ class Chosen:
     """What was decided. changes: of settings, as RunConfig has them; words: a sentence for each, with its reason."""
 
     changes: Mapping[str, Any]
-    paths: Paths
+    paths: ComputeOptions
     words: tuple[str, ...]
 
     def config(self, config: RunConfig) -> RunConfig:
@@ -32,12 +32,12 @@ class Chosen:
         return config.model_copy(update=dict(self.changes))
 
 
-def choose(shape: Shape | None, config: RunConfig, device: Device, offered: Paths | None = None) -> Chosen:
+def choose(shape: Shape | None, config: RunConfig, device: Device, offered: ComputeOptions | None = None) -> Chosen:
     """Decide what a run leaves open. shape: None where the model's architecture is not known.
 
     offered: the paths that this machine has; one that costs time is taken only where it is needed.
     """
-    offered = offered or Paths()
+    offered = offered or ComputeOptions()
     taken = replace(offered, chunked_logits=False)
     weighed = _Weighed(shape, config, device) if shape else None
     changes, words = _open_ones(config), []
@@ -61,7 +61,7 @@ def _open_ones(config: RunConfig) -> dict[str, Any]:
     return {name: value for name, value in usual.items() if getattr(config, name) == "auto"}
 
 
-def _decide_checkpointing(changes: dict[str, Any], weighed: "_Weighed | None", paths: Paths) -> str:
+def _decide_checkpointing(changes: dict[str, Any], weighed: "_Weighed | None", paths: ComputeOptions) -> str:
     """Switch it off in `changes` where the run fits without it. Returns why, or why not."""
     if weighed is None:
         return "The memory of this model cannot be forecast, so gradient checkpointing is on."
@@ -80,9 +80,9 @@ class _Weighed:
         self._shape, self._config, self._device = shape, config, device
         self._room = TIGHT * device.memory * (SHARE_OF_A_CARD if device.is_cuda else SHARE_OF_A_MACHINE)
 
-    def is_short(self, changes: Mapping[str, Any], paths: Paths) -> bool:
+    def is_short(self, changes: Mapping[str, Any], paths: ComputeOptions) -> bool:
         return self.total(changes, paths) > self._room
 
-    def total(self, changes: Mapping[str, Any], paths: Paths) -> int:
+    def total(self, changes: Mapping[str, Any], paths: ComputeOptions) -> int:
         config = self._config.model_copy(update=dict(changes))
         return worst_stage(self._shape, config, self._device, paths).total

@@ -61,7 +61,7 @@ _SLACK = 1.04
 
 
 @dataclass(frozen=True)
-class Paths:
+class ComputeOptions:
     """Ways through a step that cost different memory and are chosen beside the settings."""
 
     chunked_logits: bool = False  # DPO and KTO without the whole table of logits (TRL's use_liger_kernel)
@@ -94,10 +94,10 @@ class Forecast:
 
 
 def forecast(
-    shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: Paths | None = None
+    shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: ComputeOptions | None = None
 ) -> Forecast:
     """The memory of one stage of a run."""
-    paths = paths or Paths()
+    paths = paths or ComputeOptions()
     moment, passing = _worst_moment(shape, config, objective, device, paths)
     parts = stored(shape, config, objective, device, paths) | passing
     return Forecast(objective, parts | {"context": _context(shape, device)}, moment)
@@ -114,7 +114,9 @@ def needed(forecast: Forecast, device: Device, peak: int | None = None) -> int:
     return forecast.total if peak is None else forecast.total - forecast.passing - forecast.parts["gradients"] + peak
 
 
-def stored(shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: Paths) -> dict[str, int]:
+def stored(
+    shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: ComputeOptions
+) -> dict[str, int]:
     """What is there for the whole stage, exact to the byte."""
     width = _BYTES[_weight_dtype(config, device)]
     in_four_bits = config.precision in ("auto", "nf4")
@@ -164,7 +166,7 @@ def _adapter_tensors(linear: Linear, rank: int) -> tuple[int, int]:
     return rank * linear.inputs, rank * linear.outputs
 
 
-def _has_reference_adapter(config: RunConfig, objective: Objective, paths: Paths) -> bool:
+def _has_reference_adapter(config: RunConfig, objective: Objective, paths: ComputeOptions) -> bool:
     """Whether a frozen copy of the adapter is kept as the reference: where training starts from a trained one."""
     if objective not in WITH_REFERENCE:
         return False
@@ -205,7 +207,7 @@ class _Step:
 
 
 def _worst_moment(
-    shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: Paths
+    shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: ComputeOptions
 ) -> tuple[str, dict[str, int]]:
     """The moment of a step at which most is alive, and the parts that pass, as they are then."""
     step = _step(shape, config, objective, device)
@@ -321,7 +323,7 @@ def _layer_without_gradients(step: _Step) -> int:
     return step.tokens * features * step.width + _scores(step) + largest
 
 
-def _logits(step: _Step, objective: Objective, paths: Paths) -> tuple[int, int]:
+def _logits(step: _Step, objective: Objective, paths: ComputeOptions) -> tuple[int, int]:
     """Bytes of the loss of the trained model at their peak, and while the reference answers."""
     vocabulary, tokens, width = step.shape.vocabulary, step.tokens, step.head_width
     hidden = tokens * step.shape.hidden
@@ -349,7 +351,7 @@ def _logits(step: _Step, objective: Objective, paths: Paths) -> tuple[int, int]:
     return max(whole * 3 * _FP32, entropy) + capped + hidden * width, waiting
 
 
-def _reference_logits(step: _Step, paths: Paths) -> int:
+def _reference_logits(step: _Step, paths: ComputeOptions) -> int:
     """Bytes of the reference's pass while the trained model's logits wait."""
     vocabulary, tokens, width = step.shape.vocabulary, step.tokens, step.head_width
     if paths.chunked_logits:

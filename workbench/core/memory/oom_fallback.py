@@ -37,7 +37,9 @@ def next_rung(config: RunConfig) -> Rung | None:
             {"gradient_checkpointing": "on"}, "gradient checkpointing switched on: slower, and much less memory"
         )
     if config.reference == "beside" and config.stages[-1] in WITH_REFERENCE:
-        return Rung({"reference": "kept"}, "the reference is asked before each batch, not beside it: the same result")
+        return Rung(
+            {"reference": "kept"}, "the reference is computed before each batch instead of with it: the same result"
+        )
     if config.max_length > SHORTEST:
         length = max(SHORTEST, int(config.max_length * _SHORTER) // 8 * 8)
         return Rung(

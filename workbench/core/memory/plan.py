@@ -6,11 +6,11 @@ from itertools import combinations, product
 from typing import Any, Literal
 
 from workbench.core.memory.architectures import Shape
-from workbench.core.memory.forecast import PARTS, Forecast, Paths, forecast
+from workbench.core.memory.forecast import PARTS, ComputeOptions, Forecast, forecast
 from workbench.core.training.config import RunConfig
 from workbench.core.training.recipe import Device
 
-Verdict = Literal["fits", "tight", "no"]
+Fit = Literal["fits", "tight", "no"]
 
 # Above this share of the free memory a run is tight: other programs and gaps between tensors take some as well.
 TIGHT = 0.9
@@ -40,7 +40,7 @@ class Offer:
 
     words: str
     changes: Mapping[str, Any]
-    paths: Paths
+    paths: ComputeOptions
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Plan:
 
     forecast: Forecast
     free: int
-    verdict: Verdict
+    verdict: Fit
     remedies: tuple[Remedy, ...]
     chosen: tuple[str, ...] = ()  # what was decided of the settings that the run leaves open, in words
 
@@ -94,7 +94,7 @@ def plan(
     config: RunConfig,
     device: Device,
     free: int,
-    paths: Paths | None = None,
+    paths: ComputeOptions | None = None,
     smaller: Sequence[Smaller] = (),
     offers: Sequence[Offer] = (),
 ) -> Plan:
@@ -105,12 +105,12 @@ def plan(
     return Plan(worst, free, found, tuple(changes))
 
 
-def worst_stage(shape: Shape, config: RunConfig, device: Device, paths: Paths | None = None) -> Forecast:
+def worst_stage(shape: Shape, config: RunConfig, device: Device, paths: ComputeOptions | None = None) -> Forecast:
     """The stage of a run that needs most."""
     return max((forecast(shape, config, stage, device, paths) for stage in config.stages), key=lambda one: one.total)
 
 
-def verdict(total: int, free: int) -> Verdict:
+def verdict(total: int, free: int) -> Fit:
     """Whether `total` bytes fit into `free` ones: tight above nine tenths of them."""
     if total > free:
         return "no"
@@ -125,7 +125,7 @@ class _Change:
     changes: Mapping[str, Any]
     cost: float
     shape: Shape | None = None  # of another model
-    paths: Paths = Paths()  # what it adds to the paths of the run
+    paths: ComputeOptions = ComputeOptions()  # what it adds to the paths of the run
 
 
 def remedies(
@@ -133,7 +133,7 @@ def remedies(
     config: RunConfig,
     device: Device,
     free: int,
-    paths: Paths | None = None,
+    paths: ComputeOptions | None = None,
     smaller: Sequence[Smaller] = (),
     offers: Sequence[Offer] = (),
 ) -> list[Remedy]:
@@ -142,7 +142,7 @@ def remedies(
     First the cheapest change, or the cheapest two or three together, that are enough; after them others that are
     enough by themselves. Where nothing is enough, those that save most, one after the other.
     """
-    scale = _Scale(shape, config, device, free, paths or Paths())
+    scale = _Scale(shape, config, device, free, paths or ComputeOptions())
     kinds = [scale.worthwhile(kind) for kind in _kinds(shape, config, device, smaller, offers)]
     together = _cheapest(scale, [kind for kind in kinds if kind])
     found = [scale.remedy(together[0])] if len(together) == 1 else scale.one_after_the_other(together)
@@ -171,7 +171,7 @@ def _cheapest(scale: "_Scale", kinds: Sequence[Sequence[_Change]]) -> tuple[_Cha
 class _Scale:
     """Weighs changes of one run on one device."""
 
-    def __init__(self, shape: Shape, config: RunConfig, device: Device, free: int, paths: Paths):
+    def __init__(self, shape: Shape, config: RunConfig, device: Device, free: int, paths: ComputeOptions):
         self._shape, self._config, self._device, self._free, self._paths = shape, config, device, free, paths
         self._total = self._weigh()
 
@@ -202,8 +202,8 @@ class _Scale:
         ]
 
 
-def _both(one: Paths, other: Paths) -> Paths:
-    return Paths(
+def _both(one: ComputeOptions, other: ComputeOptions) -> ComputeOptions:
+    return ComputeOptions(
         one.chunked_logits or other.chunked_logits,
         one.fused_loss or other.fused_loss,
         one.precomputed_reference or other.precomputed_reference,
@@ -293,7 +293,7 @@ def in_gigabytes(size: int) -> str:
     return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
-def verdict_words(found: Verdict, total: int, free: int) -> str:
+def fit_message(found: Fit, total: int, free: int) -> str:
     """The verdict as a sentence with its numbers."""
     need = f"The run needs up to {in_gigabytes(total)} of the {in_gigabytes(free)} that are free"
     if found == "fits":
@@ -303,6 +303,6 @@ def verdict_words(found: Verdict, total: int, free: int) -> str:
     return f"It does not fit. {need}: {in_gigabytes(total - free)} too much."
 
 
-def part_words(part: str) -> str:
+def part_label(part: str) -> str:
     """What a part is called on a page."""
     return PARTS.get(part, part)

@@ -161,9 +161,7 @@ def _reading_of_sft_loss(rows: Sequence[Row]) -> str:
         return "Lower is better. It falls fast at first, then slowly."
     now = f"On held-out answers it went from {held_out[0]:.2f} to {held_out[-1]:.2f}."
     if held_out[-1] > min(held_out) * 1.05:
-        return (
-            f"{now} It has risen from its lowest, {min(held_out):.2f}: the model begins to learn the examples by heart."
-        )
+        return f"{now} It has risen from its lowest, {min(held_out):.2f}: the model begins to overfit."
     return f"{now} Lower is better; the two curves should stay close."
 
 
@@ -178,20 +176,20 @@ def _is_start(row: Row) -> bool:
     return row.get("step") == 0 and row.get("eval_loss") is not None
 
 
-def _start_words(start: float) -> str:
+def _start_label(start: float) -> str:
     return "ln 2" if start == LN_2 else f"{start:.3g}"
 
 
 def _no_preference_yet(rows: Sequence[Row], stage: Stage) -> dict[str, Any]:
     start = _start(rows, stage)
-    return {"y": start, "label": f"{_start_words(start)}: no preference yet"}
+    return {"y": start, "label": f"{_start_label(start)}: no preference yet"}
 
 
 def _reading_of_preference_loss(rows: Sequence[Row], stage: Stage, noun: str) -> str:
     if stage not in WITH_REFERENCE:
         return _reading_without_reference(rows, stage)
     start = _start(rows, stage)
-    number = f"ln 2 = {LN_2:.3f}" if start == LN_2 else _start_words(start)
+    number = f"ln 2 = {LN_2:.3f}" if start == LN_2 else _start_label(start)
     words = f"It starts at {number}, where the model has no preference yet; lower is better."
     held_out = _values(rows, "eval_loss", stage)
     if len(held_out) < 2:

@@ -65,7 +65,7 @@ def operations_per_weight(stage: Stage, gradient_checkpointing: bool) -> int:
     return 4 + 2 * gradient_checkpointing + {"dpo": 2, "kto": 6}.get(stage, 0)
 
 
-def duration_words(seconds: float) -> str:
+def duration_label(seconds: float) -> str:
     """Seconds as a person says them."""
     if seconds < 90:
         return f"{max(5, round(seconds / 5) * 5)} seconds"
@@ -74,15 +74,15 @@ def duration_words(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours"
 
 
-def tokens_words(tokens: int) -> str:
+def tokens_label(tokens: int) -> str:
     """A rough number of tokens as a person says it, with two digits that mean something."""
     digits = max(0, len(str(tokens)) - 2)
     return f"about {round(tokens, -digits):,} tokens"
 
 
-def range_words(seconds: tuple[float, float]) -> str:
+def duration_range_label(seconds: tuple[float, float]) -> str:
     """A range of times as a person says it: "20 to 60 seconds", "about 5 minutes"."""
-    low, high = (duration_words(part) for part in seconds)
+    low, high = (duration_label(part) for part in seconds)
     if low == high:
         return f"about {low}"
     number, unit = low.split(" ", 1)

@@ -100,7 +100,7 @@ class AdapterSettings(Settings):
         ge=0,
         le=0.5,
         title="Dropout",
-        description="Share of the adapter's inputs that are left out at random while training, against over-fitting.",
+        description="Share of the adapter's inputs that are left out at random while training, against overfitting.",
     )
 
 
@@ -119,7 +119,7 @@ class SftSettings(Settings):
         0,
         ge=0,
         le=1_000_000,
-        title="SFT steps at most",
+        title="Max SFT steps",
         description="Ends SFT after this many steps. 0: as many as the epochs need.",
     )
 
@@ -139,7 +139,7 @@ class DpoSettings(Settings):
         0,
         ge=0,
         le=1_000_000,
-        title="DPO steps at most",
+        title="Max DPO steps",
         description="Ends DPO after this many steps. 0: as many as the epochs need.",
     )
     beta: float = Field(
@@ -152,7 +152,7 @@ class DpoSettings(Settings):
     loss: LossId = Field(
         "sigmoid",
         title="DPO loss",
-        description="How chosen and rejected answers are weighed against each other. sigmoid is that of the paper; sigmoid_norm, ipo, robust and apo_zero mend its known weaknesses.",
+        description="How chosen and rejected answers are weighed against each other. sigmoid is that of the paper; sigmoid_norm, ipo, robust and apo_zero fix its known weaknesses.",
     )
     label_smoothing: float = Field(
         0.0,
@@ -185,7 +185,7 @@ class KtoSettings(Settings):
         0,
         ge=0,
         le=1_000_000,
-        title="KTO steps at most",
+        title="Max KTO steps",
         description="Ends KTO after this many steps. 0: as many as the epochs need.",
     )
     beta: float = Field(
@@ -229,7 +229,7 @@ class OrpoSettings(Settings):
         0,
         ge=0,
         le=1_000_000,
-        title="ORPO steps at most",
+        title="Max ORPO steps",
         description="Ends ORPO after this many steps. 0: as many as the epochs need.",
     )
     weight: float = Field(
@@ -237,7 +237,7 @@ class OrpoSettings(Settings):
         ge=0.001,
         le=10,
         title="Weight of the odds ratio",
-        description="How much preferring the chosen answer counts beside imitating it; lambda in the paper. Published recipes take 0.05 to 0.1.",
+        description="How much preferring the chosen answer counts against imitating it; lambda in the paper. Published recipes take 0.05 to 0.1.",
     )
 
 
@@ -261,7 +261,7 @@ class SimpoSettings(Settings):
         0,
         ge=0,
         le=1_000_000,
-        title="SimPO steps at most",
+        title="Max SimPO steps",
         description="Ends SimPO after this many steps. 0: as many as the epochs need.",
     )
     beta: float = Field(
@@ -269,7 +269,7 @@ class SimpoSettings(Settings):
         ge=0.001,
         le=100,
         title="SimPO beta",
-        description="How sharply pairs are told apart. Much larger than that of DPO: 2 to 10.",
+        description="How sharply pairs are separated. Much larger than that of DPO: 2 to 10.",
     )
     margin_ratio: float = Field(
         0.5,
@@ -293,7 +293,7 @@ class RunConfig(Settings):
     start_from: str | None = Field(
         None,
         title="Start from",
-        description="Run whose adapter training goes on from, with the same base model and rank. Empty: a fresh adapter on the base model.",
+        description="Run whose adapter training continues from, with the same base model and rank. Empty: a fresh adapter on the base model.",
     )
     sft_data: str | None = Field(
         None, title="SFT data", description="Dataset that SFT imitates. A preference dataset lends its chosen answers."
@@ -325,7 +325,7 @@ class RunConfig(Settings):
         1024,
         ge=16,
         le=131_072,
-        title="Longest example (tokens)",
+        title="Max length (tokens)",
         description="Prompt and answer together. Longer ones are cut at the end. Costs memory.",
     )
     adapter: AdapterSettings = AdapterSettings()
@@ -378,7 +378,7 @@ class RunConfig(Settings):
         description="How often the held-out examples are measured during a stage.",
     )
     held_out_limit: int = Field(
-        200, ge=8, le=10_000, title="Held-out examples at most", description="Examples that each evaluation measures."
+        200, ge=8, le=10_000, title="Max held-out examples", description="Examples that each evaluation measures."
     )
     samples: int = Field(
         8,
@@ -392,13 +392,13 @@ class RunConfig(Settings):
         ge=0,
         le=1_000_000,
         title="Steps between checkpoints",
-        description="A lost or paused run goes on from its last checkpoint. 0: ten per stage, and one every ten minutes at least.",
+        description="A lost or paused run continues from its last checkpoint. 0: ten per stage, and one every ten minutes at least.",
     )
     seed: int = Field(17, ge=0, le=2**31 - 1, title="Seed", description="Same seed, data and device: same run.")
 
     @field_validator("gradient_checkpointing", mode="before")
     @classmethod
-    def _switch_in_words(cls, value: Any) -> Any:
+    def _switch_message(cls, value: Any) -> Any:
         return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     @field_validator("name")
@@ -434,7 +434,7 @@ def checked(kind: type[S], values: dict[str, Any]) -> S:
         return kind.model_validate(values)
     except ValidationError as error:
         titles = _titles(kind)
-        raise WorkbenchError(*[_in_words(problem, titles) for problem in error.errors()]) from None
+        raise WorkbenchError(*[_problem_message(problem, titles) for problem in error.errors()]) from None
 
 
 def read_config(values: dict[str, Any]) -> RunConfig:
@@ -522,7 +522,7 @@ def stage_title(stage: str) -> str:
     return "SimPO" if stage == "simpo" else stage.upper()
 
 
-def reference_words(config: RunConfig) -> str:
+def reference_label(config: RunConfig) -> str:
     """The model that DPO or KTO is measured against: the one that its stage starts from. "" where there is none."""
     if config.stages[-1] not in WITH_REFERENCE:
         return ""
@@ -556,7 +556,7 @@ def _kto_problems(config: RunConfig) -> list[str]:
     return found
 
 
-def _in_words(problem: Any, titles: dict[str, str]) -> str:
+def _problem_message(problem: Any, titles: dict[str, str]) -> str:
     """One pydantic problem as a sentence with the setting's own title and bounds."""
     where = ".".join(str(part) for part in problem["loc"])
     bounds = problem.get("ctx") or {}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast, get_args
 
-from workbench.core.training.config import DATA_OF_STAGE, RunConfig, Stage, read_config, reference_words, stage_title
+from workbench.core.training.config import DATA_OF_STAGE, RunConfig, Stage, read_config, reference_label, stage_title
 from workbench.core.training.recipe import stage_settings
 
 MORE_EPOCHS = 2.0
@@ -54,7 +54,7 @@ def more_epochs(config: RunConfig, name: str) -> RunConfig:
 
 def reference_of(config: RunConfig, fork: Fork | None) -> str:
     """The model that DPO or KTO is measured against, in words. A fork keeps the one of the run that it branched off."""
-    words = reference_words(config)
+    words = reference_label(config)
     if fork is None or fork.stage == "sft" or not words:
         return words
     if len(config.stages) > 1:

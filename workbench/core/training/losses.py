@@ -101,7 +101,7 @@ LOSSES = (
     Loss(
         "ipo",
         "IPO",
-        "When DPO learns the pairs by heart: it aims at a fixed margin instead of an ever larger one.",
+        "When DPO overfits: it aims at a fixed margin instead of an ever larger one.",
         "Azar et al. 2023, eq. 17",
         None,
         _ipo,
@@ -138,7 +138,7 @@ LOSSES = (
     Loss(
         "hinge",
         "Hinge (SLiC)",
-        "When pairs that are told apart well enough should no longer count.",
+        "When pairs that are separated well enough should no longer count.",
         "Zhao et al. 2023 (SLiC-HF), section 2",
         None,
         _one,
@@ -180,7 +180,7 @@ LOSSES = (
     Loss(
         "aot",
         "AOT",
-        "When chosen answers should be better as a whole, though not each beside its own pair; takes large batches.",
+        "When chosen answers should be better as a whole, though not each within its own pair; takes large batches.",
         "Melnyk et al. 2024, section 3: paired",
         None,
         _ln_2,

@@ -6,7 +6,7 @@ from typing import Any
 from workbench.core.training.config import DpoSettings, RunConfig
 from workbench.core.training.forks import Fork, reference_of
 
-_STAGE_WORDS = {
+_STAGE_LABELS = {
     "sft": "supervised fine-tuning (SFT)",
     "dpo": "direct preference optimization (DPO)",
     "kto": "Kahneman-Tversky optimization (KTO)",
@@ -24,7 +24,7 @@ def model_card(
     No path of this machine is written.
     """
     base = config.model.name if config.model.source == "hub" else config.model.title
-    how = " then ".join(_STAGE_WORDS[stage] for stage in config.stages)
+    how = " then ".join(_STAGE_LABELS[stage] for stage in config.stages)
     front = ["---", "library_name: peft", "pipeline_tag: text-generation"]
     tags = ["lora", "trl", *config.stages, "alignment-workbench"]
     if config.model.source == "hub":
@@ -52,7 +52,7 @@ def model_card(
     if "dpo" in config.stages:
         settings |= {
             "DPO learning rate": f"{config.dpo.learning_rate:g}",
-            "DPO loss": _loss_words(config.dpo),
+            "DPO loss": _loss_label(config.dpo),
             "Beta": f"{config.dpo.beta:g}",
             "Reference": reference_of(config, fork),
         }
@@ -114,6 +114,6 @@ def model_card(
     )
 
 
-def _loss_words(dpo: DpoSettings) -> str:
+def _loss_label(dpo: DpoSettings) -> str:
     smoothing = f", label smoothing {dpo.label_smoothing:g}" if dpo.label_smoothing else ""
     return f"{dpo.loss}{smoothing}" + (f", with {dpo.sft_weight:g} x SFT" if dpo.sft_weight else "")

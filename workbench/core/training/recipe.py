@@ -135,7 +135,7 @@ def trainer_arguments(
 ) -> dict[str, Any]:
     """For trl.SFTConfig, DPOConfig, KTOConfig, ORPOConfig or CPOConfig.
 
-    steps: optimizer steps of the stage; folder: where TRL may write; chunked_logits: take the way to the log-probabilities
+    steps: optimizer steps of the stage; folder: where TRL may write; chunked_logits: take how log-probabilities are computed
     of DPO and KTO that never builds all logits.
     """
     own = stage_settings(config, stage)

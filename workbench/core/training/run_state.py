@@ -50,7 +50,9 @@ def why_lost(exit_code: int | None, log_tail: str, checkpoint: str = "", disk_is
     if "No space left" in log_tail or (disk_is_full and exit_code not in _KILLED):
         happened = "The disk is full, so the worker could not write on. Make room first."
     if checkpoint:
-        return f"{happened} Nothing is lost but the steps since its last checkpoint. Resume goes on from {checkpoint}."
+        return (
+            f"{happened} Nothing is lost but the steps since its last checkpoint. Resume continues from {checkpoint}."
+        )
     return (
         f"{happened} What it logged until then is kept. It had no checkpoint yet: Resume starts it from its first step."
     )

@@ -34,7 +34,7 @@ from workbench.store.datasets.folders import (
     path,
     sweep_drafts,
 )
-from workbench.store.datasets.importing import Take, add, add_file
+from workbench.store.datasets.importing import Provenance, Take, add, add_file
 from workbench.store.datasets.previewing import PREVIEW_ROWS, Preview, preview, preview_file
 from workbench.store.datasets.reading import left_out_examples, read, report, row, search, thumbs
 from workbench.store.datasets.source import EXAMPLES_PER_REASON, Account, Progress
@@ -49,6 +49,7 @@ __all__ = [
     "Checked",
     "Preview",
     "Progress",
+    "Provenance",
     "Split",
     "Step",
     "Take",

@@ -11,7 +11,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.folders import folders, names, version_folder
 from workbench.store.datasets.tables import SPLITS
 from workbench.store.home import write_json
-from workbench.store.records import Damaged, in_words, parse
+from workbench.store.records import Damaged, first_problem, parse
 
 
 class Step(BaseModel):
@@ -92,7 +92,7 @@ def about(name: str, version: int | None = None) -> About:
                 f"{', '.join(unknown)}, which this version does not know. Update the workbench, or import the data again."
             ) from None
         raise WorkbenchError(
-            f"The dataset {name} is damaged: about.json: {in_words(error)}. Remove its folder, {file.parent}, and import the "
+            f"The dataset {name} is damaged: about.json: {first_problem(error)}. Remove its folder, {file.parent}, and import the "
             "data again."
         ) from None
 

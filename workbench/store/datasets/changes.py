@@ -15,7 +15,7 @@ from workbench.core.data.doctor.report import Examination
 from workbench.core.data.formats import Columns, by_hand
 from workbench.core.data.messages import PARTS, Row
 from workbench.core.data.row_validation import check_row
-from workbench.core.data.split import is_held_out, place, sides
+from workbench.core.data.split import is_held_out, prompt_digest, sides
 from workbench.core.data.token_counts import TemplateFacts, TokenCounts
 from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.abouts import About, Step, about, write_about
@@ -105,7 +105,7 @@ def apply_remedy(name: str, check: str, progress: Progress | None = None) -> Abo
     known = report(name)
     found = next((one for one in known.findings if one.check == check and one.remedy), None) if known else None
     if found is None or found.remedy is None:
-        raise WorkbenchError(f"There is nothing to mend about {check} in {name}. Check it again to see how it is now.")
+        raise WorkbenchError(f"There is nothing to fix about {check} in {name}. Check it again to see how it is now.")
     remedy = found.remedy
     if remedy.action == "split":
         return split_again(name, described.held_out_share, described.seed, progress, words=remedy.words)
@@ -147,16 +147,16 @@ def add_row(name: str, row: Row, progress: Progress | None = None) -> About:
     described = about(name)
     check_row(row, described.kind)
     row = {part: row[part] for part in PARTS[described.kind]}
-    where = place(row["prompt"], described.seed)
-    splits, places = zip(
-        *((split, place(old["prompt"], described.seed)) for split, old in stream_all(described)), strict=True
+    where = prompt_digest(row["prompt"], described.seed)
+    splits, digests = zip(
+        *((split, prompt_digest(old["prompt"], described.seed)) for split, old in stream_all(described)), strict=True
     )
     if described.held_out_rows:
         falls: Split = "held_out" if is_held_out(where, described.held_out_share) else "train"
-        side = dict(zip(places, splits, strict=True)).get(where, falls)
+        side = dict(zip(digests, splits, strict=True)).get(where, falls)
         rows = chain(stream_all(described), [(side, row)])
     else:
-        parted = sides([*places, where], described.held_out_share)
+        parted = sides([*digests, where], described.held_out_share)
         rows = chain(_parted((old for _, old in stream_all(described)), parted[:-1]), _parted([row], parted[-1:]))
     words = "A row written by hand added"
     return change(name, rows, "add", words, before=described, examine=_small(described), progress=progress)
@@ -183,7 +183,7 @@ def split_again(
     if not 0 < share < 1:
         raise WorkbenchError(f"The share of held-out rows is {share:g}; it must be above 0 and below 1, such as 0.1.")
     described = about(name)
-    held_out = sides([place(row["prompt"], seed) for _, row in stream_all(described)], share)
+    held_out = sides([prompt_digest(row["prompt"], seed) for _, row in stream_all(described)], share)
     if not any(held_out):
         raise WorkbenchError(f"All rows of {name} have the same prompt, so none can be held out. Add other prompts.")
     words = words or f"Split again by prompt: {sum(held_out):,} rows held out, seed {seed}"

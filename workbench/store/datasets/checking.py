@@ -6,13 +6,20 @@ from typing import Any
 
 from workbench.core.data.doctor.findings import Report
 from workbench.core.data.doctor.report import Examination
-from workbench.core.data.formats import Columns, SeenColumn
+from workbench.core.data.formats import AS_RECOGNISED, ReadOptions, SeenColumn
 from workbench.core.data.messages import RawRow, Row, check_of
 from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.abouts import About
 from workbench.store.datasets.folders import draft
 from workbench.store.datasets.reading import left_out_examples, numbered
-from workbench.store.datasets.source import Account, Conversion, Progress, Wish, none_usable, open_rows, shortened
+from workbench.store.datasets.source import (
+    Account,
+    Conversion,
+    Progress,
+    none_usable,
+    open_rows,
+    shortened,
+)
 from workbench.store.datasets.staging import Staged, stage
 from workbench.store.datasets.tables import rows_at
 from workbench.store.home import writing
@@ -50,25 +57,21 @@ class Checked(Account):
         }  # fmt: skip
 
 
-_SAID = {"check", "title", "weight", "count", "share", "evidence", "effect", "advice"}
+_SAID = {"check", "title", "severity", "count", "share", "evidence", "effect", "advice"}
 
 _Numbered = Iterable[tuple[int, Row]]
 
 
 def check(
     rows: Iterable[tuple[int, RawRow]],
-    mapping: Columns | None = None,
-    format: str | None = None,
-    option: str | None = None,
-    ignore: Sequence[str] = (),
+    options: ReadOptions = AS_RECOGNISED,
     *,
     held_out: Iterable[tuple[int, RawRow]] | None = None,
     progress: Progress | None = None,
 ) -> Checked:
     """Convert and examine rows, with the rows to measure on where there are some, and store nothing."""
-    wish = Wish(mapping, format, option, tuple(ignore))
     share = _READING if held_out is None else _READING / 2
-    source, how = open_rows(rows, wish, is_asking=False)
+    source, how = open_rows(rows, options, is_asking=False)
     examination = Examination(how.kind)
     with writing("What was read"), draft() as folder:
         train = stage(
@@ -76,7 +79,7 @@ def check(
         )
         parts = [train]
         if held_out is not None:
-            more, other = open_rows(held_out, wish, is_asking=False)
+            more, other = open_rows(held_out, options, is_asking=False)
             if other.kind != how.kind:
                 raise WorkbenchError(
                     f"The held-out rows are {other.format}, and the others {how.format}. {other.evidence}"
@@ -88,7 +91,7 @@ def check(
             raise none_usable(train.conversion)
         if progress:
             progress(_READING, f"checking {account.made:,} rows")
-        examination.reorder(range(account.made), len(train.places))
+        examination.reorder(range(account.made), len(train.digests))
         report = examination.report(account.left_out, account.rows, notes=account.notes, late=account.late)
         left_out = [example for part in parts for example in part.conversion.examples]
         examples = _examples(report, lambda numbers: _staged_rows(parts, numbers), left_out)
@@ -144,7 +147,7 @@ def _staged_rows(parts: Sequence[Staged], numbers: Sequence[int]) -> Iterator[tu
     """Rows by their place in both files, with their numbers in their source."""
     start = 0
     for part in parts:
-        end = start + len(part.places)
+        end = start + len(part.digests)
         for row in rows_at(part.file, [number - start for number in numbers if start <= number < end]):
             yield row["source_row"], row
         start = end

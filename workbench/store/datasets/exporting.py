@@ -1,18 +1,18 @@
 """Canonical rows out again, as files that `datasets.load_dataset` and TRL's trainers load as they are."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
-from workbench.core.data.formats import Columns
+from workbench.core.data.formats import AS_RECOGNISED, ReadOptions
 from workbench.core.data.messages import PARTS, Kind, RawRow, Row
 from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.abouts import about
 from workbench.store.datasets.folders import abandoned, draft_prefix
 from workbench.store.datasets.reading import stream
-from workbench.store.datasets.source import Account, Conversion, Progress, Wish, none_usable, open_rows
+from workbench.store.datasets.source import Account, Conversion, Progress, none_usable, open_rows
 from workbench.store.datasets.tables import SPLITS, RowWriter, Split, schema_of, write_lines
 
 SUFFIXES = (".jsonl", ".parquet")
@@ -33,10 +33,7 @@ def convert_file(
     rows: Iterable[tuple[int, RawRow]],
     target: Path,
     *,
-    mapping: Columns | None = None,
-    format: str | None = None,
-    option: str | None = None,
-    ignore: Sequence[str] = (),
+    options: ReadOptions = AS_RECOGNISED,
     replace: bool = False,
     progress: Progress | None = None,
 ) -> Account:
@@ -49,7 +46,7 @@ def convert_file(
         raise WorkbenchError(
             f"There is a file {target} already. Choose another name, or say that it is to be replaced."
         )
-    numbered, how = open_rows(rows, Wish(mapping, format, option, tuple(ignore)))
+    numbered, how = open_rows(rows, options)
     conversion = Conversion(numbered, how, progress=progress)
     with _whole(target) as growing:
         _write(growing, iter(conversion), how.kind)

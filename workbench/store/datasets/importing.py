@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from workbench.core.data.doctor.findings import Report
 from workbench.core.data.doctor.report import Examination
-from workbench.core.data.formats import Columns, Recognised
+from workbench.core.data.formats import AS_RECOGNISED, ReadOptions, Recognised
 from workbench.core.data.messages import RawRow
 from workbench.core.data.split import HELD_OUT_SHARE, sides
 from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.abouts import About, Step, write_about
 from workbench.store.datasets.folders import check_free, draft, settle, storing
-from workbench.store.datasets.source import Conversion, Progress, Wish, none_usable, open_rows, reasons
+from workbench.store.datasets.source import Conversion, Progress, none_usable, open_rows, reasons
 from workbench.store.datasets.staging import HELD_OUT, NOT_TAKEN, TRAIN, Staged, order_of, stage, write_sides
 from workbench.store.datasets.tables import SPLITS, fingerprint, stored_rows
 from workbench.store.files import read_rows
@@ -50,7 +50,10 @@ class Take:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where rows came from and what may be done with them, for about.json. See About."""
+    """Where rows came from and what may be done with them, for about.json. See About.
+
+    source: for people: "upload: my.jsonl" or "hub: org/name (split train)".
+    """
 
     source: str
     title: str | None = None
@@ -63,10 +66,7 @@ def add_file(
     name: str,
     *,
     original_name: str | None = None,
-    mapping: Columns | None = None,
-    format: str | None = None,
-    option: str | None = None,
-    ignore: Sequence[str] = (),
+    options: ReadOptions = AS_RECOGNISED,
     take: Take | None = None,
     licence: str | None = None,
     progress: Progress | None = None,
@@ -76,32 +76,28 @@ def add_file(
     check_free(name)
     with closing(read_rows(file, original_name)) as rows:
         return add(
-            rows, name, source=f"upload: {shown}", mapping=mapping, format=format, option=option, ignore=ignore,
-            take=take, licence=licence, progress=progress,
-        )  # fmt: skip
+            rows,
+            name,
+            source=Provenance(f"upload: {shown}", licence=licence),
+            options=options,
+            take=take,
+            progress=progress,
+        )
 
 
 def add(
     rows: Iterable[tuple[int, RawRow]],
     name: str,
     *,
-    source: str,
-    title: str | None = None,
-    mapping: Columns | None = None,
-    format: str | None = None,
-    option: str | None = None,
-    ignore: Sequence[str] = (),
+    source: Provenance,
+    options: ReadOptions = AS_RECOGNISED,
     take: Take | None = None,
     held_out_share: float = HELD_OUT_SHARE,
-    licence: str | None = None,
-    revision: str | None = None,
     progress: Progress | None = None,
 ) -> About:
     """Convert, choose, split, examine and store rows as a new dataset, whole or not at all.
 
-    rows: (number in the source, raw row). source: for people: "upload: my.jsonl" or "hub: org/name (split train)".
-    mapping: columns named by hand; without it, or where it names no answers, the format is recognised from the first rows,
-    unless `format` says which. ignore: columns that are not to be used.
+    rows: (number in the source, raw row).
     Memory stays bounded however long the source is: about 200 bytes a row.
     Raises WorkbenchError for a name in use, an unknown format, and rows of which none or too few can be used.
     """
@@ -109,11 +105,10 @@ def add(
     take = take or Take()
     if take.n is not None and take.n < 2:
         raise WorkbenchError(f"The number of rows to take is {take.n}; it must be at least 2, one of them held out.")
-    numbered, how = open_rows(rows, Wish(mapping, format, option, tuple(ignore)))
+    numbered, how = open_rows(rows, options)
     most = take.n if take.how == "first" else None
     conversion = Conversion(numbered, how, take.seed, progress, until=most, share=_READING)
-    provenance = Provenance(source, title, licence, revision)
-    return store(conversion, name, provenance, take=take, held_out_share=held_out_share)
+    return store(conversion, name, source, take=take, held_out_share=held_out_share)
 
 
 def store(
@@ -144,7 +139,7 @@ def store(
         write_report(folder / "report.json", report)
         lines = "".join(json.dumps(example) + "\n" for example in conversion.examples)
         write_text(folder / "left_out.jsonl", lines)
-        made = len(staged.places)
+        made = len(staged.digests)
         facts: dict[str, Any] = {
             "kept": len(order), "not_taken": conversion.made - len(order), "train_rows": train_rows,
             "held_out_rows": len(order) - train_rows, "seed": take.seed, "held_out_share": held_out_share,
@@ -172,12 +167,12 @@ def now() -> str:
 
 def _sides(staged: Staged, take: Take, held_out_share: float, one_prompt_will_do: bool) -> bytearray:
     """Of each staged row TRAIN, HELD_OUT or NOT_TAKEN."""
-    made = len(staged.places)
+    made = len(staged.digests)
     left_out = staged.conversion.left_out
     if not made:
         raise none_usable(staged.conversion)
     chosen = take.chosen(made)
-    held_out = sides([staged.places[place] for place in chosen], held_out_share)
+    held_out = sides([staged.digests[index] for index in chosen], held_out_share)
     if not any(held_out) and not one_prompt_will_do:
         also = f" Left out: {reasons(left_out)}." if left_out else ""
         raise WorkbenchError(
@@ -185,8 +180,8 @@ def _sides(staged: Staged, take: Take, held_out_share: float, one_prompt_will_do
             f"train on and one held out to measure with.{also}"
         )
     parted = bytearray([NOT_TAKEN]) * made
-    for place, held in zip(chosen, held_out, strict=True):
-        parted[place] = HELD_OUT if held else TRAIN
+    for index, held in zip(chosen, held_out, strict=True):
+        parted[index] = HELD_OUT if held else TRAIN
     return parted
 
 

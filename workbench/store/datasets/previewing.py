@@ -1,17 +1,16 @@
 """A look at the first rows of a source, before anything is stored."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from workbench.core.data.formats import Columns, Recognised, SeenColumn, by_hand, recognise
+from workbench.core.data.formats import AS_RECOGNISED, ReadOptions, Recognised, SeenColumn, recognise
 from workbench.core.data.messages import RawRow, Row
-from workbench.store.datasets.source import Conversion, Wish, check_wish, columns_of, shortened
+from workbench.store.datasets.source import Conversion, check_options, columns_of, shortened
 from workbench.store.files import read_rows
 
 PREVIEW_ROWS = 1000
@@ -47,22 +46,16 @@ class Preview(BaseModel):
 def preview_file(
     file: Path,
     original_name: str | None = None,
-    mapping: Columns | None = None,
-    format: str | None = None,
-    option: str | None = None,
-    ignore: Sequence[str] = (),
+    options: ReadOptions = AS_RECOGNISED,
 ) -> Preview:
     """A look at the first rows of a data file. See `preview`."""
     with closing(read_rows(file, original_name)) as rows:
-        return preview(rows, mapping, format, option, ignore)
+        return preview(rows, options)
 
 
 def preview(
     rows: Iterable[tuple[int, RawRow]],
-    mapping: Columns | None = None,
-    format: str | None = None,
-    option: str | None = None,
-    ignore: Sequence[str] = (),
+    options: ReadOptions = AS_RECOGNISED,
     shown: int = 5,
 ) -> Preview:
     """A look at the first rows of any source, by the format that they have or as a person says."""
@@ -70,7 +63,8 @@ def preview(
     sample = list(islice(numbered, PREVIEW_ROWS))
     more = next(numbered, None) is not None
     columns = columns_of([row for _, row in sample])
-    recognised = _recognised([row for _, row in sample], columns, Wish(mapping, format, option, tuple(ignore)))
+    check_options(options, columns)
+    recognised = recognise([row for _, row in sample], options)
     conversion = Conversion(sample, recognised, is_asking=False) if recognised else None
     converted = list(conversion) if conversion else []
     fraction = getattr(numbered, "fraction", 0.0)
@@ -90,10 +84,3 @@ def preview(
         total=estimate if more else len(sample),
         total_is_exact=not more,
     )
-
-
-def _recognised(sample: list[RawRow], columns: tuple[str, ...], wish: Wish) -> Recognised | None:
-    check_wish(wish, columns)
-    if wish.by_hand:
-        return replace(by_hand(wish.by_hand), ignored=wish.ignore)
-    return recognise(sample, wish.format, wish.option, wish.mapping, wish.ignore)

@@ -4,7 +4,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
@@ -12,11 +12,10 @@ from pydantic import BaseModel, ConfigDict
 
 from workbench.core.data.formats import (
     SAMPLE_ROWS,
-    Columns,
     ColumnWatch,
+    ReadOptions,
     Recognised,
     SeenColumn,
-    by_hand,
     check_columns,
     convert,
     gather,
@@ -50,24 +49,6 @@ _OF_AN_ERROR = {
 }
 _WORDS_OF_A_NAME = 4
 _BEAT = 0.1  # seconds between two calls of progress
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a person says of the rows; nothing said means as recognised. See `recognise`.
-
-    ignore: columns that are not to be used, as if they were not there.
-    """
-
-    mapping: Columns | None = None
-    format: str | None = None
-    option: str | None = None
-    ignore: tuple[str, ...] = ()
-
-    @property
-    def by_hand(self) -> Columns | None:
-        """A mapping that names the answers; without them it only adds to what is recognised."""
-        return self.mapping if self.mapping and not self.mapping.only_adds else None
 
 
 class Account(BaseModel):
@@ -189,7 +170,9 @@ class Source(Iterator[tuple[int, RawRow]]):
         return float(getattr(self._rest, "fraction", 0.0))
 
 
-def open_rows(rows: Iterable[tuple[int, RawRow]], wish: Wish, is_asking: bool = True) -> tuple[Source, Recognised]:
+def open_rows(
+    rows: Iterable[tuple[int, RawRow]], options: ReadOptions, is_asking: bool = True
+) -> tuple[Source, Recognised]:
     """The rows from the first on, and what they are.
 
     Raises WorkbenchError for rows that are not known, or that leave a choice which a person must make; without is_asking
@@ -197,7 +180,7 @@ def open_rows(rows: Iterable[tuple[int, RawRow]], wish: Wish, is_asking: bool = 
     """
     numbered = iter(rows)
     first = list(islice(numbered, SAMPLE_ROWS))
-    how = recognised_as([row for _, row in first], wish)
+    how = recognised_as([row for _, row in first], options)
     if how.options and not how.option:
         choices = "; ".join(f"{option.id}: {option.words}" for option in how.options)
         raise WorkbenchError(
@@ -213,15 +196,13 @@ def open_rows(rows: Iterable[tuple[int, RawRow]], wish: Wish, is_asking: bool = 
     return Source(first, numbered), how
 
 
-def recognised_as(sample: Sequence[RawRow], wish: Wish) -> Recognised:
+def recognised_as(sample: Sequence[RawRow], options: ReadOptions) -> Recognised:
     """What sampled rows are. Raises WorkbenchError where nobody knows."""
     columns = columns_of(sample)
     if not sample:
         raise WorkbenchError("There are no rows to read. Choose a source that holds rows.")
-    check_wish(wish, columns)
-    if wish.by_hand:
-        return replace(by_hand(wish.by_hand), ignored=wish.ignore)
-    recognised = recognise(sample, wish.format, wish.option, wish.mapping, wish.ignore)
+    check_options(options, columns)
+    recognised = recognise(sample, options)
     if recognised is None and (said := _error_in(sample)):
         raise WorkbenchError(
             f"There is an error message in the place of the rows: {said!r}. It came from where the file was downloaded. Put "
@@ -241,11 +222,11 @@ def recognised_as(sample: Sequence[RawRow], wish: Wish) -> Recognised:
     return recognised
 
 
-def check_wish(wish: Wish, columns: Sequence[str]) -> None:
+def check_options(options: ReadOptions, columns: Sequence[str]) -> None:
     """Raises WorkbenchError for columns that a person named and that are not there."""
-    if wish.by_hand:
-        check_columns(wish.by_hand, columns)
-    named = [*wish.ignore, *(wish.mapping.named().values() if wish.mapping else ())]
+    if options.by_hand:
+        check_columns(options.by_hand, columns)
+    named = [*options.ignore, *(options.mapping.named().values() if options.mapping else ())]
     if missing := [column for column in named if column not in columns]:
         raise WorkbenchError(
             *(f"There is no column {column!r}. The file has: {', '.join(columns)}." for column in missing),

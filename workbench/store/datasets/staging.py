@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from workbench.core.data.doctor.report import Examination
-from workbench.core.data.split import place
+from workbench.core.data.split import prompt_digest
 from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.source import Conversion
 from workbench.store.datasets.tables import SCORES, SPLITS, RowWriter, schema_of, tables
@@ -27,13 +27,13 @@ TRAIN, HELD_OUT, NOT_TAKEN = range(3)
 class Staged:
     """The canonical rows of a source in a file, row by row in its order.
 
-    places: of each row's prompt, see core/data/split.py. scored: whether a row has scores.
+    digests: of each row's prompt, see core/data/split.py. scored: whether a row has scores.
     """
 
     file: Path
     conversion: Conversion
     examination: Examination
-    places: "array[int]" = field(default_factory=lambda: array("Q"))
+    digests: "array[int]" = field(default_factory=lambda: array("Q"))
     scored: bool = False
 
     @property
@@ -52,7 +52,7 @@ def stage(conversion: Conversion, file: Path, examination: Examination, most: in
         for row in conversion:
             writer.add(row)
             examination.add(row)
-            staged.places.append(place(row["prompt"], conversion.seed))
+            staged.digests.append(prompt_digest(row["prompt"], conversion.seed))
             staged.scored = staged.scored or "scores" in row
             if writer.characters > MAX_CHARACTERS:
                 raise WorkbenchError(
@@ -66,9 +66,9 @@ def stage(conversion: Conversion, file: Path, examination: Examination, most: in
 
 def order_of(sides: Sequence[int]) -> tuple["array[int]", int]:
     """Places of the rows of both sides, training first, and how many those are. sides: TRAIN, HELD_OUT or NOT_TAKEN."""
-    order = array("q", (place for place, side in enumerate(sides) if side == TRAIN))
+    order = array("q", (index for index, side in enumerate(sides) if side == TRAIN))
     train_rows = len(order)
-    order.extend(place for place, side in enumerate(sides) if side == HELD_OUT)
+    order.extend(index for index, side in enumerate(sides) if side == HELD_OUT)
     return order, train_rows
 
 

@@ -87,7 +87,7 @@ def _object_rows(text: "_LongJson") -> Numbered:
     names of its columns and the cells of its rows.
     """
     first: dict[str, Any] = {}
-    with _in_words(text, 1):
+    with _as_workbench_error(text, 1):
         text.take("{")
         while not text.take("}"):
             key = _key(text)
@@ -211,7 +211,7 @@ def _items(text: "_LongJson", names: list[str] | None = None) -> Numbered:
     while text.next() not in ("]", ""):
         number += 1
         yield number, _item(text, number, f"Item {number} of the list in {text.name}", names), text.fraction
-        with _in_words(text, number):
+        with _as_workbench_error(text, number):
             text.separator("]")
     if not text.take("]"):
         raise WorkbenchError(
@@ -221,7 +221,7 @@ def _items(text: "_LongJson", names: list[str] | None = None) -> Numbered:
 
 
 def _item(text: "_LongJson", number: int, what: str, names: list[str] | None = None) -> dict[str, Any]:
-    with _in_words(text, number):
+    with _as_workbench_error(text, number):
         try:
             value = _as_row(text.value(), names)
         except _TooLong:
@@ -346,7 +346,7 @@ class _LongJson:
 
 
 @contextmanager
-def _in_words(text: _LongJson, number: int) -> Iterator[None]:
+def _as_workbench_error(text: _LongJson, number: int) -> Iterator[None]:
     """What is broken in an item, as a WorkbenchError."""
     try:
         yield

@@ -11,10 +11,10 @@ from workbench.store.files.csv_rows import csv_rows
 from workbench.store.files.json_rows import json_rows, starts_as_json
 from workbench.store.files.limits import MB, Limits
 from workbench.store.files.rows import Numbered, Rows
-from workbench.store.files.strangers import stranger
 from workbench.store.files.tables import ARROW_FILE, ARROW_STREAM, PARQUET, arrow_rows, parquet_rows
 from workbench.store.files.text import excerpt
 from workbench.store.files.unpack import Unpacked
+from workbench.store.files.unsupported import unsupported_type
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".tsv", ".arrow")
 _ALIASES = {
@@ -81,7 +81,7 @@ def _numbered(stream: Unpacked, opened: ExitStack) -> Numbered:
         file = stream.seekable(opened)
         rows = parquet_rows if head.startswith(PARQUET) else arrow_rows
         return rows(file, stream.size, stream.name, stream.limits)
-    if what := stranger(head):
+    if what := unsupported_type(head):
         raise WorkbenchError(f"{stream.name} is {what}. Files that can be read: {_listed()}.")
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         stream.read_as_utf16()

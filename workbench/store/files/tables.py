@@ -22,11 +22,11 @@ _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def parquet_rows(file: IO[bytes], size: int, name: str, limits: Limits) -> Numbered:
-    return _in_words(_parquet_rows(file, size, name, limits), name, "Parquet")
+    return _with_workbench_errors(_parquet_rows(file, size, name, limits), name, "Parquet")
 
 
 def arrow_rows(file: IO[bytes], size: int, name: str, limits: Limits) -> Numbered:
-    return _in_words(_arrow_rows(file, size, name, limits), name, "Arrow")
+    return _with_workbench_errors(_arrow_rows(file, size, name, limits), name, "Arrow")
 
 
 def _parquet_rows(file: IO[bytes], size: int, name: str, limits: Limits) -> Numbered:
@@ -72,7 +72,7 @@ def _rows(batches: Any, schema: Any, size: int, name: str, limits: Limits) -> It
                 yield number, row
 
 
-def _in_words(rows: Numbered, name: str, format: str) -> Numbered:
+def _with_workbench_errors(rows: Numbered, name: str, format: str) -> Numbered:
     number = 0
     try:
         for number, row, fraction in rows:

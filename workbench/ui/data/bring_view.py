@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from pydantic_core import to_jsonable_python
 
-from workbench.core.data.formats import FORMATS, Columns
+from workbench.core.data.formats import AS_RECOGNISED, FORMATS, Columns, ReadOptions
 from workbench.core.errors import WorkbenchError
 from workbench.core.masking import masked
 from workbench.core.names import to_name
 from workbench.jobs import preparing
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import datasets, hub_data, presets, votes
 from workbench.store.datasets import Preview, Take
 from workbench.store.files import ENDINGS
@@ -87,30 +88,13 @@ class BringView:
 
     @property
     def what(self) -> list[Any]:
-        """The fields that say what it is: the arguments of `How`."""
+        """The fields that say what it is: the arguments of `read_options`."""
         return [self.format, self.option, self.ignore, *self.columns.values()]
 
 
-@dataclass(frozen=True)
-class How:
-    """How a person says that the rows are to be read; nothing said means as recognised."""
-
-    format: str | None
-    option: str | None
-    ignore: tuple[str, ...]
-    mapping: Columns | None
-
-    @classmethod
-    def of(cls, format: str | None, option: str | None, ignore: list[str] | None, *columns: str) -> How:
-        return cls(format or None, option or None, tuple(ignore or ()), mapping_of(columns))
-
-    def request(self) -> dict[str, Any]:
-        return {
-            "format": self.format,
-            "option": self.option,
-            "ignore": list(self.ignore),
-            "mapping": self.mapping.model_dump() if self.mapping else None,
-        }
+def read_options(format: str | None, option: str | None, ignore: list[str] | None, *columns: str) -> ReadOptions:
+    """How a person says that the rows are to be read."""
+    return ReadOptions(mapping_of(columns), format or None, option or None, tuple(ignore or ()))
 
 
 def draw() -> BringView:
@@ -185,7 +169,7 @@ def sources() -> list[tuple[str, str]]:
     return [one for one in SOURCES if one[1] != "path" or not on_space()]
 
 
-def wire(view: BringView, shown: Shown, bench: Bench) -> None:
+def wire(view: BringView, shown: Shown, app: AppState) -> None:
     columns = list(view.columns.values())
     looked = [view.meaning, view.name, view.option, view.override, view.format, view.ignore, view.asked, *columns]
     said = [view.meaning, view.option, view.asked]
@@ -212,7 +196,7 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
         source = source_of(*where)
         if source is None:
             return [display.nothing_chosen_html(), gr.skip(), *_unmapped()]
-        preview = preview_of(source, How(None, None, (), None))
+        preview = preview_of(source, AS_RECOGNISED)
         return [display.preview_html(preview), name_for(where), *mapping_updates(preview)]
 
     @border
@@ -221,13 +205,13 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
         source = source_of(*values[: len(view.where)])
         if source is None:
             return [gr.skip()] * 3
-        how = How.of(*values[len(view.where) :])
+        how = read_options(*values[len(view.where) :])
         try:
             preview = preview_of(source, how)
         except WorkbenchError as error:
             if not how.mapping:
                 raise
-            plain = preview_of(source, How(None, None, (), None))
+            plain = preview_of(source, AS_RECOGNISED)
             return [display.unfinished_html(error.problems, plain), gr.skip(), gr.skip()]
         return [display.preview_html(preview), option_update(preview), asked_update(preview)]
 
@@ -269,15 +253,15 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
         name = name.strip()
         datasets.check_free(name)
         take = take_of(part, count, seed)
-        how = How.of(*values[len(view.where) :])
+        how = read_options(*values[len(view.where) :])
         task = {
             "do": "import",
             "source": source.model_dump(mode="json"),
             "name": name,
             "take": take.__dict__,
-            **how.request(),
+            "options": to_jsonable_python(how),
         }
-        for html in work(bench, request, prepared(task), f"Storing {name}"):
+        for html in work(app, request, prepared(task), f"Storing {name}"):
             yield [html, gr.Button(visible=True), *[gr.skip()] * 3]
         yield [display.nothing_chosen_html(), gr.Button(visible=False), *now(name), go_to_view("check")]
 
@@ -307,7 +291,7 @@ def wire(view: BringView, shown: Shown, bench: Bench) -> None:
         store, [view.name, view.part, view.count, view.seed, *view.where, *view.what],
         [view.meaning, view.cancel, *shown.outputs, shown.views], show_progress="hidden",
     )  # fmt: skip
-    view.cancel.click(cancel(bench), None, None, show_progress="hidden", queue=False)
+    view.cancel.click(cancel(app), None, None, show_progress="hidden", queue=False)
 
 
 def source_of(
@@ -346,9 +330,11 @@ def source_of(
     return HubSource(id=hub_data.parse_id(hub_id or ""), config=config, split=split)
 
 
-def preview_of(source: Source, how: How) -> Preview:
+def preview_of(source: Source, how: ReadOptions) -> Preview:
     """A look at the first rows, in a process of its own: a hostile file cannot take the window down."""
-    answer = preparing.run({"do": "preview", "source": source.model_dump(mode="json"), **how.request()})
+    answer = preparing.run(
+        {"do": "preview", "source": source.model_dump(mode="json"), "options": to_jsonable_python(how)}
+    )
     preview = Preview.model_validate(answer)
     if any(masked(column) != column for column in preview.columns):
         raise WorkbenchError(

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.core.training.config import RunConfig
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import choices, datasets
 from workbench.ui.border import border
 from workbench.ui.data import bring_view, display, doctor_view, export_view, lengths_view, rows_view, write_view
@@ -40,7 +40,7 @@ class DataTab:
     bring: BringView
 
 
-def draw(bench: Bench) -> DataTab:
+def draw(app: AppState) -> DataTab:
     gr.HTML(
         page_head(
             "Which preferences?",
@@ -73,7 +73,7 @@ def draw(bench: Bench) -> DataTab:
     return DataTab(shown, bring_other, use, line, untold, doctor, rows, lengths, write, out, bring)
 
 
-def wire(tab: DataTab, pages: Pages, bench: Bench) -> None:
+def wire(tab: DataTab, pages: Pages, app: AppState) -> None:
     shown = tab.shown
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
 
@@ -104,9 +104,9 @@ def wire(tab: DataTab, pages: Pages, bench: Bench) -> None:
     tab.bring_other.click(lambda: go_to_view("bring"), None, shown.views, **quiet)
     tab.use.click(use, shown.seen, pages.tabs, **quiet)
     pages.opened["data"].select(enter, shown.seen, shown.outputs, **quiet)
-    doctor_view.wire(tab.doctor, shown, tab.rows.check, bench)
-    rows_view.wire(tab.rows, shown, bench)
-    lengths_view.wire(tab.lengths, shown, pages, bench)
-    write_view.wire(tab.write, shown, bench)
-    export_view.wire(tab.out, shown, bench)
-    bring_view.wire(tab.bring, shown, bench)
+    doctor_view.wire(tab.doctor, shown, tab.rows.check, app)
+    rows_view.wire(tab.rows, shown, app)
+    lengths_view.wire(tab.lengths, shown, pages, app)
+    write_view.wire(tab.write, shown, app)
+    export_view.wire(tab.out, shown, app)
+    bring_view.wire(tab.bring, shown, app)

@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from workbench.core.data.doctor.findings import VERDICT_WORDS, Finding, Report, Verdict, Weight
+from workbench.core.data.doctor.findings import VERDICT_LABELS, Finding, Report
 from workbench.core.data.doctor.report import check_title
 from workbench.core.data.formats import Recognised, SeenColumn
 from workbench.core.data.messages import NOTED, Kind, Row, check_of
+from workbench.core.severity import SEVERITY_LABELS
 from workbench.store.datasets import About, Preview
 from workbench.store.presets import DatasetPreset
 from workbench.store.votes import Vote
 from workbench.ui.parts import (
     Html,
+    NoticeKind,
     card,
     conversation,
     empty,
@@ -22,19 +24,14 @@ from workbench.ui.parts import (
     table,
     text,
 )
-from workbench.ui.parts import (
-    Kind as NoticeKind,
-)
 
-KIND_WORDS = {
+KIND_LABELS = {
     "preference": "preference pairs (for DPO)",
     "sft": "answers to imitate (for SFT)",
     "unpaired": "answers with a thumb up or down (for KTO)",
 }
 
 NOUNS: dict[Kind, str] = {"preference": "pairs", "sft": "examples", "unpaired": "answers"}
-WEIGHT_WORDS: dict[Weight, str] = {"info": "Note", "care": "Careful", "stop": "Stop"}
-_NOTICES: dict[Verdict | Weight, NoticeKind] = {"good": "good", "info": "info", "care": "careful", "stop": "stop"}
 
 CHOICE_OF_KIND: dict[Kind, str] = {"preference": "preference_data", "sft": "sft_data", "unpaired": "thumbs_data"}
 """Which of the stored choices a dataset of this kind becomes, with "Use this data"."""
@@ -62,7 +59,7 @@ def preview_html(preview: Preview) -> Html:
     if preview.recognised is None:
         return join(
             notice(
-                "careful",
+                "warning",
                 "These columns are not known",
                 f"Found: {', '.join(preview.columns)}. Preference training needs a better and a worse answer for each prompt; "
                 "SFT needs a prompt and an answer.",
@@ -73,13 +70,13 @@ def preview_html(preview: Preview) -> Html:
     recognised = preview.recognised
     count = "" if preview.total is None else f"{'' if preview.total_is_exact else 'about '}{preview.total:,}"
     pairs: list[tuple[str, object]] = [
-        ("It is", KIND_WORDS[recognised.kind]),
+        ("It is", KIND_LABELS[recognised.kind]),
         ("Evidence", recognised.evidence),
         ("Rows", count or "not known yet"),
         ("Usable", f"{preview.usable:,} of the first {preview.sampled:,}"),
     ]
     if recognised.options:
-        pairs.insert(2, ("Choice", option_words(recognised)))
+        pairs.insert(2, ("Choice", option_summary(recognised)))
     pairs += column_facts(preview.unused, preview.late)
     pieces = [card("What this is", facts(pairs)), *asked_html(preview)]
     if preview.left_out:
@@ -107,15 +104,15 @@ def asked_html(preview: Preview) -> list[Html]:
     names = ", ".join(f"`{column}`" for column in asked)
     return [
         notice(
-            "careful",
+            "warning",
             "Does this belong to the prompt?" if len(asked) == 1 else "Do these belong to the prompt?",
-            f"{names}: text beside the prompt that nothing is taken of so far. A model that never sees it learns to guess.",
+            f"{names}: text that is not used so far. A model that never sees it learns to guess.",
             "Answer the question about it; until then nothing is stored.",
         )
     ]
 
 
-def option_words(recognised: Recognised) -> str:
+def option_summary(recognised: Recognised) -> str:
     """What is done where the format leaves a choice."""
     return next((one.words for one in recognised.options if one.id == recognised.option), recognised.option)
 
@@ -138,14 +135,14 @@ def left_out_html(left_out: Mapping[str, int], where: str) -> Html:
         f"{count:,} with {reason}" if " " not in reason else f"{count:,}: {reason}"
         for reason, count in left_out.items()
     )
-    return notice("careful", f"{total:,} rows are left out {where}", f"{reasons}.")
+    return notice("warning", f"{total:,} rows are left out {where}", f"{reasons}.")
 
 
 def dataset_html(about: About) -> Html:
     """What a stored dataset is and where it came from."""
     noun = NOUNS[about.kind]
     pairs: list[tuple[str, object]] = [
-        ("Holds", KIND_WORDS[about.kind]),
+        ("Holds", KIND_LABELS[about.kind]),
         ("Came from", about.source),
         ("Format", f"{about.format}: {about.evidence}" if about.evidence else about.format),
         ("Rows", f"{about.rows:,} read, {about.kept:,} {noun} kept ({about.part})"),
@@ -175,8 +172,8 @@ def history_html(about: About) -> Html:
 
 def line_html(about: About, report: Report | None) -> Html:
     """The chosen dataset in one line: what it is and what it is worth."""
-    word = "not checked yet" if report is None else VERDICT_WORDS[report.verdict]
-    kind: NoticeKind = "info" if report is None else _NOTICES[report.verdict]
+    word = "not checked yet" if report is None else VERDICT_LABELS[report.verdict]
+    kind: NoticeKind = "info" if report is None else report.verdict
     version = f", version {about.version}" if about.version > 1 else ""
     words = f"{about.kept:,} {NOUNS[about.kind]} · {about.source}{version}"
     return Html(f'<p class="wb-text wb-small"><b class="wb-tone wb-{kind}">{escape(word)}</b> · {escape(words)}</p>')
@@ -227,12 +224,12 @@ def report_html(report: Report | None, about: About) -> Html:
     left = (
         None if report.model else "Tokens were not looked at yet. Check again does, with the model of the Model page."
     )
-    return notice(_NOTICES[report.verdict], f"{first.rstrip('.')}.", f"{more} {size}".strip(), left)
+    return notice(report.verdict, f"{first.rstrip('.')}.", f"{more} {size}".strip(), left)
 
 
-def untold_html(words: str) -> Html:
+def unseen_results_html(words: str) -> Html:
     """What became of work whose page went away; nothing where there was none."""
-    return notice("careful", "Not watched to its end", words) if words else Html("")
+    return notice("warning", "Not watched to its end", words) if words else Html("")
 
 
 def no_tokens_html(why: str) -> Html:
@@ -257,16 +254,16 @@ def passed_html(report: Report | None) -> Html:
 
 
 def finding_label(finding: Finding) -> str:
-    """A finding in the list: its weight as a word, what it is, how many."""
+    """A finding in the list: its severity as a word, what it is, how many."""
     share = f"{finding.share:.1%}" if finding.share < 0.0995 else f"{finding.share:.0%}"
     done = ", left out already" if finding.left_out else ""
-    return f"{WEIGHT_WORDS[finding.weight]} · {finding.title} · {finding.count:,} ({share}){done}"
+    return f"{SEVERITY_LABELS[finding.severity]} · {finding.title} · {finding.count:,} ({share}){done}"
 
 
 def finding_html(finding: Finding) -> Html:
     """What a check found, what it does to training, and what to do about it."""
     return join(
-        notice(_NOTICES[finding.weight], finding.title, finding.evidence, finding.advice),
+        notice(finding.severity, finding.title, finding.evidence, finding.advice),
         card("What it does to training", text(finding.effect)),
     )
 
@@ -276,7 +273,7 @@ def preset_html(preset: DatasetPreset) -> Html:
     return facts(
         [
             ("Id", preset.id),
-            ("Holds", KIND_WORDS[preset.kind]),
+            ("Holds", KIND_LABELS[preset.kind]),
             ("Rows", f"{preset.rows:,}"),
             ("Licence", preset.licence),
             ("Good for", preset.good_for),

@@ -11,7 +11,7 @@ import gradio as gr
 
 from workbench.core.data.doctor.findings import Finding
 from workbench.core.errors import WorkbenchError
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.jobs.examining import examine
 from workbench.store import choices, datasets
 from workbench.store.datasets import About
@@ -62,7 +62,7 @@ def draw() -> DoctorView:
         with gr.Column():
             detail = gr.HTML(elem_id="wb-data-finding")
             with gr.Row(elem_classes="wb-actions"):
-                remedy = gr.Button("Mend it", variant="primary", visible=False, elem_id="wb-data-remedy")
+                remedy = gr.Button("Fix", variant="primary", visible=False, elem_id="wb-data-remedy")
                 show_rows = gr.Button("Show all of them", visible=False, elem_id="wb-data-show-rows")
             with gr.Row(elem_classes="wb-actions"):
                 before = gr.Button("‹ Previous example", size="sm", visible=False, elem_id="wb-data-example-before")
@@ -78,7 +78,7 @@ def draw() -> DoctorView:
     )  # fmt: skip
 
 
-def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, bench: Bench) -> None:
+def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, app: AppState) -> None:
     """filter_by: the rows' filter by finding, which "Show all of them" sets."""
     whole = [view.verdict, view.findings, view.passed, view.about, view.history, view.undo, view.redo, view.copy]
     finding = [view.detail, view.remedy, view.show_rows]
@@ -111,9 +111,9 @@ def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, bench: Bench) -
         about = about_to_change(seen)
         found = _finding(about, check)
         if found is None or found.remedy is None:
-            raise WorkbenchError("There is nothing to mend here. Choose a finding on the left.")
+            raise WorkbenchError("There is nothing to fix here. Choose a finding on the left.")
         yield from _bars(
-            request, prepared({"do": "remedy", "name": about.name, "check": found.check}), f"Mending {about.name}"
+            request, prepared({"do": "remedy", "name": about.name, "check": found.check}), f"Fixing {about.name}"
         )
         yield ["", gr.Button(visible=False), *now(about.name)]
 
@@ -122,13 +122,13 @@ def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, bench: Bench) -
         """Everything, with the tokens of the chosen model where it is at hand."""
         about, model = about_of(seen), choices.read().model
         _, missing = yield from _bars(
-            request, partial(examine, bench.tokens, about.name, model, length), f"Checking {about.name}"
+            request, partial(examine, app.tokens, about.name, model, length), f"Checking {about.name}"
         )
         yield [display.no_tokens_html(missing), gr.Button(visible=False), gr.skip(), gr.skip()]
 
     def _bars(request: gr.Request, act: Any, what: str) -> Any:
         """Updates for each bar of a piece of work; gives back its result."""
-        working = work(bench, request, act, what)
+        working = work(app, request, act, what)
         while True:
             try:
                 yield [next(working), gr.Button(visible=True), gr.skip(), gr.skip()]
@@ -157,7 +157,7 @@ def wire(view: DoctorView, shown: Shown, filter_by: gr.Dropdown, bench: Bench) -
     view.again.click(check_again, [shown.seen, shown.length], changing, show_progress="hidden").then(
         show, shown.seen, [*whole, *finding, *example], **quiet
     )
-    view.cancel.click(cancel(bench), None, None, show_progress="hidden", queue=False)
+    view.cancel.click(cancel(app), None, None, show_progress="hidden", queue=False)
     view.undo.click(undo, shown.seen, shown.outputs, **quiet)
     view.redo.click(redo, shown.seen, shown.outputs, **quiet)
     view.copy.click(copy, shown.seen, shown.outputs, **quiet)
@@ -220,7 +220,7 @@ def _left_out_examples(about: About, found: Finding) -> Html:
 def _copy_first(about: About, found: Finding) -> Html:
     if found.remedy is None or is_own(about.name):
         return Html("")
-    return notice("info", "This set comes with the workbench", "Copy it, and the copy can be mended with one click.")
+    return notice("info", "This set comes with the workbench", "Copy it, and the copy can be fixed with one click.")
 
 
 def _finding(about: About, check: str | None) -> Finding | None:

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.core.data.split import resolution
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import datasets
 from workbench.store.datasets import About
 from workbench.ui.border import border
@@ -72,7 +72,7 @@ def draw() -> OutView:
     return OutView(share, seed, split, cancel, working, size, format, part, export, delete, really)
 
 
-def wire(view: OutView, shown: Shown, bench: Bench) -> None:
+def wire(view: OutView, shown: Shown, app: AppState) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
 
     @border
@@ -92,7 +92,7 @@ def wire(view: OutView, shown: Shown, bench: Bench) -> None:
     def split(seen: str, share: float, seed: float | None, request: gr.Request) -> Iterator[list[Any]]:
         about = about_to_change(seen)
         task = {"do": "split", "name": about.name, "share": share / 100, "seed": int(seed or 0)}
-        for html in work(bench, request, prepared(task), f"Splitting {about.name}"):
+        for html in work(app, request, prepared(task), f"Splitting {about.name}"):
             yield [html, gr.Button(visible=True), gr.skip(), gr.skip()]
         yield ["", gr.Button(visible=False), *now(about.name)]
 
@@ -119,7 +119,7 @@ def wire(view: OutView, shown: Shown, bench: Bench) -> None:
     view.split.click(
         split, [shown.seen, view.share, view.seed], [view.working, view.cancel, *shown.outputs], show_progress="hidden"
     )
-    view.cancel.click(cancel(bench), None, None, show_progress="hidden", queue=False)
+    view.cancel.click(cancel(app), None, None, show_progress="hidden", queue=False)
     view.export.click(export, [shown.seen, view.format, view.part], view.export)
     gr.on([view.format.input, view.part.input, shown.seen.change], forget, None, view.export, **quiet)
     view.delete.click(lambda: gr.Button(visible=True), None, view.really, **quiet)
@@ -160,6 +160,6 @@ def size_html(about: About, share: float) -> Html:
     pieces = [card("What the held-out rows can tell", facts(pairs)), notice("info", "How to read it", words)]
     if not is_own(about.name):
         pieces.append(
-            notice("info", "This set comes with the workbench", "Copy it under Check, and the copy can be split anew.")
+            notice("info", "This set comes with the workbench", "Copy it under Check, and the copy can be split again.")
         )
     return join(*pieces)

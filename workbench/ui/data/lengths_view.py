@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import choices
 from workbench.ui.border import border
 from workbench.ui.chart import packed
@@ -42,7 +42,7 @@ def draw() -> LengthsView:
     return LengthsView(words, count, cancel, working, picture, train)
 
 
-def wire(view: LengthsView, shown: Shown, pages: Pages, bench: Bench) -> None:
+def wire(view: LengthsView, shown: Shown, pages: Pages, app: AppState) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
 
     @border
@@ -54,7 +54,7 @@ def wire(view: LengthsView, shown: Shown, pages: Pages, bench: Bench) -> None:
     def count(seen: str, length: int, request: gr.Request) -> Iterator[list[Any]]:
         about, model = about_of(seen), choices.read().model
         counting = work(
-            bench, request, partial(bench.tokens.counts, model, about.name), f"Counting the tokens of {about.name}"
+            app, request, partial(app.tokens.counts, model, about.name), f"Counting the tokens of {about.name}"
         )
         counts = yield from _bars(counting)
         value = packed(lengths_value(counts, length, model.title))
@@ -76,7 +76,7 @@ def wire(view: LengthsView, shown: Shown, pages: Pages, bench: Bench) -> None:
     view.count.click(
         count, [shown.seen, shown.length], [view.working, view.cancel, view.picture, view.train], show_progress="hidden"
     )
-    view.cancel.click(cancel(bench), None, None, show_progress="hidden", queue=False)
+    view.cancel.click(cancel(app), None, None, show_progress="hidden", queue=False)
     view.picture.release(release, None, [shown.length, pages.data.rows.length, view.train], **quiet)
     view.train.click(
         lambda length: [gr.Number(value=length), go_to("train")], shown.length, [pages.train.named["max_length"], pages.tabs], **quiet

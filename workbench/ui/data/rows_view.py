@@ -11,7 +11,7 @@ import gradio as gr
 from workbench.core.data.messages import Row
 from workbench.core.errors import WorkbenchError
 from workbench.core.masking import masked
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import choices, datasets
 from workbench.store.datasets import About
 from workbench.ui import token_view
@@ -72,7 +72,7 @@ def draw() -> RowsView:
                 number = gr.Number(1, label="Row", precision=0, minimum=1, elem_id="wb-data-row-number", scale=1)
                 look = gr.Radio(LOOKS, value="conversation", label="Shown", elem_id="wb-rows-look", scale=2)
             length = gr.Number(
-                1024, label="Longest example (tokens)", info="Where training would cut. Settings of a run have it as max_length.",
+                1024, label="Max length (tokens)", info="Where training would cut. Settings of a run have it as max_length.",
                 precision=0, minimum=8, visible=False, elem_id="wb-rows-length",
             )  # fmt: skip
             row = gr.HTML(elem_id="wb-data-row")
@@ -83,14 +83,14 @@ def draw() -> RowsView:
                 }
                 with gr.Row(elem_classes="wb-actions"):
                     save = gr.Button("Save the change", variant="primary", size="sm", elem_id="wb-rows-save")
-                    delete = gr.Button("Take the row out", size="sm", elem_id="wb-rows-delete")
+                    delete = gr.Button("Delete row", size="sm", elem_id="wb-rows-delete")
                     undo = gr.Button("Undo the last change", size="sm", elem_id="wb-rows-undo")
     return RowsView(
         words, side, check, found, rows, gr.State(0), earlier, later, number, look, length, row, editing, edited, save, delete, undo, left_out,
     )  # fmt: skip
 
 
-def wire(view: RowsView, shown: Shown, bench: Bench) -> None:
+def wire(view: RowsView, shown: Shown, app: AppState) -> None:
     fields = list(view.edited.values())
     filters = [view.words, view.side, view.check]
     listed = [view.rows, view.found, view.start]
@@ -117,7 +117,7 @@ def wire(view: RowsView, shown: Shown, bench: Bench) -> None:
         return [
             gr.Dropdown(options, value=check),
             *list_updates(about, words, side, check, start),
-            *row_updates(bench, about, number, look, length),
+            *row_updates(app, about, number, look, length),
             display.left_out_rows_html(datasets.left_out_examples(about.name)),
         ]
 
@@ -134,11 +134,11 @@ def wire(view: RowsView, shown: Shown, bench: Bench) -> None:
 
     @border
     def pick(seen: str, look: str, length: float | None, event: gr.SelectData) -> list[Any]:
-        return row_updates(bench, about_of(seen), _chosen_row(event), look, length)
+        return row_updates(app, about_of(seen), _chosen_row(event), look, length)
 
     @border
     def show_row(seen: str, number: float | None, look: str, length: float | None) -> list[Any]:
-        _, *updates = row_updates(bench, about_of(seen), number, look, length)
+        _, *updates = row_updates(app, about_of(seen), number, look, length)
         return [gr.Number(visible=look == "tokens"), *updates]
 
     @border
@@ -190,14 +190,14 @@ def list_updates(about: About, words: str | None, side: str | None, check: str |
         start = max(0, (total - 1) // PAGE * PAGE)
         found, total = datasets.search(about.name, **wanted, start=start, limit=PAGE)
     table = [[str(number + 1), _last(row["prompt"], 140), _answers(row)] for number, row in found]
-    return [table, text(_found_words(start, len(found), total)), start]
+    return [table, text(_found_summary(start, len(found), total)), start]
 
 
-def row_updates(bench: Bench, about: About, number: float | None, look: str, length: float | None) -> list[Any]:
+def row_updates(app: AppState, about: About, number: float | None, look: str, length: float | None) -> list[Any]:
     """One row, and its fields for a change. number: from 1; one outside is taken as the nearest there is."""
     wanted = min(max(1, int(number or 1)), max(1, about.kept))
     row = datasets.row(about.name, wanted - 1)
-    shown = _tokens(bench, row, int(length or 1024)) if look == "tokens" else display.row_html(row)
+    shown = _tokens(app, row, int(length or 1024)) if look == "tokens" else display.row_html(row)
     texts = [
         row["prompt"][-1]["content"],
         *[row[part][-1]["content"] if part in row else "" for part in ("chosen", "rejected")],
@@ -234,11 +234,11 @@ def check_options(about: About) -> list[tuple[str, str]]:
     return [("Any", ALL), *[(f"{one.title} · {len(one.rows):,}", one.check) for one in found if one.rows]]
 
 
-def _tokens(bench: Bench, row: Row, length: int) -> Html:
-    return token_view.view_html(bench.tokens.view(choices.read().model, row, length))
+def _tokens(app: AppState, row: Row, length: int) -> Html:
+    return token_view.view_html(app.tokens.view(choices.read().model, row, length))
 
 
-def _found_words(start: int, shown: int, total: int) -> str:
+def _found_summary(start: int, shown: int, total: int) -> str:
     if not total:
         return "No row fits. Change the words or the filters."
     return f"{start + 1:,} to {start + shown:,} of {total:,} rows. Click one to look at it."

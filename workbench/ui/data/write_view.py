@@ -11,7 +11,7 @@ import gradio as gr
 from workbench.core.chat import Ask, Sampling
 from workbench.core.data.messages import Row
 from workbench.core.errors import WorkbenchError
-from workbench.jobs.bench import Bench
+from workbench.jobs.app_state import AppState
 from workbench.store import datasets
 from workbench.ui.border import border
 from workbench.ui.compare_tab import ensure_loaded
@@ -65,7 +65,7 @@ def draw() -> WriteView:
     return WriteView(target, name, system, prompt, chosen, rejected, draft, swap, add, undo, said)
 
 
-def wire(view: WriteView, shown: Shown, bench: Bench) -> None:
+def wire(view: WriteView, shown: Shown, app: AppState) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
 
     @border
@@ -80,11 +80,11 @@ def wire(view: WriteView, shown: Shown, bench: Bench) -> None:
         asked = prompt_of(prompt, system)
         if not asked[-1]["content"]:
             raise WorkbenchError("There is no prompt yet. Write what a person would ask, then let the model answer.")
-        for words in ensure_loaded(bench, "", ""):
+        for words in ensure_loaded(app, "", ""):
             yield [gr.skip(), gr.skip(), notice("info", words)]
         given = ["", ""]
         for place, sampling in enumerate(DRAFTS):
-            for answers in bench.chat.ask(Ask(asked), Ask(asked), sampling):
+            for answers in app.chat.ask(Ask(asked), Ask(asked), sampling):
                 given[place] = answers.left.text.strip()
                 yield [
                     *given,
@@ -104,7 +104,7 @@ def wire(view: WriteView, shown: Shown, bench: Bench) -> None:
                 "good",
                 f"Added to {about.title}",
                 f"It has {pairs(about.kept)} now.",
-                "Write the next one, or go on to Check.",
+                "Write the next one, or continue to Check.",
             ),
             display.row_html(row),
         )

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from workbench.core.data.doctor.findings import Weight
 from workbench.core.data.messages import Kind
+from workbench.core.severity import Severity
 
 ALL_KINDS: tuple[Kind, ...] = ("preference", "sft", "unpaired")
 PAIRS: tuple[Kind, ...] = ("preference",)
@@ -16,23 +16,23 @@ class Check:
     """One thing to look for.
 
     title: its name in a list. effect: what it does to training. advice: what to do about it.
-    care, stop: the share of rows, 0 to 1, from which on it has that weight; 0 means any row at all, None never.
+    warning, blocker: the share of rows, 0 to 1, from which on it has that severity; 0 means any row at all, None never.
     why: the reason for these two. kinds: the datasets that it makes sense for.
     """
 
     title: str
     effect: str
     advice: str
-    care: float | None
-    stop: float | None
+    warning: float | None
+    blocker: float | None
     why: str
     kinds: tuple[Kind, ...] = ALL_KINDS
 
-    def weight(self, share: float) -> Weight:
+    def severity(self, share: float) -> Severity:
         """How much a share of affected rows matters. share: more than 0."""
-        if self.stop is not None and share >= self.stop:
-            return "stop"
-        return "care" if self.care is not None and share >= self.care else "info"
+        if self.blocker is not None and share >= self.blocker:
+            return "blocker"
+        return "warning" if self.warning is not None and share >= self.warning else "info"
 
 
 CHECKS: dict[str, Check] = {
@@ -41,8 +41,8 @@ CHECKS: dict[str, Check] = {
         effect="The model is asked to prefer an answer to itself. The two gradients cancel, so the row costs time and "
         "teaches nothing, and it pulls the accuracy towards a coin toss.",
         advice="Drop these rows.",
-        care=0,
-        stop=0.1,
+        warning=0,
+        blocker=0.1,
         why="One is a slip; a tenth of all pairs says that something went wrong when the data was made.",
         kinds=PAIRS,
     ),
@@ -50,18 +50,18 @@ CHECKS: dict[str, Check] = {
         title="Nearly identical answers",
         effect="Almost everything cancels, and what is left is a strong push on a comma or a single word.",
         advice="Look at a few. Where the small difference is not the point, drop them.",
-        care=0.01,
-        stop=0.5,
+        warning=0.01,
+        blocker=0.5,
         why="A few do no harm; some datasets differ in one word on purpose, so only a majority is a reason to stop.",
         kinds=PAIRS,
     ),
     "truncated_equal": Check(
         title="Equal after truncation",
-        effect="Cut at the longest example, both answers are the same tokens: the row costs memory and time and "
+        effect="Cut at max length, both answers are the same tokens: the row costs memory and time and "
         "teaches nothing.",
-        advice="Raise the longest example, or drop these rows.",
-        care=0,
-        stop=0.1,
+        advice="Raise max length, or drop these rows.",
+        warning=0,
+        blocker=0.1,
         why="Nothing else finds these rows, and none of them can teach anything.",
         kinds=PAIRS,
     ),
@@ -69,17 +69,17 @@ CHECKS: dict[str, Check] = {
         title="Answers that lose their end",
         effect="The answer is cut before its end token, so the model does not see there where to stop. With many such "
         "rows it learns to go on and on.",
-        advice="Raise the longest example, or drop these rows.",
-        care=0.05,
-        stop=0.5,
+        advice="Raise max length, or drop these rows.",
+        warning=0.05,
+        blocker=0.5,
         why="Up to one row in twenty is harmless, as the others show the end often enough.",
     ),
     "prompt_too_long": Check(
         title="Prompts too long to train on",
-        effect="The prompt alone fills the longest example, so the trainer drops the row without a word.",
-        advice="Raise the longest example, or drop these rows, so that the number of rows you see is the one you train on.",
-        care=0.05,
-        stop=0.5,
+        effect="The prompt alone fills max length, so the trainer drops the row without a word.",
+        advice="Raise max length, or drop these rows, so that the number of rows you see is the one you train on.",
+        warning=0.05,
+        blocker=0.5,
         why="Below one row in twenty the data stays what it was.",
     ),
     "empty": Check(
@@ -87,16 +87,16 @@ CHECKS: dict[str, Check] = {
         effect="An empty chosen answer teaches the model to say nothing; an empty rejected one or an empty prompt "
         "teaches that any text is better than none.",
         advice="Drop these rows.",
-        care=0,
-        stop=0.1,
+        warning=0,
+        blocker=0.1,
         why="No empty text is ever wanted; a tenth of all rows says that a column was mapped wrongly.",
     ),
     "repeats_prompt": Check(
         title="Answers that repeat the prompt",
         effect="The model learns to say the question again before it answers, or to take it for its answer.",
         advice="Look at a few: often a template glued prompt and answer together. Then drop them.",
-        care=0.01,
-        stop=0.3,
+        warning=0.01,
+        blocker=0.3,
         why="A quotation now and then is natural; beyond one in a hundred it is a habit that the model picks up.",
     ),
     "roles": Check(
@@ -104,16 +104,16 @@ CHECKS: dict[str, Check] = {
         effect="Chat templates expect user and assistant in turn. A broken order is rendered wrongly, or refused when "
         "training starts.",
         advice="Drop these rows.",
-        care=0,
-        stop=0.1,
+        warning=0,
+        blocker=0.1,
         why="A single one can end a training when its template refuses it.",
     ),
     "duplicate": Check(
         title="Duplicate rows",
-        effect="Rows that come twice count twice: the model learns them by heart sooner than the rest.",
+        effect="Rows that come twice count twice: the model overfits on them sooner than on the rest.",
         advice="Keep the first of each and drop the rest.",
-        care=0.01,
-        stop=0.5,
+        warning=0.01,
+        blocker=0.5,
         why="A few repeats do not show in a run; one in a hundred begins to weigh.",
     ),
     "contradiction": Check(
@@ -121,17 +121,17 @@ CHECKS: dict[str, Check] = {
         effect="One row says A is better than B, another says B is better than A. The two cancel, and the accuracy "
         "that can be reached falls.",
         advice="Drop both sides, or keep the row that you agree with and delete the other by hand.",
-        care=0,
-        stop=0.1,
-        why="Every one of them is noise for certain; a tenth says that a label was turned round.",
+        warning=0,
+        blocker=0.1,
+        why="Every one of them is noise for certain; a tenth says that labels were swapped.",
         kinds=("preference", "unpaired"),
     ),
     "leak": Check(
         title="Prompts in both training and held-out rows",
         effect="The held-out accuracy is measured on prompts that were trained on, so it looks better than it is.",
         advice="Split again: rows with the same prompt then stay on one side.",
-        care=0,
-        stop=0.5,
+        warning=0,
+        blocker=0.5,
         why="A held-out set is worth having only while it is unseen. With half of it seen it measures nothing.",
     ),
     "length": Check(
@@ -139,18 +139,18 @@ CHECKS: dict[str, Check] = {
         effect="The shortest way to a low loss is then to write longer (or shorter), whatever the text says. It is the "
         "most common way in which a preference run goes wrong.",
         advice="Balance the lengths, or train with a loss that divides by length.",
-        care=None,
-        stop=None,
+        warning=None,
+        blocker=None,
         why="Practice: longer in more than 65 % of pairs, or more than half as long again in all, shows in the result. "
         "Beyond 90 % length is all that there is to learn.",
         kinds=PAIRS,
     ),
     "balance": Check(
-        title="Lopsided thumbs",
+        title="Unbalanced labels",
         effect="With nearly all thumbs on one side the loss can fall by saying the same of every answer.",
         advice="Weight the rarer thumb higher when you train, or add rows of that kind.",
-        care=None,
-        stop=None,
+        warning=None,
+        blocker=None,
         why="KTO works well while neither thumb is more than about four times as common as the other.",
         kinds=("unpaired",),
     ),
@@ -159,8 +159,8 @@ CHECKS: dict[str, Check] = {
         effect="The model learns to write these tags. Template tokens are worse: they end or begin a turn in the "
         "middle of an answer.",
         advice="Take the markup out. Code is left as it is.",
-        care=0.01,
-        stop=0.3,
+        warning=0.01,
+        blocker=0.3,
         why="Below one in a hundred a model hardly copies it; a third says that the text was never cleaned.",
     ),
     "language": Check(
@@ -168,36 +168,36 @@ CHECKS: dict[str, Check] = {
         effect="The model learns to answer in another language than it was asked in, or to take the language for what "
         "makes an answer better.",
         advice="Look at a few, then drop those that were not meant so.",
-        care=0.02,
-        stop=0.3,
+        warning=0.02,
+        blocker=0.3,
         why="The language is guessed, so one row in fifty is left to chance.",
     ),
     "score_gap": Check(
         title="Scores that do not support the label",
         effect="Where two answers are about as good, the label is mostly noise, and training on noise blunts the rest. Where "
-        "the rejected one has the higher score, either the scores or the labels are turned round.",
-        advice="Look at a few. Drop these pairs, or bring the data again where scores or labels are turned round.",
-        care=0.05,
-        stop=0.5,
+        "the rejected one has the higher score, either the scores or the labels are swapped.",
+        advice="Look at a few. Drop these pairs, or bring the data again where scores or labels are swapped.",
+        warning=0.05,
+        blocker=0.5,
         why="Some close calls are in every dataset; with a majority of them the labels say little.",
         kinds=PAIRS,
     ),
     "score_conflict": Check(
         title="Scores that contradict themselves",
         effect="A known fault of UltraFeedback: a score of 1 was read as 10, so that a poor answer would be the chosen one.",
-        advice="Nothing needs to be done: these answers were passed over, and their prompts use the others.",
-        care=0.05,
-        stop=None,
-        why="It is known and was seen to; where it is common, the set is another one than the published.",
+        advice="Nothing needs to be done: these answers were skipped, and their prompts use the others.",
+        warning=0.05,
+        blocker=None,
+        why="A known flaw that is handled; where it is common, this is not the published set.",
         kinds=PAIRS,
     ),
     "tools": Check(
         title="Tools that are not trained on",
         effect="Only what system, user and assistant say is trained on. A row with a tool call or its result is left out; "
-        "a list of tools beside the messages is not put into the prompt, so the model learns to answer without it.",
+        "a separate list of tools is not put into the prompt, so the model learns to answer without it.",
         advice="To train a model to call tools, use a program that renders tools with the model's template.",
-        care=0,
-        stop=None,
+        warning=0,
+        blocker=None,
         why="What the data was made for is missing from it, whatever the number.",
     ),
     "media": Check(
@@ -205,17 +205,17 @@ CHECKS: dict[str, Check] = {
         effect="Only text is trained on. The model learns to answer about a picture that it was not shown, which teaches it "
         "to make things up; a mark such as <image> is read as text.",
         advice="Drop these rows, or train a model for pictures with a program that loads them.",
-        care=0,
-        stop=0.5,
+        warning=0,
+        blocker=0.5,
         why="An answer about something unseen is never wanted; with half of the rows the data is of another kind.",
     ),
     "thoughts_unused": Check(
         title="Thoughts that are not trained on",
-        effect="Thoughts that stand beside an answer are not in it: the model learns the answers without thinking first.",
+        effect="Thoughts in a column of their own are not part of the answer: the model learns the answers without thinking first.",
         advice="To train on them, put them into the answers as the model's template writes them (<think>...</think>) and "
         "import the data again.",
-        care=0,
-        stop=None,
+        warning=0,
+        blocker=None,
         why="It is a choice that should be known, whatever the number.",
     ),
     "thoughts_deleted": Check(
@@ -223,8 +223,8 @@ CHECKS: dict[str, Check] = {
         effect="The model's chat template takes the thoughts out of the answers, so they are not trained on: the model "
         "learns to answer at once, and a reasoning model unlearns to think.",
         advice="Use a model whose template keeps thoughts in the last answer, or data without thoughts.",
-        care=0,
-        stop=None,
+        warning=0,
+        blocker=None,
         why="The template does it to every row with thoughts.",
     ),
     "thoughts_open": Check(
@@ -232,25 +232,25 @@ CHECKS: dict[str, Check] = {
         effect="The answer begins to think and never comes to its answer, most likely because it was cut off when it was "
         "made. The model learns to think until it is stopped.",
         advice="Drop these rows.",
-        care=0,
-        stop=0.1,
+        warning=0,
+        blocker=0.1,
         why="None of them holds an answer; with a tenth of them the data was cut throughout.",
     ),
     "thoughts_mixed": Check(
         title="Thoughts in some answers only",
         effect="The model learns to think now and then, without a word in the prompt that says when.",
         advice="Keep the rows of one kind, or say in the system message whether to think.",
-        care=0.05,
-        stop=None,
+        warning=0.05,
+        blocker=None,
         why="A few are an oversight; some models are trained on both on purpose, with a mark in the prompt.",
     ),
     "only_thoughts": Check(
         title="Pairs that differ only in their thoughts",
         effect="Both answers say the same: what is learned is how to think, not what to answer. Where the template deletes "
         "thoughts, the two are the same tokens and teach nothing.",
-        advice="Keep them if that is meant, and look whether the template keeps thoughts; otherwise drop them.",
-        care=0.01,
-        stop=None,
+        advice="Keep them if this is intended, and check that the template keeps thoughts; otherwise drop them.",
+        warning=0.01,
+        blocker=None,
         why="It may be the point of the data, so it is no reason to stop.",
         kinds=PAIRS,
     ),
@@ -259,17 +259,17 @@ CHECKS: dict[str, Check] = {
         effect="The answers do not end in a token at which the model stops. It will not learn to stop, and its answers "
         "run on until they are cut off.",
         advice="Use the instruct version of the model, or a chat template that ends an answer in its end token.",
-        care=0,
-        stop=0.01,
+        warning=0,
+        blocker=0.01,
         why="Fewer than 99 % of the answers with an end is a fault of the template, never of the data.",
     ),
     "double_bos": Check(
-        title="Two tokens of the beginning",
-        effect="Text that begins with two beginning tokens is unlike anything that the model has read, and its answers "
+        title="Duplicate BOS token",
+        effect="Text that begins with two BOS tokens is unlike anything the model was trained on, and its answers "
         "get worse for it.",
-        advice="Use a chat template that leaves the beginning token to the tokenizer, or the other way round.",
-        care=0,
-        stop=0,
+        advice="Use a chat template that leaves the BOS token to the tokenizer, or the other way round.",
+        warning=0,
+        blocker=0,
         why="It is in every row or in none.",
     ),
     "prompt_mismatch": Check(
@@ -277,8 +277,8 @@ CHECKS: dict[str, Check] = {
         effect="The template or the tokenizer renders the prompt alone in another way than with its answer. Some "
         "tokens of the prompt are then trained on as if they were the answer.",
         advice="Look at such a row as the model gets it. If the template is at fault, use another one.",
-        care=0.01,
-        stop=0.5,
+        warning=0.01,
+        blocker=0.5,
         why="Now and then two tokens merge where prompt and answer meet; beyond 1 % it is the template.",
     ),
     "unusable": Check(
@@ -286,8 +286,8 @@ CHECKS: dict[str, Check] = {
         effect="They are not in the dataset, so they are not trained on. What is left may be another choice than you "
         "think.",
         advice="Read the reasons. If a column was taken for another one, bring the data again with columns chosen by hand.",
-        care=0.1,
-        stop=0.5,
+        warning=0.1,
+        blocker=0.5,
         why="With a tenth gone the reasons deserve a look; with half of it gone the data was hardly understood.",
     ),
     "late_column": Check(
@@ -295,16 +295,16 @@ CHECKS: dict[str, Check] = {
         effect="What the rows are was recognised from the first 200 of them. A column that first appears later may change "
         "what the later rows mean.",
         advice="Look at these rows. If the column belongs to the prompt, bring the data again and say so.",
-        care=None,
-        stop=None,
+        warning=None,
+        blocker=None,
         why="A column that joins the prompt is only told; one of which nothing is taken deserves a look.",
     ),
     "few_rows": Check(
         title="Few rows",
-        effect="A small dataset is learned by heart quickly, and its held-out accuracy is a rough guess.",
+        effect="A small dataset is overfitted quickly, and its held-out accuracy is a rough guess.",
         advice="Train for one or two epochs, and add rows when you can.",
-        care=None,
-        stop=None,
+        warning=None,
+        blocker=None,
         why="Under 50 rows are enough to try it out; from about 300 on a preference begins to hold for new prompts.",
     ),
 }

@@ -168,7 +168,7 @@ class LengthFacts:
     auc: float
 
     @property
-    def is_told_from_chance(self) -> bool:
+    def is_significant(self) -> bool:
         return self.low > 0.5 or self.high < 0.5
 
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
-Weight = Literal["info", "care", "stop"]
-Verdict = Literal["good", "care", "stop"]
+from workbench.core.severity import Severity, with_former_names
 
-VERDICT_WORDS: dict[Verdict, str] = {"good": "good", "care": "usable with care", "stop": "do not train on this"}
+Verdict = Literal["good", "warning", "blocker"]
+
+VERDICT_LABELS: dict[Verdict, str] = {"good": "good", "warning": "usable with care", "blocker": "do not train on this"}
 
 
 class Remedy(BaseModel):
@@ -36,7 +37,7 @@ class Found:
     evidence: str
     whole: int
     remedy: Remedy | None = None
-    weight: Weight | None = None
+    severity: Severity | None = None
     count: int | None = None
     share: float | None = None
     left_out: bool = False
@@ -55,7 +56,7 @@ class Finding(BaseModel):
 
     check: str
     title: str
-    weight: Weight
+    severity: Severity
     count: int
     share: float
     evidence: str
@@ -64,6 +65,11 @@ class Finding(BaseModel):
     rows: tuple[int, ...] = ()
     left_out: bool = False
     remedy: Remedy | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_former_versions(cls, values: Any) -> Any:
+        return with_former_names(values, weight="severity")
 
 
 class Report(BaseModel):
@@ -87,3 +93,8 @@ class Report(BaseModel):
     languages: dict[str, float] = {}
     model: str | None = None
     max_length: int | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_former_versions(cls, values: Any) -> Any:
+        return with_former_names(values, verdict="verdict")

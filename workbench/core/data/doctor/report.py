@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from workbench.core.data.doctor import dataset_facts
 from workbench.core.data.doctor.checks import CHECKS, NEEDS_TOKENS, check_title
 from workbench.core.data.doctor.dataset_facts import RowTable
-from workbench.core.data.doctor.findings import VERDICT_WORDS, Finding, Remedy, Report, Verdict, Weight
+from workbench.core.data.doctor.findings import VERDICT_LABELS, Finding, Remedy, Report, Verdict
 from workbench.core.data.doctor.findings import Found as _Found
 from workbench.core.data.doctor.row_facts import FAULTS
 from workbench.core.data.doctor.thought_checks import mismatch_cause, of_template, of_thoughts, with_notes
 from workbench.core.data.formats import SeenColumn
 from workbench.core.data.messages import Kind, Row, check_of
 from workbench.core.data.token_counts import TemplateFacts, TokenCounts
+from workbench.core.severity import Severity
 from workbench.core.statistics import wilson
 
 __all__ = ["CHECKS", "Examination", "check_title"]
@@ -38,7 +39,7 @@ NATURAL = {
     "neither answer was preferred",
 }
 
-_ORDER: dict[Weight, int] = {"stop": 0, "care": 1, "info": 2}
+_ORDER: dict[Severity, int] = {"blocker": 0, "warning": 1, "info": 2}
 _LENGTH_STOP_AUC, _LENGTH_STOP_SHARE = 0.85, 0.9
 _LENGTH_CARE = 0.65
 _RATIOS = (0.7, 1.5)
@@ -79,7 +80,7 @@ class Examination:
         notes: Mapping[str, int] | None = None,
         late: Sequence[SeenColumn] = (),
     ) -> Report:
-        """All findings, the weightiest first, and the overall word.
+        """All findings, the most serious first, and the overall word.
 
         left_out: reason -> rows that were left out when the dataset was made; rows_read: rows of its source. tokens and
         template: what a model makes of the same rows, in their order; without them some checks cannot be made.
@@ -187,7 +188,7 @@ def _duplicates(table: RowTable) -> _Found | None:
     rows = dataset_facts.duplicates(table)
     if not rows:
         return None
-    evidence = f"{_rows(len(rows))} of {len(table):,} say again what an earlier row says."
+    evidence = f"{_rows(len(rows))} of {len(table):,} repeat an earlier row."
     return _Found(rows, evidence, len(table), _drop(rows, "duplicate"))
 
 
@@ -213,14 +214,14 @@ def _leak(table: RowTable, train_rows: int) -> _Found | None:
 def _few_rows(train_rows: int) -> _Found | None:
     if train_rows >= SMALL_ROWS:
         return None
-    weight: Weight = "stop" if not train_rows else "care" if train_rows < FEW_ROWS else "info"
+    severity: Severity = "blocker" if not train_rows else "warning" if train_rows < FEW_ROWS else "info"
     told = {
-        "stop": "",
-        "care": " Enough to try it out, not to change a model.",
+        "blocker": "",
+        "warning": " Enough to try it out, not to change a model.",
         "info": " Enough for a first impression.",
     }
-    evidence = f"There {'is' if train_rows == 1 else 'are'} {_rows(train_rows)} to train on.{told[weight]}"
-    return _Found((), evidence, train_rows, weight=weight, count=train_rows, share=1.0)
+    evidence = f"There {'is' if train_rows == 1 else 'are'} {_rows(train_rows)} to train on.{told[severity]}"
+    return _Found((), evidence, train_rows, severity=severity, count=train_rows, share=1.0)
 
 
 def _length(table: RowTable) -> _Found | None:
@@ -231,7 +232,7 @@ def _length(table: RowTable) -> _Found | None:
     share = facts.longer if longer else 1 - facts.longer
     predicts = facts.auc if longer else 1 - facts.auc
     told = max(share, predicts) > _LENGTH_CARE or not _RATIOS[0] <= facts.ratio <= _RATIOS[1]
-    if not told or not facts.is_told_from_chance:
+    if not told or not facts.is_significant:
         return None
     word = "longer" if longer else "shorter"
     rows = [
@@ -245,7 +246,7 @@ def _length(table: RowTable) -> _Found | None:
         "(50 % is no connection)."
     )
     stop = share > _LENGTH_STOP_SHARE or predicts > _LENGTH_STOP_AUC
-    return _Found(rows, evidence, len(table), _balance(table, word), "stop" if stop else "care")
+    return _Found(rows, evidence, len(table), _balance(table, word), "blocker" if stop else "warning")
 
 
 def _balance(table: RowTable, word: str) -> Remedy | None:
@@ -271,7 +272,7 @@ def _close_scores(table: RowTable) -> _Found | None:
     said = "; ".join(f"in {count:,} of {_rows(len(table))} {words}" for count, words in counts if count)
     evidence = f"{said[0].upper()}{said[1:]}."
     if 2 * swapped > len(table):
-        evidence += " Look whether chosen and rejected are swapped, or whether a low score is the better one."
+        evidence += " Check whether chosen and rejected are swapped, or whether a lower score is better."
     return _Found(rows, evidence, len(table), _drop(rows, "score_gap"))
 
 
@@ -286,7 +287,7 @@ def _thumbs(table: RowTable) -> _Found | None:
     rare = up < 0.5
     rows = [row for row, label in enumerate(table.label) if bool(label) is rare]
     evidence = f"{up:.0%} of {len(table):,} answers have a thumb up, {1 - up:.0%} a thumb down."
-    return _Found(rows, evidence, len(table), weight="stop" if rarer < _THUMBS_STOP else "care")
+    return _Found(rows, evidence, len(table), severity="blocker" if rarer < _THUMBS_STOP else "warning")
 
 
 def _late_columns(late: Sequence[SeenColumn], rows_read: int) -> _Found:
@@ -295,8 +296,8 @@ def _late_columns(late: Sequence[SeenColumn], rows_read: int) -> _Found:
         first = ", ".join(f"{number:,}" for number in column.first_rows)
         said.append(f"{column.words}, first in row {first}: {column.use}.")
     count = max(column.rows for column in late)
-    weight: Weight = "info" if all(column.part for column in late) else "care"
-    return _Found((), " ".join(said), max(rows_read, 1), weight=weight, count=count)
+    severity: Severity = "info" if all(column.part for column in late) else "warning"
+    return _Found((), " ".join(said), max(rows_read, 1), severity=severity, count=count)
 
 
 def _of_tokens(tokens: TokenCounts, max_length: int) -> dict[str, _Found]:
@@ -304,7 +305,7 @@ def _of_tokens(tokens: TokenCounts, max_length: int) -> dict[str, _Found]:
     said = {
         "truncated_equal": "have two answers that are the same tokens",
         "eos_lost": "lose the end of an answer",
-        "prompt_too_long": "have a prompt that alone fills the longest example",
+        "prompt_too_long": "have a prompt that alone fills max length",
     }
     rows = {
         "truncated_equal": tokens.equal_after_truncation(max_length),
@@ -337,7 +338,7 @@ def _of_template(template: TemplateFacts, tokens: TokenCounts | None, total: int
         )
         found["template_end"] = _Found(rows, evidence, total, count=len(rows) or total, share=None if rows else 1.0)
     if template.double_bos:
-        evidence = "The text of a row begins with two tokens of the beginning."
+        evidence = "The text of a row begins with two BOS tokens."
         found["double_bos"] = _Found((), evidence, total, count=total, share=1.0)
     mismatch = _mismatch(template, tokens)
     return found | ({"prompt_mismatch": mismatch} if mismatch else {})
@@ -358,7 +359,7 @@ def _with_left_out(found: Mapping[str, _Found], left_out: Mapping[str, int], row
     all_found = dict(found)
     for check in sorted({check_of(reason) for reason, count in left_out.items() if count}):
         reasons = {reason: count for reason, count in left_out.items() if check_of(reason) == check and count}
-        told = _left_out_words(reasons)
+        told = _left_out_summary(reasons)
         if check in all_found:
             earlier = all_found[check]
             all_found[check] = replace(earlier, evidence=f"{earlier.evidence} Another {told}")
@@ -370,12 +371,12 @@ def _with_left_out(found: Mapping[str, _Found], left_out: Mapping[str, int], row
 def _left_out(reasons: Mapping[str, int], told: str, whole: int) -> _Found:
     count = sum(reasons.values())
     faulty = sum(number for reason, number in reasons.items() if reason not in NATURAL)
-    weight = CHECKS["unusable"].weight(faulty / whole)
+    severity = CHECKS["unusable"].severity(faulty / whole)
     evidence = f"Of {_rows(whole)} in the source, {told}"
-    return _Found((), evidence, whole, weight=weight, count=count, left_out=True)
+    return _Found((), evidence, whole, severity=severity, count=count, left_out=True)
 
 
-def _left_out_words(reasons: Mapping[str, int]) -> str:
+def _left_out_summary(reasons: Mapping[str, int]) -> str:
     count = sum(reasons.values())
     listed = sorted(reasons.items(), key=lambda one: -one[1])
     named = "; ".join(f"{number:,} × {reason}" for reason, number in listed)
@@ -385,12 +386,12 @@ def _left_out_words(reasons: Mapping[str, int]) -> str:
 def _with_all_left_out(found: dict[str, _Found], left_out: Mapping[str, int], whole: int) -> dict[str, _Found]:
     """Several reasons may together take half of the data, though none of them does alone: the largest then says so."""
     faulty = sum(count for reason, count in left_out.items() if reason not in NATURAL)
-    limit = CHECKS["unusable"].stop
+    limit = CHECKS["unusable"].blocker
     left = {check: one for check, one in found.items() if one.left_out}
     if left and limit is not None and faulty / whole >= limit:
         largest = max(left, key=lambda check: left[check].count or 0)
         evidence = f"{left[largest].evidence} With all reasons together, {faulty / whole:.0%} of the rows are gone."
-        found[largest] = replace(left[largest], weight="stop", evidence=evidence)
+        found[largest] = replace(left[largest], severity="blocker", evidence=evidence)
     return found
 
 
@@ -401,7 +402,7 @@ def _finding(check: str, found: _Found) -> Finding:
     return Finding(
         check=check,
         title=known.title,
-        weight=found.weight or known.weight(share),
+        severity=found.severity or known.severity(share),
         count=count,
         share=share,
         evidence=found.evidence,
@@ -418,26 +419,26 @@ def _is_settled(check: str, found: _Found) -> bool:
 
 
 def _place(finding: Finding) -> tuple[int, bool, float]:
-    """The weightiest first; among equals what can be mended, then the larger share."""
-    return _ORDER[finding.weight], finding.remedy is None, -finding.share
+    """The most serious first; among equals what can be mended, then the larger share."""
+    return _ORDER[finding.severity], finding.remedy is None, -finding.share
 
 
 def _verdict(findings: Sequence[Finding]) -> Verdict:
-    weights = {finding.weight for finding in findings}
-    return "stop" if "stop" in weights else "care" if "care" in weights else "good"
+    severities = {finding.severity for finding in findings}
+    return "blocker" if "blocker" in severities else "warning" if "warning" in severities else "good"
 
 
 def _summary(verdict: Verdict, findings: Sequence[Finding], rows: int) -> str:
     if not rows:
         return "There are no rows to train on."
-    heavy = [finding for finding in findings if finding.weight == verdict] if verdict != "good" else []
+    heavy = [finding for finding in findings if finding.severity == verdict] if verdict != "good" else []
     if not heavy:
         noted = f" {_things(len(findings))} worth knowing." if findings else " Nothing was found."
         return f"Good: {_rows(rows)} were looked at.{noted}"
     first = heavy[0]
-    word = VERDICT_WORDS[verdict]
-    aside = f"{_things(len(heavy))} to look at, the weightiest is" if verdict == "care" else "because of"
-    names = first.title.lower() if verdict == "care" else _listed([one.title.lower() for one in heavy])
+    word = VERDICT_LABELS[verdict]
+    aside = f"{_things(len(heavy))} to look at, the most serious is" if verdict == "warning" else "because of"
+    names = first.title.lower() if verdict == "warning" else _listed([one.title.lower() for one in heavy])
     return f"{word[0].upper()}{word[1:]}: {aside} {names}. {first.evidence}"
 
 

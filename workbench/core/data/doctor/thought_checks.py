@@ -1,4 +1,4 @@
-"""What the doctor says of thoughts and of what was passed over at conversion: tools, pictures, contradicting scores."""
+"""What the doctor says of thoughts and of what was skipped at conversion: tools, pictures, contradicting scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

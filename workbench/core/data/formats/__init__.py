@@ -5,6 +5,7 @@ holds (text, messages, a dialogue, messages written as text) is seen value by va
 """
 
 from workbench.core.data.formats.columns import Columns, Converted, Format, Option, Recognised
+from workbench.core.data.formats.options import AS_RECOGNISED, ReadOptions
 from workbench.core.data.formats.recognise import (
     FORMATS,
     SAMPLE_ROWS,
@@ -17,6 +18,7 @@ from workbench.core.data.formats.recognise import (
 from workbench.core.data.formats.watching import ColumnWatch, SeenColumn
 
 __all__ = [
+    "AS_RECOGNISED",
     "FORMATS",
     "SAMPLE_ROWS",
     "ColumnWatch",
@@ -24,6 +26,7 @@ __all__ = [
     "Converted",
     "Format",
     "Option",
+    "ReadOptions",
     "Recognised",
     "SeenColumn",
     "by_hand",

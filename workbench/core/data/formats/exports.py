@@ -19,7 +19,7 @@ from workbench.core.data.formats.columns import (
     Recognised,
 )
 from workbench.core.data.formats.prompts import beside
-from workbench.core.data.formats.rows import lesson, pair
+from workbench.core.data.formats.rows import pair, sft_row
 from workbench.core.data.messages import MEDIA_DROPPED, THOUGHTS_DROPPED, LeftOut, Message, RawRow, is_empty, message
 
 OPTIONS = (
@@ -27,7 +27,7 @@ OPTIONS = (
     Option("last", "only the last answer of each chat"),
 )
 GREETING = "a greeting before the first question was left out"
-MERGED = "messages in a row from the same speaker were put together"
+MERGED = "messages in a row from the same speaker were joined"
 TOOL_TURNS = "the tool calls inside a chat were left out"
 
 _TALK = Columns(messages="messages")
@@ -56,7 +56,7 @@ def _learned(said: Sequence[Message], option: str, notes: Iterable[str] = ()) ->
     ends = [at for at, turn in enumerate(turns, 1) if turn["role"] == "assistant"]
     if not ends:
         raise LeftOut("no assistant answer at the end")
-    rows = [lesson({"messages": turns[:end]}, _TALK).rows[0] for end in (ends if option == "each" else ends[-1:])]
+    rows = [sft_row({"messages": turns[:end]}, _TALK).rows[0] for end in (ends if option == "each" else ends[-1:])]
     return Converted(rows, tuple(dict.fromkeys(noted)))
 
 
@@ -81,7 +81,7 @@ def _convert_gemini(row: RawRow, how: Recognised, seed: int) -> Converted:
     contents = _with_instruction(row, how.mapping.messages, how.mapping.system)
     if not contents:
         raise LeftOut("empty answer")
-    made = lesson({"messages": [_of_gemini(one) for one in contents]}, _TALK)
+    made = sft_row({"messages": [_of_gemini(one) for one in contents]}, _TALK)
     thinks = any(part.get("thought") for one in contents for part in one["parts"] if isinstance(part, Mapping))
     return Converted(made.rows, (*made.notes, *([THOUGHTS_DROPPED] if thinks else [])))
 
@@ -174,7 +174,7 @@ def _keys(items: Sequence[Any] | None) -> tuple[str, str] | None:
 def _convert_exchanges(row: RawRow, how: Recognised, seed: int) -> Converted:
     columns = how.mapping
     if columns.completion:
-        return lesson(row, columns)
+        return sft_row(row, columns)
     value = row.get(columns.messages or "")
     if is_empty(value):
         raise LeftOut("empty answer")
@@ -190,7 +190,7 @@ def _convert_exchanges(row: RawRow, how: Recognised, seed: int) -> Converted:
     ]
     if is_text(items[0].get("system")) and items[0]["system"].strip():
         said.insert(0, message("system", items[0]["system"].strip()))
-    return lesson({**row, _SAID: said}, columns.model_copy(update={"messages": _SAID}))
+    return sft_row({**row, _SAID: said}, columns.model_copy(update={"messages": _SAID}))
 
 
 def _describe_exchanges(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described:

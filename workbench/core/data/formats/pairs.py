@@ -200,7 +200,7 @@ def _contradiction(rows: Sequence[RawRow], columns: Columns) -> str:
     if 2 * against <= len(gaps):
         return ""
     return (
-        f", but in {against} of {len(gaps)} rows the rejected answer has the higher one: look whether they are swapped"
+        f", but in {against} of {len(gaps)} rows the rejected answer has the higher one: check whether they are swapped"
     )
 
 

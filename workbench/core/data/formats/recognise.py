@@ -11,10 +11,11 @@ from workbench.core.data.formats.column_names import bare_text
 from workbench.core.data.formats.columns import Columns, Converted, Format, Gathered, Numbered, Recognised, one_by_one
 from workbench.core.data.formats.exports import EXPORTS
 from workbench.core.data.formats.marks import passed_over
+from workbench.core.data.formats.options import AS_RECOGNISED, ReadOptions
 from workbench.core.data.formats.pairs import PAIRS
 from workbench.core.data.formats.readings import parted
 from workbench.core.data.formats.rejected import REJECTED_BESIDE
-from workbench.core.data.formats.rows import labelled_pair, lesson
+from workbench.core.data.formats.rows import labelled_pair, sft_row
 from workbench.core.data.formats.scored_answers import SCORED_ANSWERS
 from workbench.core.data.formats.sft import LESSONS
 from workbench.core.data.formats.threads import parent_column, threaded, with_threads
@@ -52,26 +53,22 @@ IN_SOME_ROWS = {
 _BY_ID = {format.id: format for format in FORMATS}
 
 
-def recognise(
-    rows: Sequence[RawRow],
-    format: str | None = None,
-    option: str | None = None,
-    added: Columns | None = None,
-    ignored: Sequence[str] = (),
-) -> Recognised | None:
+def recognise(rows: Sequence[RawRow], options: ReadOptions = AS_RECOGNISED) -> Recognised | None:
     """The first format that at least half of the sampled rows have; None where there is none.
 
     Some rows may be broken (an answer missing): they are counted at conversion and do not hide the format.
-    format, option: ids that a person chose. added, ignored: columns that a person said belong to the prompt, or are not to be
-    used. Raises WorkbenchError where the rows do not fit them.
+    Raises WorkbenchError where the rows do not fit the options.
     """
-    sample = [without(row, ignored) for row in rows[:SAMPLE_ROWS]]
+    if options.by_hand:
+        return replace(by_hand(options.by_hand), ignored=options.ignore)
+    sample = [without(row, options.ignore) for row in rows[:SAMPLE_ROWS]]
+    format, option = options.format, options.option
     found = _found(sample, option) if format is None else _as_chosen(sample, format, option)
     if found is None:
         return None
-    found = replace(found, ignored=tuple(ignored), is_said=format is not None)
-    if added and added.named():
-        found = with_added(found, added)
+    found = replace(found, ignored=options.ignore, is_said=format is not None)
+    if options.mapping and options.mapping.named():
+        found = with_added(found, options.mapping)
     found = with_threads(sample, found)
     parent = parent_column(sample, found)
     asked = asked_about(sample, found)
@@ -175,7 +172,7 @@ def _by_columns(row: RawRow, how: Recognised) -> Converted:
     """By a mapping made by hand."""
     if how.kind == "preference":
         return labelled_pair(row, how.mapping)
-    return with_thumb(row, how.mapping) if how.kind == "unpaired" else lesson(row, how.mapping)
+    return with_thumb(row, how.mapping) if how.kind == "unpaired" else sft_row(row, how.mapping)
 
 
 def _columns(sample: Sequence[RawRow], format: Format) -> tuple[Columns | None, list[RawRow]]:

@@ -96,7 +96,7 @@ def _ending(chosen: Any, answer: Any) -> Any:
 
 
 REJECTED_BESIDE = Format(
-    "rejected-beside", "An answer, and a rejected one beside it (ms-swift)",
+    "rejected-beside", "An answer, with a rejected one in its own column (ms-swift)",
     "`messages`, or a prompt and its answer, and a column such as `rejected_response`",
     _find, _describe, _convert,
 )  # fmt: skip

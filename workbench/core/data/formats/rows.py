@@ -24,7 +24,7 @@ from workbench.core.data.messages import (
 )
 
 NO_SYSTEM = "an empty system message was dropped"
-WOVEN = "a conversation was put together from the list of its questions and the list of its answers"
+WOVEN = "a conversation was built from the list of its questions and the list of its answers"
 
 
 def pair(
@@ -96,7 +96,7 @@ def labelled_pair(row: RawRow, columns: Columns) -> Converted:
     return pair(row, columns, chosen, rejected, *scores)
 
 
-def lesson(row: RawRow, columns: Columns) -> Converted:
+def sft_row(row: RawRow, columns: Columns) -> Converted:
     """An SFT row: the last answer of a conversation, or a completion. Raises LeftOut."""
     value = row.get(columns.messages or columns.completion or "")
     check_marks(row, value)
@@ -194,4 +194,4 @@ def _joined(beside: list[Message], inside: list[Message]) -> list[Message]:
     starts = range(len(inside) - len(beside) + 1)
     if not beside or any(same(inside[start : start + len(beside)], beside) for start in starts):
         return inside
-    raise LeftOut("the prompt beside the answers is not the one inside them")
+    raise LeftOut("the prompt column and the prompt inside the answers differ")

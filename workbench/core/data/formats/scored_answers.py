@@ -60,8 +60,8 @@ OPTIONS = (
 )
 # "all" makes up to 1,225 pairs of as many answers; a row of a million characters could hold billions.
 MOST_FOR_ALL = 50
-PASSED_OVER = "an answer without a text or a score was passed over"
-IDENTICAL = "a pair of identical answers was passed over"
+PASSED_OVER = "an answer without a text or a score was skipped"
+IDENTICAL = "a pair of identical answers was skipped"
 
 
 @dataclass(frozen=True)

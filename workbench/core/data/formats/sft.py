@@ -22,7 +22,7 @@ from workbench.core.data.formats.column_names import (
 )
 from workbench.core.data.formats.columns import Columns, Converted, Described, Format, Recognised
 from workbench.core.data.formats.prompts import beside
-from workbench.core.data.formats.rows import is_turns, lesson
+from workbench.core.data.formats.rows import is_turns, sft_row
 from workbench.core.data.formats.transcripts import transcript
 from workbench.core.data.messages import LeftOut, RawRow, is_messages
 
@@ -138,14 +138,14 @@ def _and(rows: Sequence[RawRow], columns: Columns) -> str:
 
 
 def _convert(row: RawRow, how: Recognised, seed: int) -> Converted:
-    return lesson(row, how.mapping)
+    return sft_row(row, how.mapping)
 
 
 def _convert_text(row: RawRow, how: Recognised, seed: int) -> Converted:
     value = row.get(how.mapping.messages or "")
     if isinstance(value, str) and value.strip() and transcript(value) is None:
         raise LeftOut("plain text without a question: not used for chat models")
-    return lesson(row, how.mapping)
+    return sft_row(row, how.mapping)
 
 
 LESSONS = (

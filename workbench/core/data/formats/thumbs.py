@@ -38,7 +38,7 @@ from workbench.core.data.formats.readings import (
     parted,
     thumb,
 )
-from workbench.core.data.formats.rows import lesson
+from workbench.core.data.formats.rows import sft_row
 from workbench.core.data.messages import LeftOut, Message, RawRow, Row, prompt_key, same
 
 LABELS = (
@@ -93,7 +93,7 @@ def _convert(row: RawRow, how: Recognised, seed: int) -> Converted:
         raise LeftOut("nobody has said which answer is the better one")
     option, reading = parted(how.option)
     if option == "all":
-        return lesson(row, how.mapping)
+        return sft_row(row, how.mapping)
     made = with_thumb(row, how.mapping, reading)
     liked = made.rows[0]["label"]
     if option == "thumbs":
@@ -111,7 +111,7 @@ def with_thumb(row: RawRow, columns: Columns, reading: str = "") -> Converted:
     liked = _elected(value, row.get(columns.against)) if columns.against else thumb(value, reading)
     if liked is None:
         raise LeftOut("no thumb up or down")
-    made = lesson(row, columns)
+    made = sft_row(row, columns)
     return Converted([{**made.rows[0], "label": liked}], made.notes)
 
 

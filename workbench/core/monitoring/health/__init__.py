@@ -6,7 +6,7 @@ silent on later ones, when the run came round.
 
 from workbench.core.monitoring.health.examining import examine
 from workbench.core.monitoring.health.facts import Sample, answer_facts, repetition, sample_facts
-from workbench.core.monitoring.health.finding import RunFinding, change_words, with_changes
+from workbench.core.monitoring.health.finding import RunFinding, change_summaries, with_changes
 from workbench.core.monitoring.health.rules import REFERENCE_LOSS, REFERENCE_NATS, RULES, Rule
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "RunFinding",
     "Sample",
     "answer_facts",
-    "change_words",
+    "change_summaries",
     "examine",
     "repetition",
     "sample_facts",

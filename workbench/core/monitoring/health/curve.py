@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from workbench.core.data.doctor.findings import Weight
 from workbench.core.monitoring.health.finding import RunFinding
 from workbench.core.monitoring.health.rules import RULES
 from workbench.core.monitoring.metrics import Row
 from workbench.core.monitoring.run_log import LATEST
+from workbench.core.severity import Severity
 from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.recipe import stage_settings, start_loss
 
@@ -142,12 +142,12 @@ def found_by(
     advice: str = "",
     changes: dict[str, Any] | None = None,
     from_step: int | None = None,
-    weight: Weight | None = None,
+    severity: Severity | None = None,
 ) -> RunFinding:
     told = RULES[rule]
     return RunFinding(
         rule=rule,
-        weight=weight or told.weight,
+        severity=severity or told.severity,
         stage=curve.stage,
         step=curve.step,
         title=told.title,

@@ -62,7 +62,7 @@ def _blown_up(curve: Curve, row: Row, evidence: str, harmed: bool) -> RunFinding
         changes={f"{curve.stage}.learning_rate": rounded(curve.rate / 2)},
         from_step=before or None,
     )
-    later = {"step": int(row["step"]), "weight": "stop" if harmed else "care", "stop": harmed}
+    later = {"step": int(row["step"]), "severity": "blocker" if harmed else "warning", "stop": harmed}
     return finding.model_copy(update=later)
 
 
@@ -125,7 +125,7 @@ def no_end(curve: Curve) -> RunFinding | None:
     without = 1 - curve.facts.get("answers/ended", 1.0)
     if without > limit:
         words = f"{without:.0%} of the answers that are trained on do not end in a token at which the model stops."
-        return found_by("no_end", curve, words, weight="stop" if without >= 0.5 else None)
+        return found_by("no_end", curve, words, severity="blocker" if without >= 0.5 else None)
     start, now = sampled(curve)
     if start is None or now is None:
         return None
@@ -164,7 +164,7 @@ def length_exploited(curve: Curve) -> RunFinding | None:
         f"{now['samples/longer']:.0%} of {now['samples/answers']:.0f} sample answers are longer than before the first "
         f"step: {now['samples/tokens']:.0f} tokens on average, {ratio:.2f} times the {start['samples/tokens']:.0f} of then."
     )
-    return found_by("length_exploited", curve, words, weight="stop" if ratio > 1.5 else None)
+    return found_by("length_exploited", curve, words, severity="blocker" if ratio > 1.5 else None)
 
 
 def repeats_itself(curve: Curve) -> RunFinding | None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
-from workbench.core.data.doctor.findings import Weight
 from workbench.core.monitoring.health import every_stage, preference, sft
 from workbench.core.monitoring.health.curve import Curve, curve_of
 from workbench.core.monitoring.health.finding import RunFinding
 from workbench.core.monitoring.health.rules import RULES
 from workbench.core.monitoring.metrics import Row
+from workbench.core.severity import Severity
 from workbench.core.training.config import RunConfig, Stage
 
 Look = Callable[[Curve], RunFinding | None]
@@ -53,7 +53,7 @@ EXPLAINS = {
     "sft_too_easy": {"by_heart"},
 }
 
-_WEIGHTS: tuple[Weight, ...] = ("stop", "care", "info")
+_SEVERITIES: tuple[Severity, ...] = ("blocker", "warning", "info")
 
 
 def examine(rows: Sequence[Row], config: RunConfig, plan: dict[Stage, int]) -> list[RunFinding]:
@@ -63,7 +63,7 @@ def examine(rows: Sequence[Row], config: RunConfig, plan: dict[Stage, int]) -> l
         curve = curve_of(rows, config, plan, stage)
         if curve:
             found += _unexplained([finding for rule in rules if (finding := rule(curve))])
-    return sorted(found, key=lambda finding: (_WEIGHTS.index(finding.weight), finding.step))
+    return sorted(found, key=lambda finding: (_SEVERITIES.index(finding.severity), finding.step))
 
 
 def _unexplained(found: Sequence[RunFinding]) -> list[RunFinding]:

@@ -2,10 +2,9 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
-from workbench.core.data.messages import Message
 from workbench.core.training.config import Stage
 
 # So much more of an answer said again is noticed when it is read.
@@ -20,7 +19,7 @@ class Sample(TypedDict):
 
     stage: Stage
     step: int
-    prompt: list[Message]
+    prompt: list[Mapping[str, Any]]
     answer: str
     tokens: int
     hit_limit: bool

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from workbench.core.data.doctor.findings import Weight
+from workbench.core.severity import Severity
 from workbench.core.training.config import RunConfig, Stage, read_config
 
 
@@ -20,7 +20,7 @@ class RunFinding(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rule: str
-    weight: Weight
+    severity: Severity
     stage: Stage
     step: int
     title: str
@@ -44,7 +44,7 @@ def with_changes(config: RunConfig, finding: RunFinding, name: str) -> RunConfig
     return read_config(values)
 
 
-def change_words(config: RunConfig, finding: RunFinding) -> list[str]:
+def change_summaries(config: RunConfig, finding: RunFinding) -> list[str]:
     """What a finding suggests, setting by setting: "DPO learning rate from 0.00025 to 0.00013"."""
     words = []
     for setting, value in finding.changes.items():

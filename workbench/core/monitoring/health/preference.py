@@ -115,7 +115,7 @@ def not_learning(curve: Curve) -> RunFinding | None:
     low, high = wilson(hits / pairs, pairs)
     if low > 0.5 or high > RULES["not_learning"].limit:
         return None
-    turned = "It prefers the rejected answers: look whether chosen and rejected are the wrong way round."
+    turned = "It prefers the rejected answers: check whether chosen and rejected are swapped."
     return found_by(
         "not_learning",
         curve,
@@ -154,7 +154,7 @@ def thumbs_not_learned(curve: Curve) -> RunFinding | None:
     most = (margin + CLEARLY * error) / of_an_answer if of_an_answer else 0.0
     if most > math.sqrt(2) * statistics.NormalDist().inv_cdf(RULES["not_learning"].limit):
         return None
-    turned = "It prefers the disliked answers: look whether the thumbs are the wrong way round."
+    turned = "It prefers the disliked answers: check whether the labels are swapped."
     return found_by(
         "not_learning",
         curve,
@@ -195,7 +195,7 @@ def beta_too_low(curve: Curve) -> RunFinding | None:
     return found_by(
         "beta_too_low",
         curve,
-        f"Beta is {curve.beta:g}; at that the loss begins to be content with a margin of {1 / curve.beta:,.0f} nats{each}, "
+        f"Beta is {curve.beta:g}; there the loss begins to saturate at a margin of {1 / curve.beta:,.0f} nats{each}, "
         f"and {so_far}.",
         advice=f"Take a beta near {_usual_beta(curve):g}.",
         changes={f"{curve.stage}.beta": _usual_beta(curve)},
@@ -222,7 +222,7 @@ def beta_too_high(curve: Curve) -> RunFinding | None:
     return found_by(
         "beta_too_high",
         curve,
-        f"The loss is content already, at {mean(last, 'loss'):.3f}, and the margin is only {nats:.2g} nats: beta is "
+        f"The loss is saturated already, at {mean(last, 'loss'):.3f}, and the margin is only {nats:.2g} nats: beta is "
         f"{curve.beta:g}.",
         advice=f"Take a beta near {_usual_beta(curve):g}.",
         changes={f"{curve.stage}.beta": _usual_beta(curve)},
@@ -291,7 +291,7 @@ def chosen_falls(curve: Curve) -> RunFinding | None:
         f"{', '.join(words)}.",
         changes={f"{curve.stage}.learning_rate": rounded(curve.rate / 2)},
         from_step=_before_the_fall(curve, tokens),
-        weight="stop" if gone and before - now > 2 * WRITTEN_LESS else None,
+        severity="blocker" if gone and before - now > 2 * WRITTEN_LESS else None,
     )
 
 

@@ -5,7 +5,7 @@ Rewards are beta times a difference of log-probabilities; divided by beta they a
 
 from dataclasses import dataclass
 
-from workbench.core.data.doctor.findings import Weight
+from workbench.core.severity import Severity
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Rule:
     title: str
     meaning: str
     advice: str
-    weight: Weight
+    severity: Severity
     limit: float
     why: str
     ends: bool = False
@@ -38,7 +38,7 @@ RULES: dict[str, Rule] = {
         title="The run did not start from its reference",
         meaning="Every reward compares the model with another one than it started from, so every later number misleads.",
         advice="Stop. This is a fault of the workbench or of a library: please report it, with the run's folder.",
-        weight="stop",
+        severity="blocker",
         limit=REFERENCE_LOSS,
         why="Between the loss before the first step and the one that a model has that is its own reference: ln 2 for sigmoid.",
         ends=True,
@@ -47,7 +47,7 @@ RULES: dict[str, Rule] = {
         title="A step exploded",
         meaning="The weights were thrown far from where they were. What follows is repair at best.",
         advice="Halve the learning rate and start again.",
-        weight="stop",
+        severity="blocker",
         limit=10,
         why="Gradient norm over the usual one of this run; noise between batches stays below three or four.",
         ends=True,
@@ -55,16 +55,16 @@ RULES: dict[str, Rule] = {
     "nothing_moves": Rule(
         title="Nothing moves",
         meaning="The steps change nothing: the adapter gets no gradient.",
-        advice="Stop. Look whether chosen and rejected answers are the same; if they are not, the adapter is frozen.",
-        weight="stop",
+        advice="Stop. Check whether chosen and rejected answers are the same; if they are not, the adapter is frozen.",
+        severity="blocker",
         limit=3,
         why="Steps in a row, at a learning rate above 0, without any change. Even a tiny one would show in the last digits.",
     ),
     "repeated": Rule(
         title="Every step sees the same pairs",
-        meaning="The model learns these few answers by heart and nothing else.",
+        meaning="The model memorizes these few answers and learns nothing else.",
         advice="Look at the data: are its rows copies of each other, or fewer than one step takes?",
-        weight="stop",
+        severity="blocker",
         limit=0.005,
         why="How far the reference's log-probability of the chosen answers varies between 5 steps, as a share of it. "
         "Different pairs vary by several percent.",
@@ -72,8 +72,8 @@ RULES: dict[str, Rule] = {
     "not_learning": Rule(
         title="No preference learned so far",
         meaning="After a fifth of the steps the model prefers the chosen answer as often as a coin would.",
-        advice="Look whether labels are shuffled or turned round. If the data is right, raise the learning rate.",
-        weight="care",
+        advice="Check whether labels are shuffled or swapped. If the data is right, raise the learning rate.",
+        severity="warning",
         limit=0.65,
         why="Upper end of the 95 % interval of the accuracy, while 50 % is inside it: published runs end between .65 and "
         ".75, and with fewer pairs nothing can be said yet. KTO: the margin that goes with it.",
@@ -82,7 +82,7 @@ RULES: dict[str, Rule] = {
         title="The model hardly moves",
         meaning="At this pace it will be the base model still when the run ends.",
         advice="Raise the learning rate. Ten times as much is a usual next try.",
-        weight="care",
+        severity="warning",
         limit=0.02,
         why="Nats by which an answer became more or less probable after a fifth of the steps: 2 % more or less.",
     ),
@@ -90,34 +90,34 @@ RULES: dict[str, Rule] = {
         title="Beta is too low to hold the model",
         meaning="The loss does not feel the reference until the margin is hundreds of nats, which no answer survives.",
         advice="Take a beta that its loss is used with.",
-        weight="care",
+        severity="warning",
         limit=0.005,
-        why="Beta. The lowest of any recipe with known results is .01; for sigmoid_norm, which is felt token by token, 2.",
+        why="Beta. The lowest of any recipe with known results is .01; for sigmoid_norm, which works per token, 2.",
     ),
     "beta_too_high": Rule(
         title="Beta holds the model where it was",
-        meaning="The loss is content with a change that nobody will notice in the answers, and learning ends there.",
+        meaning="The loss saturates before the answers change noticeably.",
         advice="Take a beta that its loss is used with.",
-        weight="care",
+        severity="warning",
         limit=1.0,
-        why="Nats of margin at which the loss is already content. With sigmoid at a beta up to .5 that takes two nats.",
+        why="Nats of margin at which the loss is already saturated. With sigmoid at a beta up to .5 that takes two nats.",
     ),
     "too_easy": Rule(
-        title="The pairs are told apart at once",
+        title="The pairs are separated at once",
         meaning="There is little to learn in them, or something else than the answer's worth gives the chosen one away. "
-        "What comes next is over-fitting.",
+        "What comes next is overfitting.",
         advice="Look at the data: length, a fixed phrase, a broken answer. If it is as it should be, take fewer epochs, "
         "half the learning rate or a higher beta.",
-        weight="care",
+        severity="warning",
         limit=1.0,
         why="Margin as the loss feels it within the first fifth of the steps, at an accuracy above .98: at 1 less than "
         "half of sigmoid's loss is left, and nothing of hinge's. Healthy runs are below .2 there.",
     ),
     "too_fast": Rule(
-        title="The model is thrown far off in its first steps",
+        title="The model diverges from the reference in its first steps",
         meaning="It has moved further from the reference than whole runs with known results. Its language will not last.",
-        advice="Take a tenth of the learning rate. If it is thrown off again, look at the data for what gives chosen answers away.",
-        weight="care",
+        advice="Take a tenth of the learning rate. If it diverges again, look at the data for what gives chosen answers away.",
+        severity="warning",
         limit=1.0,
         why="Nats of margin for each token within the first fifth of the steps. Ten published runs end, after all of theirs, "
         "with 102 to 158 nats in answers of some hundred tokens.",
@@ -127,16 +127,16 @@ RULES: dict[str, Rule] = {
         meaning="The model moves away from the chosen answers as well as from the rejected ones, towards text that "
         "nobody asked for. Falling a little is normal.",
         advice="Halve the learning rate, raise beta, add an SFT term, or take the loss apo_zero or sigmoid_norm.",
-        weight="care",
+        severity="warning",
         limit=1.0,
         why="Nats per token lost against the reference. Ten published runs at beta .01 lost 215 to 370 nats in answers of "
         "some hundred tokens, and were well.",
     ),
     "rate_too_high": Rule(
         title="The loss is above its start",
-        meaning="It prefers the wrong answers more strongly than it knew nothing at the start: the steps overshoot.",
+        meaning="It now prefers the rejected answers: worse than at the start. The steps overshoot.",
         advice="Halve the learning rate.",
-        weight="care",
+        severity="warning",
         limit=0.07,
         why="Share by which the loss lies above its start, over several steps, further than the noise between batches "
         "explains.",
@@ -146,7 +146,7 @@ RULES: dict[str, Rule] = {
         meaning="Training accuracy rises, and on held-out pairs it stays at a coin toss: the pairs are learned by heart, "
         "or the labels are noise.",
         advice="Look at the labels, add data, or take fewer epochs.",
-        weight="care",
+        severity="warning",
         limit=0.1,
         why="Between the lowest training accuracy and the highest held-out accuracy that the counts allow (95 % each).",
     ),
@@ -154,7 +154,7 @@ RULES: dict[str, Rule] = {
         title="Past its best",
         meaning="The held-out loss rises while the training margin still grows: from here on it over-fits.",
         advice="End the run where the held-out loss was lowest.",
-        weight="care",
+        severity="warning",
         limit=0.02,
         why="Share by which the held-out loss lies above its lowest in two evaluations after it.",
     ),
@@ -162,16 +162,16 @@ RULES: dict[str, Rule] = {
         title="Length gives the chosen answer away",
         meaning="The shortest way to a low loss is then to write longer (or shorter), whatever the text says.",
         advice="Balance the lengths of the data on the Data page.",
-        weight="care",
+        severity="warning",
         limit=0.9,
         why="Share of pairs in which the chosen answer is the longer one, or the shorter one. Beyond 90 % length is all "
         "that there is to learn.",
     ),
     "seen_often": Rule(
         title="The same examples again and again",
-        meaning="What is seen so often is learned by heart, word by word.",
+        meaning="What is seen so often is memorized word for word.",
         advice="Take fewer epochs or fewer steps, or add data.",
-        weight="care",
+        severity="warning",
         limit=10,
         why="How often the run sees each example. Recipes with known results go through their data one to three times.",
     ),
@@ -179,7 +179,7 @@ RULES: dict[str, Rule] = {
         title="One answer to everything",
         meaning="The model learns to say this, whatever it is asked.",
         advice="Look at the data for an answer that was filled in.",
-        weight="care",
+        severity="warning",
         limit=0.6,
         why="Share of the commonest answer. Data with two answers, such as yes and no, has about half of each.",
     ),
@@ -187,7 +187,7 @@ RULES: dict[str, Rule] = {
         title="Answers become longer and longer",
         meaning="It has found that length pays.",
         advice="Balance the lengths of the data, take the loss sigmoid_norm, or end the run earlier.",
-        weight="care",
+        severity="warning",
         limit=1.25,
         why="Tokens of the sample answers over those before the first step, most of them longer; 1.5 and more is a failure.",
     ),
@@ -195,7 +195,7 @@ RULES: dict[str, Rule] = {
         title="Answers repeat themselves",
         meaning="The model falls into loops: it was pushed further than its language holds.",
         advice="Halve the learning rate, raise beta, or take fewer epochs.",
-        weight="care",
+        severity="warning",
         limit=0.05,
         why="By how much more of the sample answers' runs of four tokens stood in them before, with more than one answer "
         "to it.",
@@ -203,8 +203,8 @@ RULES: dict[str, Rule] = {
     "no_end": Rule(
         title="Answers without an end",
         meaning="The model does not see where an answer stops, and learns to go on and on.",
-        advice="Raise the longest example; if that is not it, use a chat template that ends answers in the end token.",
-        weight="care",
+        advice="Raise max length; if that is not it, use a chat template that ends answers in the end token.",
+        severity="warning",
         limit=0.05,
         why="Share of answers that are trained without an end token, or by which more sample answers surely hit their "
         "limit. Up to one in twenty is harmless.",
@@ -213,7 +213,7 @@ RULES: dict[str, Rule] = {
         title="SFT does not learn",
         meaning="The held-out loss is where it was: either the model knew all this before, or the steps are too small.",
         advice="Raise the learning rate. Ten times as much is a usual next try.",
-        weight="care",
+        severity="warning",
         limit=0.002,
         why="Share by which the held-out loss has fallen after a fifth of the steps. Real runs fall by 1 to 30 %.",
     ),
@@ -221,23 +221,23 @@ RULES: dict[str, Rule] = {
         title="SFT makes it worse",
         meaning="The loss is higher than before the first step: the steps overshoot and break what the model knew.",
         advice="Halve the learning rate.",
-        weight="stop",
+        severity="blocker",
         limit=1.1,
         why="Held-out loss over that before the first step; new data can cost a few percent at first.",
     ),
     "sft_too_easy": Rule(
         title="SFT has learned its answers at once",
-        meaning="The answers are nearly all alike, or the model is learning them by heart.",
+        meaning="The answers are nearly all alike, or the model is overfitting.",
         advice="Look at the data for copies of one answer. If it is as it should be, take fewer epochs.",
-        weight="care",
+        severity="warning",
         limit=0.05,
         why="Nats per token within the first quarter of the steps; text that varies costs ten times as much.",
     ),
     "by_heart": Rule(
-        title="SFT learns by heart",
+        title="SFT is overfitting",
         meaning="It repeats the training answers, and knows less of any other.",
         advice="End it where the held-out loss was lowest, take fewer epochs, or add data.",
-        weight="care",
+        severity="warning",
         limit=0.02,
         why="Share by which the held-out loss lies above its lowest in two evaluations after it; or a training loss of "
         "less than half the held-out one.",

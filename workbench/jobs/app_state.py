@@ -30,7 +30,7 @@ Running = tuple[str, str, int, int, float | None]
 GOOD_FOR = 0.4  # seconds
 
 
-class Bench:
+class AppState:
     """What the pages share. It holds the chat's child process, and what it has read of the runs on disk."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Bench:
         self._make_room(run)
         return run
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """See to it that the queue goes on, and that the chat makes room for a run that it started."""
         now = self.survey()
         if now.waiting:
@@ -111,7 +111,7 @@ class Bench:
         """The loaded model in a few words; None where there is none."""
         if self.chat.state == "ready":
             facts = self.chat.facts
-            return f"{facts['title']} {count_words(facts['parameters'])} · {facts['precision'].upper()} · {facts['device']}"
+            return f"{facts['title']} {short_count(facts['parameters'])} · {facts['precision'].upper()} · {facts['device']}"
         if self.chat.state == "loading" and self.chat.model:
             return f"{self.chat.model.title}: {self.chat.word} ..."
         return None
@@ -150,7 +150,7 @@ def _life_of(run: Run) -> tuple[str, object]:
     return run.name, run.worker().get("pid")
 
 
-def count_words(count: int) -> str:
+def short_count(count: int) -> str:
     """4600000 -> "4.6M"."""
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if count >= size:

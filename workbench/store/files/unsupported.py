@@ -40,7 +40,7 @@ _TAG = re.compile(rb"<[^<>]{0,200}>")
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,80})", re.IGNORECASE)
 
 
-def stranger(head: bytes) -> str | None:
+def unsupported_type(head: bytes) -> str | None:
     """What a file is that begins so, and what to do with it; None for one that may well be read."""
     if head.startswith(b"PK"):
         return _zip(head)
