@@ -241,10 +241,14 @@ def test_a_loss_that_is_not_a_number_ends_the_run_with_advice(monkeypatch):
     assert "NaN" not in run.metrics_file.read_text(), "JSON has no NaN"
 
 
-def test_a_stop_saves_the_adapter_and_says_during_which_stage():
+def test_a_stop_saves_the_adapter_and_says_during_which_stage(monkeypatch):
+    """Without asking the Hub about the base model, as PEFT does on its own."""
+    asked = []
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", lambda *seen: asked.append(seen))
     run = run_of()
     run.stop_file.touch()
     assert train.main(str(run.folder)) == 0
+    assert not asked
     assert run.result().outcome == "stopped"
     assert "during SFT" in run.result().why
     assert run.has_adapter

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,8 @@ def add_adapter(loaded: Loaded, adapter: AdapterSettings, gradient_checkpointing
     for weight in model.parameters():
         if weight.requires_grad:
             weight.data = weight.data.float()
+    # Left to itself, PEFT (0.21) asks the Hub for the base model's config at each save, to see whether the vocabulary grew.
+    model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)
     return model
 
 
