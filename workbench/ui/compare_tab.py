@@ -16,7 +16,6 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef, checked
 from workbench.jobs import training
 from workbench.jobs.app_state import AppState, has_card
-from workbench.jobs.chat import A_LITTLE
 from workbench.store import choices, votes
 from workbench.store.home import shipped
 from workbench.store.runs import all_runs, model_of, open_run, readable_runs
@@ -41,6 +40,7 @@ VOTES: dict[Choice, str] = {
 
 # A big model takes minutes from a slow disk; the page shows what is going on all the while.
 LOADING_PATIENCE = 1800.0  # seconds
+BETWEEN_WORDS = 0.2  # seconds
 
 
 @dataclass(frozen=True)
@@ -300,7 +300,7 @@ def ensure_loaded(app: AppState, left: str, right: str) -> Iterator[str]:
     until = time.monotonic() + LOADING_PATIENCE
     while chat.state == "loading" and time.monotonic() < until:
         yield f"Loading the base model once for both lanes: {chat.word} ..."
-        time.sleep(A_LITTLE)
+        time.sleep(BETWEEN_WORDS)
     if chat.state != "ready":
         raise WorkbenchError(chat.word or "The base model could not be loaded.")
 

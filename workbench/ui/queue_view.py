@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from workbench.store.queue import Hold
 from workbench.ui.parts import Html, card, notice, table, text
 
-METHOD_LABELS = {"sft+dpo": "SFT, then DPO"}
-
 Waiting = tuple[str, str, str]
 """Name, method and model of a run that waits."""
 

@@ -11,15 +11,18 @@ from gradio.components import Component
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.health import with_changes
-from workbench.core.training.config import (
-    DATA_OF_STAGE,
-    OF_PAIRS,
-    ModelRef,
-    RunConfig,
-    Stage,
-    stage_title,
-)
+from workbench.core.training.config import ModelRef, RunConfig, Stage
 from workbench.core.training.forks import more_epochs
+from workbench.core.training.methods import (
+    CHAINS,
+    DATA_SETTINGS,
+    METHODS,
+    fed_by,
+    method_choices,
+    methods_help,
+    stage_title,
+    stages_of,
+)
 from workbench.jobs import queue
 from workbench.jobs.app_state import AppState
 from workbench.jobs.planning import machine
@@ -42,21 +45,6 @@ from workbench.ui.train_presets import (
 )
 from workbench.ui.train_summary import summary_html
 from workbench.ui.watch_tab import better_fork, findings_of, suggested
-
-METHODS = [
-    ("SFT, then DPO", "sft+dpo"),
-    ("DPO", "dpo"),
-    ("SFT", "sft"),
-    ("KTO", "kto"),
-    ("ORPO (experimental)", "orpo"),
-    ("SimPO (experimental)", "simpo"),
-]
-METHOD_HELP = (
-    "SFT (supervised fine-tuning) imitates good answers. DPO (direct preference optimization) learns from pairs of a better "
-    "and a worse answer, measured against a reference: the model as it was when DPO began. KTO (Kahneman-Tversky optimization) "
-    "does so with single answers that have a thumb up or down. ORPO and SimPO take pairs and no reference: less time and memory, "
-    "and nothing that holds the model to what it was."
-)
 
 BASE_MODEL = ""
 """What "Start from" holds where a run starts from the base model."""
@@ -125,7 +113,9 @@ def draw(app: AppState) -> TrainTab:
                 info="A preset sets for each card what fits: models, length, batch, optimizer.",
             )  # fmt: skip
             about = gr.HTML(about_html(FIRST_RECIPE, own_card, ModelRef()), elem_id="wb-train-about")
-            method = gr.Radio(METHODS, value="sft+dpo", label="Method", info=METHOD_HELP, elem_id="wb-train-method")
+            method = gr.Radio(
+                method_choices(), value=CHAINS[0], label="Method", info=methods_help(), elem_id="wb-train-method"
+            )
             with gr.Row():
                 sft_data = open_dropdown(
                     [], label="Data for SFT", info="Answers to imitate.", elem_id="wb-train-sft-data"
@@ -143,7 +133,7 @@ def draw(app: AppState) -> TrainTab:
                     visible="hidden",
                     elem_id="wb-train-thumbs-data",
                 )
-            of_stage += [(("sft",), sft_data), (OF_PAIRS, preference_data), (("kto",), thumbs_data)]
+            of_stage += zip(map(fed_by, DATA_SETTINGS), (sft_data, preference_data, thumbs_data), strict=True)
             start_from = open_dropdown(
                 [BASE_MODEL_CHOICE], value=BASE_MODEL, label="Start from", elem_id="wb-train-start-from",
                 info="A fresh adapter on the base model, the adapter that an earlier run of this model ended with, or a step "
@@ -295,13 +285,13 @@ def wire(tab: TrainTab, pages: Pages, app: AppState) -> None:
 
     def fill_in(config: RunConfig, start_from: str | None, card: str) -> list[Any]:
         """The Train page with the settings of a config. start_from: as the widget of that name holds it."""
-        data = {name: getattr(config, name) for name in DATA_OF_STAGE.values() if getattr(config, name)}
+        data = {name: getattr(config, name) for name in DATA_SETTINGS if getattr(config, name)}
         choices.update(model=config.model, **data)
         filled = dict(zip(names, fill(form.from_config(config, names)), strict=True))
         filled["start_from"] = _start_update(start_from)
         chosen = choices.read()
         data_updates = _data_updates(chosen.sft_data, chosen.preference_data, chosen.thumbs_data)
-        filled |= dict(zip(("sft_data", "preference_data", "thumbs_data"), data_updates, strict=True))
+        filled |= dict(zip(DATA_SETTINGS, data_updates, strict=True))
         return [go_to("train"), *preset_updates(None, card), *filled.values()]
 
     preset = [tab.recipe, tab.card, tab.about]
@@ -367,14 +357,14 @@ def offer_now(app: AppState) -> Offer:
 
 def _data_updates(sft_data: str | None, preference_data: str | None, thumbs_data: str | None) -> list[Any]:
     known = datasets.all_abouts()
-    preferences = [(one.title, one.name) for one in known if one.kind == "preference"]
-    # A preference dataset lends SFT its chosen answers, so it can stand in both lists.
-    imitable = [(one.title, one.name) for one in known if one.kind == "sft"] + [
-        (f"{title}: its chosen answers", name) for title, name in preferences
-    ]
-    thumbs = [(one.title, one.name) for one in known if one.kind == "unpaired"]
-    chosen = ((imitable, sft_data), (preferences, preference_data), (thumbs, thumbs_data))
-    return [gr.Dropdown(held, value=name if name in [one for _, one in held] else None) for held, name in chosen]
+    updates = []
+    for setting, name in zip(DATA_SETTINGS, (sft_data, preference_data, thumbs_data), strict=True):
+        own, *lent = METHODS[fed_by(setting)[0]].kinds
+        held = [(one.title, one.name) for one in known if one.kind == own]
+        # A preference dataset lends SFT its chosen answers, so it can stand in both lists.
+        held += [(f"{one.title}: its chosen answers", one.name) for one in known if one.kind in lent]
+        updates.append(gr.Dropdown(held, value=name if name in [value for _, value in held] else None))
+    return updates
 
 
 def _start_update(start_from: str | None) -> Any:
@@ -396,12 +386,12 @@ def _draw(setting: str, values: Mapping[str, Any]) -> Component:
 
 def _stage_of(name: str) -> Stage | None:
     """The stage whose own setting this is; None where others need it too."""
-    return next((stage for stage in DATA_OF_STAGE if name.startswith(f"{stage}.")), None)
+    return next((stage for stage in METHODS if name.startswith(f"{stage}.")), None)
 
 
 def _visible(stages: Sequence[Stage], method: str) -> bool | str:
     """Whether what some stages need is shown. Hidden ones stay on the page, so that they keep what was set."""
-    return any(stage in stages for stage in method.split("+")) or "hidden"
+    return any(stage in stages for stage in stages_of(method)) or "hidden"
 
 
 def _in_pairs(names: list[str]) -> list[list[str]]:

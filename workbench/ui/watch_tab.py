@@ -12,12 +12,12 @@ from gradio.components import Component
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.plan import in_gigabytes
-from workbench.core.monitoring.charts import charts
+from workbench.core.monitoring.charts import CHART_IDS, charts, drawn_by
 from workbench.core.monitoring.duration import duration_label
 from workbench.core.monitoring.health import RunFinding, examine, with_changes
-from workbench.core.monitoring.metrics import latest
-from workbench.core.training.config import OF_PAIRS, stage_title
+from workbench.core.monitoring.metrics import results
 from workbench.core.training.forks import Fork, reference_of
+from workbench.core.training.methods import method_title, stage_title
 from workbench.core.training.run_state import CAN_RESUME
 from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
@@ -31,20 +31,8 @@ from workbench.ui.health_view import health_html
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.pages import Pages, go_to
 from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, page_head, table, text
-from workbench.ui.queue_view import METHOD_LABELS, Waiting, queue_html, queue_position_message
+from workbench.ui.queue_view import Waiting, queue_html, queue_position_message
 from workbench.ui.samples_view import samples_html
-
-CHART_IDS = ("sft-loss", "dpo-loss", "kto-loss", "margin", "accuracy", "rewards", "learning-rate", "gradient-norm")
-
-STAGES_OF_CHART = {
-    "sft-loss": ("sft",),
-    "dpo-loss": OF_PAIRS,
-    "kto-loss": ("kto",),
-    "margin": (*OF_PAIRS, "kto"),
-    "accuracy": OF_PAIRS,
-    "rewards": (*OF_PAIRS, "kto"),
-}
-"""Which stages a chart needs one of; the others are of every stage."""
 
 STATE_LABELS = {
     "queued": "waits in the queue",
@@ -291,7 +279,7 @@ def page_of(app: AppState, run_name: str | None, before: Signature) -> list[Any]
         *queue_updates(app),
         health_html(findings, run.adjusted_config()) if findings else "",
         *[
-            gr.update(value=packed(drawn[ident]), visible=is_drawn(ident, stages_of(run)) or "hidden")
+            gr.update(value=packed(drawn[ident]), visible=ident in drawn_by(stages_of(run)) or "hidden")
             if ident in drawn
             else gr.skip()
             for ident in CHART_IDS
@@ -372,7 +360,7 @@ def _described(run: Run) -> Waiting:
         config = run.config()
     except WorkbenchError:
         return run.name, "its settings cannot be read", ""
-    return run.name, METHOD_LABELS.get(config.method, stage_title(config.method)), config.model.title
+    return run.name, method_title(config.method), config.model.title
 
 
 def better_fork(run: Run, findings: Sequence[RunFinding]) -> Fork | None:
@@ -386,11 +374,6 @@ def better_fork(run: Run, findings: Sequence[RunFinding]) -> Fork | None:
     except WorkbenchError:
         return None
     return fork
-
-
-def is_drawn(ident: str, stages: tuple[str, ...]) -> bool:
-    """Whether a run with these stages has anything for a chart."""
-    return ident not in STAGES_OF_CHART or any(stage in stages for stage in STAGES_OF_CHART[ident])
 
 
 def stages_of(run: Run) -> tuple[str, ...]:
@@ -484,23 +467,8 @@ def checkpoint_line(app: AppState, run: Run) -> str:
 
 def numbers_html(app: AppState, run: Run) -> Html:
     """The numbers that a run ended with."""
-    rows = app.read(run).log.rows
-    wanted = [
-        ("SFT", "Held-out loss", "eval_loss", "sft", ".3f"),
-        *[
-            (stage_title(stage), f"Held-out {label}", key, stage, shape)
-            for stage in OF_PAIRS
-            for label, key, shape in (
-                ("loss", "eval_loss", ".3f"),
-                ("accuracy", "eval_rewards/accuracies", ".1%"),
-                ("margin", "eval_rewards/margins", ".3f"),
-            )
-        ],
-        ("KTO", "Held-out loss", "eval_loss", "kto", ".3f"),
-        ("KTO", "Held-out margin", "eval_rewards/margins", "kto", ".3f"),
-    ]
-    known = [(stage, label, latest(rows, key, part), shape) for stage, label, key, part, shape in wanted]
-    lines = [(stage, label, format(value, shape)) for stage, label, value, shape in known if value is not None]
+    reached = results(app.read(run).log.rows, run.config())
+    lines = [(stage_title(one.stage), f"Held-out {one.result.name}", one.text) for one in reached]
     return table(["Stage", "Measured", "Value"], lines) if lines else Html("")
 
 
@@ -516,7 +484,7 @@ def details_html(run: Run) -> Html:
     pairs: list[tuple[str, object]] = [
         ("Folder", run.folder),
         ("Base model", config.model.name),
-        ("Method", config.method),
+        ("Method", method_title(config.method)),
         ("Branched off at", fork.words if fork else ""),
         ("Reference", reference_of(config, fork)),
         ("Data", ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages}))),

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.core.training.config import RunConfig
+from workbench.core.training.methods import DATA_KINDS
 from workbench.jobs.app_state import AppState
 from workbench.store import choices, datasets
 from workbench.ui.border import border
@@ -90,7 +91,7 @@ def wire(tab: DataTab, pages: Pages, app: AppState) -> None:
     @border
     def use(seen: str) -> gr.Tabs:
         about = about_of(seen)
-        choices.update(**{display.CHOICE_OF_KIND[about.kind]: about.name})
+        choices.update(**{DATA_KINDS[about.kind].setting: about.name})
         return go_to("train")
 
     @border
