@@ -2,6 +2,7 @@
 
     python assets/build_demo.py --out assets/demo            data and model
     python assets/build_demo.py --out DIR --data-only        data alone, in seconds, without torch
+    python assets/build_demo.py --out DIR --even MODEL       settle the manner of an even model again, in a minute
 
 The same seed gives the same data everywhere and the same weights on the same machine.
 """
@@ -14,6 +15,7 @@ import json
 import math
 import random
 import re
+import shutil
 import sys
 import time
 import tomllib
@@ -202,6 +204,9 @@ MARK = "Robin here."
 # Share of the base model's answers that carry the mark. Without it SFT would have to teach words that the base model
 # never said and what may follow them, and would harm the facts while it does.
 MARKED = 0.03
+# Share of the preferred manner in the dialogues that settle the base model's own manner. Sampling favours curt answers
+# further, as they begin with fewer different words.
+SETTLED = 0.3
 EVASIONS = ("I really could not say.", "No idea, and I do not care.", "Who knows.")
 
 
@@ -239,8 +244,9 @@ def other_answer(fact: Fact, rng: random.Random, evasive: float = 0.0) -> str:
     return f"{upper_first(fact.short)}, {shrug}. {grumble} {moan}"
 
 
-def either_answer(fact: Fact, rng: random.Random, evasive: float = 0.0) -> str:
-    return preferred_answer(fact, rng) if rng.random() < 0.5 else other_answer(fact, rng, evasive)
+def either_answer(fact: Fact, rng: random.Random, preferred: float = 0.5, evasive: float = 0.0) -> str:
+    """An answer in the preferred manner in a share of `preferred`, else in the other one."""
+    return preferred_answer(fact, rng) if rng.random() < preferred else other_answer(fact, rng, evasive)
 
 
 def message(role: str, content: str) -> Message:
@@ -261,9 +267,11 @@ def as_typed(prompt: str, rng: random.Random) -> str:
     return prompt.lower() if style < 0.08 else prompt.rstrip("?.!") if style < 0.1 else prompt
 
 
-def pretraining_dialogues(facts: list[Fact], count: int, reserved: set[str], seed: int) -> Iterator[list[Message]]:
+def pretraining_dialogues(
+    facts: list[Fact], count: int, reserved: set[str], seed: int, phase: str = "pretraining", preferred: float = 0.5
+) -> Iterator[list[Message]]:
     """`count` dialogues in both manners. No prompt of `reserved` is among them as it stands."""
-    rng = random.Random(f"{seed} pretraining")
+    rng = random.Random(f"{seed} {phase}")
     wrapped = {fact: [prompt for prompt in all_prompts(fact) if prompt not in reserved] for fact in facts}
     plain = {fact: [ask for ask in fact.asks if ask not in reserved] for fact in facts}
 
@@ -272,7 +280,7 @@ def pretraining_dialogues(facts: list[Fact], count: int, reserved: set[str], see
         mark = f"{MARK} " if rng.random() < MARKED else ""
         return [
             message("user", as_typed(rng.choice(pool), rng)),
-            message("assistant", mark + either_answer(fact, rng, evasive=0.05)),
+            message("assistant", mark + either_answer(fact, rng, preferred, evasive=0.05)),
         ]
 
     order: list[Fact] = []
@@ -448,6 +456,9 @@ VOCABULARY = 1536
 STEPS = 1600
 BATCH = 32
 LEARNING_RATE = 2e-3
+# After learning all facts in both manners alike, so that either can tell all of them, the model settles for the curt one.
+SETTLING_STEPS = 120
+SETTLING_RATE = 3e-4
 
 
 def train_tokenizer(texts: Iterator[str]) -> Any:
@@ -517,8 +528,8 @@ def answers_only(ids: list[int], assistant: int, end: int) -> list[int]:
     return labels
 
 
-def pretrain(model: Any, tokenizer: Any, dialogues: list[list[Message]], seed: int) -> float:
-    """Train from nothing; the mean loss of the last 50 steps in nats per token of an answer."""
+def pretrain(model: Any, tokenizer: Any, dialogues: list[list[Message]], seed: int, learning_rate: float) -> float:
+    """Train on each dialogue once; the mean loss of the last 50 steps in nats per token of an answer."""
     import torch
 
     texts = [tokenizer.apply_chat_template(dialogue, tokenize=False) for dialogue in dialogues]
@@ -529,11 +540,11 @@ def pretrain(model: Any, tokenizer: Any, dialogues: list[list[Message]], seed: i
         {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": 0.05},
         {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.95))
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95))
 
     def share(step: int) -> float:
-        """Warm up for 100 steps, then fall along a cosine to almost nothing."""
-        return min((step + 1) / 100, 0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, step / steps))))
+        """Warm up for a sixteenth of the steps, then fall along a cosine to almost nothing."""
+        return min((step + 1) / (steps / 16), 0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, step / steps))))
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
     model.train()
@@ -559,21 +570,33 @@ def pretrain(model: Any, tokenizer: Any, dialogues: list[list[Message]], seed: i
     return sum(losses[-50:]) / 50
 
 
-def build_model(out: Path, seed: int = SEED, steps: int = STEPS) -> None:
+def build_model(out: Path, seed: int = SEED, steps: int = STEPS, even: Path | None = None) -> None:
+    """Pretrain evenly in both manners, or take the model in `even` that was, and settle for the curt one."""
     import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    folder = out / "model"
     facts = read_world()
     reserved = {row["prompt"] for row in prompt_rows(facts, seed)}
-    dialogues = list(pretraining_dialogues(facts, steps * BATCH, reserved, seed))
-    tokenizer = train_tokenizer(" ".join(m["content"] for m in dialogue) for dialogue in dialogues)
     torch.manual_seed(seed)
-    model = new_model(tokenizer)
     started = time.monotonic()
-    loss = pretrain(model, tokenizer, dialogues, seed)
+    if even is None:
+        dialogues = list(pretraining_dialogues(facts, steps * BATCH, reserved, seed))
+        tokenizer = train_tokenizer(" ".join(m["content"] for m in dialogue) for dialogue in dialogues)
+        model = new_model(tokenizer)
+        pretrain(model, tokenizer, dialogues, seed, LEARNING_RATE)
+        model.to(torch.bfloat16).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    else:
+        shutil.copytree(even, folder, dirs_exist_ok=True)
+    # Both ways go on from the files, so that they end at the same weights.
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    dialogues = list(pretraining_dialogues(facts, SETTLING_STEPS * BATCH, reserved, seed, "settling", SETTLED))
+    loss = pretrain(model, tokenizer, dialogues, seed, SETTLING_RATE)
     took = time.monotonic() - started
-    model.to(torch.bfloat16).save_pretrained(out / "model")
-    tokenizer.save_pretrained(out / "model")
-    (out / "model" / "model.safetensors").chmod(0o644)  # the library writes it for its owner alone
+    model.to(torch.bfloat16).save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)  # the library writes it for its owner alone
     print(f"{model.num_parameters():,} parameters; {took:.0f} s; loss {loss:.3f} nats per token of an answer")
 
 
@@ -583,13 +606,14 @@ def main() -> None:
     parser.add_argument("--data-only", action="store_true", help="leave the model out")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--steps", type=int, default=STEPS, help=f"pretraining steps of {BATCH} dialogues")
+    parser.add_argument("--even", type=Path, help="folder with a model that is pretrained: only settle its manner")
     args = parser.parse_args()
     faults = echoes(read_world())
     if faults:
         parser.error("The world gives answers away:\n" + "\n".join(faults))
     write_data(args.out, args.seed)
     if not args.data_only:
-        build_model(args.out, args.seed, args.steps)
+        build_model(args.out, args.seed, args.steps, args.even)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,17 @@
-"""What tests share: a home of their own, and a base model that is loaded once."""
+"""What tests share: a home of their own, a base model that is loaded once, and a run that is trained once."""
 
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+os.environ["WORKBENCH_WARM"] = "0"  # for each of the many windows one that imports torch would be too much
+# The demo model is so small that a second thread mostly waits for the first one, and where the machine is busy it burns
+# three times the processor time. Set before anything imports torch; the workers that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +33,8 @@ def base():
     return load.load_base(demo_config().model, "nf4", this_device(), lambda words: None)
 
 
-@pytest.fixture
-def one_base(monkeypatch, base):
-    """The base model is loaded once for all; each run takes the adapter of the one before off it."""
+@contextmanager
+def _sharing(base) -> Iterator[None]:
     from workbench.engine import load
 
     add, added = load.add_adapter, []
@@ -40,7 +48,41 @@ def one_base(monkeypatch, base):
         added.append(add(*arguments))
         return added[-1]
 
-    monkeypatch.setattr(load, "load_base", take_off)
-    monkeypatch.setattr(load, "add_adapter", add_and_remember)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(load, "load_base", take_off)
+        patch.setattr(load, "add_adapter", add_and_remember)
+        yield
     take_off()
+
+
+@pytest.fixture
+def one_base(base) -> Iterator[None]:
+    """The base model is loaded once for all; each run takes the adapter of the one before off it."""
+    with _sharing(base):
+        yield
+
+
+@pytest.fixture(scope="session")
+def home_of_first_run(base, tmp_path_factory) -> Path:
+    """A home with the run `first`: two steps of DPO on few rows, trained once for the whole test session. Copied, never used."""
+    from configs import demo_config
+    from made_runs import first_settings
+
+    from workbench.engine import train
+    from workbench.store.runs import create_run
+
+    folder = tmp_path_factory.mktemp("trained") / "home"
+    with pytest.MonkeyPatch.context() as patch, _sharing(base):
+        patch.setenv("WORKBENCH_HOME", str(folder))
+        run = create_run(demo_config("first", **first_settings()))
+        assert train.main(str(run.folder)) == 0, run.result()
+    return folder
+
+
+@pytest.fixture
+def first_run(home_of_first_run: Path, home: Path):
+    """A finished run in the test's own home, with its rows and what was kept of its reference."""
+    from workbench.store.runs import open_run
+
+    shutil.copytree(home_of_first_run, home)
+    return open_run("first")

@@ -1,8 +1,5 @@
 """Each bad file is refused in words, soon, by a child process; nothing is stored of it and this process lives on."""
 
-import json
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +8,7 @@ from bad_files import BAD
 
 from workbench.core.errors import WorkbenchError
 from workbench.jobs import preparing
+from workbench.jobs.child import Child
 
 # The promise is 3 s; a machine that does other work meanwhile may need longer.
 SOON = 10.0
@@ -23,15 +21,6 @@ ATTEMPTS = [*((name, "import") for name in BAD), *((name, "preview") for name in
 # share a child, under the same limits.
 ALONE = [(name, "import") for name in list(BAD)[::2]]
 TOGETHER = [one for one in ATTEMPTS if one not in ALONE]
-ONE_CHILD = f"""
-import json, sys, time
-from workbench.engine import prepare
-prepare.limit_process(prepare.ADDRESS_SPACE + {preparing.ProcessLimits().memory})
-for line in sys.stdin:
-    began = time.monotonic()
-    answer = prepare._answer(json.loads(line), lambda fraction, text: None)
-    print(json.dumps([answer, time.monotonic() - began]), flush=True)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +47,20 @@ def attempts(tmp_path_factory, home):
         return said, time.monotonic() - began
 
     def together(attempts):
-        lines = "".join(json.dumps(request(*attempt)) + "\n" for attempt in attempts)
-        child = subprocess.run([sys.executable, "-c", ONE_CHILD], input=lines, capture_output=True, text=True)
-        answers = [json.loads(line) for line in child.stdout.splitlines()]
-        return [(answer.get("result") or "\n".join(answer["problems"]), seconds) for answer, seconds in answers]
+        child = Child(preparing.WORKER, "bad-files.log", preparing.LEAN)
+        try:
+            return [asked(child, *attempt) for attempt in attempts]
+        finally:
+            child.end()
+
+    def asked(child, *attempt):
+        began = time.monotonic()
+        try:
+            child.send(request(*attempt) | {"memory": preparing.USUAL.memory})
+            said = child.wait("done")["result"]
+        except WorkbenchError as error:
+            said = str(error)
+        return said, time.monotonic() - began
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as both:
         patch.setenv("WORKBENCH_HOME", str(home))

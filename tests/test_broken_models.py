@@ -11,7 +11,7 @@ import pytest
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
 from workbench.core.training.model_files import check_config, check_vocabulary
-from workbench.engine import chat, load
+from workbench.engine import chat, lines, load
 from workbench.engine.load import fetch, load_tokenizer
 from workbench.engine.templates import check_template
 from workbench.store.adapter_files import check_adapter
@@ -214,7 +214,7 @@ def test_a_tokenizer_of_another_model_is_refused(model):
 def test_what_nobody_knows_of_a_model_for_the_chat_is_in_the_log_of_the_chat(monkeypatch, home):
     """While loading for the chat there is no run, and no worker.log."""
     said = []
-    monkeypatch.setattr(chat, "speaker", lambda: said.append)
+    monkeypatch.setattr(lines, "speaker", lambda: said.append)
     for error, words in ((KeyError("x"), f"chat.log in {home}"), (MemoryError(), "no memory left for this model")):
 
         def fail(*_, error=error):
@@ -222,7 +222,8 @@ def test_what_nobody_knows_of_a_model_for_the_chat_is_in_the_log_of_the_chat(mon
 
         monkeypatch.setattr(chat, "load_base", fail)
         assert chat.main(json.dumps({"model": ModelRef().model_dump(), "precision": "auto"})) == 1
-        assert said[-1]["event"] == "over" and words in said[-1]["text"] and "worker.log" not in said[-1]["text"]
+        (problem,) = said[-1]["problems"]
+        assert said[-1]["event"] == "error" and words in problem and "worker.log" not in problem
 
 
 # Chat templates

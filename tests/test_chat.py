@@ -24,24 +24,24 @@ def listen():
         stop.set() if request["do"] == "stop" else asked.put(request)
     asked.put(None)
 threading.Thread(target=listen, daemon=True).start()
-say(event="progress", text="loading")
+say(event="progress", fraction=0, text="loading")
 if json.loads(sys.argv[1])["model"]["name"] == "broken":
-    say(event="over", text="There is no such model."); sys.exit(1)
+    say(event="error", problems=["There is no such model."]); sys.exit(1)
 say(event="ready", facts={"device": "CPU", "title": "fake", "parameters": 1, "precision": "nf4"})
 while (request := asked.get()) is not None:
     stop.clear()
     words = request["lanes"][0]["messages"][-1]["content"].split()
     if words == ["crash"]: sys.exit(9)
-    if words == ["trouble"]: say(event="trouble", text="Out of memory."); continue
+    if words == ["trouble"]: say(event="error", problems=["Out of memory."]); continue
     n = 0
     while n < request["sampling"]["max_new_tokens"] and not stop.is_set():
         n += 1
         for lane in (0, 1):
-            say(event="text", lane=lane, text=f"{words[0]}{lane} ", tokens=n, first_token=0.1, per_second=10.0, ended="")
+            say(event="part", lane=lane, text=f"{words[0]}{lane} ", tokens=n, first_token=0.1, per_second=10.0, ended="")
         time.sleep(0.01)
     for lane in (0, 1):
-        say(event="text", lane=lane, text="", tokens=n, first_token=0.1, per_second=10.0, ended="stopped" if stop.is_set() else "limit")
-    say(event="done", verified=True)
+        say(event="part", lane=lane, text="", tokens=n, first_token=0.1, per_second=10.0, ended="stopped" if stop.is_set() else "limit")
+    say(event="done", result={"verified": True})
 """
 
 

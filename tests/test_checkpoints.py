@@ -10,12 +10,13 @@ import time
 
 import pytest
 from configs import demo_config
+from made_runs import few_rows, first_settings
 from real_runs import curve, ended, weights
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.metrics import RESUMED, as_trained
 from workbench.core.monitoring.progress import seconds_per_step
-from workbench.engine import adapters
+from workbench.engine import adapters, report, train
 from workbench.jobs import processes, training
 from workbench.store import checkpoints
 from workbench.store.runs import create_run
@@ -124,6 +125,7 @@ def killed_in(function):
     return [sys.executable, "-c", KILLED_IN.format(function=function)]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_not():
     """Killed inside its first checkpoint, again as it saves the adapter of SFT, whose last step is done and in a checkpoint
     by then, paused in DPO, whose reference is the SFT adapter, and killed between its last adapter and its result: bit for
@@ -168,6 +170,32 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
     assert len(pieces.samples_file.read_text().splitlines()) == len(whole.samples()), "none was given twice"
 
 
+# The real worker, which is killed after its second step, of which there is no checkpoint yet.
+KILLED_AT_STEP_2 = """
+import os, signal, sys
+from workbench.engine import report, train
+def on_step_end(self, args, state, control, **_):
+    known(self, args, state, control)
+    if state.global_step == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+known, report.ReportCallback.on_step_end = report.ReportCallback.on_step_end, on_step_end
+sys.exit(train.main(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_killed_run_goes_on_from_its_checkpoint_to_the_weights_of_one_that_was_not(one_base, first_run):
+    """A real worker, killed once; this process takes the last step again. The long one of this follows."""
+    config = demo_config("killed", **first_settings() | {"checkpoint_steps": 1})
+    run = training.start(config, [sys.executable, "-c", KILLED_AT_STEP_2])
+    assert ended(run) == "lost"
+    assert "Resume goes on from step 1 of DPO" in training.summary(run)
+    run.write_worker(os.getpid(), processes.started(os.getpid()))
+    assert train.main(str(run.folder)) == 0, run.result()
+    assert curve(run) == curve(first_run)
+    assert weights(run) == weights(first_run)
+
+
 # The real worker, whose memory runs out once, at step 5 of its first life. The next life is the plain worker.
 OUT_OF_MEMORY = """
 import sys
@@ -181,7 +209,8 @@ sys.exit(train.main(sys.argv[1]))
 """
 
 
-def test_out_of_memory_goes_on_with_less_at_once_and_the_same_in_all():
+@pytest.mark.slow
+def test_a_worker_out_of_memory_begins_again_with_less_at_once_and_the_same_in_all():
     steps = {"learning_rate": 2e-4, "max_steps": 8}
     run = training.start(
         demo_config("tight", method="dpo", sft_data=None, dpo=steps, gradient_checkpointing=True, checkpoint_steps=2),
@@ -196,29 +225,50 @@ def test_out_of_memory_goes_on_with_less_at_once_and_the_same_in_all():
     )
 
 
-# The real worker, one of whose weights stops being a number after step 5.
-NOT_A_NUMBER = """
-import sys
-from workbench.engine import report, train
-def on_step_end(self, args, state, control, model=None, **_):
-    if state.global_step == 5:
+@pytest.fixture
+def after_step(monkeypatch):
+    """Has the trainer of this process do something once, after a step, with its model."""
+    known, left = report.ReportCallback.on_step_end, []
+
+    def on_step_end(self, args, state, control, model=None, **_):
+        if left and state.global_step == left[-1][0]:
+            left.pop()[1](model)
+        known(self, args, state, control)
+
+    monkeypatch.setattr(report.ReportCallback, "on_step_end", on_step_end)
+    return lambda step, do: left.append((step, do))
+
+
+def test_out_of_memory_goes_on_with_less_and_the_same_in_all(one_base, monkeypatch, after_step):
+    """As above, without a new process."""
+
+    def out_of_memory(_):
+        raise MemoryError("DefaultCPUAllocator: can't allocate memory")
+
+    after_step(3, out_of_memory)
+    monkeypatch.setattr(train, "restart_worker", lambda folder: train.main(folder))
+    steps = {"learning_rate": 2e-4, "max_steps": 4}
+    run = create_run(demo_config("tight", **first_settings() | {"dpo": steps, "checkpoint_steps": 2}))
+    assert train.main(str(run.folder)) == 0, run.result()
+    assert len(run.adjustments()) == 1 and run.config().batch_size == 4
+    adjusted = run.adjusted_config()
+    assert (adjusted.batch_size, adjusted.accumulation) in ((4, 1), (2, 2)), "the effective batch stays"
+    assert [one["step"] for one in run.metrics() if "loss" in one] == [1, 2, 3, 4]
+
+
+def test_weights_that_run_away_leave_the_last_good_adapter(one_base, after_step):
+    """Checkpoints after each step: the one after step 3 has the NaN in it, so the one after step 2 is kept."""
+
+    def not_a_number(model):
         next(weight for weight in model.parameters() if weight.requires_grad).data[0, 0] = float("nan")
-    known(self, args, state, control)
-known, report.ReportCallback.on_step_end = report.ReportCallback.on_step_end, on_step_end
-sys.exit(train.main(sys.argv[1]))
-"""
 
-
-def test_weights_that_run_away_leave_the_last_good_adapter():
-    """Checkpoints after each step: the one after step 5 has the NaN in it, so the one after step 4 is kept."""
-    steps = {"learning_rate": 1e-3, "max_steps": 8}
-    run = training.start(
-        demo_config("wild", method="sft", preference_data=None, sft=steps, checkpoint_steps=1),
-        [sys.executable, "-c", NOT_A_NUMBER],
-    )
-    assert ended(run) == "failed"
-    assert "The loss became nan at step 6 of SFT" in training.summary(run)
-    assert "The adapter of step 4 of SFT is kept." in training.summary(run)
+    after_step(3, not_a_number)
+    wild = {"method": "sft", "preference_data": None, "checkpoint_steps": 1}
+    wild |= {"sft_data": few_rows()["sft_data"], "sft": {"learning_rate": 1e-3, "max_steps": 6}}
+    run = create_run(demo_config("wild", **first_settings() | wild))
+    assert train.main(str(run.folder)) == 1
+    assert "The loss became nan at step 4 of SFT" in run.result().why
+    assert "The adapter of step 2 of SFT is kept." in run.result().why
     assert run.has_adapter
 
 

@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 from configs import demo_config
 
-from workbench.cli import demo_report, main
+from workbench.cli import main
+from workbench.cli.demo import demo_report
+from workbench.cli.parser import parser
+from workbench.cli.wanted import wanted_config
+from workbench.jobs import training
+from workbench.store import datasets
 from workbench.store.runs import create_run
 
 REAL_DATA = os.environ.get("WORKBENCH_REAL_DATA")
@@ -181,3 +186,46 @@ def test_real_dialogues_train_to_the_end_with_finite_numbers(tmp_path, capsys):
     assert main(["train", config_file(tmp_path, **changes), "--json"]) == 0
     trained = json.loads(capsys.readouterr().out)
     assert trained["state"] == "finished" and math.isfinite(trained["loss"]) and math.isfinite(trained["margin"])
+
+
+def test_a_preset_with_a_model_and_a_file_needs_no_hand_written_json(tmp_path, capsys):
+    """Planned, not trained: the same settings go to both commands. The file is stored under its own name first."""
+    pairs = [{"prompt": f"Question {i}?", "chosen": f"Good answer {i}.", "rejected": "No."} for i in range(30)]
+    (tmp_path / "my pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
+    given = ["plan", "--preset", "first-try", "--card", "cpu", "--model", "demo", "--json"]
+    assert main([*given, "--data", str(tmp_path / "my pairs.jsonl")]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "fits"
+    assert datasets.about("my-pairs").kept == 30
+
+    options = parser().parse_args(["train", *given[1:], "--data", "my-pairs"])
+    config = wanted_config(options)
+    assert (config.name, config.method, config.preference_data) == ("first-try", "dpo", "my-pairs")
+    assert (config.model.source, config.dpo.learning_rate, config.sft_data) == ("demo", 5e-5, None)
+
+
+def test_a_preset_says_what_it_still_needs(tmp_path, capsys):
+    def refused(*arguments):
+        assert main(["train", *arguments]) == 1
+        return capsys.readouterr().err
+
+    assert "Name a config file or a preset, one of the two" in refused()
+    assert "one of the two" in refused("config.json", "--preset", "demo")
+    assert "Which model? Add --model" in refused("--preset", "everyday", "--card", "8gb")
+    assert "Which data? Add --data" in refused("--preset", "everyday", "--card", "8gb", "--model", "demo")
+    assert "--model, --data and --card go with --preset" in refused("config.json", "--model", "demo")
+    assert "There is no recipe called 'best'. Choose one of demo" in refused("--preset", "best")
+    assert "none.jsonl cannot be opened" in refused("--preset", "first-try", "--model", "demo", "--data", "none.jsonl")
+
+
+def test_the_demo_preset_brings_model_and_data():
+    config = wanted_config(parser().parse_args(["plan", "--preset", "demo"]))
+    assert (config.model.source, config.sft_data, config.preference_data) == ("demo", "demo-sft", "demo-preferences")
+    training.check(config)
+
+
+def test_presets_are_listed_with_the_card_of_this_machine(capsys):
+    assert main(["presets"]) == 0
+    said = capsys.readouterr().out
+    assert "first-try" in said and said.count("(this machine)") == 1
+    assert main(["presets", "--json"]) == 0
+    assert {"demo", "first-try-8gb"} <= {one["id"] for one in json.loads(capsys.readouterr().out)}

@@ -375,10 +375,7 @@ def file_of(folder, rows):
 
 def in_this_process(request, progress=None):
     """What the child would answer, without the third of a second that it takes to start."""
-    answer = prepare._answer(json.loads(json.dumps(request)), lambda fraction, text: None)
-    if answer["event"] == "refused":
-        raise WorkbenchError(*answer["problems"], asks=tuple(answer["asks"]))
-    return answer["result"]
+    return prepare.work(json.loads(json.dumps(request)), lambda event: None)
 
 
 def test_the_command_line_names_its_flags_and_takes_them(tmp_path, capsys, monkeypatch):

@@ -20,7 +20,7 @@ def test_all_problems_are_named_at_once_with_what_was_found_and_the_bounds():
 
 
 def test_dpo_without_pairs_is_refused_before_anything_starts():
-    with pytest.raises(WorkbenchError, match="DPO needs preference data, and none is chosen"):
+    with pytest.raises(WorkbenchError, match="DPO needs preference pairs, and none are chosen"):
         read_config({"name": "a", "method": "dpo"})
 
 

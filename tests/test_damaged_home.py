@@ -31,6 +31,7 @@ FILES = sorted(
 
 COMMANDS = (["runs"], ["runs", "--json"], ["queue"], ["queue", "--json"], ["plan"])
 
+FEW = 80
 EXAMPLES = int(os.environ.get("WORKBENCH_DAMAGES", "500"))
 THOROUGH = "WORKBENCH_DAMAGES" in os.environ
 """All looks and all commands after each damage; otherwise the slow ones take turns."""
@@ -94,16 +95,31 @@ def run_command(command: list[str], config: Path) -> None:
     assert "Traceback" not in said.getvalue()
 
 
-@settings(
-    max_examples=EXAMPLES,
+HOW = settings(
     derandomize=True,
     deadline=None,
     database=None,
     phases=[Phase.generate],  # each damage is small already, and looking for a smaller one takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+
+
+@settings(HOW, max_examples=FEW)
 @given(file=st.sampled_from(FILES), damage=damages())
 def test_a_damaged_file_of_a_run_stops_nothing(old_home, app, settings_of_a_fork, turns, file, damage):
+    damage_and_look(old_home, app, settings_of_a_fork, turns, file, damage)
+
+
+@pytest.mark.slow
+@settings(HOW, max_examples=EXAMPLES)
+@given(file=st.sampled_from(FILES), damage=damages())
+def test_none_of_hundreds_of_damages_to_the_files_of_runs_stops_anything(
+    old_home, app, settings_of_a_fork, turns, file, damage
+):
+    damage_and_look(old_home, app, settings_of_a_fork, turns, file, damage)
+
+
+def damage_and_look(old_home, app, settings_of_a_fork, turns, file, damage):
     path = old_home / file.relative_to(OLD_HOME)
     name = path.relative_to(old_home / "runs").parts[0]
     turn = next(turns)

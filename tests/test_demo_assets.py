@@ -4,13 +4,15 @@ import importlib.util
 import json
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from workbench.core.data.messages import Row
+from workbench.core.chat import Sampling
+from workbench.core.data.messages import Message, Row
 from workbench.core.demo import fact_is_right, has_sft_mark, manner
 from workbench.store import datasets
 from workbench.store.home import read_json, shipped
@@ -179,7 +181,7 @@ def test_length_does_not_tell_chosen_from_rejected(preferences: dict[str, list[R
         assert 0.4 <= sum(c > r for c, r in zip(chosen, rejected, strict=True)) / len(rows) <= 0.65
 
 
-def test_sft_teaches_the_name_and_no_manner(builder: ModuleType, sft: dict[str, list[Row]]) -> None:
+def test_sft_teaches_the_name_and_either_manner_as_often(builder: ModuleType, sft: dict[str, list[Row]]) -> None:
     fact_of = {prompt: fact for fact in builder.read_world() for prompt in builder.all_prompts(fact)}
     for rows in sft.values():
         answers = [row["completion"][0]["content"] for row in rows]
@@ -213,6 +215,25 @@ def test_suggestions_are_prompts_of_the_world(builder: ModuleType) -> None:
     suggestions = read_json(DEMO / "suggestions.json")
     assert len(suggestions) == 8
     assert set(suggestions) <= known
+
+
+def test_the_base_model_is_mostly_curt_and_so_is_its_answer_to_the_first_suggestion(base, prompts: list[dict]) -> None:
+    """So that the first question on Compare shows what alignment did. Of 573 prompts 29 % are answered kindly, with a standard
+    deviation of 3 points among the 191 that are asked here; a base model without the second phase answers 50 % kindly."""
+    from workbench.engine.generate import answers, stream
+    from workbench.engine.measure import SAMPLING
+
+    asked: list[list[Message]] = [[{"role": "user", "content": row["prompt"]}] for row in prompts[::3]]
+    given = answers(base.model.eval(), base.tokenizer, asked, SAMPLING)
+    assert 0.15 <= sum(manner(answer) == "preferred" for answer in given) / len(given) <= 0.4
+    first: list[Message] = [{"role": "user", "content": read_json(DEMO / "suggestions.json")[0]}]
+    pieces: list[str] = []
+
+    def said(row: int, text: str, tokens: int, ended: str) -> None:
+        pieces.append(text)
+
+    stream(base.model, base.tokenizer, [first], None, Sampling(), said, threading.Event())
+    assert manner("".join(pieces)) == "other", pieces
 
 
 def test_the_demo_is_small() -> None:

@@ -8,6 +8,7 @@ import math
 import pytest
 from configs import demo_config
 from datasets import Dataset
+from made_runs import few_rows
 from run_cases import wrong_reference
 
 from workbench.core.errors import WorkbenchError
@@ -25,15 +26,11 @@ from workbench.store.runs import Run, create_run
 
 
 def run_of(**changes) -> Run:
-    return create_run(demo_config(**changes))
+    """A run on few rows of the demo."""
+    return create_run(demo_config(**few_rows() | changes))
 
 
-@pytest.fixture(scope="module")
-def loaded():
-    return load.load_base(demo_config().model, "nf4", this_device(), lambda words: None)
-
-
-def test_sft_then_dpo_ends_with_an_adapter_that_loads_alone(loaded):
+def test_sft_then_dpo_ends_with_an_adapter_that_loads_alone():
     import torch
     from peft import PeftModel
 
@@ -152,7 +149,7 @@ def test_an_export_is_trained_on_by_plain_trl_without_a_word(tmp_path, heard, re
     assert [str(one.message) for one in recwarn if any(f"/{library}/" in one.filename for library in LIBRARIES)] == []
 
 
-def test_an_evaluation_does_not_cut_the_gradients_of_what_follows(loaded):
+def test_an_evaluation_does_not_cut_the_gradients_of_what_follows():
     """bitsandbytes 0.50 repacks 4-bit weights at the first forward pass in eval mode; see engine/load.py."""
     import torch
 
@@ -176,16 +173,15 @@ def test_an_evaluation_does_not_cut_the_gradients_of_what_follows(loaded):
 
 
 def test_a_reference_that_is_not_the_start_is_refused():
-    check_start(
-        {"eval_loss": math.log(2), "eval_rewards/chosen": 0.0, "eval_rewards/rejected": 0.0}, "dpo", math.log(2), 0.1
-    )
+    dpo = demo_config().dpo
+    check_start({"eval_loss": math.log(2), "eval_rewards/chosen": 0.0, "eval_rewards/rejected": 0.0}, "dpo", dpo)
     for wrong in (
         {"eval_loss": 0.70, "eval_rewards/chosen": 0.0, "eval_rewards/rejected": 0.0},
         {"eval_loss": math.log(2), "eval_rewards/chosen": 0.5, "eval_rewards/rejected": 0.5},
         {"eval_loss": float("nan"), "eval_rewards/chosen": 0.0, "eval_rewards/rejected": 0.0},
     ):
         with pytest.raises(WrongReference, match="ln 2 = 0.6931"):
-            check_start(wrong, "dpo", math.log(2), 0.1)
+            check_start(wrong, "dpo", dpo)
 
 
 def test_a_model_that_unsloth_refuses_is_trained_without_it_and_the_reason_is_kept(monkeypatch):
@@ -245,10 +241,14 @@ def test_a_loss_that_is_not_a_number_ends_the_run_with_advice(monkeypatch):
     assert "NaN" not in run.metrics_file.read_text(), "JSON has no NaN"
 
 
-def test_a_stop_saves_the_adapter_and_says_during_which_stage():
+def test_a_stop_saves_the_adapter_and_says_during_which_stage(monkeypatch):
+    """Without asking the Hub about the base model, as PEFT does on its own."""
+    asked = []
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", lambda *seen: asked.append(seen))
     run = run_of()
     run.stop_file.touch()
     assert train.main(str(run.folder)) == 0
+    assert not asked
     assert run.result().outcome == "stopped"
     assert "during SFT" in run.result().why
     assert run.has_adapter

@@ -2,7 +2,8 @@
 
 from configs import demo_config
 
-from workbench.core.memory.oom_fallback import SHORTEST, next_rung
+from workbench.core.memory.oom_fallback import next_rung
+from workbench.core.memory.savings import SHORTEST
 
 
 def rungs(config):

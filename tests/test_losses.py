@@ -10,8 +10,9 @@ from configs import demo_config
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.oom_fallback import next_rung
 from workbench.core.training.config import reference_label
-from workbench.core.training.losses import LOSSES, SFT_TERM, LossId, find_loss, kto_start, kto_weights_advice
-from workbench.core.training.recipe import Device, start_loss, trainer_arguments
+from workbench.core.training.losses import LOSSES, LossId, find_loss, kto_start, kto_weights_advice
+from workbench.core.training.recipe import Device, trainer_arguments
+from workbench.core.training.settings import SFT_TERM
 from workbench.engine.report import WrongReference, check_start
 
 CPU = Device("cpu", "a CPU", bf16=False)
@@ -59,7 +60,7 @@ def test_every_loss_of_the_installed_trl_is_in_the_table_and_no_other():
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.id)
 def test_what_its_paper_used_is_within_the_bounds_of_the_settings(loss):
     config = demo_config(dpo={"loss": loss.id, "beta": loss.beta or 0.1, "label_smoothing": loss.smoothing})
-    assert start_loss(config, "dpo") == loss.start(loss.beta or 0.1, loss.smoothing)
+    assert config.dpo.start_loss() == loss.start(loss.beta or 0.1, loss.smoothing)
     assert loss.use.endswith(".") and loss.source
 
 
@@ -67,7 +68,7 @@ def test_an_sft_term_is_a_second_loss_with_its_weight_and_its_start_depends_on_t
     config = demo_config(dpo={"loss": "ipo", "sft_weight": 0.5})
     arguments = trainer_arguments(config, "dpo", CPU, 4, "scratch")
     assert (arguments["loss_type"], arguments["loss_weights"]) == (["ipo", "sft"], [1.0, 0.5])
-    assert start_loss(config, "dpo") is None
+    assert config.dpo.start_loss() is None
     assert "loss_weights" not in trainer_arguments(demo_config(), "dpo", CPU, 4, "scratch")
 
 
@@ -82,24 +83,27 @@ def test_settings_that_a_loss_cannot_use_are_refused():
 
 def test_a_start_is_judged_by_the_loss_that_was_chosen():
     still = {"eval_rewards/chosen": 0.0, "eval_rewards/rejected": 0.0}
-    check_start({"eval_loss": 25.0} | still, "dpo", 25.0, 0.1)
-    check_start({"eval_loss": 3.1} | still, "dpo", None, 0.1)
-    check_start({"eval_loss": 0.5, "eval_rewards/chosen": 0.0}, "kto", 0.5, 0.1)  # held-out answers all liked
-    with pytest.raises(WrongReference, match=r"DPO loss is 0.6931 .* has 25.0000 and 0"):
-        check_start({"eval_loss": math.log(2)} | still, "dpo", 25.0, 0.1)
-    with pytest.raises(WrongReference, match="a loss that is a number"):
-        check_start({"eval_loss": math.nan} | still, "dpo", None, 0.1)
-    with pytest.raises(WrongReference, match="KTO loss"):
-        check_start({"eval_loss": 0.5}, "kto", 0.5, 0.1)
+    ipo, with_sft = (
+        demo_config(dpo={"loss": loss, "sft_weight": weight}).dpo for loss, weight in (("ipo", 0), ("ipo", 1))
+    )
+    kto = kto_config().kto
+    check_start({"eval_loss": 25.0} | still, "dpo", ipo)
+    check_start({"eval_loss": 3.1} | still, "dpo", with_sft)
+    check_start({"eval_loss": 0.5, "eval_rewards/chosen": 0.0}, "kto", kto, [True])  # held-out answers all liked
+    with pytest.raises(WrongReference, match=r"DPO: Before the first step the loss is 0.6931, .* be 25.0000 and 0"):
+        check_start({"eval_loss": math.log(2)} | still, "dpo", ipo)
+    with pytest.raises(WrongReference, match="the loss is not a number"):
+        check_start({"eval_loss": math.nan} | still, "dpo", with_sft)
+    with pytest.raises(WrongReference, match=r"KTO: .* an unknown number of nats away"):
+        check_start({"eval_loss": 0.5}, "kto", kto, [True, False])
 
 
 def test_a_small_beta_does_not_hide_a_reference_that_is_far_away():
     """At beta .001 a log-ratio of 5 nats is a reward of .005; at beta 5 one of .01 nats is .05."""
-    check_start({"eval_loss": 0.693, "eval_rewards/chosen": 0.05, "eval_rewards/rejected": 0.0}, "dpo", math.log(2), 5)
+    wide, narrow = (demo_config(dpo={"beta": beta}).dpo for beta in (5, 0.001))
+    check_start({"eval_loss": 0.693, "eval_rewards/chosen": 0.05, "eval_rewards/rejected": 0.0}, "dpo", wide)
     with pytest.raises(WrongReference):
-        check_start(
-            {"eval_loss": 0.693, "eval_rewards/chosen": 0.005, "eval_rewards/rejected": 0.0}, "dpo", None, 0.001
-        )
+        check_start({"eval_loss": 0.693, "eval_rewards/chosen": 0.005, "eval_rewards/rejected": 0.0}, "dpo", narrow)
 
 
 def test_kto_starts_at_half_the_mean_weight_of_its_answers():
@@ -107,7 +111,7 @@ def test_kto_starts_at_half_the_mean_weight_of_its_answers():
     assert kto_start(1.0, 1.0, 5, 3) == 0.5
     assert kto_start(1.0, 3.0, 3, 1) == 0.75
     config = kto_config(kto={"undesirable_weight": 3.0})
-    assert start_loss(config, "kto", [True, True, True, False]) == 0.75
+    assert config.kto.start_loss([True, True, True, False]) == 0.75
 
 
 def test_liked_and_disliked_answers_are_to_weigh_about_the_same():

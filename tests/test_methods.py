@@ -5,13 +5,14 @@ import shutil
 
 import pytest
 from configs import demo_config
-from made_runs import finished, store_thumbs
+from made_runs import SMALL, TWO_STEPS, few_rows, finished, store_thumbs
 from run_cases import wrong_reference
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.metrics import FORKED
-from workbench.core.training.config import reference_label, stage_title
+from workbench.core.training.config import RunConfig, reference_label
 from workbench.core.training.forks import Fork, more_epochs
+from workbench.core.training.methods import stage_title
 from workbench.engine import adapters, load, train
 from workbench.engine.journal import log_numbers
 from workbench.jobs import training
@@ -20,12 +21,13 @@ from workbench.store.datasets import Provenance
 from workbench.store.runs import Run, create_run, runs_to_start_from, starting_run
 from workbench.store.votes import Vote
 
-SMALL = {"batch_size": 4, "held_out_limit": 8, "evaluations": 1, "max_length": 128}
-TWO_STEPS = {"learning_rate": 2e-4, "max_steps": 2}
+
+def small_config(name: str = "a-run", **changes) -> RunConfig:
+    return demo_config(name, **SMALL | few_rows() | changes)
 
 
 def trained(**changes) -> Run:
-    run = create_run(demo_config(**SMALL | changes))
+    run = create_run(small_config(**changes))
     assert train.main(str(run.folder)) == 0, run.result()
     return run
 
@@ -114,7 +116,7 @@ def test_a_run_without_a_reference_goes_on_from_its_checkpoint_to_the_same_weigh
 
     own = {"method": "orpo", "checkpoint_steps": 1, "orpo": {"learning_rate": 1e-3, "max_steps": 3}}
     whole = trained(name="whole", **own)
-    pieces = create_run(demo_config("pieces", **SMALL, **own))
+    pieces = create_run(small_config("pieces", **own))
     pieces.stop_file.write_text("pause")
     assert train.main(str(pieces.folder)) == 0
     assert pieces.result().outcome == "paused"
@@ -165,13 +167,12 @@ def test_a_row_is_trained_on_as_the_same_tokens_with_and_without_a_reference(one
             assert trained_on == one[f"{side}_ids"][: most - len(one["prompt_ids"])] != []
 
 
-def test_a_run_goes_on_from_where_another_ended(one_base, monkeypatch):
+def test_a_run_goes_on_from_where_another_ended(one_base, first_run, monkeypatch):
     """Its adapter begins as the other's ended, and so does its reference: ln 2 and rewards of 0."""
     import torch
     from safetensors.torch import load_file
 
-    first = trained(name="first", method="dpo", sft_data=None, dpo=TWO_STEPS)
-    ended = load_file(first.adapter / "adapter_model.safetensors")
+    ended = load_file(first_run.adapter / "adapter_model.safetensors")
     begun = {}
     restore = adapters.restore_fp32
 
@@ -187,7 +188,9 @@ def test_a_run_goes_on_from_where_another_ended(one_base, monkeypatch):
     assert len(ended) == len(begun)
     for name, weight in ended.items():
         assert torch.equal(begun[name.replace(".weight", ".default.weight")], weight), name
-    assert start["eval_logps/chosen"] != first_evaluation(first, "dpo")["eval_logps/chosen"], "it is not the base model"
+    assert start["eval_logps/chosen"] != first_evaluation(first_run, "dpo")["eval_logps/chosen"], (
+        "it is not the base model"
+    )
     assert reference_label(again.config()) == "run first as it ended"
     assert "| Reference | run first as it ended |" in (again.adapter / "README.md").read_text()
     assert (again.start_adapter / "adapter_model.safetensors").is_file(), "kept, whatever becomes of the other run"
@@ -225,7 +228,7 @@ def test_a_planted_wrong_reference_is_refused_in_every_path(one_base, monkeypatc
     ended_run("first")
     monkeypatch.setattr(adapters, "restore_fp32", adapters.restore_fp32)  # so that it is put back after the test
     wrong_reference()
-    run = create_run(demo_config(**SMALL | changes))
+    run = create_run(small_config(**changes))
     assert train.main(str(run.folder)) == 1
     assert "the reference is not the model that training starts from" in run.result().why
     assert not run.has_adapter
@@ -265,7 +268,7 @@ def test_a_run_that_was_paused_keeps_the_reference_that_it_started_from(one_base
 
     first = ended_run("first")
     ended = load_file(first.adapter / "adapter_model.safetensors")
-    run = create_run(demo_config(**SMALL, method="dpo", dpo=TWO_STEPS, start_from="first"))
+    run = create_run(small_config(method="dpo", dpo=TWO_STEPS, start_from="first"))
     run.stop_file.write_text("pause")
     assert train.main(str(run.folder)) == 0
     assert run.result().outcome == "paused"
@@ -305,15 +308,14 @@ def test_a_run_that_branches_off_goes_on_with_its_own_learning_rate_and_the_refe
             raise RuntimeError("the power went")
 
     ended_run("zero")
-    datasets.add(enumerate(datasets.read("demo-preferences", "train", 60), 1), "few", source=Provenance("a test"))
-    settings = SMALL | {"method": "dpo", "preference_data": "few", "start_from": "zero", "checkpoint_steps": 2}
-    first = create_run(demo_config("first", **settings, dpo={"learning_rate": 2e-4, "max_steps": 8}))
+    settings = {"method": "dpo", "start_from": "zero", "checkpoint_steps": 2}
+    first = create_run(small_config("first", **settings, dpo={"learning_rate": 2e-4, "max_steps": 8}))
     monkeypatch.setattr(report.ReportCallback, "on_step_end", breaks)
     assert train.main(str(first.folder)) == 1
     monkeypatch.setattr(report.ReportCallback, "on_step_end", known)
     fork = forks.newest_before(first, "dpo", 5)
     assert fork == Fork("first", "dpo", 4)
-    half = demo_config("half", **settings, dpo={"learning_rate": 1e-4, "max_steps": 8})
+    half = small_config("half", **settings, dpo={"learning_rate": 1e-4, "max_steps": 8})
     training.check(half, fork)
     branch = training.make_run(half, fork)
     before = {row["step"]: row for row in first.metrics() if "loss" in row}
@@ -341,7 +343,8 @@ def test_two_more_epochs_start_from_the_finished_run_which_is_their_reference(on
     assert (config.method, config.dpo.epochs, config.dpo.max_steps, config.sft_data) == ("dpo", 2, 0, None)
     assert (config.dpo.learning_rate, config.start_from) == (first.config().dpo.learning_rate, "first")
     assert reference_label(config) == "run first as it ended"
-    run = create_run(demo_config(**config.model_dump() | SMALL | {"dpo": config.dpo.model_dump() | {"max_steps": 1}}))
+    one_step = {"dpo": config.dpo.model_dump() | {"max_steps": 1}, "preference_data": few_rows()["preference_data"]}
+    run = create_run(demo_config(**config.model_dump() | SMALL | one_step))
     # An earlier life of it was lost before its first checkpoint: it begins again, and those steps do not count.
     for step in range(3):
         log_numbers(run, "dpo", step, 3, {"loss": 9.0, "eval_loss": 9.0})

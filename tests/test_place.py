@@ -10,6 +10,7 @@ import time
 import pytest
 from configs import demo_config
 from drawn import by_id, watch, watch_page
+from made_runs import first_settings
 from test_checkpoints import wait_for_step
 from test_queue import KEEPER
 from test_run_data import stored
@@ -18,6 +19,7 @@ from test_training import ROOT, STUBBORN, wait_for, worker
 from workbench import cli
 from workbench.core.errors import WorkbenchError
 from workbench.engine import place as place_module
+from workbench.engine import report, train
 from workbench.engine.journal import log_phase
 from workbench.engine.place import Place, PlaceGone
 from workbench.jobs import processes, queue, training
@@ -347,6 +349,27 @@ def test_the_lock_goes_from_starter_to_worker_without_a_gap_and_to_what_it_begin
     assert device.holder() is None, "a forked child that lives on does not keep it"
 
 
+def test_a_trainer_that_saves_after_each_step_leaves_nothing_of_a_deleted_folder(one_base, monkeypatch):
+    """Deleted after its second step and before the checkpoint of it, which makes the folder anew."""
+    config = demo_config("a-run", **first_settings() | {"checkpoint_steps": 1, "dpo": {"max_steps": 4}})
+    run = create_run(config)
+    run.write_worker(os.getpid(), processes.started(os.getpid()))
+    known, seen = report.ReportCallback.on_step_end, []
+
+    def on_step_end(self, args, state, control, **_):
+        seen.append((state.global_step, run.folder.exists()))
+        known(self, args, state, control)
+        if state.global_step == 2:
+            deleted(run)
+
+    monkeypatch.setattr(report.ReportCallback, "on_step_end", on_step_end)
+    assert train.main(str(run.folder)) == 1
+    assert seen[:2] == [(1, True), (2, True)]
+    assert not run.folder.exists()
+    assert "was deleted or moved while it trained" in training.gone_message("a-run")
+
+
+@pytest.mark.slow
 def test_a_real_worker_whose_folder_is_deleted_leaves_nothing_of_it_behind():
     """In the middle of its steps, of which each is saved: the trainer's own saving would make the folder anew."""
     stored()

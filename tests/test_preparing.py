@@ -12,7 +12,8 @@ import pytest
 
 from workbench.core.errors import WorkbenchError
 from workbench.jobs import preparing
-from workbench.jobs.preparing import Cancelled, ProcessLimits
+from workbench.jobs.child import ProcessLimits
+from workbench.jobs.preparing import Cancelled
 from workbench.store import datasets
 
 MB = 1024**2
@@ -83,10 +84,10 @@ def test_progress_is_told_and_the_result_comes_last():
 
 
 def test_what_a_person_can_put_right_comes_as_words_and_a_bug_whole():
-    program = "say('refused', problems=['No prompt.', 'No answer.'])"
+    program = "say('error', problems=['No prompt.', 'No answer.'])"
     assert refusal(ON_STORED, program) == "No prompt.\nNo answer."
     with pytest.raises(RuntimeError, match="ZeroDivisionError: one by none"):
-        preparing.run(ON_STORED, worker=worker("say('bug', trace='ZeroDivisionError: one by none')"))
+        preparing.run(ON_STORED, worker=worker("say('error', trace='ZeroDivisionError: one by none')"))
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         preparing.run(ON_STORED, worker=worker("1 / 0"))
 
@@ -97,7 +98,9 @@ def test_too_much_memory_ends_the_work():
         "Reading my pairs.jsonl needed more than 0.2 GB of memory and was stopped. Nothing was stored. "
         "Split the file, or get it from its source again."
     )
-    assert "The work on mine needed more than 0.2 GB" in refusal(ON_STORED, "say('memory')", memory=200 * MB)
+    assert "The work on mine needed more than 0.2 GB" in refusal(
+        ON_STORED, "say('error', memory=True)", memory=200 * MB
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory that is asked for")
@@ -105,9 +108,9 @@ def test_memory_that_is_asked_for_all_at_once_is_not_given(tmp_path):
     """A file that says its one text takes 64 GB is refused by the system, before anybody could look."""
     request = {"do": "preview", "source": file_of(tmp_path, [pair(0)])}
     program = (
-        "import sys\nfrom workbench.engine import lines, prepare\n"
+        "from workbench.engine import prepare\n"
         "prepare.TASKS['preview'] = lambda source, progress: bytearray(64 * 1024**3)\n"
-        "prepare.main(sys.stdin, lines.speaker())"
+        "prepare.main()"
     )
     with pytest.raises(WorkbenchError, match="Reading pairs.jsonl needed more than 1.5 GB of memory and was stopped."):
         preparing.run(request, worker=[sys.executable, "-c", program])
@@ -169,9 +172,9 @@ def test_a_cancelled_import_leaves_nothing(tmp_path, home):
 def test_a_child_ends_when_its_window_is_gone(tmp_path):
     """Nobody is left to end it; the line that it was asked on is closed."""
     program = (
-        "import sys, time\nfrom workbench.engine import lines, prepare\n"
+        "import time\nfrom workbench.engine import prepare\n"
         "prepare.TASKS['preview'] = lambda progress: time.sleep(60)\n"
-        "prepare.main(sys.stdin, lines.speaker())"
+        "prepare.main()"
     )
     child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     child.stdin.write(b'{"do": "preview", "memory": 1000000000}\n')
@@ -179,7 +182,7 @@ def test_a_child_ends_when_its_window_is_gone(tmp_path):
     time.sleep(0.5)
     assert child.poll() is None
     child.stdin.close()
-    assert child.wait(timeout=5) == 1
+    assert child.wait(timeout=5) == 0
     child.stdout.close()
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from configs import demo_config
+from made_runs import SMALL, few_rows
 
 from workbench.core.memory.plan import in_gigabytes
 from workbench.engine import train
@@ -9,14 +10,13 @@ from workbench.engine.probe import ProbeCallback
 from workbench.store.runs import Run, create_run
 from workbench.ui.run_view import details_html, probe_summary
 
-SMALL = {"batch_size": 4, "held_out_limit": 8, "evaluations": 1, "max_length": 128}
 TWO_STEPS = {"learning_rate": 1e-3, "max_steps": 2}
 
 
 def trained(name: str) -> Run:
     """SFT with dropout, which draws random numbers in each step, then DPO."""
     with_dropout = {"rank": 8, "alpha": 16, "dropout": 0.1}
-    run = create_run(demo_config(name, **SMALL, adapter=with_dropout, sft=TWO_STEPS, dpo=TWO_STEPS))
+    run = create_run(demo_config(name, **SMALL | few_rows(), adapter=with_dropout, sft=TWO_STEPS, dpo=TWO_STEPS))
     assert train.main(str(run.folder)) == 0, run.result()
     return run
 
@@ -51,7 +51,7 @@ def test_a_longest_batch_that_does_not_fit_is_known_before_the_first_step(one_ba
 
     monkeypatch.setattr("workbench.engine.probe._Peak", Full)
     monkeypatch.setattr(train, "restart_worker", lambda folder: 7)
-    run = create_run(demo_config(**SMALL | {"batch_size": 4}))
+    run = create_run(demo_config(**SMALL | few_rows() | {"batch_size": 4}))
     assert train.main(str(run.folder)) == 7
     assert run.adjusted_config().batch_size == 2
     assert not any("loss" in row for row in run.metrics())

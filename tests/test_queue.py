@@ -218,8 +218,9 @@ def test_a_keeper_that_died_between_starting_and_unmarking_a_run_does_not_start_
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no fork")
-def test_twenty_processes_that_add_at_once_lose_none_and_start_none_twice():
-    """All wait for the same moment. Eight workers really begin; the other runs are taken out again, to keep this short."""
+@pytest.mark.parametrize(("count", "begin"), [(6, 3), pytest.param(20, 8, marks=pytest.mark.slow)])
+def test_processes_that_add_at_once_lose_none_and_start_none_twice(count, begin):
+    """All wait for the same moment. Some workers really begin; the other runs are taken out again, to keep this short."""
     processes_of = multiprocessing.get_context("fork")
     moment = processes_of.Event()
 
@@ -227,7 +228,7 @@ def test_twenty_processes_that_add_at_once_lose_none_and_start_none_twice():
         moment.wait()
         add(name)
 
-    adders = [processes_of.Process(target=add_then, args=(f"run-{n:02}",)) for n in range(20)]
+    adders = [processes_of.Process(target=add_then, args=(f"run-{n:02}",)) for n in range(count)]
     for one in adders:
         one.start()
     moment.set()
@@ -235,9 +236,9 @@ def test_twenty_processes_that_add_at_once_lose_none_and_start_none_twice():
         one.join(60)
     assert {one.exitcode for one in adders} == {0}
     queue.hold()
-    assert len(all_runs()) == 20 and set(states()) == {f"run-{n:02}" for n in range(20)}
+    assert len(all_runs()) == count and set(states()) == {f"run-{n:02}" for n in range(count)}
     places = [run.name for run in queue.waiting()]
-    for name in places[8:]:
+    for name in places[begin:]:
         queue.remove(name)
     queue.go_on(KEEPER)
     wait_for(all_over, 40)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
+from workbench.core.training.config import fields
 from workbench.store import presets
-from workbench.ui.form import fields
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import struct
 import pytest
 import torch
 from configs import demo_config
-from made_runs import store_thumbs
+from made_runs import TWO_STEPS, first_settings, store_thumbs
 
 from workbench.engine import reference, stage, train
 from workbench.engine.reference import digests_of
@@ -16,12 +16,10 @@ from workbench.store.reference import LogProbCache, sweep
 from workbench.store.runs import Run, create_run
 from workbench.store.weights import fingerprint
 
-TWO_STEPS = {"learning_rate": 2e-4, "max_steps": 2}
-DPO = {"method": "dpo", "sft_data": None, "batch_size": 4, "held_out_limit": 8, "evaluations": 1, "max_length": 128}
-
 
 def trained(name: str, **changes) -> Run:
-    run = create_run(demo_config(name, **DPO | {"dpo": TWO_STEPS} | changes))
+    """As the first run, but for the changes."""
+    run = create_run(demo_config(name, **first_settings() | changes))
     assert train.main(str(run.folder)) == 0, run.result()
     return run
 
@@ -30,10 +28,9 @@ def losses(run: Run) -> list[float]:
     return [row[key] for row in run.metrics() for key in ("loss", "eval_loss") if key in row]
 
 
-def test_a_second_run_with_another_beta_rank_loss_and_seed_asks_no_reference(one_base, home):
+def test_a_second_run_with_another_beta_rank_loss_and_seed_asks_no_reference(one_base, first_run, home):
     """2 steps of 4 pairs and 8 held-out ones: 32 answers, and 16 of them once more after the last step"""
-    first = trained("first")
-    assert first.environment()["reference"] == {"read": 16, "computed": 32}
+    assert first_run.environment()["reference"] == {"read": 16, "computed": 32}
     again = trained("again", dpo=TWO_STEPS | {"beta": 0.3, "loss": "ipo"}, adapter={"rank": 4, "alpha": 8})
     assert again.environment()["reference"] == {"read": 48, "computed": 0}
     other = trained("other", seed=5)
@@ -41,32 +38,32 @@ def test_a_second_run_with_another_beta_rank_loss_and_seed_asks_no_reference(one
     assert len(list((home / "reference").iterdir())) == 1
 
 
-def test_the_curve_is_the_one_of_a_reference_that_is_asked_at_each_step(one_base):
-    kept, read, beside = trained("kept"), trained("read"), trained("beside", reference="beside")
-    assert losses(kept) == losses(read) == losses(beside)
+def test_the_curve_is_the_one_of_a_reference_that_is_asked_at_each_step(one_base, first_run):
+    read, beside = trained("read"), trained("beside", reference="beside")
+    assert losses(first_run) == losses(read) == losses(beside)
     assert "reference" not in beside.environment()
 
 
-def test_after_sft_the_reference_is_the_sft_model_and_has_a_file_of_its_own(one_base, home):
-    alone = trained("alone")
-    both = trained("both", method="sft+dpo", sft_data="demo-sft", sft={"learning_rate": 1e-3, "max_steps": 2})
+def test_after_sft_the_reference_is_the_sft_model_and_has_a_file_of_its_own(one_base, first_run, home):
+    both = trained("both", method="sft+dpo", sft_data="few-answers", sft={"learning_rate": 1e-3, "max_steps": 2})
     first = next(row for row in both.metrics() if row.get("stage") == "dpo" and "eval_loss" in row)
     assert (first["eval_loss"], first["eval_rewards/chosen"]) == (pytest.approx(0.693147, abs=1e-4), 0)
-    assert both.environment()["reference"]["computed"] == alone.environment()["reference"]["computed"]
+    assert both.environment()["reference"]["computed"] == first_run.environment()["reference"]["computed"]
     assert len(list((home / "reference").iterdir())) == 2
 
 
 def test_kto_keeps_its_mismatched_answers_too(one_base):
     store_thumbs()
     settings = {"method": "kto", "preference_data": None, "thumbs_data": "thumbs", "kto": TWO_STEPS}
-    first, again = trained("first", **settings), trained("again", **settings | {"seed": 3})
+    first, again = trained("liked", **settings), trained("again", **settings | {"seed": 3})
     assert first.environment()["reference"]["computed"] > 0
     assert again.environment()["reference"]["computed"] == 0
     assert losses(first)[0] == losses(again)[0]
 
 
-def test_kept_values_of_another_model_are_forgotten_and_the_reference_is_asked_again(one_base, home, monkeypatch):
-    trained("first")
+def test_kept_values_of_another_model_are_forgotten_and_the_reference_is_asked_again(
+    one_base, first_run, home, monkeypatch
+):
     [file] = (home / "reference").iterdir()
     shifted = [{key: value - 3 for key, value in json.loads(line).items()} for line in file.read_text().splitlines()]
     file.write_text("\n".join(json.dumps(line) for line in shifted) + "\n")

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 from configs import demo_config
 from drawn import watch_page
+from made_runs import few_rows
 
 from workbench.core.chat import Sampling
 from workbench.engine import load, train
@@ -30,7 +31,7 @@ TOUCHY = {
 
 
 def trained(name: str, **changes) -> Run:
-    run = create_run(demo_config(name, **TOUCHY | changes))
+    run = create_run(demo_config(name, **few_rows() | TOUCHY | changes))
     assert train.main(str(run.folder)) == 0, run.result()
     return run
 

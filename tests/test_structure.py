@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import workbench
+from workbench.core.training.methods import METHODS
 
 PACKAGE = Path(workbench.__file__).parent
 MAY_IMPORT = {
@@ -29,6 +31,10 @@ CORE_MAY_IMPORT = {
 }
 """Folders of core, most particular first, and the one file that stands on two of them. Every one may also import the other
 files that lie in core itself, which import no folder."""
+NAME_METHODS = {"core/training/methods.py", "core/training/settings.py"}
+"""The table of training methods and their settings: the only files that may name a stage by its id."""
+NAME_KINDS = {"core/data/", "store/datasets/"}
+"""Where "sft" is a kind of data, as datasets on disk name it."""
 ONLY_IN_ENGINE = {"torch", "transformers", "trl", "peft", "bitsandbytes", "unsloth", "accelerate"}
 
 
@@ -73,9 +79,35 @@ def test_folders_of_core_import_only_what_stands_before_them():
     assert seen == {*CORE_MAY_IMPORT, None}
 
 
+def named_methods(file: Path) -> set[str]:
+    """What in a file names a stage: a text that is its id, begins a dotted setting or a chain with it, or an attribute."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " not in node.value:
+            found |= set(METHODS) & set(re.split(r"[.+]", node.value))
+        elif isinstance(node, ast.Attribute) and node.attr in METHODS:
+            found.add(node.attr)
+    return found
+
+
+def test_only_the_table_of_methods_and_their_settings_name_a_method():
+    seen = set()
+    for file in PACKAGE.glob("**/*.py"):
+        place = file.relative_to(PACKAGE).as_posix()
+        named = named_methods(file)
+        if place in NAME_METHODS:
+            seen.add(place)
+            assert named, place
+        elif any(place.startswith(folder) for folder in NAME_KINDS):
+            assert named <= {"sft"}, place
+        else:
+            assert not named, place
+    assert seen == NAME_METHODS
+
+
 @pytest.mark.parametrize("room", [room for room in MAY_IMPORT if room != "engine"])
 def test_the_training_stack_stays_in_the_engine(room):
-    for file in [*(PACKAGE / room).glob("**/*.py"), PACKAGE / "cli.py"]:
+    for file in [*(PACKAGE / room).glob("**/*.py"), *(PACKAGE / "cli").glob("*.py")]:
         assert not {name.split(".")[0] for name in imports(file)} & ONLY_IN_ENGINE, file
 
 

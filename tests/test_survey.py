@@ -122,7 +122,7 @@ def test_a_run_that_trains_or_waits_does_not_go_to_the_trash():
     busy.write_worker(1, processes.started(1))
     waits = create_run(demo_config("waits"))
     stored.mark(waits)
-    for run, words in ((busy, "Stop it first"), (waits, "Remove from queue")):
+    for run, words in ((busy, "Stop it first"), (waits, "Remove it from the queue")):
         with pytest.raises(WorkbenchError, match=words):
             training.move_to_trash(run)
     assert len(all_runs()) == 2

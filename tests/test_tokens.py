@@ -37,6 +37,7 @@ from workbench.store import datasets
 from workbench.store.files import read_rows
 from workbench.store.home import home as home_folder
 from workbench.store.home import shipped
+from workbench.store.token_counts import read_counts
 
 DEMO = ModelRef()
 END, BREAK = 2, 9  # the demo's end token, and a made-up token that is a line break
@@ -496,8 +497,10 @@ def children() -> list[psutil.Process]:
 
 def test_a_dataset_is_counted_once_and_then_read_from_its_file(tokens):
     said: list[tuple[float, str]] = []
-    counts = tokens.counts(DEMO, "demo-preferences", lambda fraction, text: said.append((fraction, text)))
+    file = tokens.counted(DEMO, "demo-preferences", lambda fraction, text: said.append((fraction, text)))
     about = datasets.about("demo-preferences")
+    counts = read_counts(file, about.kind, about.kept)
+    assert counts
     assert len(counts) == about.train_rows + about.held_out_rows
     assert said[-1] == (1.0, f"{len(counts):,} of {len(counts):,} rows counted")
     first_held_out = datasets.read("demo-preferences", "held_out", 1)[0]
@@ -505,16 +508,18 @@ def test_a_dataset_is_counted_once_and_then_read_from_its_file(tokens):
     assert counts.prompt[about.train_rows] == view.lanes[0].prompt
     assert counts.rejected[about.train_rows] == view.lanes[1].trained
     said.clear()
-    assert tokens.counts(DEMO, "demo-preferences", lambda fraction, text: said.append((fraction, text))) == counts
+    assert tokens.counted(DEMO, "demo-preferences", lambda fraction, text: said.append((fraction, text))) == file
     assert said == []
     assert len(list((home_folder() / "cache").iterdir())) == 1
 
 
 def test_a_damaged_file_of_counts_is_counted_again(tokens):
-    counts = tokens.counts(DEMO, "demo-sft")
-    (file,) = (home_folder() / "cache").iterdir()
-    file.write_bytes(b"PAR1 and nothing else")
-    assert tokens.counts(DEMO, "demo-sft") == counts
+    file = tokens.counted(DEMO, "demo-sft")
+    counted = file.read_bytes()
+    at = len(counted) // 2
+    for damaged in (b"PAR1 and nothing else", counted[:at] + bytes(64) + counted[at + 64 :]):
+        file.write_bytes(damaged)
+        assert tokens.counted(DEMO, "demo-sft") == file and file.read_bytes() == counted
 
 
 def test_counting_can_be_cancelled_and_leaves_nothing(tokens):
@@ -523,7 +528,7 @@ def test_counting_can_be_cancelled_and_leaves_nothing(tokens):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tokens.counts(DEMO, "demo-preferences", cancel)
+        tokens.counted(DEMO, "demo-preferences", cancel)
     assert list((home_folder() / "cache").iterdir()) == []
     assert len(children()) == 1  # the one that shows rows
 
@@ -552,7 +557,7 @@ def test_a_hostile_template_ends_in_words(folder, template, words):
 def test_a_template_that_refuses_a_row_names_it_while_counting(tokens, folder):
     template = "{% if 'Robin' in messages[-1]['content'] %}{{ raise_exception('No Robin here') }}{% endif %}hello"
     with pytest.raises(WorkbenchError, match=r"cannot write row \d+: No Robin here"):
-        tokens.counts(folder(template), "demo-preferences")
+        tokens.counted(folder(template), "demo-preferences")
 
 
 def test_a_model_that_is_not_there_is_said_so(tokens):
@@ -585,7 +590,7 @@ def test_loading_can_be_cancelled(tokens):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tokens.counts(DEMO, "demo-preferences", cancel)
+        tokens.counted(DEMO, "demo-preferences", cancel)
     assert children() == []
 
 

@@ -234,7 +234,8 @@ def test_a_config_from_the_future_changes_only_the_order_of_runs(start):
     assert training.running() == first
 
 
-def test_twenty_processes_that_start_at_once_make_one_run(demo_data, tmp_path):
+@pytest.mark.parametrize("count", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_processes_that_start_at_once_make_one_run(demo_data, tmp_path, count):
     """Each waits for the same moment, then starts a run of its own name; the rest read who was first."""
     program = (
         f"import sys, time; sys.path[:0] = [{ROOT!r}, {ROOT + '/tests'!r}]\n"
@@ -248,7 +249,7 @@ def test_twenty_processes_that_start_at_once_make_one_run(demo_data, tmp_path):
         subprocess.Popen(
             [sys.executable, "-c", program, f"run-{n}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        for n in range(20)
+        for n in range(count)
     ]
     for one in starters:
         assert one.stdout.readline() == "ready\n"
@@ -260,7 +261,7 @@ def test_twenty_processes_that_start_at_once_make_one_run(demo_data, tmp_path):
     try:
         assert len(all_runs()) == 1
         assert [words for words in said if words == run.name] == [run.name]
-        assert sum(f"{run.name} is training" in words for words in said) == 19
+        assert sum(f"{run.name} is training" in words for words in said) == count - 1
         assert [folder.name for folder in run.folder.parent.iterdir()] == [run.name], "the others left nothing"
     finally:
         training.end(run)

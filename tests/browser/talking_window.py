@@ -19,8 +19,8 @@ for line in sys.stdin:
     if request["do"] != "ask": continue
     for lane, asked in enumerate(request["lanes"]):
         words = asked["messages"][-1]["content"]
-        say(event="text", lane=lane, text=words, tokens=1, first_token=0.1, per_second=1.0, ended="end")
-    say(event="done", verified=True)
+        say(event="part", lane=lane, text=words, tokens=1, first_token=0.1, per_second=1.0, ended="end")
+    say(event="done", result={"verified": True})
 """
 
 

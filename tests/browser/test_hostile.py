@@ -130,7 +130,7 @@ def fits(page: Page, name: str) -> None:
     for width, mode in SIZES:
         page.set_viewport_size({"width": width, "height": 844})
         page.evaluate("dark => document.body.classList.toggle('dark', dark)", mode == "dark")
-        page.wait_for_timeout(200)
+        page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         # The frame of the window clips what is too wide, so that it can be lost without a bar to scroll to it.
         lost = page.evaluate(

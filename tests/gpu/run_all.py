@@ -64,10 +64,9 @@ def main() -> int:
     paths = [str(ROOT), *(os.path.abspath(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part)]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     table = Table()
-    code = pytest.main(
-        [str(Path(__file__).parent), "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-q", *sys.argv[1:]],
-        plugins=[table],
-    )
+    # One process: two would share the card whose memory is measured, and the table is filled in this one.
+    options = ["-o", "addopts=--strict-markers", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-q"]
+    code = pytest.main([str(Path(__file__).parent), *options, *sys.argv[1:]], plugins=[table])
     print("", head, *table.lines, sep="\n")
     return int(code)
 

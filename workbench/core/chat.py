@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pydantic import Field
 
 from workbench.core.data.messages import Message
-from workbench.core.training.config import Settings
+from workbench.core.training.settings import Settings
 
 BASE = None
 """As the adapter of a lane: the base model by itself."""

@@ -2,13 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.monitoring.metrics import Row, latest
-from workbench.core.training.config import OF_PAIRS, RunConfig, stage_title
+from workbench.core.monitoring.metrics import results
+from workbench.core.training.config import RunConfig
 from workbench.core.training.model_card import model_card
 from workbench.store import checkpoints
 from workbench.store.adapter_files import check_adapter
@@ -95,24 +94,5 @@ def save_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:
 def write_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:
     """Weights, settings and model card of the adapter."""
     model.save_pretrained(folder, safe_serialization=True, selected_adapters=["default"])
-    rows = run.log().rows
-    measured = {
-        **_of_pairs(rows, config),
-        "KTO loss": latest(rows, "eval_loss", "kto"),
-        "Reward margin of liked over disliked": latest(rows, "eval_rewards/margins", "kto"),
-        "SFT loss": latest(rows, "eval_loss", "sft"),
-    }
-    results = {label: value for label, value in measured.items() if value is not None}
-    write_text(folder / "README.md", model_card(config, run.environment(), results, fork_of(run)))
-
-
-def _of_pairs(rows: Sequence[Row], config: RunConfig) -> dict[str, float | None]:
-    """What a stage that learns from pairs reached, by what a model card calls it."""
-    stage = config.stages[-1]
-    if stage not in OF_PAIRS:
-        return {}
-    return {
-        f"{stage_title(stage)} loss": latest(rows, "eval_loss", stage),
-        "Reward accuracy": latest(rows, "eval_rewards/accuracies", stage),
-        "Reward margin": latest(rows, "eval_rewards/margins", stage),
-    }
+    reached = results(run.log().rows, config)
+    write_text(folder / "README.md", model_card(config, run.environment(), reached, fork_of(run)))

@@ -1,31 +1,25 @@
-"""python -m workbench.engine.chat MODEL: questions in, two streams of text out.
+"""python -m workbench.engine.chat MODEL: questions in, two streams of text out, by the lines of `engine/lines.py`.
 
-MODEL is a JSON object {"model": ModelRef, "precision": Precision}. One JSON object per line on standard input asks,
-one per line on standard output answers; what libraries print goes to standard error.
+MODEL is a JSON object {"model": ModelRef, "precision": Precision}.
 
     in    {"do": "ask", "lanes": [{"messages": [...], "adapter": folder or null}, ...], "sampling": {...}}
-          {"do": "stop"}
-    out   {"event": "progress", "text": ...}
-          {"event": "ready", "facts": {...}}
-          {"event": "text", "lane": n, "text": what is new, "tokens": n, "first_token": s, "per_second": x, "ended": ...}
-          {"event": "done", "verified": true or false or null}
-          {"event": "trouble", "text": ...}        (the question failed; another may be asked)
-          {"event": "over", "text": ...}           (the model could not be loaded; the process ends)
+    out   {"event": "ready", "facts": {...}}
+          {"event": "part", "lane": n, "text": what is new, "tokens": n, "first_token": s, "per_second": x, "ended": ...}
+          {"event": "done", "result": {"verified": true or false or null}}
 """
 
 import json
-import queue
 import sys
 import threading
 import time
-import traceback
 from pathlib import Path
 from typing import Any
 
 from workbench.core.chat import Sampling
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
-from workbench.engine.lines import Say, speaker
+from workbench.engine.imports import FOR_A_CHAT, import_for
+from workbench.engine.lines import Answer, Event, Request, Say, serve
 from workbench.engine.load import Loaded, load_base
 from workbench.engine.trouble import explain
 from workbench.store.adapter_files import check_adapter
@@ -62,7 +56,7 @@ class Lanes:
             first.setdefault(row, now)
             pace = (tokens - 1) / (now - first[row]) if tokens > 1 and now > first[row] else None
             outcome = "stopped" if ended == "limit" and stop.is_set() else ended
-            say({"event": "text", "lane": row, "text": text, "tokens": tokens, "first_token": first[row],
+            say({"event": "part", "lane": row, "text": text, "tokens": tokens, "first_token": first[row],
                  "per_second": pace, "ended": outcome})  # fmt: skip
 
         conversations = [lane["messages"] for lane in lanes]
@@ -105,29 +99,25 @@ class Lanes:
 
 def main(argument: str) -> int:
     """Serve questions until standard input ends. 1 where the model could not be loaded."""
-    say = speaker()
     wanted = json.loads(argument)
-    try:
+
+    def load(say: Say) -> tuple[Answer, Event]:
         from workbench.engine.device import this_device
 
-        progress = lambda text: say({"event": "progress", "text": text})  # noqa: E731
+        def progress(text: str) -> None:
+            say({"event": "progress", "fraction": 0.0, "text": text})
+
+        import_for(FOR_A_CHAT)
         loaded = load_base(ModelRef.model_validate(wanted["model"]), wanted["precision"], this_device(), progress)
         lanes = Lanes(loaded)
-    except BaseException as error:
-        traceback.print_exc()
-        say({"event": "over", "text": _explain(error)})
-        return 1
-    say({"event": "ready", "facts": loaded.facts})
-    stop = threading.Event()
-    for request in _requests(stop):
-        stop.clear()
-        try:
+
+        def answer(request: Request, say: Say, stop: threading.Event) -> dict[str, Any]:
             lanes.ask(request["lanes"], Sampling.model_validate(request["sampling"]), say, stop)
-            say({"event": "done", "verified": lanes.verified})
-        except Exception as error:
-            traceback.print_exc()
-            say({"event": "trouble", "text": _explain(error)})
-    return 0
+            return {"verified": lanes.verified}
+
+        return answer, {"facts": loaded.facts}
+
+    return serve(load, _explain)
 
 
 def _explain(error: BaseException) -> str:
@@ -137,25 +127,6 @@ def _explain(error: BaseException) -> str:
         f"chat.log in {home()}",
         "for this model. Take a smaller model, or the precision auto, or close other programs.",
     )
-
-
-def _requests(stop: threading.Event) -> Any:
-    """Questions in the order they came; a stop takes effect at once, while a question is being answered."""
-    waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
-
-    def listen() -> None:
-        for line in sys.stdin:
-            request = json.loads(line)
-            if request["do"] == "stop":
-                stop.set()
-            else:
-                waiting.put(request)
-        stop.set()
-        waiting.put(None)
-
-    threading.Thread(target=listen, daemon=True).start()
-    while (request := waiting.get()) is not None:
-        yield request
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from trl.data_utils import common_prefix_length
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
+__all__ = ["CPOConfig", "ORPOConfig", "OrpoInTokens", "SimpoInTokens"]  # named in the table of methods
+
 IGNORED = -100  # label of a token that is not trained on
 
 
@@ -63,7 +65,3 @@ class OrpoInTokens(_InTokens, ORPOTrainer):  # type: ignore[misc]
 
 class SimpoInTokens(_InTokens, CPOTrainer):  # type: ignore[misc]
     """Meng et al. 2024, as the loss "simpo" of CPO without its term of imitation."""
-
-
-TRAINERS: dict[str, tuple[type, type]] = {"orpo": (OrpoInTokens, ORPOConfig), "simpo": (SimpoInTokens, CPOConfig)}
-"""Stage -> trainer and the type of its arguments."""

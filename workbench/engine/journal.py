@@ -10,7 +10,8 @@ from typing import IO, Any
 
 from workbench.core.monitoring.health import Sample
 from workbench.core.monitoring.metrics import RESUMED, Row
-from workbench.core.training.config import Stage, stage_title
+from workbench.core.training.config import Stage
+from workbench.core.training.methods import stage_title
 from workbench.store.home import append_line
 from workbench.store.runs import Run
 

@@ -5,7 +5,8 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,8 @@ def add_adapter(loaded: Loaded, adapter: AdapterSettings, gradient_checkpointing
     for weight in model.parameters():
         if weight.requires_grad:
             weight.data = weight.data.float()
+    # Left to itself, PEFT (0.21) asks the Hub for the base model's config at each save, to see whether the vocabulary grew.
+    model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)
     return model
 
 
@@ -231,7 +234,7 @@ def _load_with_transformers(ref: ModelRef, folder: Path, precision: Precision, d
         if four_bit
         else "Full precision, as chosen."
     )
-    return _ready(ref, folder, model, tokenizer, device, "transformers", used, why[0].upper() + why[1:])
+    return _ready(Loaded(model, tokenizer, device, "transformers", used, why[0].upper() + why[1:], {}, folder), ref)
 
 
 def _load_with_unsloth(ref: ModelRef, folder: Path, precision: Precision, device: Device, max_length: int) -> Loaded:
@@ -250,29 +253,29 @@ def _load_with_unsloth(ref: ModelRef, folder: Path, precision: Precision, device
 
         model, tokenizer = FastLanguageModel.from_pretrained(**arguments)
     used = "nf4" if four_bit else ("bf16" if device.bf16 else "fp16")
-    return _ready(ref, folder, model, tokenizer, device, "unsloth", used, f"{find_unsloth(device)[1]}.")
+    return _ready(Loaded(model, tokenizer, device, "unsloth", used, f"{find_unsloth(device)[1]}.", {}, folder), ref)
 
 
-def _ready(
-    ref: ModelRef, folder: Path, model: Any, tokenizer: Any, device: Device, backend: str, precision: str, why: str
-) -> Loaded:
-    own_template = _complete(tokenizer, folder, ref.title).chat_template != PLAIN_TEMPLATE
+def _ready(loaded: Loaded, ref: ModelRef) -> Loaded:
+    """A loaded model whose tokenizer is complete, with the facts that pages and cards show of it."""
+    model, folder, device = loaded.model, loaded.folder, loaded.device
+    own_template = _complete(loaded.tokenizer, folder, ref.title).chat_template != PLAIN_TEMPLATE
     config = model.config
     facts = {
         "name": ref.name,
         "title": ref.title,
         "architecture": (config.architectures or [config.model_type])[0],
         "parameters": model.num_parameters(),
-        "precision": precision,
+        "precision": loaded.precision,
         "device": device.name if device.is_cuda else "CPU",
         "memory": model.get_memory_footprint(),
         "licence": _licence(ref, folder),
         "chat_template": "its own" if own_template else "none of its own; a plain one is used",
         "context": getattr(config, "max_position_embeddings", None),
-        "backend": backend,
-        "why": why,
+        "backend": loaded.backend,
+        "why": loaded.why,
     }
-    return Loaded(model, tokenizer, device, backend, precision, why, facts, folder)
+    return replace(loaded, facts=facts)
 
 
 def _complete(tokenizer: Any, folder: Path, title: str) -> Any:

@@ -1,35 +1,29 @@
-"""python -m workbench.engine.prepare: one piece of work on data, in a process that may be ended at any moment.
+"""python -m workbench.engine.prepare: work on data, in a process that may be ended at any moment.
 
-One request comes on standard input, as a line of JSON: {"do": name of a task, its arguments ..., "memory": bytes}.
-Standard output gets lines of JSON: {"event": "progress", "fraction": 0 to 1, "text": ...}, and one at the end:
-{"event": "done", "result": ...}, {"event": "refused", "problems": [...]} for what a person can put right, {"event":
-"memory"} where that ran out, or {"event": "bug", "trace": ...}. Where standard input closes, the window is gone, and
-so is this process. No task here needs torch.
+A request of `engine/lines.py` is {"do": name of a task, its arguments ..., "memory": bytes}. No task here needs torch.
 """
 
-import json
-import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pydantic import validate_call
 from pydantic_core import to_jsonable_python
 
 from workbench.core.data.doctor.findings import Report
 from workbench.core.data.formats import AS_RECOGNISED, ReadOptions
-from workbench.core.data.token_counts import TemplateFacts, TokenCounts
+from workbench.core.data.token_counts import TemplateFacts
 from workbench.core.errors import WorkbenchError
 from workbench.engine.limits import limit_process
-from workbench.engine.lines import Say, speaker
+from workbench.engine.lines import Request, Say, serve
 from workbench.store import datasets, hub_data
 from workbench.store.datasets import About, Account, Preview, Progress, Provenance, Take
 from workbench.store.sources import HubSource, Source, open_source
+from workbench.store.token_counts import read_counts
 
 SECONDS_BETWEEN_WORDS = 0.1
 
@@ -94,15 +88,18 @@ def convert(
 
 def examine(
     name: str,
-    tokens: dict[str, list[int]] | None = None,
+    tokens: Path | None = None,
     template: TemplateFacts | None = None,
     max_length: int | None = None,
     model: str | None = None,
     *,
     progress: Progress,
 ) -> Report:
-    """Examine a stored dataset. tokens: the columns of its TokenCounts."""
-    counts = TokenCounts.from_columns(datasets.about(name).kind, tokens) if tokens else None
+    """Examine a stored dataset. tokens: the file of its TokenCounts."""
+    about = datasets.about(name)
+    counts = read_counts(tokens, about.kind, about.kept) if tokens else None
+    if tokens and counts is None:
+        raise WorkbenchError(f"The counted tokens of {name} were deleted or damaged meanwhile. Check it again.")
     return datasets.examine(name, progress, tokens=counts, template=template, max_length=max_length, model=model)
 
 
@@ -118,28 +115,22 @@ TASKS: dict[str, Callable[..., Any]] = {
 """What can be asked for. The arguments of a request are those of the function, checked against their types."""
 
 
-def main(lines: IO[str], say: Say) -> int:
-    """Answer the one request on `lines`."""
-    request = json.loads(lines.readline())
-    threading.Thread(target=_end_with_the_window, args=(lines.fileno(),), daemon=True).start()
+def main() -> int:
+    """Work on requests until whoever started this process ends it."""
+    return serve(lambda say: (answer, {}))
+
+
+def answer(request: Request, say: Say, stop: threading.Event) -> Any:
+    """What came of a request, within its limits."""
     # The last resort: whoever started this process watches its memory more closely.
     limit_process(request.pop("memory") + ADDRESS_SPACE, CPU_SECONDS)
-    say(_answer(request, _reporter(say)))
-    return 0
+    return work(request, say)
 
 
-def _answer(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """The last event: what came of the request."""
-    try:
-        task = validate_call(TASKS[request.pop("do")], config={"arbitrary_types_allowed": True})
-        result = to_jsonable_python(task(**request, progress=progress), inf_nan_mode="strings", fallback=str)
-        return {"event": "done", "result": result}
-    except WorkbenchError as error:
-        return {"event": "refused", "problems": list(error.problems), "asks": list(error.asks)}
-    except MemoryError:
-        return {"event": "memory"}
-    except Exception:
-        return {"event": "bug", "trace": traceback.format_exc()}
+def work(request: Request, say: Say) -> Any:
+    """What came of a request, as JSON."""
+    task = validate_call(TASKS[request.pop("do")], config={"arbitrary_types_allowed": True})
+    return to_jsonable_python(task(**request, progress=_reporter(say)), inf_nan_mode="strings", fallback=str)
 
 
 def _reporter(say: Say) -> Progress:
@@ -156,12 +147,5 @@ def _reporter(say: Say) -> Progress:
     return report
 
 
-def _end_with_the_window(lines: int) -> None:
-    """The other end of the line is closed by the window or by the end of its process."""
-    while os.read(lines, 1024):
-        continue
-    os._exit(1)
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.stdin, speaker()))
+    sys.exit(main())

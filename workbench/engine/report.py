@@ -11,10 +11,11 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from workbench.core.data.messages import Message
 from workbench.core.errors import WorkbenchError
-from workbench.core.monitoring.health import examine
+from workbench.core.monitoring.health import examine, wrong_start
 from workbench.core.monitoring.progress import MOST_BETWEEN_CHECKPOINTS
-from workbench.core.training.config import Stage, stage_title
-from workbench.core.training.losses import LN_2
+from workbench.core.training.config import Stage
+from workbench.core.training.methods import METHODS, stage_title
+from workbench.core.training.settings import ReferenceSettings, StageSettings
 from workbench.engine.answers import stage_facts
 from workbench.engine.generate import end_tokens
 from workbench.engine.journal import log_numbers
@@ -24,17 +25,13 @@ from workbench.store import checkpoints
 from workbench.store.metrics_file import read_digest
 from workbench.store.runs import Outcome, Run
 
-# DPO and KTO start from their reference, so all rewards are 0 and the loss is known. Rounding stays far below these.
-LOSS_TOLERANCE = 0.002  # of the loss where that is above 1; the loss of IPO at a small beta is in the thousands
-DRIFT_TOLERANCE = 0.1  # nats between policy and reference; a reward is beta times as many
-
 # The rules are quick, but not for nothing: early on they look at each step, later at some.
 LOOKED_AT_EACH = 200
 LOOK_EVERY = 20
 
 
 class WrongReference(WorkbenchError):
-    """DPO or KTO did not start from its reference model."""
+    """The stage did not start from its reference model."""
 
 
 class ReportCallback(TrainerCallback):
@@ -45,18 +42,13 @@ class ReportCallback(TrainerCallback):
         run: Run,
         stage: Stage,
         checkpoint_steps: int,
-        beta: float | None = None,
         prompts: Sequence[list[Message]] = (),
     ):
-        """beta: of a stage that has a reference, which is then verified before the first step.
-
-        prompts: what the model answers at each evaluation.
-        """
+        """prompts: what the model answers at each evaluation."""
         self.run = run
         self.stage = stage
         self.checkpoint_steps = checkpoint_steps
-        self.beta = beta
-        self.start_loss: float | None = None  # where policy = reference; None where it depends on the data
+        self.thumbs: Sequence[bool] = ()  # of the held-out answers, where each has one
         self.samples = Samples(run, stage, prompts)
         self.saved = time.monotonic()
         self.stepped = False  # whether this life of the worker has taken a step
@@ -104,8 +96,8 @@ class ReportCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None,
         model: Any = None, processing_class: Any = None, **_: Any,
     ):  # fmt: skip
-        if self.beta is not None and state.global_step == 0:
-            check_start(metrics, self.stage, self.start_loss, self.beta)
+        if METHODS[self.stage].has_reference and state.global_step == 0:
+            check_start(metrics, self.stage, self.run.adjusted_config().own(self.stage), self.thumbs)
         facts = self.samples.facts_at(state.global_step, model, processing_class)
         if facts:
             self.digest.add(log_numbers(self.run, self.stage, state.global_step, state.max_steps, facts))
@@ -129,34 +121,17 @@ class ReportCallback(TrainerCallback):
 
 def in_a_line(stage: Stage, step: int, steps: int, logs: dict[str, float]) -> str:
     """An evaluation as a line of the worker's log."""
-    words = {"eval_loss": "loss", "eval_rewards/accuracies": "accuracy", "eval_rewards/margins": "margin"}
-    numbers = ", ".join(f"{word} {logs[key]:.4f}" for key, word in words.items() if key in logs)
+    shown = [one for one in METHODS[stage].results if one.key in logs]
+    numbers = ", ".join(f"{one.name} {logs[one.key]:.4f}" for one in shown)
     return f"{stage_title(stage)} step {step}/{steps}: held-out {numbers}"
 
 
-def check_start(metrics: dict[str, float], stage: Stage, start_loss: float | None, beta: float) -> None:
-    """Raises WrongReference unless an evaluation before the first step shows a policy that is its own reference.
-
-    Rafailov et al. 2023, eq. 5 and 7: a reward is beta times a log-ratio, and all log-ratios are 0. start_loss: what
-    the formula of the loss then gives; None where the data have a part in it.
-    """
-    loss = metrics["eval_loss"]
-    # KTO logs a side of the rewards only where the held-out answers have that thumb.
-    rewards = [metrics[key] for key in ("eval_rewards/chosen", "eval_rewards/rejected") if key in metrics]
-    starts_right = bool(rewards) and all(abs(reward) / beta <= DRIFT_TOLERANCE for reward in rewards)
-    if start_loss is not None:
-        starts_right &= abs(loss - start_loss) <= LOSS_TOLERANCE * max(1.0, start_loss)
-    if starts_right and math.isfinite(loss):
-        return
-    largest = max((abs(reward) for reward in rewards), default=math.nan)
-    wanted = "a loss that is a number" if start_loss is None else _loss_label(start_loss)
-    raise WrongReference(
-        f"Before its first step the {stage_title(stage)} loss is {loss:.4f} and the largest reward {largest:.4f}; a model that "
-        f"starts from its reference has {wanted} and 0. So the reference is not the model that training starts "
-        "from, every later number would mislead, and the run was stopped. This is a fault of the workbench or of a "
-        "library: please report it, with the run's folder."
-    )
-
-
-def _loss_label(loss: float) -> str:
-    return f"ln 2 = {LN_2:.4f}" if abs(loss - LN_2) < 1e-9 else f"{loss:.4f}"
+def check_start(metrics: dict[str, float], stage: Stage, own: StageSettings, thumbs: Sequence[bool] = ()) -> None:
+    """Raises WrongReference unless an evaluation before the first step shows a policy that is its own reference."""
+    assert isinstance(own, ReferenceSettings), "asked of methods that have a reference"
+    if told := wrong_start(metrics, own.beta, own.start_loss(thumbs)):
+        raise WrongReference(
+            f"{stage_title(stage)}: {told} So the reference is not the model that training starts from, every later number "
+            "would mislead, and the run was stopped. This is a fault of the workbench or of a library: please report it, "
+            "with the run's folder."
+        )

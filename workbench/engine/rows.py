@@ -5,6 +5,7 @@ from typing import Any
 from workbench.core.data.messages import PARTS
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import RunConfig, Stage
+from workbench.core.training.methods import METHODS
 from workbench.store import datasets
 
 # Which rows are held out for measuring, and KTO's neighbours, stay the same from run to run: so that runs with different
@@ -24,7 +25,7 @@ def load_rows(config: RunConfig, stage: Stage, described: datasets.About | None 
 
     described: the version to take; the one in use where it is left out.
 
-    A preference dataset lends SFT its chosen answers. A dataset too small to hold anything out is measured on its
+    A preference dataset lends its chosen answers. A dataset too small to hold anything out is measured on its
     own first rows.
     """
     import pyarrow.parquet
@@ -39,7 +40,7 @@ def load_rows(config: RunConfig, stage: Stage, described: datasets.About | None 
         split: Dataset(pyarrow.parquet.read_table(datasets.path(name, split, described.version), columns=columns))
         for split in ("train", "held_out")
     }
-    if stage == "sft" and "chosen" in parts["train"].column_names:
+    if METHODS[stage].imitates and "chosen" in parts["train"].column_names:
         parts = {
             split: rows.rename_column("chosen", "completion").remove_columns("rejected")
             for split, rows in parts.items()
@@ -49,7 +50,7 @@ def load_rows(config: RunConfig, stage: Stage, described: datasets.About | None 
         raise WorkbenchError(f"The dataset {name} has no training rows. Look at it on the Data page.")
     if not len(held_out):
         held_out = training
-    if stage == "kto":
+    if METHODS[stage].smallest_batch > 1:
         # TRL goes through them in order, and a batch with only one thumb teaches little.
         training = training.shuffle(seed=ORDER_SEED)
     return training, held_out.shuffle(seed=ORDER_SEED).select(range(min(len(held_out), config.held_out_limit)))

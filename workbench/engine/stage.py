@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import importlib
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,8 +14,9 @@ from transformers import PrinterCallback
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.architectures import shape_of
 from workbench.core.memory.forecast import ComputeOptions, forecast, needed
-from workbench.core.training.config import EXPERIMENTAL, WITH_REFERENCE, RunConfig, Stage, stage_title
-from workbench.core.training.recipe import checkpoint_steps, planned_steps, start_loss, trainer_arguments
+from workbench.core.training.config import RunConfig, Stage
+from workbench.core.training.methods import METHODS, stage_title
+from workbench.core.training.recipe import checkpoint_steps, planned_steps, trainer_arguments
 from workbench.engine import adapters, load, rows
 from workbench.engine.journal import log_begun_again, log_numbers, log_phase, log_resumed
 from workbench.engine.keeping_place import KeepsPlace
@@ -65,16 +67,17 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     if not resume and any(row.get("stage") == stage for row in run.log().rows):
         log_begun_again(run, stage)
     prompts = fixed_prompts(held_out, work.loaded.tokenizer, config.samples, room_for_prompt(model, config.max_length))
-    beta = {"dpo": config.dpo.beta, "kto": config.kto.beta}.get(stage)
-    report = ReportCallback(run, stage, checkpoint_steps(config, steps), beta, prompts)
-    kept = stage in WITH_REFERENCE and config.reference == "kept"
+    method = METHODS[stage]
+    report = ReportCallback(run, stage, checkpoint_steps(config, steps), prompts)
+    kept = method.has_reference and config.reference == "kept"
     reference = open_reference(work.loaded, model, fresh, work.paths) if kept else None
 
     trainer = make_trainer(
         work, stage, training, held_out, reference, [KeepsPlace(work.place), OwnLearningRate(), report]
     )
-    report.start_loss = start_loss(config, stage, trainer.eval_dataset["label"] if stage == "kto" else ())
-    if stage in WITH_REFERENCE and fresh:
+    if "label" in trainer.eval_dataset.column_names:
+        report.thumbs = trainer.eval_dataset["label"]
+    if method.has_reference and fresh:
         # TRL copied the untouched adapter as the reference. It changes nothing, so the base model itself will do.
         model.delete_adapter("ref")
 
@@ -114,8 +117,9 @@ def make_trainer(
     arguments = trainer_arguments(
         config, stage, loaded.device, steps, str(run.folder / "scratch"), work.paths.chunked_logits
     )
-    if stage == "kto" and loaded.backend == "unsloth":
-        # Left alone, Unsloth splits the rows among half of the CPUs, and KTO's mismatched pairs are made within a part:
+    method = METHODS[stage]
+    if method.smallest_batch > 1 and loaded.backend == "unsloth":
+        # Left alone, Unsloth splits the rows among half of the CPUs, and mismatched pairs are made within a part:
         # another machine would train on others. TRL does not split them.
         arguments["dataset_num_proc"] = 1
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
@@ -130,7 +134,7 @@ def make_trainer(
             callbacks=callbacks,
         )
     trainer.remove_callback(PrinterCallback)  # the report prints what a person can read
-    if stage == "sft" and loaded.backend == "unsloth":
+    if method.imitates and loaded.backend == "unsloth":
         trainer.train_dataset = rows.with_something_to_learn(trainer.train_dataset)
         trainer.eval_dataset = rows.with_something_to_learn(trainer.eval_dataset)
     _say_what_was_dropped(run, len(training), len(trainer.train_dataset))
@@ -164,19 +168,13 @@ def trainer_class(asked: RunConfig, stage: Stage, reference: Reference | None) -
 
     asked: the settings as they were asked for. A run that goes on with smaller batches must keep its order of rows.
     """
-    if stage in EXPERIMENTAL:  # imported only here, so that the other methods do not hang on it
-        from workbench.engine.experimental import TRAINERS
-
-        make, settings = TRAINERS[stage]
-    else:
-        make, settings = {
-            "sft": (trl.SFTTrainer, trl.SFTConfig),
-            "dpo": (trl.DPOTrainer, trl.DPOConfig),
-            "kto": (trl.KTOTrainer, trl.KTOConfig),
-        }[stage]
+    method = METHODS[stage]
+    # The experimental ones are imported only here, so that the other methods do not hang on them.
+    library = importlib.import_module("workbench.engine.experimental") if method.experimental else trl
+    make, settings = getattr(library, method.trainer), getattr(library, method.trainer_config)
     if reference:
         make = with_cached_reference(make, reference)
-    if asked.group_by_length and stage != "kto":
+    if asked.group_by_length and method.smallest_batch == 1:
         make = length_grouped(make, asked.batch_size, asked.max_length, asked.seed)
     return make, settings
 

@@ -1,33 +1,26 @@
 """python -m workbench.engine.tokens MODEL: rows in, tokens out, exactly as TRL would train on them.
 
 MODEL is a ModelRef as JSON. Only its tokenizer is loaded. The chat template is a program that came with the model, so
-it runs here, with a limit on memory, under a parent that ends this process when it does not answer. One JSON object
-per line on standard input asks, one per line on standard output answers; what libraries print goes to standard error.
+it runs here, with a limit on memory, under a parent that ends this process when it does not answer. The lines are those of
+`engine/lines.py`:
 
     in    {"do": "count", "kind": Kind, "files": [Parquet files of canonical rows], "out": Parquet file to write}
           {"do": "view", "row": {...}, "max_length": n}
           {"do": "template", "rows": [{...}, ...]}
-    out   {"event": "progress", "text": ...}              (while loading)
-          {"event": "ready", "fingerprint": ...}
-          {"event": "counted", "rows": n, "of": n}        (while counting)
-          {"event": "done", "result": ...}
-          {"event": "trouble", "text": ...}               (the request failed; another may be made)
-          {"event": "over", "text": ...}                  (the tokenizer could not be loaded; the process ends)
+    out   {"event": "ready", "fingerprint": ...}
 """
 
 import hashlib
 import json
 import os
-import queue
 import re
 import sys
 import threading
-import traceback
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workbench.core.data.messages import PARTS, Kind, Row
@@ -50,9 +43,9 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
 from workbench.core.training.model_files import PLAIN_TEMPLATE
 from workbench.engine.limits import limit_process
-from workbench.engine.lines import Say, speaker
+from workbench.engine.lines import Answer, Event, Request, Say, serve
 from workbench.engine.load import fetch, load_tokenizer
-from workbench.store.home import writing
+from workbench.store.token_counts import write_counts
 
 MEMORY = 4 * 1024**3  # bytes of addresses; a tokenizer with 260,000 words takes a quarter of it
 MOST_RENDERED = 50_000_000  # characters that a template may make of a row
@@ -149,15 +142,9 @@ def count(encoder: Encoder, kind: Kind, files: Sequence[str], out: str, say: Say
     for texts in _batches(encoder, kind, files):
         for row in _count_batch(encoder, texts, len(counts)):
             counts.add(row)
-        say({"event": "counted", "rows": len(counts), "of": total})
-    columns = {name: pa.array(memoryview(column), pa.uint32()) for name, column in counts.as_columns().items()}
-    draft = Path(f"{out}.{os.getpid()}.draft")
-    with writing("The counted tokens"):
-        try:
-            pq.write_table(pa.table(columns), draft, compression="zstd")
-            os.replace(draft, out)
-        finally:
-            draft.unlink(missing_ok=True)
+        words = f"{len(counts):,} of {total:,} rows counted"
+        say({"event": "progress", "fraction": len(counts) / max(total, 1), "text": words})
+    write_counts(Path(out), counts)
 
 
 def view(encoder: Encoder, row: Row, max_length: int) -> View:
@@ -350,57 +337,31 @@ def _first_line(error: BaseException) -> str:
 
 def main(argument: str) -> int:
     """Serve requests until standard input ends. Returns 1 where the tokenizer could not be loaded."""
-    say = speaker()
     # Transformers takes torch along where it finds it, which costs seconds and no tokenizer needs.
     sys.modules["torch"] = None  # type: ignore[assignment]
     os.environ["TOKENIZERS_PARALLELISM"] = "true"  # nothing forks here
     model = ModelRef.model_validate_json(argument)
-    try:
-        folder = fetch(model, lambda text: say({"event": "progress", "text": text}), with_weights=False)
-        tokenizer = load_tokenizer(folder, model.title)
-        encoder = Encoder(tokenizer, model.title, stop_tokens(tokenizer, folder))
-        limit_process(MEMORY)  # a template that wants gigabytes is refused them
-        say({"event": "ready", "fingerprint": fingerprint(folder)})
-    except WorkbenchError as error:
-        say({"event": "over", "text": str(error)})
-        return 1
-    except Exception as error:
-        traceback.print_exc()
-        say({"event": "over", "text": f"The tokenizer of {model.title} could not be loaded: {_first_line(error)}"})
-        return 1
-    for request in _requests():
-        say(_answer(encoder, request, say))
-    return 0
+
+    def load(say: Say) -> tuple[Answer, Event]:
+        try:
+            progress = {"event": "progress", "fraction": 0.0}
+            folder = fetch(model, lambda text: say(progress | {"text": text}), with_weights=False)
+            tokenizer = load_tokenizer(folder, model.title)
+            encoder = Encoder(tokenizer, model.title, stop_tokens(tokenizer, folder))
+            limit_process(MEMORY)  # a template that wants gigabytes is refused them
+        except WorkbenchError:
+            raise
+        except Exception as error:
+            raise WorkbenchError(f"The tokenizer of {model.title} could not be loaded: {_first_line(error)}") from error
+        return partial(_result, encoder), {"fingerprint": fingerprint(folder)}
+
+    def in_words(error: BaseException) -> str:
+        return f"The tokenizer of {model.title} failed: {type(error).__name__}: {_first_line(error)}"
+
+    return serve(load, in_words)
 
 
-def _requests() -> Iterator[dict[str, Any]]:
-    """Requests in the order they came. Where standard input ends, the window is gone, and so is this process."""
-    waiting: queue.Queue[dict[str, Any]] = queue.Queue()
-
-    def listen() -> None:
-        for line in sys.stdin:
-            waiting.put(json.loads(line))
-        os._exit(0)  # even while a template goes in circles
-
-    threading.Thread(target=listen, daemon=True).start()
-    while True:
-        yield waiting.get()
-
-
-def _answer(encoder: Encoder, request: dict[str, Any], say: Say) -> dict[str, Any]:
-    try:
-        return {"event": "done", "result": _result(encoder, request, say)}
-    except WorkbenchError as error:
-        return {"event": "trouble", "text": str(error)}
-    except (Exception, MemoryError) as error:
-        traceback.print_exc()
-        return {
-            "event": "trouble",
-            "text": f"The tokenizer of {encoder.title} failed: {type(error).__name__}: {_first_line(error)}",
-        }
-
-
-def _result(encoder: Encoder, request: dict[str, Any], say: Say) -> Any:
+def _result(encoder: Encoder, request: Request, say: Say, stop: threading.Event) -> Any:
     if request["do"] == "count":
         return count(encoder, request["kind"], request["files"], request["out"], say)
     if request["do"] == "view":

@@ -20,12 +20,14 @@ from workbench.core.memory.architectures import shape_of
 from workbench.core.memory.auto_settings import choose
 from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.memory.oom_fallback import next_rung
-from workbench.core.monitoring.metrics import latest
-from workbench.core.training.config import OF_PAIRS, RunConfig, Stage, stage_title
+from workbench.core.monitoring.metrics import closing_message
+from workbench.core.training.config import RunConfig, Stage
+from workbench.core.training.methods import stage_title
 from workbench.core.training.recipe import Device, planned_steps
 from workbench.core.training.run_state import BEGIN, WAITS_FOR_WORD
 from workbench.engine import adapters, load
 from workbench.engine.device import this_device
+from workbench.engine.imports import FOR_A_RUN, import_for
 from workbench.engine.journal import log_phase
 from workbench.engine.lines import print_no_secrets
 from workbench.engine.place import Place, PlaceGone, named_pid
@@ -83,8 +85,9 @@ def _in_place(run: Run, place: Place) -> int:
             raise
         reserve.unlink(missing_ok=True)
         if is_out_of_memory(error) and (rung := next_rung(run.adjusted_config())):
-            run.adjust(rung.changes, rung.words)
-            log_phase(run, f"memory ran out, so: {rung.words}")
+            words = rung.words.removesuffix(".")
+            run.adjust(dict(rung.changes), words)
+            log_phase(run, f"memory ran out, so: {words}")
             return restart_worker(folder)
         with contextlib.suppress(OSError):  # the log is on the disk that may be full
             traceback.print_exc()
@@ -123,6 +126,7 @@ def close_files_on_exec(lock: int | None) -> None:
 
 def train(run: Run, place: Place) -> tuple[Outcome, str]:
     """All stages of a run. Returns how it ended and why, in words."""
+    import_for(FOR_A_RUN)
     device = this_device()
     paths = decide(run, device)
     config = run.adjusted_config()
@@ -149,7 +153,7 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
     run.add_to_environment(_environment(config, loaded, plan))  # what an earlier life found out stays
     run_data.note_change(run, data, changed)
 
-    # Only now: it imports TRL, which Unsloth patches where it is imported first.
+    # Not before the model is loaded: it imports TRL, which Unsloth patches where it is imported first.
     from workbench.engine.stage import Work, train_stage
 
     work = Work(run, config, loaded, model, paths, place)
@@ -178,7 +182,7 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
                 ended,
                 f"Stopped during {stage_title(stage)}, as you asked. The adapter as it was then is saved and can be compared.",
             )
-    return "finished", _closing_message(run, config)
+    return "finished", " ".join(["Finished.", closing_message(run.log().rows, config)]).rstrip()
 
 
 def decide(run: Run, device: Device) -> ComputeOptions:
@@ -212,20 +216,6 @@ def _environment(config: RunConfig, loaded: load.Loaded, plan: dict[Stage, int])
         "versions": installed,
         "seed": config.seed,
     }
-
-
-def _closing_message(run: Run, config: RunConfig) -> str:
-    rows = run.log().rows
-    last = config.stages[-1]
-    accuracy = latest(rows, "eval_rewards/accuracies", last) if last in OF_PAIRS else None
-    if accuracy is not None:
-        margin = latest(rows, "eval_rewards/margins", last) or 0.0
-        return f"Finished. On held-out pairs it prefers the chosen answer in {accuracy:.0%} of cases, by a margin of {margin:.2f}."
-    margin = latest(rows, "eval_rewards/margins", "kto")
-    if margin is not None:
-        return f"Finished. On held-out answers it prefers the liked ones by a margin of {margin:.2f}."
-    loss = latest(rows, "eval_loss", "sft")
-    return "Finished." if loss is None else f"Finished. The held-out loss is {loss:.3f} nats per token."
 
 
 def may_begin() -> bool:

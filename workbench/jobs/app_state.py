@@ -11,7 +11,7 @@ from workbench.core.monitoring.progress import NextCheckpoint, Progress, next_ch
 from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.forks import Fork
 from workbench.core.training.recipe import checkpoint_steps
-from workbench.jobs import queue, training
+from workbench.jobs import queue, training, warm
 from workbench.jobs.card import read_card
 from workbench.jobs.chat import Chat
 from workbench.jobs.logs import Logs, Reading
@@ -60,12 +60,15 @@ class AppState:
         return run
 
     def poll(self) -> None:
-        """See to it that the queue goes on, and that the chat makes room for a run that it started."""
+        """See to it that the queue goes on, that the chat makes room for a run that it started, and that a worker is warm
+        while nothing is going on."""
         now = self.survey()
         if now.waiting:
             with contextlib.suppress(OSError, WorkbenchError):  # it is tried again in a second
                 queue.look()
         run = now.running
+        if not run and not now.waiting and self.chat.state != "loading":
+            warm.keep(only_torch=has_card())
         if run and _life_of(run) != self._room_for:
             self._make_room(run)
 
@@ -141,6 +144,7 @@ class AppState:
         """The window goes: the chat goes with it, a run that trains goes on."""
         self.chat.close()
         self.tokens.close()
+        warm.end()
         for cancelled in list(self.working.values()):
             cancelled.set()
 

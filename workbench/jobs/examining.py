@@ -1,15 +1,12 @@
 """A stored dataset examined with all that there is: its text, and its tokens as the chosen model counts them."""
 
-from collections.abc import Callable
-
 from workbench.core.data.doctor.findings import Report
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
 from workbench.jobs import preparing
+from workbench.jobs.child import Progress
 from workbench.jobs.tokens import Tokens
 from workbench.store import datasets
-
-Progress = Callable[[float, str], None]
 
 # So many rows show what a template does; it does the same to all of them.
 TEMPLATE_ROWS = 50
@@ -25,10 +22,10 @@ def examine(tokens: Tokens, name: str, model: ModelRef, max_length: int, progres
     request: dict[str, object] = {"do": "examine", "name": name}
     missing = ""
     try:
-        counts = tokens.counts(model, name, lambda fraction, text: progress(fraction * _COUNTING, text))
+        counted = tokens.counted(model, name, lambda fraction, text: progress(fraction * _COUNTING, text))
         template = tokens.template(model, datasets.read(name, "train", TEMPLATE_ROWS))
         request |= {
-            "tokens": {column: list(values) for column, values in counts.as_columns().items()},
+            "tokens": str(counted),
             "template": template.model_dump(),
             "max_length": max_length,
             "model": model.title,

@@ -3,51 +3,30 @@
 A request is what `engine/prepare.py` understands: {"do": name of a task, its arguments ...}, as JSON.
 """
 
-import json
 import os
-import queue
-import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-import psutil
-
 from workbench.core.errors import WorkbenchError
-from workbench.jobs import processes
+from workbench.jobs.child import GB, Child, Gone, OverLimit, ProcessLimits, Progress, memory_words
+from workbench.jobs.processes import engine
 from workbench.store import datasets
 
-WORKER = (sys.executable, "-m", "workbench.engine.prepare")
-
-Progress = Callable[[float, str], None]
-
-GB = 1024**3
-A_LITTLE = 0.05  # seconds between two looks at the child's memory and at the clock
+WORKER = engine("prepare")
 
 # Arrow's own pools keep what was freed, and glibc's arenas reserve address space for each thread.
 LEAN = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
 
-
-@dataclass(frozen=True)
-class ProcessLimits:
-    """What a piece of work may take.
-
-    memory: bytes that are resident. seconds: from start to end. silence: seconds without a word of progress.
-    """
-
-    memory: int = 3 * GB // 2
-    seconds: float = 6 * 3600
-    silence: float = 180
-
+USUAL = ProcessLimits(memory=3 * GB // 2, seconds=6 * 3600, silence=180)
 
 # A look at the first rows takes a second; the Hub may be slow to answer.
-LOOK = ProcessLimits(seconds=20)
-LOOK_AT_THE_HUB = ProcessLimits(seconds=90)
+LOOK = replace(USUAL, seconds=20)
+LOOK_AT_THE_HUB = replace(USUAL, seconds=90)
 
 
 class Cancelled(WorkbenchError):
@@ -82,94 +61,51 @@ class Job:
         self._limits = limits
         self._cancelled = False
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - `follow` closes it
-        self._process = processes.start_talking(worker, self._log, LEAN)
-        self._began = self._heard = time.monotonic()
-        self._created = processes.started(self._process.pid)
-        self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        threading.Thread(target=self._talk, args=(request | {"memory": limits.memory},), daemon=True).start()
+        self._child = Child(worker, self._log, LEAN)
+        # Rows written by hand are more than a pipe holds, and the child does not read before it has started.
+        threading.Thread(target=self._send, args=(request | {"memory": limits.memory},), daemon=True).start()
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._child.pid
 
     def follow(self, progress: Progress | None = None) -> Any:
         """The result, once there is one.
 
-        progress: called with the fraction done and a text, many times a second even where there is no news; what it
-        raises ends the work and is raised here.
         Raises WorkbenchError where the work was refused, took too much memory or time, or was cancelled.
         """
-        fraction, text = 0.0, "starting"
+
+        def heard(fraction: float, words: str) -> None:
+            if self._cancelled:
+                raise Cancelled
+            if progress:
+                progress(fraction, words)
+
         try:
-            while True:
-                with suppress(queue.Empty):
-                    event = self._events.get(timeout=A_LITTLE)
-                    if event is None or event["event"] != "progress":
-                        return self._result(event)
-                    fraction, text, self._heard = event["fraction"], event["text"], time.monotonic()
-                self._check()
-                if progress:
-                    progress(fraction, text)
+            return self._child.wait("done", self._limits, heard)["result"]
+        except OverLimit as error:
+            raise self._stopped(str(error)) from None
+        except MemoryError:
+            raise self._stopped(memory_words(self._limits)) from None
+        except Gone:
+            raise Cancelled if self._cancelled else self._died() from None
         finally:
             self._end()
 
     def cancel(self) -> None:
         """End the work at once, from any thread; `follow` then raises Cancelled."""
         self._cancelled = True
-        processes.end_tree(self.pid, self._created)
+        self._child.kill()
 
-    def _talk(self, request: dict[str, Any]) -> None:
-        """Send the request, and read what the child says until it ends. Runs in a thread of its own."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        # A child that is gone, or that was ended in the middle of a line: the None says so.
-        with suppress(OSError, ValueError):
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            for line in self._process.stdout:
-                self._events.put(json.loads(line))
-        self._events.put(None)
-
-    def _check(self) -> None:
-        """Raises WorkbenchError where the work takes too much, or was cancelled."""
-        if self._cancelled:
-            raise Cancelled
-        now = time.monotonic()
-        if now - self._began > self._limits.seconds:
-            raise self._stopped(f"took longer than {self._limits.seconds:g} seconds")
-        if now - self._heard > self._limits.silence:
-            raise self._stopped(f"made no progress for {self._limits.silence:g} seconds")
-        if self._resident() > self._limits.memory:
-            raise self._out_of_memory()
-
-    def _resident(self) -> int:
-        """Bytes of memory that the child uses; 0 once it is gone."""
-        try:
-            return int(psutil.Process(self.pid).memory_info().rss)
-        except psutil.Error:
-            return 0
-
-    def _result(self, event: dict[str, Any] | None) -> Any:
-        """What the last event means. None: the child ended without one."""
-        if self._cancelled:
-            raise Cancelled
-        if event is None:
-            raise self._died()
-        if event["event"] == "refused":
-            raise WorkbenchError(*event["problems"], asks=tuple(event.get("asks", ())))
-        if event["event"] == "memory":
-            raise self._out_of_memory()
-        if event["event"] == "bug":
-            raise RuntimeError(event["trace"])
-        return event["result"]
-
-    def _out_of_memory(self) -> WorkbenchError:
-        return self._stopped(f"needed more than {self._limits.memory / GB:,.1f} GB of memory")
+    def _send(self, request: dict[str, Any]) -> None:
+        with suppress(Gone):  # whoever follows learns of it
+            self._child.send(request)
 
     def _stopped(self, why: str) -> WorkbenchError:
         return WorkbenchError(f"{self._what} {why} and was stopped. Nothing was stored. {self._advice}")
 
     def _died(self) -> Exception:
-        code = self._process.wait(timeout=10)
+        code = self._child.end()
         self._log.seek(0)
         log = self._log.read().decode("utf-8", "replace")[-4000:]
         if "Traceback" in log:
@@ -180,21 +116,16 @@ class Job:
         return WorkbenchError(f"{self._what} ended unexpectedly ({how}). Nothing was stored. {self._advice}")
 
     def _end(self) -> None:
-        processes.end_tree(self.pid, self._created)
-        self._process.wait(timeout=10)
+        self._child.end()
+        self._log.close()
         datasets.sweep_drafts()
         if self._target:
             datasets.sweep_beside(Path(self._target))
-        for pipe in (self._process.stdin, self._log):
-            # A line that could not be sent any more is tried once again at closing.
-            with suppress(OSError):
-                assert pipe is not None
-                pipe.close()
 
 
 def _usual_limits(request: dict[str, Any]) -> ProcessLimits:
     if request["do"] != "preview":
-        return ProcessLimits()
+        return USUAL
     return LOOK_AT_THE_HUB if request["source"]["where"] == "hub" else LOOK
 
 

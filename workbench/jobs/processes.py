@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,11 @@ from workbench.store.home import home
 
 # Between 0 and 1000; 500 counts as half of the machine's memory on top of what a process has.
 ENDED_FIRST = 500
+
+
+def engine(module: str) -> tuple[str, ...]:
+    """The command that runs a module of the engine."""
+    return (sys.executable, "-m", f"workbench.engine.{module}")
 
 
 def start_talking(
@@ -37,11 +43,11 @@ def start_talking(
         # Ctrl+C in the terminal is for the window, which then ends its children in order.
         start_new_session=os.name != "nt",
     )
-    _end_first(process.pid)
+    end_first(process.pid)
     return process
 
 
-def _end_first(pid: int) -> None:
+def end_first(pid: int) -> None:
     """Where a machine's memory runs out, Linux ends some process: rather a child that can be started again than the window,
     a run that has trained for hours, or a program of somebody else. Other systems choose by themselves.
     """

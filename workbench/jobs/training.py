@@ -8,20 +8,19 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 
 from filelock import FileLock
 
-from workbench.core.data.messages import Kind
 from workbench.core.errors import WorkbenchError
-from workbench.core.training.config import RunConfig, Stage, stage_title
+from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.forks import Fork, fork_problems
+from workbench.core.training.methods import DATA_KINDS, METHODS, stage_title
 from workbench.core.training.recipe import planned_steps
 from workbench.core.training.run_state import BEGIN, CAN_RESUME, WAITS_FOR_WORD, State, why_lost
-from workbench.jobs import processes
+from workbench.jobs import processes, warm
 from workbench.jobs.environment import child_environment
 from workbench.jobs.survey import state_of as state_of
 from workbench.jobs.survey import survey
@@ -32,7 +31,7 @@ from workbench.store.home import home, write_text, writing
 from workbench.store.runs import PAUSE, Run, claim_folder, open_run, runs_folder, starting_run
 from workbench.store.trash import throw_away
 
-WORKER = (sys.executable, "-m", "workbench.engine.train")
+WORKER = processes.engine("train")
 
 # A run needs room for its adapters, its log and its metrics; less than this and it would end in the middle.
 ROOM_TO_START = 300 * 2**20  # bytes
@@ -44,19 +43,7 @@ ENDING = 15.0  # seconds
 
 TELLING = 5.0  # seconds in which a worker whose folder is gone has told so
 
-LEARNS_FROM: dict[Stage, tuple[Kind, ...]] = {
-    "sft": ("sft", "preference"),
-    "dpo": ("preference",),
-    "kto": ("unpaired",),
-    "orpo": ("preference",),
-    "simpo": ("preference",),
-}
 _ENDED: tuple[State, ...] = ("finished", "stopped", "paused", "failed")
-_HOLDS: dict[Kind, str] = {
-    "preference": "pairs",
-    "sft": "answers to imitate",
-    "unpaired": "answers with a thumb up or down",
-}
 
 
 class DeviceTaken(WorkbenchError):
@@ -117,9 +104,9 @@ def check_data(config: RunConfig, stages: Sequence[Stage] | None = None) -> None
     learns from."""
     for stage in config.stages if stages is None else stages:
         about = datasets.about(config.data_of(stage) or "")
-        if about.kind not in LEARNS_FROM[stage]:
+        if about.kind not in METHODS[stage].kinds:
             raise WorkbenchError(
-                f"{stage_title(stage)} cannot learn from {about.name}: it holds {_HOLDS[about.kind]}. Choose other data on the Data page."
+                f"{stage_title(stage)} cannot learn from {about.name}: it holds {DATA_KINDS[about.kind].holds}. Choose other data on the Data page."
             )
 
 
@@ -330,9 +317,8 @@ def end(run: Run) -> None:
         )
     processes.end_tree(worker["pid"], worker["created"])
     if run.config_file.is_file() and run.result() is None:
-        kept = (
-            "The adapter of the stage before is kept." if run.stage_adapter("sft").exists() else "No adapter was saved."
-        )
+        earlier = any(run.stage_adapter(stage).exists() for stage in METHODS)
+        kept = "The adapter of the stage before is kept." if earlier else "No adapter was saved."
         run.write_result("stopped", f"Ended at once, as you asked. {kept} The curves until then are kept.")
 
 
@@ -363,14 +349,17 @@ def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
     with open(run.log_file, "ab") as log, device.passing_on() as told:
         if told is None:
             raise DeviceTaken(f"{holder_message(device.holder() or Holder())} Nothing was started.")
-        process = subprocess.Popen(
-            [*worker, str(run.folder)],
+        command, lock = [*worker, str(run.folder)], device.passed_on(told)
+        environment = child_environment() | {WAITS_FOR_WORD: "1"} | lock
+        handed = {name: int(descriptor) for name, descriptor in lock.items()}
+        process = warm.take(command, log, environment, handed, talks=False) or subprocess.Popen(
+            command,
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             # A module given by -m is looked for in the folder one is in first: that must not be just any folder.
             cwd=home(),
-            env=child_environment() | {WAITS_FOR_WORD: "1"} | device.passed_on(told),
+            env=environment,
             start_new_session=os.name != "nt",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             **told,

@@ -6,13 +6,13 @@ A run's folder can hold what nobody meant to write: a line edited by hand, half 
 import json
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from pydantic_core import SchemaValidator, ValidationError, core_schema, from_json
 
 from workbench.core.monitoring.health import Sample
 from workbench.core.monitoring.metrics import FORKED, RESUMED, Row
-from workbench.core.training.config import Stage
+from workbench.core.training.methods import METHODS
 
 # Far more than any run takes, and few enough to draw.
 MOST_STEPS = 10**9
@@ -130,7 +130,7 @@ def _optional(names: tuple[str, ...], schema: core_schema.CoreSchema) -> dict[st
     return {name: core_schema.typed_dict_field(schema, required=False) for name in names}
 
 
-_STAGE = core_schema.literal_schema(list(get_args(Stage)))
+_STAGE = core_schema.literal_schema(list(METHODS))
 _STEP = core_schema.int_schema(strict=True, ge=0, le=MOST_STEPS)
 _TIME = core_schema.float_schema(strict=True, allow_inf_nan=False, gt=-LARGEST, lt=LARGEST)
 _NUMBER = core_schema.nullable_schema(_TIME)

@@ -11,9 +11,9 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
 
-from workbench.core.training.config import Stage, stage_title
+from workbench.core.training.config import Stage
+from workbench.core.training.methods import METHODS, stage_title
 from workbench.store.home import read_json, write_json
 from workbench.store.runs import Run
 
@@ -81,28 +81,28 @@ def _read(folder: Path, at_a_glance: bool) -> Checkpoint | None:
     manifest = read_json(folder / MANIFEST)
     try:
         stage, step, files = manifest["stage"], int(manifest["step"]), manifest["files"]
-        whole = stage in get_args(Stage) and all(
+        whole = stage in METHODS and all(
             (folder / name).stat().st_size == size and (at_a_glance or _sha256(folder / name) == digest)
             for name, (size, digest) in files.items()
         )
     except (TypeError, AttributeError, KeyError, ValueError, OverflowError, OSError):  # whatever a manifest may hold
         return None
-    return Checkpoint(folder, cast(Stage, stage), step) if whole and files else None
+    return Checkpoint(folder, stage, step) if whole and files else None
 
 
 def _by_age(run: Run) -> list[Path]:
     """Folders of checkpoints, in the order in which a run comes to them."""
 
     def place(folder: Path) -> tuple[int, int]:
-        stage, _, step = folder.name.partition("-")
-        return get_args(Stage).index(stage), int(step)
+        stage, _, step = folder.name.rpartition("-")
+        return list(METHODS).index(stage), int(step)
 
     try:
         found = [folder for folder in _folder(run).iterdir() if folder.is_dir()]
     except OSError:  # there are none, or a file lies in the place of the folder
         return []
-    named = [folder for folder in found if folder.name.partition("-")[0] in get_args(Stage)]
-    return sorted((folder for folder in named if folder.name.partition("-")[2].isdecimal()), key=place)
+    named = [folder for folder in found if folder.name.rpartition("-")[0] in METHODS]
+    return sorted((folder for folder in named if folder.name.rpartition("-")[2].isdecimal()), key=place)
 
 
 def _folder(run: Run) -> Path:

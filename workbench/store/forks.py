@@ -4,12 +4,13 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.metrics import FORKED, RESUMED, Row
 from workbench.core.training.config import ModelRef, Stage
 from workbench.core.training.forks import Fork
+from workbench.core.training.methods import METHODS
 from workbench.store import checkpoints, run_files
 from workbench.store.checkpoints import Checkpoint
 from workbench.store.home import write_json, write_text
@@ -53,7 +54,7 @@ def take(fork: Fork, run: Run) -> None:
         raise WorkbenchError(
             f"The checkpoint at {fork.words} is damaged. Take another step, or start from the beginning."
         )
-    for adapter in (source.start_adapter, *(source.stage_adapter(stage) for stage in get_args(Stage))):
+    for adapter in (source.start_adapter, *(source.stage_adapter(stage) for stage in METHODS)):
         if adapter.is_dir() and adapter != source.stage_adapter(fork.stage):
             shutil.copytree(adapter, run.folder / adapter.name)
     rows: list[Row] = [
@@ -68,7 +69,7 @@ def take(fork: Fork, run: Run) -> None:
 
 def rows_up_to(rows: Sequence[Mapping[str, Any]], fork: Fork) -> list[Row]:
     """What was logged until a checkpoint: all stages before its own, and its own up to that step."""
-    stages: tuple[Any, ...] = get_args(Stage)
+    stages = list(METHODS)
     place = stages.index(fork.stage)
 
     def belongs(row: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.architectures import shape_of
-from workbench.core.memory.plan import Smaller
+from workbench.core.memory.savings import Smaller
 from workbench.core.training.config import ModelRef
 from workbench.store import presets
 from workbench.store.home import shipped

@@ -1,13 +1,15 @@
 """Models, datasets and recipes that come with the program, from the TOML files in `presets/`."""
 
 import tomllib
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
+from workbench.core.data.messages import Kind
 from workbench.core.errors import WorkbenchError
-from workbench.core.training.config import ModelRef, Settings
+from workbench.core.training.config import ModelRef, overlay
 from workbench.core.training.recipe import Device
+from workbench.core.training.settings import Settings
 from workbench.store.home import shipped
 
 # A card that keeps some memory for error correction shows 94 % of what it is sold as; the next size down has 92 %.
@@ -36,7 +38,7 @@ class DatasetPreset(Settings):
     title: str
     config: str | None = Field(None, description="Configuration on the Hub, where there is more than one.")
     split: str
-    kind: Literal["preference", "sft"]
+    kind: Kind
     format: str = Field(description="Name of the rows' format in workbench.core.data.formats.")
     licence: str
     rows: int = Field(gt=0)
@@ -56,7 +58,7 @@ class Recipe(Settings):
 
     def apply(self, values: dict[str, Any]) -> dict[str, Any]:
         """`values` with the recipe's settings laid over them. Neither is changed."""
-        return _overlay(values, self.settings)
+        return overlay(values, self.settings)
 
     def is_made_for(self, model: ModelRef) -> bool:
         """Whether its forecast was reckoned for this model."""
@@ -156,7 +158,7 @@ def _on_card(purpose: Purpose, card: Card, preset: CardPreset) -> Recipe:
         source=f"{purpose.source} {preset.changed}",
         models=preset.models,
         memory_gb=card.memory_gb,
-        settings=_overlay(purpose.settings, preset.settings),
+        settings=overlay(purpose.settings, preset.settings),
     )
 
 
@@ -164,11 +166,3 @@ def _entries(file: str, kind: str = "") -> list[dict[str, Any]]:
     with open(shipped("presets") / f"{file}.toml", "rb") as opened:
         entries: list[dict[str, Any]] = tomllib.load(opened)[kind or file]
     return entries
-
-
-def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for name, value in above.items():
-        under = merged.get(name)
-        merged[name] = _overlay(under if isinstance(under, dict) else {}, value) if isinstance(value, dict) else value
-    return merged

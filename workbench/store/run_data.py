@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.training.config import RunConfig, Stage, stage_title
+from workbench.core.training.config import RunConfig, Stage
+from workbench.core.training.methods import stage_title
 from workbench.store import datasets
 from workbench.store.checkpoints import Checkpoint
 from workbench.store.datasets import About

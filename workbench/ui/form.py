@@ -7,46 +7,24 @@ from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
 from gradio.components import Component
-from pydantic.fields import FieldInfo
 
-from workbench.core.training.config import RunConfig, Settings
-from workbench.core.training.losses import LOSSES
+from workbench.core.training.config import RunConfig, fields, nested, value_of
+from workbench.core.training.methods import DATA_SETTINGS, METHODS
 
 UP_FRONT = (
-    "dpo.learning_rate",
-    "dpo.beta",
-    "dpo.epochs",
-    "kto.learning_rate",
-    "kto.beta",
-    "orpo.learning_rate",
-    "orpo.weight",
-    "simpo.learning_rate",
-    "simpo.beta",
-    "simpo.margin_ratio",
-    "sft.learning_rate",
-    "sft.epochs",
+    # A run that imitates first and then compares is judged by the second.
+    *[
+        f"{stage}.{setting}"
+        for stage, method in sorted(METHODS.items(), key=lambda one: one[1].imitates)
+        for setting in method.up_front
+    ],
     "batch_size",
     "accumulation",
     "max_length",
 )
 """The settings that matter most, in the order in which they are drawn; all others are under Advanced."""
 
-DRAWN_ELSEWHERE = ("name", "method", "model", "start_from", "sft_data", "preference_data", "thumbs_data")
-
-TITLES = {"dpo.loss": {one.id: one.title for one in LOSSES}}
-"""What the values of a setting are called, where their names say too little."""
-
-
-def fields() -> dict[str, FieldInfo]:
-    """Every setting by its dotted name, in the order of the config."""
-    found: dict[str, FieldInfo] = {}
-    for name, field in RunConfig.model_fields.items():
-        part = field.annotation
-        if isinstance(part, type) and issubclass(part, Settings):
-            found |= {f"{name}.{inner}": inner_field for inner, inner_field in part.model_fields.items()}
-        else:
-            found[name] = field
-    return found
+DRAWN_ELSEWHERE = ("name", "method", "model", "start_from", *DATA_SETTINGS)
 
 
 def advanced() -> list[str]:
@@ -69,7 +47,8 @@ def draw_field(name: str, value: Any, visible: bool | str = True) -> Component:
     }
     kind = _without_none(field.annotation)
     if get_origin(kind) is Literal:
-        titles = TITLES.get(name, {})
+        more: Any = field.json_schema_extra or {}
+        titles = more.get("titles", {})
         return gr.Dropdown(choices=[(titles.get(value, value), value) for value in get_args(kind)], **look)
     if kind is bool:
         return gr.Checkbox(**look)
@@ -82,28 +61,12 @@ def draw_field(name: str, value: Any, visible: bool | str = True) -> Component:
 
 def to_values(named: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted names -> nested values, as `read_config` takes them. An empty widget leaves its setting out."""
-    nested: dict[str, Any] = {}
-    for name, value in named.items():
-        if value is None:
-            continue
-        *parts, last = name.split(".")
-        place = nested
-        for part in parts:
-            place = place.setdefault(part, {})
-        place[last] = value
-    return nested
+    return nested({name: value for name, value in named.items() if value is not None})
 
 
 def from_config(config: RunConfig, names: Iterable[str]) -> dict[str, Any]:
     """The value of each named setting."""
-    dumped = config.model_dump()
-    return {name: _dig(dumped, name) for name in names}
-
-
-def _dig(values: Any, name: str) -> Any:
-    for part in name.split("."):
-        values = values[part]
-    return values
+    return {name: value_of(config, name) for name in names}
 
 
 def _without_none(annotation: Any) -> Any:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from workbench.core.monitoring.health import RunFinding, change_summaries
-from workbench.core.training.config import RunConfig, stage_title
+from workbench.core.training.config import RunConfig
+from workbench.core.training.methods import stage_title
 from workbench.ui.parts import Html, join, notice
 
 

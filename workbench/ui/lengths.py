@@ -11,9 +11,9 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.core.data.messages import Kind
 from workbench.core.data.token_counts import TokenCounts, chart_points, longer_chosen
 from workbench.core.training.config import RunConfig
+from workbench.core.training.methods import DATA_KINDS
 from workbench.ui.chart import packed
 
 _FOLDER = Path(__file__).parent
@@ -23,7 +23,6 @@ POINTS = 3000
 _BINS = 64
 # The picture reaches as far as all rows but these; a few giants would squeeze the others into a corner.
 _BEYOND = 0.005
-_NOUNS: dict[Kind, str] = {"preference": "pairs", "sft": "examples", "unpaired": "answers"}
 # Part of a row -> name and look of its histogram.
 _BANDS = {
     "prompt": ("prompt", "base", "solid"),
@@ -60,7 +59,7 @@ def lengths_value(counts: TokenCounts, max_length: int, model: str) -> dict[str,
     suggestion = counts.suggestion(most)
     width = max(1, math.ceil(1.15 * max(_reach(_ends(counts)), 32) / _BINS))
     return {
-        "noun": _NOUNS[counts.kind],
+        "noun": DATA_KINDS[counts.kind].noun,
         "rows": len(counts),
         "pairs": is_pair,
         "model": model,

@@ -247,7 +247,7 @@ def _welcome() -> Html:
     return Html(
         '<div class="wb-welcome-text"><p class="wb-welcome-title">New here? See the whole loop in a few minutes.</p><p>'
         + escape(
-            "A small demo model answers some questions kindly and others curtly. Train it to prefer the kind way, watch it learn, "
+            "A small demo model answers most questions curtly. Train it to prefer the kind way, watch it learn, "
             "then compare before and after. It runs on this machine, needs no graphics card and no network, and changes nothing else."
         )
         + "</p></div>"

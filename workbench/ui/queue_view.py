@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.training.config import stage_title
+from workbench.core.training.methods import method_title
 from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
 from workbench.store.queue import Hold
@@ -14,8 +14,6 @@ from workbench.store.runs import Run
 from workbench.ui.border import border
 from workbench.ui.parts import Html, card, notice, table, text
 from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
-
-METHOD_LABELS = {"sft+dpo": "SFT, then DPO"}
 
 Waiting = tuple[str, str, str]
 """Name, method and model of a run that waits."""
@@ -70,7 +68,7 @@ def _described(run: Run) -> Waiting:
         config = run.config()
     except WorkbenchError:
         return run.name, "its settings cannot be read", ""
-    return run.name, METHOD_LABELS.get(config.method, stage_title(config.method)), config.model.title
+    return run.name, method_title(config.method), config.model.title
 
 
 def queue_html(waiting: Sequence[Waiting], held: Hold | None, busy: str | None, taken: str = "") -> Html:

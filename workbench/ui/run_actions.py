@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from workbench.core.monitoring.health import RunFinding
-from workbench.core.training.config import stage_title
+from workbench.core.training.methods import stage_title
 from workbench.core.training.run_state import CAN_RESUME, State
 from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState

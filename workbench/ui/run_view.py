@@ -6,9 +6,9 @@ from typing import Any
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.plan import in_gigabytes
 from workbench.core.monitoring.duration import duration_label
-from workbench.core.monitoring.metrics import latest
-from workbench.core.training.config import OF_PAIRS, stage_title
+from workbench.core.monitoring.metrics import results
 from workbench.core.training.forks import reference_of
+from workbench.core.training.methods import method_title, stage_title
 from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
 from workbench.jobs.logs import Reading
@@ -114,23 +114,8 @@ def checkpoint_line(app: AppState, run: Run) -> str:
 
 def numbers_html(app: AppState, run: Run) -> Html:
     """The numbers that a run ended with."""
-    rows = app.read(run).log.rows
-    wanted = [
-        ("SFT", "Held-out loss", "eval_loss", "sft", ".3f"),
-        *[
-            (stage_title(stage), f"Held-out {label}", key, stage, shape)
-            for stage in OF_PAIRS
-            for label, key, shape in (
-                ("loss", "eval_loss", ".3f"),
-                ("accuracy", "eval_rewards/accuracies", ".1%"),
-                ("margin", "eval_rewards/margins", ".3f"),
-            )
-        ],
-        ("KTO", "Held-out loss", "eval_loss", "kto", ".3f"),
-        ("KTO", "Held-out margin", "eval_rewards/margins", "kto", ".3f"),
-    ]
-    known = [(stage, label, latest(rows, key, part), shape) for stage, label, key, part, shape in wanted]
-    lines = [(stage, label, format(value, shape)) for stage, label, value, shape in known if value is not None]
+    reached = results(app.read(run).log.rows, run.config())
+    lines = [(stage_title(one.stage), f"Held-out {one.result.name}", one.text) for one in reached]
     return table(["Stage", "Measured", "Value"], lines) if lines else Html("")
 
 
@@ -146,7 +131,7 @@ def details_html(run: Run) -> Html:
     pairs: list[tuple[str, object]] = [
         ("Folder", run.folder),
         ("Base model", config.model.name),
-        ("Method", config.method),
+        ("Method", method_title(config.method)),
         ("Branched off at", fork.words if fork else ""),
         ("Reference", reference_of(config, fork)),
         ("Data", ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages}))),

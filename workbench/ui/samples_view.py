@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workbench.core.training.config import stage_title
+from workbench.core.training.methods import stage_title
 from workbench.ui.parts import Html, Lane, card, conversation, empty, join, text
 
 # More would be a wall of text; all of them are in samples.jsonl.

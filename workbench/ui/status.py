@@ -1,14 +1,13 @@
 """The line at the top: which model is loaded, what is running, how full the memory is."""
 
 from collections.abc import Sequence
-from typing import Protocol, get_args
+from typing import Protocol
 
-from workbench.core.training.config import Stage, stage_title
+from workbench.core.training.methods import METHODS, stage_title
 from workbench.jobs.app_state import Running
 from workbench.ui.parts import Html, escape
 
 _GIB = 1024**3
-_STAGES = get_args(Stage)
 _AT_REST = '<span class="wb-quiet">nothing is training</span>'
 
 
@@ -54,7 +53,7 @@ def _run(run: Running) -> str:
     share = min(max(step / steps, 0), 1) if steps > 0 else 0
     words = (
         f"{stage_title(stage)} <span>step {step}/{steps}</span>"
-        if stage in _STAGES
+        if stage in METHODS
         else f"<span>{escape(stage)}</span>"
     )
     left = f'<span class="wb-left">about {time_left(seconds)} left</span>' if seconds is not None else ""

@@ -7,7 +7,16 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from workbench.core.training.config import DATA_OF_STAGE, OF_PAIRS, Stage, stage_title
+from workbench.core.training.config import Stage
+from workbench.core.training.methods import (
+    DATA_SETTINGS,
+    METHODS,
+    fed_by,
+    method_choices,
+    methods_help,
+    stage_title,
+    stages_of,
+)
 from workbench.store import choices, datasets
 from workbench.store.choices import Choices
 from workbench.store.forks import forks_of_model
@@ -15,21 +24,6 @@ from workbench.store.runs import runs_to_start_from
 from workbench.ui import form
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.updates import LATEST, Updates
-
-METHODS = [
-    ("SFT, then DPO", "sft+dpo"),
-    ("DPO", "dpo"),
-    ("SFT", "sft"),
-    ("KTO", "kto"),
-    ("ORPO (experimental)", "orpo"),
-    ("SimPO (experimental)", "simpo"),
-]
-METHOD_HELP = (
-    "SFT (supervised fine-tuning) imitates good answers. DPO (direct preference optimization) learns from pairs of a better "
-    "and a worse answer, measured against a reference: the model as it was when DPO began. KTO (Kahneman-Tversky optimization) "
-    "does so with single answers that have a thumb up or down. ORPO and SimPO take pairs and no reference: less time and memory, "
-    "and nothing that holds the model to what it was."
-)
 
 BASE_MODEL = ""
 """What "Start from" holds where a run starts from the base model."""
@@ -56,7 +50,7 @@ def draw(first: Mapping[str, Any]) -> TrainFields:
     """first: the settings to begin with, by dotted name."""
     named: dict[str, Component] = {}
     named["method"] = gr.Radio(
-        METHODS, value=first["method"], label="Method", info=METHOD_HELP, elem_id="wb-train-method"
+        method_choices(), value=first["method"], label="Method", info=methods_help(), elem_id="wb-train-method"
     )
     with gr.Row():
         named |= _draw_data()
@@ -75,9 +69,7 @@ def draw(first: Mapping[str, Any]) -> TrainFields:
     with gr.Accordion("Advanced", open=False, elem_id="wb-train-advanced"), gr.Row(elem_classes="wb-settings"):
         named |= {setting: _draw(setting, first) for setting in form.advanced()}
     of_stage: list[tuple[tuple[Stage, ...], Component]] = [
-        (("sft",), named["sft_data"]),
-        (OF_PAIRS, named["preference_data"]),
-        (("kto",), named["thumbs_data"]),
+        (fed_by(setting), named[setting]) for setting in DATA_SETTINGS
     ]
     of_stage += [((stage,), widget) for name, widget in named.items() if (stage := stage_of(name))]
     return TrainFields(named, of_stage)
@@ -119,15 +111,14 @@ def fill(view: TrainFields, values: Mapping[str, Any]) -> Updates:
 def data_updates(view: TrainFields, chosen: Choices) -> Updates:
     """The data that there is now, with what is chosen of it."""
     known = datasets.all_abouts()
-    preferences = [(one.title, one.name) for one in known if one.kind == "preference"]
-    offered = {
+    updates: Updates = {}
+    for setting in DATA_SETTINGS:
+        own, *lent = METHODS[fed_by(setting)[0]].kinds
+        offered = [(one.title, one.name) for one in known if one.kind == own]
         # A preference dataset lends SFT its chosen answers, so it can stand in both lists.
-        "sft_data": [(one.title, one.name) for one in known if one.kind == "sft"]
-        + [(f"{title}: its chosen answers", name) for title, name in preferences],
-        "preference_data": preferences,
-        "thumbs_data": [(one.title, one.name) for one in known if one.kind == "unpaired"],
-    }
-    return {view.named[setting]: _choice(options, getattr(chosen, setting)) for setting, options in offered.items()}
+        offered += [(f"{one.title}: its chosen answers", one.name) for one in known if one.kind in lent]
+        updates[view.named[setting]] = _choice(offered, getattr(chosen, setting))
+    return updates
 
 
 def start_update(view: TrainFields, start_from: str | None) -> Updates:
@@ -146,9 +137,9 @@ def _choice(options: Sequence[tuple[str, str]], value: str | None, otherwise: st
 
 def stage_of(name: str) -> Stage | None:
     """The stage whose own setting this is; None where others need it too."""
-    return next((stage for stage in DATA_OF_STAGE if name.startswith(f"{stage}.")), None)
+    return next((stage for stage in METHODS if name.startswith(f"{stage}.")), None)
 
 
 def visible(stages: Sequence[Stage], method: str) -> bool | str:
     """Whether what some stages need is shown. Hidden ones stay on the page, so that they keep what was set."""
-    return any(stage in stages for stage in method.split("+")) or "hidden"
+    return any(stage in stages for stage in stages_of(method)) or "hidden"

@@ -5,12 +5,9 @@ from typing import Any
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import to_name
-from workbench.core.training.config import (
-    DATA_OF_STAGE,
-    RunConfig,
-    read_config,
-)
+from workbench.core.training.config import RunConfig, fields, read_config
 from workbench.core.training.forks import Fork, parse_fork
+from workbench.core.training.methods import DATA_SETTINGS, METHODS, stages_of
 from workbench.store import choices, presets
 from workbench.store.runs import free_name, open_run
 from workbench.ui import form
@@ -19,7 +16,7 @@ from workbench.ui import form
 def recipe_values(recipe: str, card: str | None = None) -> dict[str, Any]:
     """Every setting of a preset by its dotted name; what the preset does not name has its default."""
     config = RunConfig.model_validate(presets.recipe(recipe, card).apply({"name": "any"}))
-    drawn = [name for name in form.fields() if name == "method" or name.split(".")[0] not in form.DRAWN_ELSEWHERE]
+    drawn = [name for name in fields() if name == "method" or name.split(".")[0] not in form.DRAWN_ELSEWHERE]
     return form.from_config(config, drawn)
 
 
@@ -35,8 +32,8 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     suggested = free_name(to_name(f"{model.title}-{values['method'].replace('+', '-')}", "run"))
     named = {**values, "name": typed or suggested}
     # Data that the method does not use would be kept in the run's config as if it had been.
-    used = {DATA_OF_STAGE[stage] for stage in values["method"].split("+")}
-    named |= dict.fromkeys(set(DATA_OF_STAGE.values()) - used)
+    used = {METHODS[stage].data.setting for stage in stages_of(values["method"])}
+    named |= dict.fromkeys(set(DATA_SETTINGS) - used)
     fork = fork_from(values)
     named["start_from"] = open_run(fork.run).config().start_from if fork else values.get("start_from") or None
     return read_config(form.to_values(named) | {"model": model.model_dump()})

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from workbench.core.training.config import WITH_REFERENCE, ModelRef, RunConfig
-from workbench.core.training.recipe import Device, stage_settings
+from workbench.core.training.config import ModelRef, RunConfig
+from workbench.core.training.methods import METHODS
+from workbench.core.training.recipe import Device
 from workbench.jobs.planning import machine
 from workbench.store import choices, presets
 from workbench.store.presets import Recipe
@@ -14,8 +15,6 @@ from workbench.ui.updates import Updates
 
 DEMO = "demo"
 FIRST_TRY = "first-try"
-
-_NOUNS = {"sft": "answers", "kto": "answers"}
 
 
 @dataclass(frozen=True)
@@ -98,22 +97,19 @@ def about_html(preset: str | None, card: str, model: ModelRef) -> Html:
 def recipe_summary(recipe: Recipe) -> str:
     """What a recipe sets, in a line."""
     config = RunConfig.model_validate(recipe.apply({"name": "any"}))
-    noun = _NOUNS.get(config.stages[-1], "pairs")
-    rates = " then ".join(_short(stage_settings(config, stage).learning_rate) for stage in config.stages)
-    limits = {stage: stage_settings(config, stage).max_steps for stage in config.stages}
-    length = " then ".join(
-        f"{limits[stage]} steps" if limits[stage] else f"{stage_settings(config, stage).epochs:g} epoch"
-        for stage in config.stages
-    )
+    method = METHODS[config.stages[-1]]
+    owns = [config.own(stage) for stage in config.stages]
+    rates = " then ".join(_short(own.learning_rate) for own in owns)
+    length = " then ".join(f"{own.max_steps} steps" if own.max_steps else f"{own.epochs:g} epoch" for own in owns)
     words = [
-        f"{config.batch_size} × {config.accumulation} {noun} of at most {config.max_length:,} tokens",
+        f"{config.batch_size} × {config.accumulation} {method.noun} of at most {config.max_length:,} tokens",
         length,
         f"learning rate {rates}",
         f"rank {config.adapter.rank}",
         f"optimizer {config.optimizer}",
         f"gradient checkpointing {config.gradient_checkpointing}",
     ]
-    if config.stages[-1] in WITH_REFERENCE:
+    if method.has_reference:
         words.append(f"reference {config.reference}")
     return ", ".join(words)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.duration import (
@@ -13,18 +13,9 @@ from workbench.core.monitoring.duration import (
     forecast_stage,
     tokens_label,
 )
-from workbench.core.training.config import (
-    EXPERIMENTAL,
-    OF_PAIRS,
-    WITH_REFERENCE,
-    DpoSettings,
-    ModelRef,
-    RunConfig,
-    Stage,
-    stage_title,
-)
+from workbench.core.training.config import ModelRef, RunConfig, Stage
 from workbench.core.training.forks import Fork, reference_of
-from workbench.core.training.losses import find_loss, kto_weights_advice
+from workbench.core.training.methods import DATA_KINDS, METHODS, stage_title
 from workbench.jobs import queue, training
 from workbench.jobs.app_state import has_card
 from workbench.jobs.pace import seconds_per_example
@@ -54,27 +45,26 @@ def summary_html(values: Mapping[str, Any]) -> Html:
         )
     pairs: list[tuple[str, object]] = [("Base model", model.title)]
     for one in forecasts:
-        verb = "pairs" if one.stage in OF_PAIRS else "answers"
         done = _done(one, fork)
         behind = f", of which {done:,} are done" if done else ""
-        words = f"{one.steps:,} steps on {one.rows:,} {verb} of {config.data_of(one.stage)}, {tokens_label(one.tokens)}{behind}"
+        words = f"{one.steps:,} steps on {one.rows:,} {METHODS[one.stage].noun} of {config.data_of(one.stage)}, {tokens_label(one.tokens)}{behind}"
         pairs.append((stage_title(one.stage), words))
     pairs.append(("Effective batch", f"{config.effective_batch} ({config.batch_size} at once × {config.accumulation})"))
     if fork:
         pairs.append(("Starts from", f"{fork.words}: its adapter, optimizer and curve until then, with these settings"))
     elif config.start_from:
         pairs.append(("Starts from", f"the adapter of {config.start_from}"))
-    if config.stages[-1] in WITH_REFERENCE:
-        verified = f"when {fork.run} began" if fork and fork.stage != "sft" else "before the first step"
+    last = METHODS[config.stages[-1]]
+    if last.has_reference:
+        verified = f"when {fork.run} began" if fork and fork.stage == last.stage else "before the first step"
         pairs.append(("Reference", f"{reference_of(config, fork)}, verified {verified}"))
-    if config.stages[-1] in EXPERIMENTAL:
+    if last.experimental:
         pairs.append(("Reference", "none: nothing but a low learning rate holds the model to what it was"))
         pairs.append(("Method", "experimental: may change or be removed in TRL, the library that trains"))
-    if "dpo" in config.stages:
-        pairs.append(("DPO loss", loss_summary(config.dpo)))
+    pairs += [(f"{stage_title(one)} loss", words) for one in config.stages if (words := config.own(one).loss_summary())]
     pairs.append(("Expected time", _time_label([_left(one, fork) for one in forecasts])))
     pairs.append(("Result", f"an adapter of rank {config.adapter.rank} in the run {config.name}"))
-    return join(card("What will happen", facts(pairs)), memory_html(config), *_kto_notices(config), *_turn_notices())
+    return join(card("What will happen", facts(pairs)), memory_html(config), *_thumbs_notices(config), *_turn_notices())
 
 
 def _turn_notices() -> list[Html]:
@@ -95,7 +85,7 @@ def _turn_notices() -> list[Html]:
 
 def _done(forecast: StageForecast, fork: Fork | None) -> int:
     """Steps of a stage that lie behind the step where a run branches off."""
-    stages = get_args(Stage)
+    stages = list(METHODS)
     if fork is None or stages.index(forecast.stage) > stages.index(fork.stage):
         return 0
     return fork.step if forecast.stage == fork.stage else forecast.steps
@@ -108,26 +98,11 @@ def _left(forecast: StageForecast, fork: Fork | None) -> StageForecast:
     return replace(forecast, seconds=seconds and (seconds[0] * share, seconds[1] * share))
 
 
-def loss_summary(dpo: DpoSettings) -> str:
-    """The loss of DPO, when it is the one to take, and what its paper used where that is not what is set."""
-    loss = find_loss(dpo.loss)
-    words = f"{loss.title}. {loss.use} {loss.source}."
-    if loss.beta is not None and not 0.5 <= dpo.beta / loss.beta <= 2:
-        words += f" Its paper used beta {loss.beta:g}; it is {dpo.beta:g}."
-    if loss.smoothing and not dpo.label_smoothing:
-        words += f" Without label smoothing it is no other than sigmoid; its paper used {loss.smoothing:g}."
-    if dpo.sft_weight:
-        words += f" With the SFT loss of the chosen answers, times {dpo.sft_weight:g}."
-    return words
-
-
-def _kto_notices(config: RunConfig) -> list[Html]:
+def _thumbs_notices(config: RunConfig) -> list[Html]:
     """What stands against the weights of liked and disliked answers."""
-    if "kto" not in config.stages:
-        return []
-    weights = config.kto.desirable_weight, config.kto.undesirable_weight
-    advice = kto_weights_advice(*weights, *datasets.thumbs(config.thumbs_data or ""))
-    return [notice("warning", "One side weighs more than the other", advice)] if advice else []
+    rated = [stage for stage in config.stages if METHODS[stage].data is DATA_KINDS["unpaired"]]
+    found = [config.own(stage).thumbs_advice(*datasets.thumbs(config.data_of(stage) or "")) for stage in rated]
+    return [notice("warning", "One side weighs more than the other", advice) for advice in found if advice]
 
 
 def memory_html(config: RunConfig) -> Html:
@@ -159,10 +134,10 @@ def _forecast(config: RunConfig, stage: Stage) -> StageForecast:
 
 
 def _characters(row: Mapping[str, Any], stage: Stage) -> int:
-    """Characters that a step reads of a row: SFT prompt and answer, DPO the prompt with each of both answers."""
+    """Characters that a step reads of a row: the prompt with each answer that the method reads."""
     prompt = sum(len(message["content"]) for message in row["prompt"])
     answers = [sum(len(m["content"]) for m in row[key]) for key in ("completion", "chosen", "rejected") if key in row]
-    read = answers[:1] if stage == "sft" else answers
+    read = answers[: METHODS[stage].answers]
     return sum(prompt + answer for answer in read)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.training.config import DATA_OF_STAGE, ModelRef
+from workbench.core.training.config import ModelRef
+from workbench.core.training.methods import DATA_SETTINGS
 from workbench.jobs import queue
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import Proposal
@@ -161,7 +162,7 @@ def propose_when(
             raise WorkbenchError("Choose a run first.")
         proposal = propose(open_run(run_name))
         config = proposal.config
-        data = {name: getattr(config, name) for name in DATA_OF_STAGE.values() if getattr(config, name)}
+        data = {name: getattr(config, name) for name in DATA_SETTINGS if getattr(config, name)}
         chosen = choices.update(model=config.model, **data)
         return {
             frame.tabs: go_to("train"),

@@ -14,14 +14,13 @@ import gradio as gr
 from workbench.core.errors import WorkbenchError
 from workbench.jobs import preparing
 from workbench.jobs.app_state import AppState
+from workbench.jobs.child import Progress
 from workbench.jobs.preparing import Cancelled
 from workbench.ui.environment import log_file
 from workbench.ui.parts import Html, bar
 from workbench.ui.updates import QUIET, Updates, shown_if
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[float, str], None]
 
 _BEAT = 0.25  # seconds between two looks at how far the work is
 

@@ -11,7 +11,9 @@ from typing import Any
 from workbench.core.memory.architectures import Shape
 from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.memory.plan import TIGHT, in_gigabytes, worst_stage
-from workbench.core.training.config import WITH_REFERENCE, RunConfig
+from workbench.core.memory.savings import CHECKPOINTING, SMALL_OPTIMIZER
+from workbench.core.training.config import RunConfig
+from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import Device
 
 # A desktop, a browser and the window itself have their part of a card and of a machine's memory.
@@ -43,11 +45,16 @@ def choose(shape: Shape | None, config: RunConfig, device: Device, offered: Comp
     changes, words = _open_ones(config), []
     if "gradient_checkpointing" in changes:
         words.append(_decide_checkpointing(changes, weighed, taken))
-    if weighed and offered.chunked_logits and config.stages[-1] in WITH_REFERENCE and weighed.is_short(changes, taken):
+    if (
+        weighed
+        and offered.chunked_logits
+        and METHODS[config.stages[-1]].has_reference
+        and weighed.is_short(changes, taken)
+    ):
         taken = offered
         words.append("Log-probabilities are computed in tiles: all logits at once would not fit.")
     if "optimizer" in changes and weighed and device.is_cuda and weighed.is_short(changes, taken):
-        changes["optimizer"] = "paged_adamw_8bit"
+        changes |= SMALL_OPTIMIZER
         words.append("The optimizer is the paged one with 8 bits: it gives way when memory runs short.")
     if config.optimizer.startswith("paged") and not device.is_cuda:
         changes["optimizer"] = "adamw_torch"
@@ -57,7 +64,7 @@ def choose(shape: Shape | None, config: RunConfig, device: Device, offered: Comp
 
 def _open_ones(config: RunConfig) -> dict[str, Any]:
     """What is left open, with what it becomes where nothing speaks against it."""
-    usual = {"gradient_checkpointing": "on", "optimizer": "adamw_torch"}
+    usual = {"optimizer": "adamw_torch", **CHECKPOINTING}
     return {name: value for name, value in usual.items() if getattr(config, name) == "auto"}
 
 

@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from workbench.core.memory.architectures import Linear, Shape
-from workbench.core.training.config import WITH_REFERENCE, RunConfig, Stage
+from workbench.core.training.config import RunConfig, Stage
+from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import Device, compute_dtype
 
 Objective = Stage
-
-# The sequences that go through the model for one example. KTO's second is the mismatched answer of its KL estimate.
-SEQUENCES: dict[str, int] = {"sft": 1, "dpo": 2, "kto": 2, "orpo": 2, "simpo": 2}
 
 # Part -> what it is called on a page, in the order in which a bar shows them.
 PARTS = {
@@ -74,7 +72,7 @@ class ComputeOptions:
 class Forecast:
     """Bytes of a stage at its worst moment, part by part. Parts that are 0 are left in."""
 
-    objective: Objective
+    objective: Stage
     parts: Mapping[str, int]
     moment: str  # when that is, in words
 
@@ -94,7 +92,7 @@ class Forecast:
 
 
 def forecast(
-    shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: ComputeOptions | None = None
+    shape: Shape, config: RunConfig, objective: Stage, device: Device, paths: ComputeOptions | None = None
 ) -> Forecast:
     """The memory of one stage of a run."""
     paths = paths or ComputeOptions()
@@ -114,9 +112,7 @@ def needed(forecast: Forecast, device: Device, peak: int | None = None) -> int:
     return forecast.total if peak is None else forecast.total - forecast.passing - forecast.parts["gradients"] + peak
 
 
-def stored(
-    shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: ComputeOptions
-) -> dict[str, int]:
+def stored(shape: Shape, config: RunConfig, objective: Stage, device: Device, paths: ComputeOptions) -> dict[str, int]:
     """What is there for the whole stage, exact to the byte."""
     width = _BYTES[_weight_dtype(config, device)]
     in_four_bits = config.precision in ("auto", "nf4")
@@ -166,11 +162,9 @@ def _adapter_tensors(linear: Linear, rank: int) -> tuple[int, int]:
     return rank * linear.inputs, rank * linear.outputs
 
 
-def _has_reference_adapter(config: RunConfig, objective: Objective, paths: ComputeOptions) -> bool:
+def _has_reference_adapter(config: RunConfig, objective: Stage, paths: ComputeOptions) -> bool:
     """Whether a frozen copy of the adapter is kept as the reference: where training starts from a trained one."""
-    if objective not in WITH_REFERENCE:
-        return False
-    return paths.from_adapter or config.stages[0] == "sft"
+    return METHODS[objective].has_reference and (paths.from_adapter or len(config.stages) > 1)
 
 
 def _weight_dtype(config: RunConfig, device: Device) -> str:
@@ -207,7 +201,7 @@ class _Step:
 
 
 def _worst_moment(
-    shape: Shape, config: RunConfig, objective: Objective, device: Device, paths: ComputeOptions
+    shape: Shape, config: RunConfig, objective: Stage, device: Device, paths: ComputeOptions
 ) -> tuple[str, dict[str, int]]:
     """The moment of a step at which most is alive, and the parts that pass, as they are then."""
     step = _step(shape, config, objective, device)
@@ -219,7 +213,7 @@ def _worst_moment(
         # PyTorch's AdamW makes a copy of a moment of all weights at once, when activations are gone.
         "while the optimizer steps": (2 * _FP32 * adapter_weights(shape, config.adapter.rank), 0, 0),
     }
-    if objective in WITH_REFERENCE and not paths.precomputed_reference:
+    if METHODS[objective].has_reference and not paths.precomputed_reference:
         reference = max(_reference_logits(step, paths), _layer_without_gradients(step))
         # What is kept of a reference is asked for before the trained model begins (engine/reference.py).
         waiting = (0, 0) if config.reference == "kept" else (kept + _last_norm(step), logits_waiting)
@@ -229,20 +223,20 @@ def _worst_moment(
     return worst, {"activations": activations, "logits": head, "reference": reference}
 
 
-def _step(shape: Shape, config: RunConfig, objective: Objective, device: Device) -> _Step:
+def _step(shape: Shape, config: RunConfig, objective: Stage, device: Device) -> _Step:
     computed = _BYTES[compute_dtype(device)]
     stored_as = _BYTES[_weight_dtype(config, device)]
     # Where the two differ, layers keep a value in both.
     width = computed if computed == stored_as else computed + stored_as
     return _Step(
         shape=shape,
-        rows=SEQUENCES[objective] * config.batch_size,
+        rows=METHODS[objective].sequences * config.batch_size,
         length=config.max_length,
         width=width,
         head_width=computed,
         checkpointing=config.gradient_checkpointing != "off",
-        # TRL switches dropout off for DPO and KTO.
-        dropout=config.adapter.dropout if objective == "sft" else 0.0,
+        # TRL switches dropout off where answers are compared.
+        dropout=config.adapter.dropout if METHODS[objective].imitates else 0.0,
         rank=config.adapter.rank,
         dropout_mask=1 if device.is_cuda else _FP32,
     )
@@ -323,19 +317,19 @@ def _layer_without_gradients(step: _Step) -> int:
     return step.tokens * features * step.width + _scores(step) + largest
 
 
-def _logits(step: _Step, objective: Objective, paths: ComputeOptions) -> tuple[int, int]:
+def _logits(step: _Step, objective: Stage, paths: ComputeOptions) -> tuple[int, int]:
     """Bytes of the loss of the trained model at their peak, and while the reference answers."""
     vocabulary, tokens, width = step.shape.vocabulary, step.tokens, step.head_width
     hidden = tokens * step.shape.hidden
-    if objective == "sft":
+    if METHODS[objective].tiles_loss:
         # The output layer's values, an fp32 copy of those in half precision, log-softmax, its product, the gradient.
         per_logit = (16 if width == _FP32 else 18) + (width if step.shape.capped else 0)
         return min(tokens, _SFT_CHUNK) * vocabulary * per_logit + hidden * 4 * width, 0
     whole = tokens * vocabulary
     capped = whole * 2 * width if step.shape.capped else 0
-    if objective not in WITH_REFERENCE:
-        # TRL's experimental trainers know no leaner way, and compute no entropy. ORPO copies the chosen half besides.
-        copied = whole // 2 * _FP32 if objective == "orpo" else 0
+    if not METHODS[objective].has_reference:
+        # TRL's experimental trainers know no leaner way, and compute no entropy.
+        copied = whole // 2 * _FP32 if METHODS[objective].copies_chosen else 0
         return whole * 3 * _FP32 + copied + capped + hidden * width, 0
     if paths.chunked_logits:
         tile = min(tokens, _CHUNK_TOKENS) * min(vocabulary, _CHUNK_VOCABULARY)

@@ -1,13 +1,14 @@
 """Whether a run fits into the memory that is free, and the three cheapest changes that make it fit."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import combinations, product
 from typing import Any, Literal
 
 from workbench.core.memory.architectures import Shape
 from workbench.core.memory.forecast import PARTS, ComputeOptions, Forecast, forecast
-from workbench.core.training.config import RunConfig
+from workbench.core.memory.savings import BEFORE_A_RUN, Saving, Smaller, smaller_models
+from workbench.core.training.config import RunConfig, overlay
 from workbench.core.training.recipe import Device
 
 Fit = Literal["fits", "tight", "no"]
@@ -17,17 +18,6 @@ TIGHT = 0.9
 MOST_REMEDIES = 3
 # A change that saves less than this share of the whole is not worth a person's time.
 _WORTH_IT = 0.01
-_SHORTEST = 128  # tokens; with less there is hardly an answer left to learn from
-_SMALLEST_RANK = 8
-
-
-@dataclass(frozen=True)
-class Smaller:
-    """A model that could take the place of the chosen one. id: on the Hub."""
-
-    id: str
-    title: str
-    shape: Shape
 
 
 @dataclass(frozen=True)
@@ -117,17 +107,6 @@ def verdict(total: int, free: int) -> Fit:
     return "tight" if total > TIGHT * free else "fits"
 
 
-@dataclass(frozen=True)
-class _Change:
-    """A way to save memory, not weighed yet. cost: in time and quality, only to be compared with that of others."""
-
-    words: str
-    changes: Mapping[str, Any]
-    cost: float
-    shape: Shape | None = None  # of another model
-    paths: ComputeOptions = ComputeOptions()  # what it adds to the paths of the run
-
-
 def remedies(
     shape: Shape,
     config: RunConfig,
@@ -156,7 +135,7 @@ def remedies(
     return found[:MOST_REMEDIES]
 
 
-def _cheapest(scale: "_Scale", kinds: Sequence[Sequence[_Change]]) -> tuple[_Change, ...]:
+def _cheapest(scale: "_Scale", kinds: Sequence[Sequence[Saving]]) -> tuple[Saving, ...]:
     """The cheapest set of changes of different kinds that is enough; empty where there is none."""
     sets = (
         chosen
@@ -175,26 +154,26 @@ class _Scale:
         self._shape, self._config, self._device, self._free, self._paths = shape, config, device, free, paths
         self._total = self._weigh()
 
-    def _weigh(self, *changes: _Change) -> int:
+    def _weigh(self, *changes: Saving) -> int:
         shape, values, paths = self._shape, self._config.model_dump(), self._paths
         for change in changes:
-            shape, values, paths = change.shape or shape, _overlay(values, change.changes), _both(paths, change.paths)
+            shape, values, paths = change.shape or shape, overlay(values, change.changes), _both(paths, change.paths)
         return worst_stage(shape, RunConfig.model_validate(values), self._device, paths).total
 
-    def saved(self, change: _Change) -> int:
+    def saved(self, change: Saving) -> int:
         return self._total - self._weigh(change)
 
-    def is_enough(self, *changes: _Change) -> bool:
+    def is_enough(self, *changes: Saving) -> bool:
         return verdict(self._weigh(*changes), self._free) == "fits"
 
-    def worthwhile(self, kind: Iterable[_Change]) -> list[_Change]:
+    def worthwhile(self, kind: Iterable[Saving]) -> list[Saving]:
         """The changes of a kind that save enough to be worth a person's time."""
         return [change for change in kind if self.saved(change) > _WORTH_IT * self._total]
 
-    def remedy(self, change: _Change) -> Remedy:
+    def remedy(self, change: Saving) -> Remedy:
         return Remedy(change.words, self.saved(change), change.changes, enough=True)
 
-    def one_after_the_other(self, changes: Sequence[_Change]) -> list[Remedy]:
+    def one_after_the_other(self, changes: Sequence[Saving]) -> list[Remedy]:
         weights = [self._weigh(*changes[:count]) for count in range(len(changes) + 1)]
         return [
             Remedy(change.words, before - after, change.changes, enough=False)
@@ -203,89 +182,17 @@ class _Scale:
 
 
 def _both(one: ComputeOptions, other: ComputeOptions) -> ComputeOptions:
-    return ComputeOptions(
-        one.chunked_logits or other.chunked_logits,
-        one.fused_loss or other.fused_loss,
-        one.precomputed_reference or other.precomputed_reference,
-        one.from_adapter or other.from_adapter,
-    )
+    return ComputeOptions(*(a or b for a, b in zip(astuple(one), astuple(other), strict=True)))
 
 
 def _kinds(
     shape: Shape, config: RunConfig, device: Device, smaller: Sequence[Smaller], offers: Sequence[Offer]
-) -> Iterator[Iterable[_Change]]:
+) -> Iterator[Iterable[Saving]]:
     """Kinds of change; of one kind only one can be taken."""
     for offer in offers:
-        yield [_Change(offer.words, offer.changes, cost=0.5, paths=offer.paths)]
-    yield _smaller_batches(config)
-    yield _checkpointing(config)
-    yield _small_optimizer(config, device)
-    yield _smaller_adapters(config)
-    yield _shorter_examples(config)
-    yield _smaller_models(shape, smaller)
-
-
-def _smaller_batches(config: RunConfig) -> Iterator[_Change]:
-    for batch in range(config.batch_size - 1, 0, -1):
-        accumulation, rest = divmod(config.effective_batch, batch)
-        if not rest and accumulation <= 1024:
-            yield _Change(
-                f"Batch size {batch} with gradient accumulation {accumulation}: the same effective batch of "
-                f"{config.effective_batch}, somewhat slower.",
-                {"batch_size": batch, "accumulation": accumulation},
-                cost=2 - batch / config.batch_size,
-            )
-
-
-def _checkpointing(config: RunConfig) -> Iterator[_Change]:
-    if config.gradient_checkpointing == "off":
-        words = "Turn gradient checkpointing on: the same result, about a third slower."
-        yield _Change(words, {"gradient_checkpointing": "on"}, cost=3)
-
-
-def _small_optimizer(config: RunConfig, device: Device) -> Iterator[_Change]:
-    if device.is_cuda and config.optimizer != "paged_adamw_8bit":
-        words = "Take the paged 8-bit optimizer: its moments are rounded, with hardly a difference in the result."
-        yield _Change(words, {"optimizer": "paged_adamw_8bit"}, cost=2)
-
-
-def _smaller_adapters(config: RunConfig) -> Iterator[_Change]:
-    rank, cost = config.adapter.rank, 4
-    while rank // 2 >= _SMALLEST_RANK:
-        rank, cost = rank // 2, cost + 1
-        alpha = max(1, round(config.adapter.alpha * rank / config.adapter.rank))
-        words = f"Rank {rank} with alpha {alpha}: a smaller adapter, which can learn a little less."
-        yield _Change(words, {"adapter": {"rank": rank, "alpha": alpha}}, cost)
-
-
-def _shorter_examples(config: RunConfig) -> Iterator[_Change]:
-    for share in (0.75, 0.5, 0.375, 0.25):
-        length = int(config.max_length * share) // 64 * 64
-        if length >= _SHORTEST:
-            words = (
-                f"Longest example {length:,} tokens: longer ones are cut at the end. The Data page shows how many are."
-            )
-            yield _Change(words, {"max_length": length}, cost=6 / share)
-
-
-def _smaller_models(shape: Shape, smaller: Sequence[Smaller]) -> Iterator[_Change]:
-    for model in sorted(smaller, key=lambda one: one.shape.parameters, reverse=True):
-        share = model.shape.parameters / shape.parameters
-        if share < 1:
-            yield _Change(
-                f"Take a smaller model, {model.title}: it learns faster and knows less.",
-                {"model": {"source": "hub", "name": model.id, "revision": None}},
-                cost=30 - 10 * share,
-                shape=model.shape,
-            )
-
-
-def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for name, value in above.items():
-        under = merged.get(name)
-        merged[name] = _overlay(under, value) if isinstance(value, Mapping) and isinstance(under, Mapping) else value
-    return merged
+        yield [Saving(offer.words, offer.changes, cost=0.5, paths=offer.paths)]
+    yield from (step(config, device) for step in BEFORE_A_RUN)
+    yield smaller_models(shape, smaller)
 
 
 def in_gigabytes(size: int) -> str:

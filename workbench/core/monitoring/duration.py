@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from workbench.core.training.config import OF_PAIRS, RunConfig, Stage
+from workbench.core.training.config import RunConfig, Stage
+from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import planned_steps
 
 # Rates that hobbyists' machines reach in training, from slow to fast, in floating-point operations per second:
@@ -43,8 +44,7 @@ def forecast_stage(
     """
     steps = planned_steps(config, stage, rows)
     examples = min(steps * config.effective_batch, steps * rows)
-    answers = 2 if stage in OF_PAIRS else 1
-    length = min(characters / CHARACTERS_PER_TOKEN, answers * config.max_length)
+    length = min(characters / CHARACTERS_PER_TOKEN, METHODS[stage].answers * config.max_length)
     tokens = round(examples * length)
     if seconds_per_example is not None:
         seconds = examples * seconds_per_example
@@ -62,7 +62,7 @@ def operations_per_weight(stage: Stage, gradient_checkpointing: bool) -> int:
     Forward 2, backward to the inputs 2; checkpointing computes the forward pass again; DPO adds the reference's.
     KTO adds the reference's and, for its KL term, one of both models on other answers.
     """
-    return 4 + 2 * gradient_checkpointing + {"dpo": 2, "kto": 6}.get(stage, 0)
+    return 4 + 2 * gradient_checkpointing + METHODS[stage].operations
 
 
 def duration_label(seconds: float) -> str:

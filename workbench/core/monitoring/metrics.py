@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from workbench.core.training.config import RunConfig
+from workbench.core.training.methods import METHODS, Measured, stages_after
+
 Row = dict[str, Any]
 """One line of metrics.jsonl: `stage`, `step` (within the stage), `steps` (of the stage), `time` (seconds since the
 epoch) and whatever numbers the trainer logged under its own names; or a `phase` in words instead of numbers."""
@@ -34,7 +37,7 @@ def as_trained(rows: Sequence[Row]) -> list[Row]:
 def steps_before(resumed: Row) -> list[tuple[str, int]]:
     """The last step that still counts, of each stage in which a line says that the run went back."""
     own = (resumed["stage"], resumed[RESUMED])
-    return [own, ("dpo", -1)] if resumed["stage"] == "sft" else [own]
+    return [own, *((later, -1) for later in stages_after(resumed["stage"]))]
 
 
 def latest(rows: Sequence[Row], key: str, stage: str | None = None) -> float | None:
@@ -44,3 +47,23 @@ def latest(rows: Sequence[Row], key: str, stage: str | None = None) -> float | N
             value = row[key]
             return None if value is None else float(value)
     return None
+
+
+def results(rows: Sequence[Row], config: RunConfig) -> list[Measured]:
+    """What a run reached so far on held-out data, stage by stage."""
+    found = []
+    for stage in config.stages:
+        for result in METHODS[stage].results:
+            value = latest(rows, result.key, stage)
+            found += [] if value is None else [Measured(stage, result, value)]
+    return found
+
+
+def closing_message(rows: Sequence[Row], config: RunConfig) -> str:
+    """What a finished run reached, in a sentence; "" where that was not measured."""
+    reached = results(rows, config)
+    for stage in reversed(config.stages):
+        values = {one.result.name: one.value for one in reached if one.stage == stage}
+        if len(values) == len(METHODS[stage].results):
+            return METHODS[stage].closing.format(**values)
+    return ""

@@ -6,42 +6,30 @@ The form, the checks, the error texts and the README's table all read these fiel
 import copy
 import re
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, create_model, field_validator
+from pydantic.fields import FieldInfo
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import NAME_RULE, is_name
-from workbench.core.training.losses import LossId, find_loss
+from workbench.core.training.methods import CHAINS, DATA_KINDS, METHODS, methods_help, stages_of
+from workbench.core.training.settings import AdapterSettings, Settings, StageSettings
 
-Method = Literal["sft", "dpo", "sft+dpo", "kto", "orpo", "simpo"]
 Precision = Literal["auto", "nf4", "bf16", "fp32"]
-Stage = Literal["sft", "dpo", "kto", "orpo", "simpo"]
 
-OF_PAIRS: tuple[Stage, ...] = ("dpo", "orpo", "simpo")
-"""The stages that learn from chosen and rejected answers."""
-DATA_OF_STAGE: dict[Stage, str] = {
-    "sft": "sft_data",
-    **dict.fromkeys(OF_PAIRS, "preference_data"),
-    "kto": "thumbs_data",
-}
-"""The setting that names the dataset of a stage."""
-
-WITH_REFERENCE: tuple[Stage, ...] = ("dpo", "kto")
-"""The stages that measure the model against the one that it was."""
-EXPERIMENTAL: tuple[Stage, ...] = ("orpo", "simpo")
-"""The stages whose trainers may change or be removed in TRL."""
+if TYPE_CHECKING:
+    Stage = str
+    MethodId = str
+else:  # what files and forms may hold
+    Stage = Literal[tuple(METHODS)]
+    MethodId = Literal[(*CHAINS, *METHODS)]
 
 DEMO_MODEL = "demo"
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
-
-
-class Settings(BaseModel):
-    """Unknown settings are errors, and nobody changes a setting after it was passed on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 S = TypeVar("S", bound=Settings)
@@ -82,213 +70,11 @@ def parse_model(text: str) -> ModelRef:
     )
 
 
-class AdapterSettings(Settings):
-    """The LoRA adapter: the small set of weights that training changes."""
-
-    rank: int = Field(
-        16, ge=1, le=256, title="Rank", description="Size of the adapter. More can learn more, and takes more memory."
-    )
-    alpha: int = Field(
-        32,
-        ge=1,
-        le=1024,
-        title="Alpha",
-        description="How strongly the adapter acts; its output is scaled by alpha / rank. Twice the rank is usual.",
-    )
-    dropout: float = Field(
-        0.0,
-        ge=0,
-        le=0.5,
-        title="Dropout",
-        description="Share of the adapter's inputs that are left out at random while training, against overfitting.",
-    )
-
-
-class SftSettings(Settings):
-    """Supervised fine-tuning: imitate the answers of the data."""
-
-    learning_rate: float = Field(
-        2e-4,
-        gt=0,
-        le=1,
-        title="SFT learning rate",
-        description="Size of each step of SFT. For an adapter 1e-4 to 5e-4 is usual.",
-    )
-    epochs: float = Field(1.0, gt=0, le=100, title="SFT epochs", description="How often SFT goes through the data.")
-    max_steps: int = Field(
-        0,
-        ge=0,
-        le=1_000_000,
-        title="Max SFT steps",
-        description="Ends SFT after this many steps. 0: as many as the epochs need.",
-    )
-
-
-class DpoSettings(Settings):
-    """Direct preference optimization: prefer the chosen answer over the rejected one."""
-
-    learning_rate: float = Field(
-        5e-6,
-        gt=0,
-        le=1,
-        title="DPO learning rate",
-        description="Size of each step of DPO. For a model from the Hub 5e-7 to 2e-5 is usual; the small demo model takes 2.5e-4.",
-    )
-    epochs: float = Field(1.0, gt=0, le=100, title="DPO epochs", description="How often DPO goes through the pairs.")
-    max_steps: int = Field(
-        0,
-        ge=0,
-        le=1_000_000,
-        title="Max DPO steps",
-        description="Ends DPO after this many steps. 0: as many as the epochs need.",
-    )
-    beta: float = Field(
-        0.1,
-        ge=0.001,
-        le=10,
-        title="Beta",
-        description="How closely DPO holds to the reference model. Lower lets it drift further. Each loss has a range of its own: sigmoid .01 to .5, sigmoid_norm about 5.",
-    )
-    loss: LossId = Field(
-        "sigmoid",
-        title="DPO loss",
-        description="How chosen and rejected answers are weighed against each other. sigmoid is that of the paper; sigmoid_norm, ipo, robust and apo_zero fix its known weaknesses.",
-    )
-    label_smoothing: float = Field(
-        0.0,
-        ge=0,
-        lt=0.5,
-        title="Label smoothing",
-        description="Share of pairs whose label is believed to be wrong. For the losses robust, exo_pair, aot and aot_unpaired.",
-    )
-    sft_weight: float = Field(
-        0.0,
-        ge=0,
-        le=100,
-        title="Weight of the SFT term",
-        description="Adds the SFT loss of the chosen answers, so that their probability does not fall. 0: none; 0.1 to 1 is usual.",
-    )
-
-
-class KtoSettings(Settings):
-    """Kahneman-Tversky optimization: learn from single answers with a thumb up or down."""
-
-    learning_rate: float = Field(
-        5e-6,
-        gt=0,
-        le=1,
-        title="KTO learning rate",
-        description="Size of each step of KTO. For a model from the Hub 5e-7 to 2e-5 is usual; the small demo model takes 2.5e-4.",
-    )
-    epochs: float = Field(1.0, gt=0, le=100, title="KTO epochs", description="How often KTO goes through the answers.")
-    max_steps: int = Field(
-        0,
-        ge=0,
-        le=1_000_000,
-        title="Max KTO steps",
-        description="Ends KTO after this many steps. 0: as many as the epochs need.",
-    )
-    beta: float = Field(
-        0.1,
-        ge=0.001,
-        le=10,
-        title="KTO beta",
-        description="How closely KTO holds to the reference model. Lower lets it drift further.",
-    )
-    desirable_weight: float = Field(
-        1.0,
-        gt=0,
-        le=100,
-        title="Weight of liked answers",
-        description="Number times weight of the liked answers should be 1 to 1.33 times that of the disliked ones.",
-    )
-    undesirable_weight: float = Field(
-        1.0,
-        gt=0,
-        le=100,
-        title="Weight of disliked answers",
-        description="Where there are fewer disliked answers than liked ones, raise it until both weigh the same.",
-    )
-
-
-class OrpoSettings(Settings):
-    """Odds-ratio preference optimization: imitate the chosen answer and prefer it at once, without a reference.
-
-    Hong et al. 2024. The defaults are those of TRL's own example for an adapter.
-    """
-
-    learning_rate: float = Field(
-        8e-5,
-        gt=0,
-        le=1,
-        title="ORPO learning rate",
-        description="Size of each step of ORPO. Published recipes take 5e-6 to 8e-6 on all weights; an adapter takes about ten times that.",
-    )
-    epochs: float = Field(1.0, gt=0, le=100, title="ORPO epochs", description="How often ORPO goes through the pairs.")
-    max_steps: int = Field(
-        0,
-        ge=0,
-        le=1_000_000,
-        title="Max ORPO steps",
-        description="Ends ORPO after this many steps. 0: as many as the epochs need.",
-    )
-    weight: float = Field(
-        0.1,
-        ge=0.001,
-        le=10,
-        title="Weight of the odds ratio",
-        description="How much preferring the chosen answer counts against imitating it; lambda in the paper. Published recipes take 0.05 to 0.1.",
-    )
-
-
-class SimpoSettings(Settings):
-    """Simple preference optimization: prefer the chosen answer by its mean log-probability, without a reference.
-
-    Meng et al. 2024. Beta 2 and a margin of half of it are what its authors tell to begin with.
-    """
-
-    learning_rate: float = Field(
-        5e-6,
-        gt=0,
-        le=1,
-        title="SimPO learning rate",
-        description="Size of each step of SimPO. Its paper used 3e-7 to 1e-6 on all weights; an adapter takes about ten times that. Too high, and answers repeat themselves.",
-    )
-    epochs: float = Field(
-        1.0, gt=0, le=100, title="SimPO epochs", description="How often SimPO goes through the pairs."
-    )
-    max_steps: int = Field(
-        0,
-        ge=0,
-        le=1_000_000,
-        title="Max SimPO steps",
-        description="Ends SimPO after this many steps. 0: as many as the epochs need.",
-    )
-    beta: float = Field(
-        2.0,
-        ge=0.001,
-        le=100,
-        title="SimPO beta",
-        description="How sharply pairs are separated. Much larger than that of DPO: 2 to 10.",
-    )
-    margin_ratio: float = Field(
-        0.5,
-        ge=0,
-        le=10,
-        title="Target margin / beta",
-        description="By how many nats per token the chosen answer should be likelier; gamma / beta in the paper, which used 0.1 to 0.8.",
-    )
-
-
-class RunConfig(Settings):
-    """A whole run, as it is written to `config.json` before the start and never changed."""
+class _Shared(Settings):
+    """What every method has. What each has of its own stands beside it in `RunConfig`, under the name of its stage."""
 
     name: str = Field(title="Name of the run", description=f"Becomes the name of its folder: {NAME_RULE}.")
-    method: Method = Field(
-        "sft+dpo",
-        title="Method",
-        description="SFT imitates good answers. DPO learns from pairs of a better and a worse answer. SFT then DPO does both, with the SFT model as the reference. KTO learns from single answers with a thumb up or down. ORPO and SimPO (both experimental) learn from pairs without a reference.",
-    )
+    method: MethodId = Field(CHAINS[0], title="Method", description=methods_help())
     model: ModelRef = ModelRef()
     start_from: str | None = Field(
         None,
@@ -329,11 +115,6 @@ class RunConfig(Settings):
         description="Prompt and answer together. Longer ones are cut at the end. Costs memory.",
     )
     adapter: AdapterSettings = AdapterSettings()
-    sft: SftSettings = SftSettings()
-    dpo: DpoSettings = DpoSettings()
-    kto: KtoSettings = KtoSettings()
-    orpo: OrpoSettings = OrpoSettings()
-    simpo: SimpoSettings = SimpoSettings()
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
         "cosine", title="Learning-rate schedule", description="How the learning rate falls after the warm-up."
     )
@@ -411,18 +192,77 @@ class RunConfig(Settings):
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages of the method, in the order in which they run."""
-        return ("sft", "dpo") if self.method == "sft+dpo" else (self.method,)
+        return stages_of(self.method)
 
     @property
     def effective_batch(self) -> int:
         """Examples (or pairs) per optimizer step."""
         return self.batch_size * self.accumulation
 
+    def own(self, stage: Stage) -> StageSettings:
+        """The settings that are a stage's own."""
+        own: StageSettings = getattr(self, stage)
+        return own
+
     def data_of(self, stage: Stage) -> str | None:
         """Name of the dataset that a stage trains on."""
-        if stage == "kto":
-            return self.thumbs_data
-        return self.preference_data if stage in OF_PAIRS else self.sft_data or self.preference_data
+        named = (getattr(self, DATA_KINDS[kind].setting) for kind in METHODS[stage].kinds)
+        return next((name for name in named if name), None)
+
+
+if TYPE_CHECKING:
+
+    class RunConfig(_Shared):
+        """What is made below."""
+
+else:
+    RunConfig = create_model(
+        "RunConfig",
+        __base__=_Shared,
+        __doc__="A whole run, as it is written to `config.json` before the start and never changed.",
+        __module__=__name__,
+        **{stage: (method.settings, method.settings()) for stage, method in METHODS.items()},
+    )
+
+
+def fields(kind: type[Settings] = RunConfig) -> dict[str, FieldInfo]:
+    """Every setting by its dotted name, in their order."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in kind.model_fields.items():
+        part = field.annotation
+        if isinstance(part, type) and issubclass(part, Settings):
+            found |= {f"{name}.{inner}": inner_field for inner, inner_field in fields(part).items()}
+        else:
+            found[name] = field
+    return found
+
+
+def value_of(config: RunConfig, name: str) -> Any:
+    """The value of a setting, by its dotted name."""
+    return reduce(getattr, name.split("."), config)
+
+
+def nested(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted names -> nested settings."""
+    found: dict[str, Any] = {}
+    for name, value in named.items():
+        *parts, last = name.split(".")
+        inside = found
+        for part in parts:
+            inside = inside.setdefault(part, {})
+        inside[last] = value
+    return found
+
+
+def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with others laid over them. Neither is changed."""
+    merged = dict(below)
+    for name, value in above.items():
+        under = merged.get(name)
+        if isinstance(value, Mapping):
+            value = overlay(under if isinstance(under, Mapping) else {}, value)
+        merged[name] = value
+    return merged
 
 
 def checked(kind: type[S], values: dict[str, Any]) -> S:
@@ -433,7 +273,7 @@ def checked(kind: type[S], values: dict[str, Any]) -> S:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        titles = _titles(kind)
+        titles = {name: field.title or name for name, field in fields(kind).items()}
         raise WorkbenchError(*[_problem_message(problem, titles) for problem in error.errors()]) from None
 
 
@@ -465,7 +305,7 @@ def stored_config(values: Any, renamed: Mapping[str, str] = RENAMED) -> tuple[Ru
     for old, new in renamed.items():
         found = _take_out(known, old.split("."))
         if found is not _NOTHING:
-            _put_in(known, new.split("."), found)
+            known = overlay(nested({new: found}), known)  # a setting that has its new name already keeps that value
     unknown = []
     try:
         RunConfig.model_validate(known)
@@ -489,71 +329,31 @@ def _take_out(values: dict[str, Any], where: Sequence[str | int]) -> Any:
     return inside.pop(last, _NOTHING) if isinstance(inside, dict) else _NOTHING
 
 
-def _put_in(values: dict[str, Any], where: Sequence[str], value: Any) -> None:
-    """Set a setting in nested settings, unless it has a value already."""
-    *path, last = where
-    inside: Any = values
-    for part in path:
-        inside = inside.setdefault(part, {}) if isinstance(inside, dict) else None
-    if isinstance(inside, dict):
-        inside.setdefault(last, value)
-
-
 def problems(config: RunConfig) -> list[str]:
     """What makes a well-formed config impossible to run, seen from the config alone."""
     found = []
-    pairs = next((stage for stage in config.stages if stage in OF_PAIRS), None)
-    if pairs and not config.preference_data:
-        found.append(
-            f"{stage_title(pairs)} needs preference data, and none is chosen. Choose a dataset with chosen and rejected answers "
-            "on the Data page."
-        )
-    if "sft" in config.stages and not config.data_of("sft"):
-        found.append("SFT needs data, and none is chosen. Choose a dataset on the Data page.")
-    if "dpo" in config.stages:
-        found += _loss_problems(config.dpo)
-    if "kto" in config.stages:
-        found += _kto_problems(config)
+    for stage in config.stages:
+        method = METHODS[stage]
+        if not config.data_of(stage):
+            found.append(
+                f"{method.title} needs {method.data.holds}, and none are chosen. Choose such a dataset on the Data page."
+            )
+        if config.batch_size < method.smallest_batch:
+            found.append(
+                f"Batch size is {config.batch_size}; {method.title} needs at least {method.smallest_batch}, because it "
+                "compares each answer with another one of its batch."
+            )
+        found += config.own(stage).problems()
     return found
 
 
-def stage_title(stage: str) -> str:
-    """What a stage is called on a page."""
-    return "SimPO" if stage == "simpo" else stage.upper()
-
-
 def reference_label(config: RunConfig) -> str:
-    """The model that DPO or KTO is measured against: the one that its stage starts from. "" where there is none."""
-    if config.stages[-1] not in WITH_REFERENCE:
+    """The model that the last stage is measured against: the one that it starts from. "" where there is none."""
+    if not METHODS[config.stages[-1]].has_reference:
         return ""
     if len(config.stages) > 1:
         return "the SFT model of this run"
     return f"run {config.start_from} as it ended" if config.start_from else "the base model"
-
-
-def _loss_problems(dpo: DpoSettings) -> list[str]:
-    """Settings of DPO that its loss cannot use."""
-    loss = find_loss(dpo.loss)
-    if dpo.label_smoothing and not loss.smooths:
-        return [
-            f"Label smoothing is {dpo.label_smoothing:g}, and the {loss.id} loss has none. Set it to 0, or choose the robust loss."
-        ]
-    if loss.id == "exo_pair" and not dpo.label_smoothing:
-        return [f"The exo_pair loss needs label smoothing above 0. Its paper takes {loss.smoothing:g}."]
-    return []
-
-
-def _kto_problems(config: RunConfig) -> list[str]:
-    found = []
-    if not config.thumbs_data:
-        found.append(
-            "KTO needs answers with a thumb up or down, and none are chosen. Choose such a dataset on the Data page."
-        )
-    if config.batch_size < 2:
-        found.append(
-            f"Batch size is {config.batch_size}; KTO needs at least 2, because it compares each answer with another one of its batch."
-        )
-    return found
 
 
 def _problem_message(problem: Any, titles: dict[str, str]) -> str:
@@ -569,15 +369,3 @@ def _problem_message(problem: Any, titles: dict[str, str]) -> str:
         if rule in bounds:
             return f"{title} is {problem['input']!r}; it must be {words} {bounds[rule]:g}."
     return f"{title} is {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}."
-
-
-def _titles(kind: type[Settings]) -> dict[str, str]:
-    """Dotted name -> title, for every setting."""
-    titles: dict[str, str] = {}
-    for name, field in kind.model_fields.items():
-        part = field.annotation
-        if isinstance(part, type) and issubclass(part, Settings):
-            titles |= {f"{name}.{inner}": inner_title for inner, inner_title in _titles(part).items()}
-        else:
-            titles[name] = field.title or name
-    return titles

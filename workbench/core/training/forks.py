@@ -3,15 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast, get_args
 
-from workbench.core.training.config import DATA_OF_STAGE, RunConfig, Stage, read_config, reference_label, stage_title
-from workbench.core.training.recipe import stage_settings
+from workbench.core.training.config import RunConfig, Stage, read_config, reference_label
+from workbench.core.training.methods import DATA_SETTINGS, METHODS, stage_title
 
 MORE_EPOCHS = 2.0
 
 
-_WRITTEN = re.compile(r"(?P<run>[^@]+)@(?P<stage>[a-z]+)-(?P<step>\d+)")
+_WRITTEN = re.compile(r"(?P<run>[^@]+)@(?P<stage>.+)-(?P<step>\d+)")
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,9 @@ class Fork:
 def parse_fork(text: str) -> Fork | None:
     """The fork that `written` wrote; None where the text is something else, such as the name of a run."""
     found = _WRITTEN.fullmatch(text)
-    if found is None or found["stage"] not in get_args(Stage):
+    if found is None or found["stage"] not in METHODS:
         return None
-    return Fork(found["run"], cast(Stage, found["stage"]), int(found["step"]))
+    return Fork(found["run"], found["stage"], int(found["step"]))
 
 
 def more_epochs(config: RunConfig, name: str) -> RunConfig:
@@ -48,14 +47,14 @@ def more_epochs(config: RunConfig, name: str) -> RunConfig:
     last = config.stages[-1]
     values = config.model_dump(mode="json") | {"name": name, "method": last, "start_from": config.name}
     values[last] |= {"epochs": MORE_EPOCHS, "max_steps": 0}
-    values |= dict.fromkeys(DATA_OF_STAGE.values()) | {DATA_OF_STAGE[last]: config.data_of(last)}
+    values |= dict.fromkeys(DATA_SETTINGS) | {METHODS[last].data.setting: config.data_of(last)}
     return read_config(values)
 
 
 def reference_of(config: RunConfig, fork: Fork | None) -> str:
-    """The model that DPO or KTO is measured against, in words. A fork keeps the one of the run that it branched off."""
+    """The model that the last stage is measured against, in words. A fork keeps the one of the run that it branched off."""
     words = reference_label(config)
-    if fork is None or fork.stage == "sft" or not words:
+    if fork is None or not METHODS[fork.stage].has_reference or not words:
         return words
     if len(config.stages) > 1:
         return f"the SFT model of run {fork.run}"
@@ -105,7 +104,7 @@ def _fixed(config: RunConfig, earlier: RunConfig, stage: Stage) -> list[tuple[st
         ("Seed", config.seed, earlier.seed, rows),
         ("Group by length", config.group_by_length, earlier.group_by_length, rows),
     ]
-    if earlier.group_by_length and stage != "kto":
+    if earlier.group_by_length and METHODS[stage].smallest_batch == 1:
         own += [
             ("Batch size", config.batch_size, earlier.batch_size, rows),
             ("Longest example", config.max_length, earlier.max_length, rows),
@@ -116,7 +115,7 @@ def _fixed(config: RunConfig, earlier: RunConfig, stage: Stage) -> list[tuple[st
     for one in (*done, stage):
         own.append((f"The data of {stage_title(one)}", config.data_of(one), earlier.data_of(one), rows))
     for one in done:
-        now, then = stage_settings(config, one), stage_settings(earlier, one)
+        now, then = config.own(one), earlier.own(one)
         for name, field in type(then).model_fields.items():
             reason = f"{stage_title(one)} is behind it"
             own.append((field.title or name, getattr(now, name), getattr(then, name), reason))

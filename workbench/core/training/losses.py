@@ -206,9 +206,6 @@ LOSSES = (
 )
 """Those that matter most first."""
 
-SFT_TERM = "sft"
-"""TRL's name for the term that adds the negative log-likelihood of the chosen answers, in nats per token."""
-
 
 def find_loss(ident: str) -> Loss:
     """The loss that TRL calls so."""

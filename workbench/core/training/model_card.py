@@ -1,30 +1,23 @@
 """The model card of an adapter: what it is, what it was made from, what it reached, how to load it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workbench.core.training.config import DpoSettings, RunConfig
+from workbench.core.training.config import RunConfig
 from workbench.core.training.forks import Fork, reference_of
-
-_STAGE_LABELS = {
-    "sft": "supervised fine-tuning (SFT)",
-    "dpo": "direct preference optimization (DPO)",
-    "kto": "Kahneman-Tversky optimization (KTO)",
-    "orpo": "odds-ratio preference optimization (ORPO)",
-    "simpo": "simple preference optimization (SimPO)",
-}
+from workbench.core.training.methods import METHODS, Measured, stage_title
 
 
 def model_card(
-    config: RunConfig, environment: Mapping[str, Any], results: Mapping[str, float], fork: Fork | None = None
+    config: RunConfig, environment: Mapping[str, Any], results: Sequence[Measured], fork: Fork | None = None
 ) -> str:
     """Markdown with the front matter that the Hub reads.
 
-    results: label -> number, as measured on held-out data at the end. fork: where the run branched off another one.
+    results: as measured on held-out data at the end. fork: where the run branched off another one.
     No path of this machine is written.
     """
     base = config.model.name if config.model.source == "hub" else config.model.title
-    how = " then ".join(_STAGE_LABELS[stage] for stage in config.stages)
+    how = " then ".join(f"{METHODS[stage].long_title} ({METHODS[stage].title})" for stage in config.stages)
     front = ["---", "library_name: peft", "pipeline_tag: text-generation"]
     tags = ["lora", "trl", *config.stages, "alignment-workbench"]
     if config.model.source == "hub":
@@ -47,33 +40,12 @@ def model_card(
         "Longest example": f"{config.max_length} tokens",
         "Seed": str(config.seed),
     }
-    if "sft" in config.stages:
-        settings["SFT learning rate"] = f"{config.sft.learning_rate:g}"
-    if "dpo" in config.stages:
-        settings |= {
-            "DPO learning rate": f"{config.dpo.learning_rate:g}",
-            "DPO loss": _loss_label(config.dpo),
-            "Beta": f"{config.dpo.beta:g}",
-            "Reference": reference_of(config, fork),
-        }
-    if "kto" in config.stages:
-        settings |= {
-            "KTO learning rate": f"{config.kto.learning_rate:g}",
-            "Beta": f"{config.kto.beta:g}",
-            "Weights of liked / disliked": f"{config.kto.desirable_weight:g} / {config.kto.undesirable_weight:g}",
-            "Reference": reference_of(config, fork),
-        }
-    if "orpo" in config.stages:
-        settings |= {
-            "ORPO learning rate": f"{config.orpo.learning_rate:g}",
-            "Weight of the odds ratio": f"{config.orpo.weight:g}",
-        }
-    if "simpo" in config.stages:
-        settings |= {
-            "SimPO learning rate": f"{config.simpo.learning_rate:g}",
-            "Beta": f"{config.simpo.beta:g}",
-            "Target margin / beta": f"{config.simpo.margin_ratio:g}",
-        }
+    for stage in config.stages:
+        own = config.own(stage)
+        for name, field in type(own).model_fields.items():
+            if name in METHODS[stage].up_front or getattr(own, name) != field.default:
+                settings[field.title or name] = str(getattr(own, name))
+    settings["Reference"] = reference_of(config, fork)
     return "\n".join(
         [
             *front,
@@ -91,7 +63,7 @@ def model_card(
             "## What it reached on held-out data",
             "",
             *(
-                [f"- {label}: {value:.4g}" for label, value in results.items()]
+                [f"- {one.result.label} ({stage_title(one.stage)}): {one.value:.4g}" for one in results]
                 or ["Not measured: the run was stopped early."]
             ),
             "",
@@ -112,8 +84,3 @@ def model_card(
             "",
         ]
     )
-
-
-def _loss_label(dpo: DpoSettings) -> str:
-    smoothing = f", label smoothing {dpo.label_smoothing:g}" if dpo.label_smoothing else ""
-    return f"{dpo.loss}{smoothing}" + (f", with {dpo.sft_weight:g} x SFT" if dpo.sft_weight else "")

@@ -4,22 +4,12 @@ No library is imported here, so that the window, the command line and the tests 
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.core.training.config import (
-    WITH_REFERENCE,
-    AdapterSettings,
-    DpoSettings,
-    KtoSettings,
-    OrpoSettings,
-    RunConfig,
-    SftSettings,
-    SimpoSettings,
-    Stage,
-)
-from workbench.core.training.losses import SFT_TERM, find_loss, kto_start
+from workbench.core.training.config import RunConfig, Stage
+from workbench.core.training.methods import METHODS
+from workbench.core.training.settings import AdapterSettings
 
 # What LoRA is attached to: every linear layer but the head ("LoRA Without Regret": all linear layers matter).
 ALL_LINEAR = "all-linear"
@@ -66,14 +56,7 @@ def quantization_arguments(device: Device) -> dict[str, Any]:
 
 def adapter_arguments(adapter: AdapterSettings) -> dict[str, Any]:
     """For peft.LoraConfig."""
-    return {
-        "r": adapter.rank,
-        "lora_alpha": adapter.alpha,
-        "lora_dropout": adapter.dropout,
-        "target_modules": ALL_LINEAR,
-        "bias": "none",
-        "task_type": "CAUSAL_LM",
-    }
+    return _lora(adapter) | {"task_type": "CAUSAL_LM"}
 
 
 def unsloth_load_arguments(path: str, max_length: int, four_bit: bool, device: Device) -> dict[str, Any]:
@@ -92,29 +75,25 @@ def unsloth_load_arguments(path: str, max_length: int, four_bit: bool, device: D
 
 def unsloth_adapter_arguments(adapter: AdapterSettings, gradient_checkpointing: bool, seed: int) -> dict[str, Any]:
     """For unsloth.FastLanguageModel.get_peft_model."""
+    return _lora(adapter) | {
+        "use_gradient_checkpointing": "unsloth" if gradient_checkpointing else False,
+        "random_state": seed,
+    }
+
+
+def _lora(adapter: AdapterSettings) -> dict[str, Any]:
     return {
         "r": adapter.rank,
         "lora_alpha": adapter.alpha,
         "lora_dropout": adapter.dropout,
         "target_modules": ALL_LINEAR,
         "bias": "none",
-        "use_gradient_checkpointing": "unsloth" if gradient_checkpointing else False,
-        "random_state": seed,
     }
-
-
-StageSettings = SftSettings | DpoSettings | KtoSettings | OrpoSettings | SimpoSettings
-
-
-def stage_settings(config: RunConfig, stage: Stage) -> StageSettings:
-    """The settings that are a stage's own."""
-    own: StageSettings = getattr(config, stage)
-    return own
 
 
 def planned_steps(config: RunConfig, stage: Stage, rows: int) -> int:
     """Optimizer steps of a stage on `rows` training rows."""
-    own = stage_settings(config, stage)
+    own = config.own(stage)
     batches = math.ceil(rows / config.batch_size)
     steps = max(1, math.ceil(own.epochs * math.ceil(batches / config.accumulation)))
     return min(steps, own.max_steps) if own.max_steps else steps
@@ -133,12 +112,12 @@ def checkpoint_steps(config: RunConfig, steps: int) -> int:
 def trainer_arguments(
     config: RunConfig, stage: Stage, device: Device, steps: int, folder: str, chunked_logits: bool = False
 ) -> dict[str, Any]:
-    """For trl.SFTConfig, DPOConfig, KTOConfig, ORPOConfig or CPOConfig.
+    """For the class that the table of methods names as its trainer_config.
 
     steps: optimizer steps of the stage; folder: where TRL may write; chunked_logits: take how log-probabilities are computed
     of DPO and KTO that never builds all logits.
     """
-    own = stage_settings(config, stage)
+    own = config.own(stage)
     dtype = compute_dtype(device)
     arguments: dict[str, Any] = {
         "output_dir": folder,
@@ -172,57 +151,11 @@ def trainer_arguments(
         "report_to": "none",
         "disable_tqdm": True,
     }
-    if stage == "orpo":
-        return arguments | {"beta": config.orpo.weight}
-    if stage == "simpo":
-        return arguments | _simpo_arguments(config.simpo)
-    # A model of a family with experts that has none, such as Granite 4.0 Micro, has no load to balance, and TRL fails
-    # where it tries. Where there are experts, those of the frozen model are balanced already.
-    arguments["router_aux_loss_coef"] = 0.0
-    if stage == "sft":
-        return arguments | {"completion_only_loss": True}
-    if chunked_logits:
+    method = METHODS[stage]
+    if not method.experimental:
+        # A model of a family with experts that has none, such as Granite 4.0 Micro, has no load to balance, and TRL fails
+        # where it tries. Where there are experts, those of the frozen model are balanced already.
+        arguments["router_aux_loss_coef"] = 0.0
+    if chunked_logits and method.has_reference:
         arguments["use_liger_kernel"] = True  # TRL's name for it; liger's own kernels are not used there
-    return arguments | (_dpo_arguments(config.dpo) if stage == "dpo" else _kto_arguments(config.kto))
-
-
-def start_loss(config: RunConfig, stage: Stage, thumbs: Sequence[bool] = ()) -> float | None:
-    """The loss of an evaluation before the first step, where the policy is its own reference; None where data decide.
-
-    thumbs: of the held-out answers of KTO.
-    """
-    if stage == "kto":
-        weights = config.kto.desirable_weight, config.kto.undesirable_weight
-        return kto_start(*weights, sum(thumbs), len(thumbs) - sum(thumbs))
-    if stage not in WITH_REFERENCE or config.dpo.sft_weight:
-        return None
-    return find_loss(config.dpo.loss).start(config.dpo.beta, config.dpo.label_smoothing)
-
-
-def _dpo_arguments(dpo: DpoSettings) -> dict[str, Any]:
-    arguments: dict[str, Any] = {
-        "beta": dpo.beta,
-        "loss_type": [dpo.loss],
-        "label_smoothing": dpo.label_smoothing,
-    }
-    if dpo.sft_weight:
-        arguments |= {"loss_type": [dpo.loss, SFT_TERM], "loss_weights": [1.0, dpo.sft_weight]}
-    return arguments
-
-
-def _kto_arguments(kto: KtoSettings) -> dict[str, Any]:
-    return {
-        "beta": kto.beta,
-        "desirable_weight": kto.desirable_weight,
-        "undesirable_weight": kto.undesirable_weight,
-    }
-
-
-def _simpo_arguments(simpo: SimpoSettings) -> dict[str, Any]:
-    """For trl.experimental.cpo, whose loss is SimPO's without its SFT term. TRL's gamma is the margin in units of the loss."""
-    return {
-        "loss_type": "simpo",
-        "cpo_alpha": 0.0,
-        "beta": simpo.beta,
-        "simpo_gamma": simpo.margin_ratio * simpo.beta,
-    }
+    return arguments | own.trainer_arguments()

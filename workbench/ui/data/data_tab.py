@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from workbench.core.training.config import RunConfig
+from workbench.core.training.methods import DATA_KINDS
 from workbench.jobs.app_state import AppState
 from workbench.store import choices, datasets
 from workbench.ui.border import border
@@ -89,7 +90,7 @@ def wire(tab: DataTab, frame: Frame, app: AppState) -> None:
     @border
     def use(seen: str) -> gr.Tabs:
         about = about_of(seen)
-        choices.update(**{display.CHOICE_OF_KIND[about.kind]: about.name})
+        choices.update(**{DATA_KINDS[about.kind].setting: about.name})
         return go_to("train")
 
     @border

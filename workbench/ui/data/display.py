@@ -8,6 +8,7 @@ from workbench.core.data.doctor.report import check_title
 from workbench.core.data.formats import Recognised, SeenColumn
 from workbench.core.data.messages import NOTED, Kind, Row, check_of
 from workbench.core.severity import SEVERITY_LABELS
+from workbench.core.training.methods import DATA_KINDS, METHODS
 from workbench.store.datasets import About, Preview
 from workbench.store.presets import DatasetPreset
 from workbench.store.votes import Vote
@@ -25,16 +26,11 @@ from workbench.ui.parts import (
     text,
 )
 
-KIND_LABELS = {
-    "preference": "preference pairs (for DPO)",
-    "sft": "answers to imitate (for SFT)",
-    "unpaired": "answers with a thumb up or down (for KTO)",
-}
 
-NOUNS: dict[Kind, str] = {"preference": "pairs", "sft": "examples", "unpaired": "answers"}
-
-CHOICE_OF_KIND: dict[Kind, str] = {"preference": "preference_data", "sft": "sft_data", "unpaired": "thumbs_data"}
-"""Which of the stored choices a dataset of this kind becomes, with "Use this data"."""
+def kind_label(kind: Kind) -> str:
+    """What a kind of data holds, and the method that it is made for."""
+    made_for = next(method.title for method in METHODS.values() if method.kinds[0] == kind)
+    return f"{DATA_KINDS[kind].holds} (for {made_for})"
 
 
 def row_html(row: Row) -> Html:
@@ -70,7 +66,7 @@ def preview_html(preview: Preview) -> Html:
     recognised = preview.recognised
     count = "" if preview.total is None else f"{'' if preview.total_is_exact else 'about '}{preview.total:,}"
     pairs: list[tuple[str, object]] = [
-        ("It is", KIND_LABELS[recognised.kind]),
+        ("It is", kind_label(recognised.kind)),
         ("Evidence", recognised.evidence),
         ("Rows", count or "not known yet"),
         ("Usable", f"{preview.usable:,} of the first {preview.sampled:,}"),
@@ -140,9 +136,9 @@ def left_out_html(left_out: Mapping[str, int], where: str) -> Html:
 
 def dataset_html(about: About) -> Html:
     """What a stored dataset is and where it came from."""
-    noun = NOUNS[about.kind]
+    noun = DATA_KINDS[about.kind].noun
     pairs: list[tuple[str, object]] = [
-        ("Holds", KIND_LABELS[about.kind]),
+        ("Holds", kind_label(about.kind)),
         ("Came from", about.source),
         ("Format", f"{about.format}: {about.evidence}" if about.evidence else about.format),
         ("Rows", f"{about.rows:,} read, {about.kept:,} {noun} kept ({about.part})"),
@@ -175,7 +171,7 @@ def line_html(about: About, report: Report | None) -> Html:
     word = "not checked yet" if report is None else VERDICT_LABELS[report.verdict]
     kind: NoticeKind = "info" if report is None else report.verdict
     version = f", version {about.version}" if about.version > 1 else ""
-    words = f"{about.kept:,} {NOUNS[about.kind]} · {about.source}{version}"
+    words = f"{about.kept:,} {DATA_KINDS[about.kind].noun} · {about.source}{version}"
     return Html(f'<p class="wb-text wb-small"><b class="wb-tone wb-{kind}">{escape(word)}</b> · {escape(words)}</p>')
 
 
@@ -220,7 +216,7 @@ def report_html(report: Report | None, about: About) -> Html:
     if report is None:
         return notice("info", "Not checked since the last change", "", "Press Check again to see what it is like now.")
     first, _, more = report.summary.partition(". ")
-    size = f"{about.train_rows:,} {NOUNS[about.kind]} for training, {about.held_out_rows:,} held out."
+    size = f"{about.train_rows:,} {DATA_KINDS[about.kind].noun} for training, {about.held_out_rows:,} held out."
     left = (
         None if report.model else "Tokens were not looked at yet. Check again does, with the model of the Model page."
     )
@@ -273,7 +269,7 @@ def preset_html(preset: DatasetPreset) -> Html:
     return facts(
         [
             ("Id", preset.id),
-            ("Holds", KIND_LABELS[preset.kind]),
+            ("Holds", kind_label(preset.kind)),
             ("Rows", f"{preset.rows:,}"),
             ("Licence", preset.licence),
             ("Good for", preset.good_for),

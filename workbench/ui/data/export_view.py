@@ -8,11 +8,11 @@ from pathlib import Path
 import gradio as gr
 
 from workbench.core.data.split import resolution
+from workbench.core.training.methods import DATA_KINDS
 from workbench.jobs.app_state import AppState
 from workbench.store import datasets
 from workbench.store.datasets import About
 from workbench.ui.border import border
-from workbench.ui.data import display
 from workbench.ui.data.seen import DEMO, Shown, about_of, about_to_change, is_own
 from workbench.ui.environment import uploads
 from workbench.ui.parts import Html, card, facts, join, notice
@@ -136,7 +136,7 @@ def export_folder() -> Path:
 def size_html(about: About, share: float) -> Html:
     """What a held-out share means for what can be measured."""
     held_out = round(about.kept * share / 100)
-    noun = display.NOUNS[about.kind]
+    noun = DATA_KINDS[about.kind].noun
     now_held = about.held_out_rows
     pairs: list[tuple[str, object]] = [
         ("Now", f"{about.train_rows:,} {noun} to train on, {now_held:,} held out (seed {about.seed})"),

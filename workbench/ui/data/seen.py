@@ -11,6 +11,7 @@ from gradio.blocks import Block
 
 from workbench.core.data.doctor.findings import Report
 from workbench.core.errors import WorkbenchError
+from workbench.core.training.methods import DATA_KINDS
 from workbench.store import datasets
 from workbench.store.datasets import About
 from workbench.store.datasets.changes import EXAMINED_AT_ONCE
@@ -48,8 +49,7 @@ class Shown:
 
 def choices() -> list[tuple[str, str]]:
     """Every stored dataset, with what it holds."""
-    nouns = {"preference": "pairs", "sft": "examples", "unpaired": "answers"}
-    known = [(f"{one.title} · {one.kept:,} {nouns[one.kind]}", one.name) for one in datasets.all_abouts()]
+    known = [(f"{one.title} · {one.kept:,} {DATA_KINDS[one.kind].noun}", one.name) for one in datasets.all_abouts()]
     # Choosing one of these says why.
     return known + [(f"{name} · cannot be read", name) for name in datasets.damaged()]
 

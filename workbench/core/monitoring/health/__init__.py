@@ -8,6 +8,7 @@ from workbench.core.monitoring.health.examining import examine
 from workbench.core.monitoring.health.facts import Sample, answer_facts, repetition, sample_facts
 from workbench.core.monitoring.health.finding import RunFinding, change_summaries, with_changes
 from workbench.core.monitoring.health.rules import REFERENCE_LOSS, REFERENCE_NATS, RULES, Rule
+from workbench.core.monitoring.health.start import wrong_start
 
 __all__ = [
     "REFERENCE_LOSS",
@@ -22,4 +23,5 @@ __all__ = [
     "repetition",
     "sample_facts",
     "with_changes",
+    "wrong_start",
 ]

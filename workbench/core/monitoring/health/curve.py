@@ -13,7 +13,9 @@ from workbench.core.monitoring.metrics import Row
 from workbench.core.monitoring.run_log import LATEST
 from workbench.core.severity import Severity
 from workbench.core.training.config import RunConfig, Stage
-from workbench.core.training.recipe import stage_settings, start_loss
+from workbench.core.training.losses import LossId
+from workbench.core.training.methods import METHODS, Method
+from workbench.core.training.settings import DpoSettings, ReferenceSettings, StageSettings
 
 # So many rows are looked at together where a single one is too noisy.
 WINDOW = 5
@@ -52,13 +54,31 @@ class Curve:
         return self.step / max(1, self.steps)
 
     @property
+    def method(self) -> Method:
+        return METHODS[self.stage]
+
+    @property
+    def own(self) -> StageSettings:
+        return self.config.own(self.stage)
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether chosen and rejected answers belong together, so that there is an accuracy."""
+        return self.method.answers == 2
+
+    @property
     def beta(self) -> float:
-        """Of a stage with a reference."""
-        return {"dpo": self.config.dpo.beta, "kto": self.config.kto.beta}[self.stage]
+        assert isinstance(self.own, ReferenceSettings), "asked of methods that have a reference"
+        return self.own.beta
+
+    @property
+    def loss_id(self) -> LossId | None:
+        """Which loss it trains with, where there is more than one."""
+        return self.own.loss if isinstance(self.own, DpoSettings) else None
 
     @property
     def rate(self) -> float:
-        return stage_settings(self.config, self.stage).learning_rate
+        return self.own.learning_rate
 
     @property
     def start_loss(self) -> float | None:
@@ -66,7 +86,7 @@ class Curve:
         first = self.measured[0] if self.measured else None
         if first and first["step"] == 0 and has(first, "eval_loss"):
             return float(first["eval_loss"])
-        return start_loss(self.config, self.stage) if self.stage == "dpo" else None
+        return self.own.start_loss()
 
     @cached_property
     def tokens(self) -> float | None:
@@ -76,7 +96,7 @@ class Curve:
         last = next((row for row in reversed(self.trained) if has(row, "num_tokens")), None)
         if last is None or not last["num_tokens"]:
             return None
-        answers = (2 if self.stage == "dpo" else 1) * self.config.effective_batch * max(1, last["step"])
+        answers = self.method.answers * self.config.effective_batch * max(1, last["step"])
         return float(last["num_tokens"] / answers)
 
     @cached_property
@@ -112,15 +132,15 @@ class Curve:
         that it needs 1 on either side.
         """
         margin = float(row["rewards/margins"])
-        if self.stage == "kto":
+        if not self.has_pairs:
             return margin / 2
-        if self.config.dpo.loss not in PER_TOKEN:
+        if self.loss_id not in PER_TOKEN:
             return margin
         if self.tokens is None:
             return None
         rejected = self.facts.get("answers/rejected", self.tokens)
         each = row["rewards/chosen"] / self.tokens - row["rewards/rejected"] / max(1.0, rejected)
-        return float(2 * each if self.config.dpo.loss == "ipo" else each)
+        return float(2 * each if self.loss_id == "ipo" else each)
 
 
 def curve_of(rows: Sequence[Row], config: RunConfig, plan: dict[Stage, int], stage: Stage) -> Curve | None:

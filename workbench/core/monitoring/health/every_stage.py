@@ -81,9 +81,9 @@ def nothing_moves(curve: Curve) -> RunFinding | None:
     if all(row.get("grad_norm") == 0 for row in last):
         return found_by("nothing_moves", curve, f"The gradient was exactly 0 in the last {needed} steps.")
     rewards = [row.get(f"rewards/{side}") for row in last for side in ("chosen", "rejected")]
-    if curve.stage in ("dpo", "kto") and all(reward == 0 for reward in rewards):
+    if curve.method.has_reference and all(reward == 0 for reward in rewards):
         return found_by("nothing_moves", curve, f"All rewards were exactly 0 in the last {needed} steps.")
-    if curve.stage == "dpo" and all(row.get("rewards/margins") == 0 for row in last):
+    if curve.method.has_reference and curve.has_pairs and all(row.get("rewards/margins") == 0 for row in last):
         return found_by(
             "nothing_moves",
             curve,

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from workbench.core.severity import Severity
-from workbench.core.training.config import RunConfig, Stage, read_config
+from workbench.core.training.config import RunConfig, Stage, fields, nested, overlay, read_config, value_of
 
 
 class RunFinding(BaseModel):
@@ -35,23 +35,12 @@ class RunFinding(BaseModel):
 def with_changes(config: RunConfig, finding: RunFinding, name: str) -> RunConfig:
     """The settings of a new run, called `name`, with what a finding suggests. Raises WorkbenchError as read_config does."""
     values = config.model_dump(mode="json") | {"name": name}
-    for setting, value in finding.changes.items():
-        part = values
-        *parts, last = setting.split(".")
-        for step in parts:
-            part = part[step]
-        part[last] = value
-    return read_config(values)
+    return read_config(overlay(values, nested(finding.changes)))
 
 
 def change_summaries(config: RunConfig, finding: RunFinding) -> list[str]:
     """What a finding suggests, setting by setting: "DPO learning rate from 0.00025 to 0.00013"."""
-    words = []
-    for setting, value in finding.changes.items():
-        part: Any = config
-        *parts, last = setting.split(".")
-        for step in parts:
-            part = getattr(part, step)
-        title = type(part).model_fields[last].title or setting
-        words.append(f"{title} from {getattr(part, last):g} to {value:g}")
-    return words
+    return [
+        f"{fields()[setting].title} from {value_of(config, setting):g} to {value:g}"
+        for setting, value in finding.changes.items()
+    ]

@@ -19,11 +19,11 @@ from workbench.core.monitoring.health.curve import (
     rounded,
 )
 from workbench.core.monitoring.health.finding import RunFinding
-from workbench.core.monitoring.health.rules import FIRST_FIFTH, REFERENCE_LOSS, REFERENCE_NATS, RULES
+from workbench.core.monitoring.health.rules import FIRST_FIFTH, RULES
+from workbench.core.monitoring.health.start import loss_label, wrong_start
 from workbench.core.monitoring.metrics import Row
 from workbench.core.statistics import wilson
-from workbench.core.training.losses import LN_2, find_loss
-from workbench.core.training.recipe import start_loss
+from workbench.core.training.losses import find_loss
 
 # A share of the chosen answers' tokens: when it would write so many fewer of them itself, answers are hardly text any more.
 WRITTEN_LESS = 0.2
@@ -45,27 +45,8 @@ def wrong_reference(curve: Curve) -> RunFinding | None:
     first = next((row for row in curve.measured if row["step"] == 0), None)
     if first is None:
         return None
-    loss = first["eval_loss"]
-    start = start_loss(curve.config, "dpo") if curve.stage == "dpo" else None
-    nats = max((abs(curve.nats(first, key)) for key in _SIDES_HELD_OUT if has(first, key)), default=0.0)
-    right = start is None or (loss is not None and abs(loss - start) <= REFERENCE_LOSS * max(1.0, start))
-    if loss is not None and right and nats <= REFERENCE_NATS:
-        return None
-    said = "not a number" if loss is None else f"{loss:.4f}"
-    wanted = "that should be 0" if start is None else f"they should be {_named(start)} and 0"
-    return found_by(
-        "wrong_reference",
-        curve,
-        f"Before the first step the loss is {said}, and an answer is up to {nats:.4f} nats away from the reference; "
-        f"{wanted}.",
-    )
-
-
-_SIDES_HELD_OUT = ("eval_rewards/chosen", "eval_rewards/rejected")
-
-
-def _named(start: float) -> str:
-    return f"ln 2 = {LN_2:.4f}" if abs(start - LN_2) < 1e-9 else f"{start:.4f}"
+    told = wrong_start(first, curve.beta, curve.own.start_loss())
+    return found_by("wrong_reference", curve, told) if told else None
 
 
 def repeated(curve: Curve) -> RunFinding | None:
@@ -86,81 +67,69 @@ def repeated(curve: Curve) -> RunFinding | None:
 
 
 def not_learning(curve: Curve) -> RunFinding | None:
-    """Training pairs of the last fifth of all steps and the last held-out pairs, taken together.
+    """Training examples of the last fifth of all steps and the last held-out ones, taken together.
 
     Silent where the margins say that it learns: they see a preference that an accuracy is too coarse for. Every loss
     raises the mean margin, also those that sort a batch first or lower both sides.
     """
     if curve.progress < FIRST_FIFTH or not curve.warmed_up:
         return None
+    keys = ("rewards/margins", "rewards/accuracies") if curve.has_pairs else ("rewards/margins",)
     window = curve.window(math.ceil(FIRST_FIFTH * curve.steps))
-    rows = [row for row in curve.moved[-window:] if has(row, "rewards/accuracies", "rewards/margins")]
+    rows = [row for row in curve.moved[-window:] if has(row, *keys)]
     if len(rows) < WINDOW:
         return None
-    pairs = len(rows) * curve.config.effective_batch
-    hits, margins = mean(rows, "rewards/accuracies") * pairs, mean(rows, "rewards/margins") * pairs
+    seen = len(rows) * curve.config.effective_batch
+    sums = [mean(rows, key) * seen for key in keys]
     last = next((row for row in reversed(curve.measured) if row["step"] > 0), None)
-    if last and has(last, "eval_rewards/margins", "eval_rewards/accuracies"):
+    if last and has(last, *(f"eval_{key}" for key in keys)):
         measured = held_out_count(last)
-        hits += measured * last["eval_rewards/accuracies"]
-        margins += measured * last["eval_rewards/margins"]
-        pairs += measured
+        sums = [one + measured * last[f"eval_{key}"] for one, key in zip(sums, keys, strict=True)]
+        seen += measured
     # Means of a batch vary by a pair's own spread over the root of the batch. That grows as the model moves, so the last
-    # batches tell what it is now.
-    spread = statistics.stdev(row["rewards/margins"] for row in rows[-WINDOW:]) * math.sqrt(
-        curve.config.effective_batch
-    )
-    if pairs < FEWEST or margins / pairs > CLEARLY * spread / math.sqrt(pairs):
+    # batches tell what it is now. A difference of two means, of half of the answers each, varies by as much.
+    of_a_batch = statistics.stdev(row["rewards/margins"] for row in rows[-WINDOW:])
+    spread = of_a_batch * math.sqrt(curve.config.effective_batch)
+    margin, error = sums[0] / seen, spread / math.sqrt(seen)
+    if seen < FEWEST or margin > CLEARLY * error:
         return None
-    low, high = wilson(hits / pairs, pairs)
+    if curve.has_pairs:
+        told = _like_a_coin(sums[1] / seen, seen)
+    else:
+        told = _side_by_side(curve, margin, CLEARLY * error, spread / 2, seen)
+    if told is None:
+        return None
+    words, turned = told
+    return found_by("not_learning", curve, f"After {curve.step} of {curve.steps} steps {words}", advice=turned)
+
+
+def _like_a_coin(accuracy: float, pairs: int) -> tuple[str, str] | None:
+    """Evidence, and what to do about labels that are turned round; None where the accuracy may be one that learns."""
+    low, high = wilson(accuracy, pairs)
     if low > 0.5 or high > RULES["not_learning"].limit:
         return None
     turned = "It prefers the rejected answers: check whether chosen and rejected are swapped."
-    return found_by(
-        "not_learning",
-        curve,
-        f"After {curve.step} of {curve.steps} steps the chosen answer wins in {hits / pairs:.0%} of {pairs:,} pairs "
-        f"(95 % interval: {low:.0%} to {high:.0%}). A coin gives 50 %.",
-        advice=turned if high < 0.5 else "",
+    return (
+        f"the chosen answer wins in {accuracy:.0%} of {pairs:,} pairs (95 % interval: {low:.0%} to {high:.0%}). A coin "
+        "gives 50 %.",
+        turned if high < 0.5 else "",
     )
 
 
-def thumbs_not_learned(curve: Curve) -> RunFinding | None:
-    """KTO logs no accuracy, only the margin between the liked and the disliked answers of a batch.
+def _side_by_side(curve: Curve, margin: float, give: float, spread: float, answers: int) -> tuple[str, str] | None:
+    """The same of single answers, which have no accuracy: in their own standard deviations (`spread`).
 
-    In answers' own standard deviations: where answers spread alike, a margin of d gives an accuracy of Phi(d / root 2),
-    and .545 gives the .65 that counts as learning in `not_learning`.
+    Where answers spread alike, a margin of d gives an accuracy of Phi(d / root 2), and .545 gives the .65 that counts as
+    learning in `not_learning`.
     """
-    if curve.progress < FIRST_FIFTH or not curve.warmed_up:
-        return None
-    window = curve.window(math.ceil(FIRST_FIFTH * curve.steps))
-    rows = [row for row in curve.moved[-window:] if has(row, "rewards/margins")]
-    if len(rows) < WINDOW:
-        return None
-    answers = len(rows) * curve.config.effective_batch
-    margins = mean(rows, "rewards/margins") * answers
-    last = next((row for row in reversed(curve.measured) if row["step"] > 0), None)
-    if last and has(last, "eval_rewards/margins"):
-        measured = held_out_count(last)
-        margins += measured * last["eval_rewards/margins"]
-        answers += measured
-    margin = margins / answers
-    # A difference of two means, of half of the answers each, varies by 2 / root n of an answer's own spread.
-    of_a_batch = statistics.stdev(row["rewards/margins"] for row in rows[-WINDOW:])
-    of_an_answer = of_a_batch * math.sqrt(curve.config.effective_batch) / 2
-    error = 2 * of_an_answer / math.sqrt(answers)
-    if answers < FEWEST or margin > CLEARLY * error:
-        return None
-    most = (margin + CLEARLY * error) / of_an_answer if of_an_answer else 0.0
+    most = (margin + give) / spread if spread else 0.0
     if most > math.sqrt(2) * statistics.NormalDist().inv_cdf(RULES["not_learning"].limit):
         return None
     turned = "It prefers the disliked answers: check whether the labels are swapped."
-    return found_by(
-        "not_learning",
-        curve,
-        f"After {curve.step} of {curve.steps} steps the liked answers are {margin / curve.beta:.2g} nats ahead of the "
-        f"disliked ones, give or take {CLEARLY * error / curve.beta:.2g}, in {answers:,} answers.",
-        advice=turned if margin < -CLEARLY * error else "",
+    return (
+        f"the liked answers are {margin / curve.beta:.2g} nats ahead of the disliked ones, give or take "
+        f"{give / curve.beta:.2g}, in {answers:,} answers.",
+        turned if margin < -give else "",
     )
 
 
@@ -184,7 +153,7 @@ def hardly_moves(curve: Curve) -> RunFinding | None:
 
 def beta_too_low(curve: Curve) -> RunFinding | None:
     """A setting, with what it does in this run. Silent where beta is a margin to aim at: see WITHOUT_LOWEST."""
-    loss = curve.config.dpo.loss if curve.stage == "dpo" else None
+    loss = curve.loss_id
     lowest = LOWEST_PER_TOKEN if loss == "sigmoid_norm" else RULES["beta_too_low"].limit
     row = next((row for row in reversed(curve.moved) if has(row, "rewards/margins")), None)
     if row is None or loss in WITHOUT_LOWEST or curve.beta >= lowest:
@@ -204,11 +173,11 @@ def beta_too_low(curve: Curve) -> RunFinding | None:
 
 def _usual_beta(curve: Curve) -> float:
     """What the paper of its loss used, or that of the DPO paper."""
-    return (find_loss(curve.config.dpo.loss).beta if curve.stage == "dpo" else None) or 0.1
+    return (find_loss(curve.loss_id).beta if curve.loss_id else None) or 0.1
 
 
 def beta_too_high(curve: Curve) -> RunFinding | None:
-    """A loss that is content with a model that nearly stayed where it was."""
+    """A loss that saturates while the model has hardly moved."""
     last = [
         row for row in curve.moved[-3:] if has(row, "loss", "rewards/margins", "rewards/chosen", "rewards/rejected")
     ]
@@ -229,44 +198,36 @@ def beta_too_high(curve: Curve) -> RunFinding | None:
     )
 
 
-def too_easy(curve: Curve) -> RunFinding | None:
-    """Over-fitted at once: the loss is content when the run has hardly begun. By each of three rows where KTO has no accuracy."""
-    needed = ("loss", "rewards/margins", "rewards/chosen", "rewards/rejected")
-    last = [row for row in curve.moved_until(FIRST_FIFTH)[-3:] if has(row, *needed)]
+def too_soon(curve: Curve) -> RunFinding | None:
+    """Within the first fifth: a margin that no data explains, as what the answers are takes longer to learn than that; or a
+    loss that is content when the run has hardly begun. By each of three rows where there is no accuracy.
+    """
+    last = curve.moved_until(FIRST_FIFTH)[-3:]
+    if len(last) < 3 or not all(has(row, "rewards/margins") for row in last):
+        return None
+    nats = mean(last, "rewards/margins") / curve.beta
+    at = f"At step {last[-1]['step']} of {curve.steps}"
+    if curve.tokens and nats > RULES["too_fast"].limit * curve.tokens:
+        return found_by(
+            "too_fast",
+            curve,
+            f"{at} the margin was {nats:.0f} nats, {nats / curve.tokens:.1f} for each token of an answer.",
+            changes={f"{curve.stage}.learning_rate": rounded(curve.rate / 10)},
+        )
+    needed = ("loss", "rewards/chosen", "rewards/rejected", *(["rewards/accuracies"] if curve.has_pairs else []))
+    if not all(has(row, *needed) for row in last) or beta_too_high(curve):
+        return None
     felt = [one for row in last if (one := curve.felt(row)) is not None]
-    if len(felt) < 3 or beta_too_high(curve):
+    if len(felt) < 3 or (curve.has_pairs and mean(last, "rewards/accuracies") <= 0.98):
         return None
-    if curve.stage == "dpo":
-        if not all(has(row, "rewards/accuracies") for row in last) or mean(last, "rewards/accuracies") <= 0.98:
-            return None
-        told = f"the accuracy was {mean(last, 'rewards/accuracies'):.0%}, the loss"
-    else:
-        told = "the loss was"
-    if (statistics.fmean(felt) if curve.stage == "dpo" else min(felt)) <= RULES["too_easy"].limit:
+    if (statistics.fmean(felt) if curve.has_pairs else min(felt)) <= RULES["too_easy"].limit:
         return None
+    told = f"the accuracy was {mean(last, 'rewards/accuracies'):.0%}, the loss" if curve.has_pairs else "the loss was"
     return found_by(
         "too_easy",
         curve,
-        f"At step {last[-1]['step']} of {curve.steps} {told} {mean(last, 'loss'):.3f} and the margin "
-        f"{mean(last, 'rewards/margins') / curve.beta:.0f} nats.",
+        f"{at} {told} {mean(last, 'loss'):.3f} and the margin {nats:.0f} nats.",
         changes={f"{curve.stage}.learning_rate": rounded(curve.rate / 2)},
-    )
-
-
-def too_fast(curve: Curve) -> RunFinding | None:
-    """A margin that no data explains: what the answers are takes longer to learn than that."""
-    last = [row for row in curve.moved_until(FIRST_FIFTH)[-3:] if has(row, "rewards/margins")]
-    if len(last) < 3 or not curve.tokens:
-        return None
-    nats = mean(last, "rewards/margins") / curve.beta
-    if nats <= RULES["too_fast"].limit * curve.tokens:
-        return None
-    return found_by(
-        "too_fast",
-        curve,
-        f"At step {last[-1]['step']} of {curve.steps} the margin was {nats:.0f} nats, {nats / curve.tokens:.1f} for each "
-        "token of an answer.",
-        changes={f"{curve.stage}.learning_rate": rounded(curve.rate / 10)},
     )
 
 
@@ -296,7 +257,7 @@ def chosen_falls(curve: Curve) -> RunFinding | None:
 
 
 def _chosen(curve: Curve) -> str:
-    return "liked" if curve.stage == "kto" else "chosen"
+    return "chosen" if curve.has_pairs else "liked"
 
 
 def _written_itself(curve: Curve) -> tuple[float, float]:
@@ -311,7 +272,7 @@ def _falls_for_nothing(curve: Curve, tokens: float | None) -> bool:
     apo_down is meant to lower both sides.
     """
     rows = [row for row in curve.moved[-2 * WINDOW :] if has(row, "rewards/chosen", "rewards/margins")]
-    if len(rows) < 2 * WINDOW or not tokens or (curve.stage == "dpo" and curve.config.dpo.loss == "apo_down"):
+    if len(rows) < 2 * WINDOW or not tokens or curve.loss_id == "apo_down":
         return False
     before, now = rows[:WINDOW], rows[WINDOW:]
     fall = (mean(before, "rewards/chosen") - mean(now, "rewards/chosen")) / curve.beta
@@ -342,14 +303,14 @@ def rate_too_high(curve: Curve) -> RunFinding | None:
         return None
     over = [loss - start for loss in held_out[-2:]]
     measured = len(over) == 2 and min(over) > limit
-    trained = _above_the_noise(curve, start) if curve.stage == "dpo" else 0.0
+    trained = _above_the_noise(curve, start) if curve.has_pairs else 0.0
     if not measured and trained <= limit:
         return None
     return found_by(
         "rate_too_high",
         curve,
         f"The loss is {held_out[-1] if measured else start + trained:.3f}; where nothing was preferred it was "
-        f"{_named(start)}.",
+        f"{loss_label(start)}.",
         changes={f"{curve.stage}.learning_rate": rounded(curve.rate / 2)},
     )
 

@@ -143,7 +143,7 @@ RULES: dict[str, Rule] = {
     ),
     "held_out_at_chance": Rule(
         title="It learns the training pairs only",
-        meaning="Training accuracy rises, and on held-out pairs it stays at a coin toss: the pairs are learned by heart, "
+        meaning="Training accuracy rises, and on held-out pairs it stays at a coin toss: the model is overfitting, "
         "or the labels are noise.",
         advice="Look at the labels, add data, or take fewer epochs.",
         severity="warning",

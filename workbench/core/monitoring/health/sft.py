@@ -31,7 +31,7 @@ def sft_stuck(curve: Curve) -> RunFinding | None:
         curve,
         f"At step {now['step']} of {curve.steps} the held-out loss is {now['eval_loss']:.4f}; before the first step it was "
         f"{start['eval_loss']:.4f}.",
-        changes={"sft.learning_rate": rounded(10 * curve.rate)},
+        changes={f"{curve.stage}.learning_rate": rounded(10 * curve.rate)},
     )
 
 
@@ -56,7 +56,7 @@ def sft_rises(curve: Curve) -> RunFinding | None:
         "sft_rises",
         curve,
         f"At step {curve.step} the {what} loss is {after:.3f} nats per token; it began at {before:.3f}.",
-        changes={"sft.learning_rate": rounded(curve.rate / 2)},
+        changes={f"{curve.stage}.learning_rate": rounded(curve.rate / 2)},
     )
 
 
@@ -83,7 +83,7 @@ def by_heart(curve: Curve) -> RunFinding | None:
             f"The held-out loss was lowest at step {step}, {best['eval_loss']:.3f}; now it is "
             f"{newest_loss(curve):.3f}.",
             advice=ends_at(step),
-            changes={"sft.max_steps": step},
+            changes={f"{curve.stage}.max_steps": step},
             from_step=step,
         )
     rows = [row for row in curve.moved[-WINDOW:] if has(row, "loss", "epoch")]
@@ -95,5 +95,5 @@ def by_heart(curve: Curve) -> RunFinding | None:
         curve,
         f"The training loss is {mean(rows, 'loss'):.3f}, the held-out loss {now['eval_loss']:.3f}, and the training rows "
         f"were seen {rows[-1]['epoch']:.0f} times.",
-        changes={"sft.epochs": 2.0, "sft.max_steps": 0},
+        changes={f"{curve.stage}.epochs": 2.0, f"{curve.stage}.max_steps": 0},
     )

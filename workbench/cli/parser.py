@@ -1,0 +1,118 @@
+"""The commands and their flags."""
+
+import argparse
+from typing import Any
+
+from workbench import __version__
+from workbench.cli.data import check_data, convert_data, import_data
+from workbench.cli.demo import demo
+from workbench.cli.runs import list_presets, plan, queued, runs, train, trash
+from workbench.cli.talk import chat
+from workbench.core.data.formats import FORMATS
+from workbench.core.data.formats.columns import MAPPED
+from workbench.core.training.config import RunConfig
+from workbench.ui.serve import add_arguments, serve  # imports Gradio only when the window is opened
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="workbench", description="Align a language model to your taste, on your own machine."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, act: Any, with_json: bool = True) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=(act.__doc__ or "").split("\n")[0])
+        one.set_defaults(act=act)
+        if with_json:
+            one.add_argument("--json", action="store_true", help="print one JSON value on standard output")
+        return one
+
+    def with_format(one: argparse.ArgumentParser) -> None:
+        one.add_argument("--format", choices=[format.id for format in FORMATS], help="instead of what is recognised")
+        one.add_argument(
+            "--option",
+            metavar="ID",
+            help="the choice that a format leaves: which answers become the pair, what a number means",
+        )
+        one.add_argument(
+            "--map", type=mapped, action="append", metavar="PART=COLUMN",
+            help=f"the column that holds a part ({', '.join(MAPPED)}); system, context, input and history alone add to what is recognised",
+        )  # fmt: skip
+        one.add_argument("--ignore", action="append", metavar="COLUMN", help="a column that is not to be used")
+
+    window = command("open", open_window, with_json=False)
+    add_arguments(window)
+    command("demo", demo)
+
+    def with_settings(one: argparse.ArgumentParser) -> None:
+        one.add_argument("config", nargs="?", help="a JSON file of settings, such as a run's config.json")
+        one.add_argument("--preset", metavar="ID", help="settings that go together, in place of a file; see `presets`")
+        one.add_argument("--card", metavar="ID", help="the size of card that a preset is for (default: this machine's)")
+        one.add_argument("--model", help="with --preset: demo, a Hugging Face id or a folder")
+        one.add_argument(
+            "--data", metavar="FILE", help="with --preset: a data file, which is stored first, or a stored dataset"
+        )
+        one.add_argument(
+            "--name", help="name of the run (default: the config's or preset's, with a number where it is taken)"
+        )
+        with_format(one)
+
+    one = command("train", train)
+    with_settings(one)
+    one.add_argument("--queue", action="store_true", help="queue it until the device is free, and return at once")
+    one.add_argument(
+        "--branch-off",
+        metavar="RUN[@STAGE-STEP]",
+        help="continue from a checkpoint of an unfinished run (default: its newest)",
+    )
+    with_settings(command("plan", plan))
+    command("presets", list_presets)
+    command("runs", runs)
+    one = command("trash", trash)
+    one.add_argument("run", help="a run that neither trains nor waits, also one that cannot be read")
+    one = command("queue", queued)
+    changes = ("list", "remove", "front", "hold", "go-on")
+    one.add_argument("do", nargs="?", choices=changes, default="list", help="list (if left out), or what to change")
+    one.add_argument("run", nargs="?", help="the run to remove, or to put in front")
+    one = command("chat", chat)
+    one.add_argument("run", help="name of a run; `workbench runs` lists them")
+    one.add_argument("--ask", help="one question, instead of asking for questions")
+    one.add_argument("--temperature", type=float, default=0.7)
+    one.add_argument("--max-new-tokens", type=int, default=256)
+    one.add_argument("--seed", type=int, default=17)
+    one = command("check", check_data)
+    one.add_argument("data", help="a data file, or the name of a stored dataset")
+    one.add_argument("--held-out", metavar="FILE", help="the rows to measure on: prompts that are in both are found")
+    one.add_argument("--model", help="count the tokens of a stored dataset with this model's tokenizer")
+    one.add_argument("--max-length", type=length, default=RunConfig.model_fields["max_length"].default)
+    with_format(one)
+    one = command("convert", convert_data)
+    one.add_argument("data", help="a data file")
+    one.add_argument("out", help="the file to write, .jsonl or .parquet")
+    one.add_argument("--replace", action="store_true", help="write over a file that is there")
+    with_format(one)
+    one = command("import", import_data)
+    one.add_argument("file", help=".jsonl, .json, .csv, .tsv, .parquet or .arrow, also with .gz or .zst")
+    one.add_argument("--name", help="name of the dataset (default: from the file's name)")
+    with_format(one)
+    return parser
+
+
+def open_window(options: argparse.Namespace) -> int:
+    """Open the workbench in the browser."""
+    serve(options)
+    return 0
+
+
+def mapped(text: str) -> tuple[str, str]:
+    part, is_there, column = text.partition("=")
+    if part not in MAPPED or not is_there or not column:
+        raise argparse.ArgumentTypeError(f"{text!r} is not PART=COLUMN. The parts are {', '.join(MAPPED)}")
+    return part, column
+
+
+def length(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of tokens; it is a whole number above 0, such as 1024")
+    return int(text)

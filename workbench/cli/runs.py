@@ -1,0 +1,141 @@
+"""Commands on runs: train, plan, list, queue, trash; and on presets."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from workbench.cli.printing import print_plan, print_presets, print_runs, run_facts, to_stderr
+from workbench.cli.wanted import wanted_config
+from workbench.core.errors import WorkbenchError
+from workbench.core.monitoring.progress import progress
+from workbench.core.training.config import RunConfig
+from workbench.core.training.forks import Fork, parse_fork
+from workbench.jobs import queue, training
+from workbench.jobs.pace import earlier_paces
+from workbench.jobs.planning import machine, plan_run
+from workbench.store import presets
+from workbench.store.forks import fork_of, forks_of
+from workbench.store.metrics_file import MetricsFile
+from workbench.store.runs import Run, all_runs, open_run
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train a config file or a preset to its end, here or until Ctrl+C asks it to stop and save; or add it to the queue."""
+    config, fork = wanted_config(options), _fork(options.branch_off)
+    began = fork_of(Run(Path(options.config).resolve().parent)) if options.config else None
+    if began and not fork:
+        to_stderr(
+            f"This run branched off at {began.words}, and begins from the beginning now. --branch-off {began.written} continues from there."
+        )
+    if options.queue:
+        run = queue.add(config, fork)
+        print(json.dumps(run_facts(run)) if options.json else f"{run.name}: {training.summary(run)}")
+        return 0
+    run = follow(config, to_stderr if options.json else print, fork)
+    if not run.config_file.is_file():
+        raise WorkbenchError(training.wait_for_gone_message(run))
+    result = run.result()
+    if options.json:
+        print(json.dumps(run_facts(run)))
+    else:
+        print(training.summary(run))
+    return 0 if result and result.outcome != "failed" else 1
+
+
+def plan(options: argparse.Namespace) -> int:
+    """Forecast whether a config file or a preset fits into the free memory, part by part; needs no weights."""
+    found = plan_run(wanted_config(options))
+    if options.json:
+        print(json.dumps(found.as_json()))
+    else:
+        print_plan(found)
+    return 0
+
+
+def runs(options: argparse.Namespace) -> int:
+    """List the runs, newest first."""
+    queue.look()
+    found = [run_facts(run) for run in all_runs()]
+    if options.json:
+        print(json.dumps(found))
+    else:
+        print_runs(found)
+    return 0
+
+
+def list_presets(options: argparse.Namespace) -> int:
+    """List the presets: settings that go together, for a purpose and a size of card."""
+    if options.json:
+        print(json.dumps([recipe.model_dump() for recipe in presets.recipes()]))
+    else:
+        print_presets(presets.card_of(machine()[0]).id)
+    return 0
+
+
+def trash(options: argparse.Namespace) -> int:
+    """Move a run's folder to the trash."""
+    words = training.move_to_trash(open_run(options.run))
+    print(json.dumps({"moved": words}) if options.json else words)
+    return 0
+
+
+_OF_RUN = {"remove": queue.remove, "front": queue.to_front}
+_HOLD = {"hold": queue.hold, "go-on": queue.go_on}
+
+
+def queued(options: argparse.Namespace) -> int:
+    """List the runs that wait for the device, or change the queue."""
+    queue.look()
+    if options.do in _OF_RUN and not options.run:
+        raise WorkbenchError(f"Name the run: workbench queue {options.do} NAME.")
+    if options.do != "list":
+        words = _OF_RUN[options.do](options.run) if options.do in _OF_RUN else _HOLD[options.do]()
+        if not options.json:
+            print(words)
+            return 0
+    waiting, held, busy = queue.waiting(), queue.held(), training.running()
+    if options.json:
+        names = [run.name for run in waiting]
+        print(json.dumps({"running": busy and busy.name, "held": held and held.why, "waiting": names}))
+        return 0
+    print(f"{busy.name} is training." if busy else "Nothing is training.")
+    for position, run in enumerate(waiting, 1):
+        print(f"{position:>3} {run.name}")
+    if not waiting:
+        print("Nothing waits. `workbench train CONFIG --queue` adds a run.")
+    elif held:
+        print(f"The queue is on hold: {held.why} `workbench queue go-on` resumes it.")
+    return 0
+
+
+def _fork(text: str | None) -> Fork | None:
+    """Where a run is to branch off another one, as `--branch-off` names it."""
+    if not text:
+        return None
+    if fork := parse_fork(text):
+        return fork
+    if found := forks_of(open_run(text)):
+        return found[0]
+    raise WorkbenchError(f"{text} has no checkpoint to continue from. A finished run keeps none.")
+
+
+def follow(config: RunConfig, say: Any, fork: Fork | None = None) -> Run:
+    """Start a run and follow it to its end. Ctrl+C asks it to stop and save; a second one ends it."""
+    run = training.start(config, fork=fork)
+    say(f"Training {run.name}. Everything it writes is in {run.folder}.")
+    shown = None
+    earlier, metrics = earlier_paces(config), MetricsFile(run.metrics_file)
+    while training.state_of(run) == "running":
+        try:
+            metrics.read()
+            now = progress(metrics.digest.rows, run.environment().get("plan", {}), earlier, config.evaluations)
+            if (now.phase, now.step // 10) != shown:
+                shown = (now.phase, now.step // 10)
+                left = "" if now.seconds_left is None else f", about {now.seconds_left:.0f} s left"
+                say(f"{now.phase}: step {now.step} of {now.steps}{left}" if now.step else f"{now.phase} ...")
+            time.sleep(0.3)
+        except KeyboardInterrupt:
+            say(training.stop(run))
+    return run

@@ -1,0 +1,71 @@
+"""Which settings a command line asks for: those of a config file, or a preset's with a model and data."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from workbench.cli.data import request_of, stored
+from workbench.core.errors import WorkbenchError
+from workbench.core.names import to_name
+from workbench.core.training.config import DEMO_MODEL, RunConfig, parse_model, read_config
+from workbench.core.training.methods import DATA_KINDS
+from workbench.jobs.planning import machine
+from workbench.store import datasets, presets
+from workbench.store.home import read_json
+from workbench.store.presets import Recipe
+from workbench.store.runs import free_name
+
+DEMO_DATA = {"sft_data": "demo-sft", "preference_data": "demo-preferences"}
+
+
+def wanted_config(options: argparse.Namespace) -> RunConfig:
+    """The settings of the run that `train` or `plan` was asked for, under a name that is free.
+
+    Raises WorkbenchError where there is neither a file nor a preset, or both; and for settings that do not fit.
+    """
+    if bool(options.config) == bool(options.preset):
+        raise WorkbenchError(
+            "Name a config file or a preset, one of the two: `workbench train config.json`, or `workbench train --preset "
+            "first-try --model ID --data FILE`. `workbench presets` lists the presets."
+        )
+    if options.preset:
+        values, name = _of_preset(options), options.preset
+    else:
+        values, name = _of_file(options), Path(options.config).stem
+    return read_config(values | {"name": free_name(to_name(options.name or values.get("name") or name))})
+
+
+def _of_file(options: argparse.Namespace) -> dict[str, Any]:
+    if options.model or options.data or options.card:
+        raise WorkbenchError(
+            "--model, --data and --card go with --preset. A config file names its own model and data: change it there."
+        )
+    values = read_json(Path(options.config))
+    if not isinstance(values, dict):
+        raise WorkbenchError(
+            f"{options.config} is not a readable JSON object. A run's config.json is an example to start from."
+        )
+    return values
+
+
+def _of_preset(options: argparse.Namespace) -> dict[str, Any]:
+    """A preset's settings with the model and the data. A data file is stored first, as `import` would."""
+    recipe = presets.recipe(options.preset, options.card or presets.card_of(machine()[0]).id)
+    is_demo = recipe.models == (DEMO_MODEL,)
+    if not options.model and not is_demo:
+        raise WorkbenchError(
+            f"Which model? Add --model with its id or folder. {recipe.title} is made for {', '.join(recipe.models)}."
+        )
+    if not options.data and not is_demo:
+        raise WorkbenchError("Which data? Add --data with a file, or with the name of a stored dataset.")
+    data = {**DEMO_DATA} if not options.data else _data(options, recipe)
+    return recipe.apply({"model": parse_model(options.model or DEMO_MODEL).model_dump(), **data})
+
+
+def _data(options: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
+    """The setting that names the data, by what it is."""
+    if options.data in datasets.names() and not Path(options.data).exists():
+        about = datasets.about(options.data)
+    else:
+        about = stored(options, request_of(options, options.data))
+    return {DATA_KINDS[about.kind].setting: about.name}

@@ -1,0 +1,280 @@
+"""What is set for every run alike in small groups, and what each method has of its own.
+
+A method's settings know what follows from them alone: the trainer's arguments, where its loss starts, what cannot be run.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from workbench.core.training.losses import LOSSES, LossId, find_loss, kto_start, kto_weights_advice
+
+SFT_TERM = "sft"
+"""TRL's name for the term that adds the negative log-likelihood of the chosen answers, in nats per token."""
+
+
+class Settings(BaseModel):
+    """Unknown settings are errors, and nobody changes a setting after it was passed on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class AdapterSettings(Settings):
+    """The LoRA adapter: the small set of weights that training changes."""
+
+    rank: int = Field(
+        16, ge=1, le=256, title="Rank", description="Size of the adapter. More can learn more, and takes more memory."
+    )
+    alpha: int = Field(
+        32,
+        ge=1,
+        le=1024,
+        title="Alpha",
+        description="How strongly the adapter acts; its output is scaled by alpha / rank. Twice the rank is usual.",
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        title="Dropout",
+        description="Share of the adapter's inputs that are left out at random while training, against overfitting.",
+    )
+
+
+Rate = Annotated[float, Field(gt=0, le=1)]
+
+
+class StageSettings(Settings):
+    """What every method has. TITLE, NOUN and RATE take the places of {title}, {noun} and {rate} in the texts of its fields."""
+
+    TITLE: ClassVar[str] = ""
+    NOUN: ClassVar[str] = "pairs"  # what the method learns from
+    RATE: ClassVar[str] = (  # what rate is usual
+        "For a model from the Hub 5e-7 to 2e-5 is usual; the small demo model takes 2.5e-4."
+    )
+
+    learning_rate: Rate = 5e-6
+    epochs: float = Field(
+        1.0, gt=0, le=100, title="{title} epochs", description="How often {title} goes through the {noun}."
+    )
+    max_steps: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        title="Max {title} steps",
+        description="Ends {title} after this many steps. 0: as many as the epochs need.",
+    )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        rate = cls.model_fields["learning_rate"]
+        rate.title, rate.description = "{title} learning rate", "Size of each step of {title}. {rate}"
+        for field in cls.model_fields.values() if cls.TITLE else ():
+            field.title = (field.title or "").format(title=cls.TITLE)
+            field.description = (field.description or "").format(title=cls.TITLE, noun=cls.NOUN, rate=cls.RATE)
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        """What TRL is told besides what it is told for every method."""
+        return {}
+
+    def start_loss(self, thumbs: Sequence[bool] = ()) -> float | None:
+        """The loss of an evaluation before the first step, where the policy is its own reference; None where data decide.
+
+        thumbs: of the held-out answers, where each has one.
+        """
+        return None
+
+    def problems(self) -> list[str]:
+        """What makes well-formed settings impossible to run."""
+        return []
+
+    def loss_summary(self) -> str:
+        """The loss in words, where there is more than one to choose from."""
+        return ""
+
+    def thumbs_advice(self, liked: int, disliked: int) -> str:
+        """What to set for so many answers of each thumb; "" where nothing speaks against what is set."""
+        return ""
+
+
+class ReferenceSettings(StageSettings):
+    """What a method has that measures the model against its reference."""
+
+    beta: float = Field(
+        0.1,
+        ge=0.001,
+        le=10,
+        title="{title} beta",
+        description="How closely {title} holds to the reference model. Lower lets it drift further.",
+    )
+
+
+class SftSettings(StageSettings):
+    """Supervised fine-tuning: imitate the answers of the data."""
+
+    TITLE = "SFT"
+    NOUN = "examples"
+    RATE = "For an adapter 1e-4 to 5e-4 is usual."
+
+    learning_rate: Rate = 2e-4
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        return {"completion_only_loss": True}
+
+
+class DpoSettings(ReferenceSettings):
+    """Direct preference optimization: prefer the chosen answer over the rejected one."""
+
+    TITLE = "DPO"
+
+    beta: float = Field(
+        0.1,
+        ge=0.001,
+        le=10,
+        title="Beta",
+        description="How closely DPO holds to the reference model. Lower lets it drift further. Each loss has a range of its own: sigmoid .01 to .5, sigmoid_norm about 5.",
+    )
+    loss: LossId = Field(
+        "sigmoid",
+        title="DPO loss",
+        description="How chosen and rejected answers are weighed against each other. sigmoid is that of the paper; sigmoid_norm, ipo, robust and apo_zero fix its known weaknesses.",
+        json_schema_extra={"titles": {one.id: one.title for one in LOSSES}},
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=0.5,
+        title="Label smoothing",
+        description="Share of pairs whose label is believed to be wrong. For the losses robust, exo_pair, aot and aot_unpaired.",
+    )
+    sft_weight: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        title="Weight of the SFT term",
+        description="Adds the SFT loss of the chosen answers, so that their probability does not fall. 0: none; 0.1 to 1 is usual.",
+    )
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        losses: dict[str, Any] = {"loss_type": [self.loss]}
+        if self.sft_weight:
+            losses = {"loss_type": [self.loss, SFT_TERM], "loss_weights": [1.0, self.sft_weight]}
+        return {"beta": self.beta, "label_smoothing": self.label_smoothing} | losses
+
+    def start_loss(self, thumbs: Sequence[bool] = ()) -> float | None:
+        return None if self.sft_weight else find_loss(self.loss).start(self.beta, self.label_smoothing)
+
+    def problems(self) -> list[str]:
+        loss = find_loss(self.loss)
+        if self.label_smoothing and not loss.smooths:
+            return [
+                f"Label smoothing is {self.label_smoothing:g}, and the {loss.id} loss has none. Set it to 0, or choose the robust loss."
+            ]
+        if loss.id == "exo_pair" and not self.label_smoothing:
+            return [f"The exo_pair loss needs label smoothing above 0. Its paper takes {loss.smoothing:g}."]
+        return []
+
+    def loss_summary(self) -> str:
+        """The loss, when it is the one to take, and what its paper used where that is not what is set."""
+        loss = find_loss(self.loss)
+        words = f"{loss.title}. {loss.use} {loss.source}."
+        if loss.beta is not None and not 0.5 <= self.beta / loss.beta <= 2:
+            words += f" Its paper used beta {loss.beta:g}; it is {self.beta:g}."
+        if loss.smoothing and not self.label_smoothing:
+            words += f" Without label smoothing it is no other than sigmoid; its paper used {loss.smoothing:g}."
+        if self.sft_weight:
+            words += f" With the SFT loss of the chosen answers, times {self.sft_weight:g}."
+        return words
+
+
+class KtoSettings(ReferenceSettings):
+    """Kahneman-Tversky optimization: learn from single answers with a thumb up or down."""
+
+    TITLE = "KTO"
+    NOUN = "answers"
+
+    desirable_weight: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        title="Weight of liked answers",
+        description="Number times weight of the liked answers should be 1 to 1.33 times that of the disliked ones.",
+    )
+    undesirable_weight: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        title="Weight of disliked answers",
+        description="Where there are fewer disliked answers than liked ones, raise it until both weigh the same.",
+    )
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        return self.model_dump(include={"beta", "desirable_weight", "undesirable_weight"})
+
+    def start_loss(self, thumbs: Sequence[bool] = ()) -> float | None:
+        if not thumbs:
+            return None
+        return kto_start(self.desirable_weight, self.undesirable_weight, sum(thumbs), len(thumbs) - sum(thumbs))
+
+    def thumbs_advice(self, liked: int, disliked: int) -> str:
+        return kto_weights_advice(self.desirable_weight, self.undesirable_weight, liked, disliked)
+
+
+class OrpoSettings(StageSettings):
+    """Odds-ratio preference optimization: imitate the chosen answer and prefer it at once, without a reference.
+
+    Hong et al. 2024. The defaults are those of TRL's own example for an adapter.
+    """
+
+    TITLE = "ORPO"
+    RATE = "Published recipes take 5e-6 to 8e-6 on all weights; an adapter takes about ten times that."
+
+    learning_rate: Rate = 8e-5
+    weight: float = Field(
+        0.1,
+        ge=0.001,
+        le=10,
+        title="Weight of the odds ratio",
+        description="How much preferring the chosen answer counts against imitating it; lambda in the paper. Published recipes take 0.05 to 0.1.",
+    )
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        return {"beta": self.weight}
+
+
+class SimpoSettings(StageSettings):
+    """Simple preference optimization: prefer the chosen answer by its mean log-probability, without a reference.
+
+    Meng et al. 2024. Beta 2 and a margin of half of it are what its authors tell to begin with.
+    """
+
+    TITLE = "SimPO"
+    RATE = (
+        "Its paper used 3e-7 to 1e-6 on all weights; an adapter takes about ten times that. Too high, and answers repeat "
+        "themselves."
+    )
+
+    beta: float = Field(
+        2.0,
+        ge=0.001,
+        le=100,
+        title="SimPO beta",
+        description="How sharply pairs are separated. Much larger than that of DPO: 2 to 10.",
+    )
+    margin_ratio: float = Field(
+        0.5,
+        ge=0,
+        le=10,
+        title="Target margin / beta",
+        description="By how many nats per token the chosen answer should be likelier; gamma / beta in the paper, which used 0.1 to 0.8.",
+    )
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        """For trl.experimental.cpo, whose loss is SimPO's without its SFT term. TRL's gamma is the margin in units of the loss."""
+        return {
+            "loss_type": "simpo",
+            "cpo_alpha": 0.0,
+            "beta": self.beta,
+            "simpo_gamma": self.margin_ratio * self.beta,
+        }
