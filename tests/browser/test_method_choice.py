@@ -68,7 +68,7 @@ def test_a_preset_is_chosen_for_a_purpose_and_a_card_and_says_for_which_models(p
         expect(page.locator("#wb-train-meaning")).to_contain_text("16 (1 at once × 16)", timeout=SOON)
         choose(page, "wb-train-recipe", "^Demo$")
         expect(page.locator("#wb-train-card")).to_be_hidden(timeout=SOON)
-        expect(page.locator("#wb-train-meaning")).to_contain_text("60 steps on 1,200 answers", timeout=SOON)
+        expect(page.locator("#wb-train-meaning")).to_contain_text("60 steps on 1,200 examples", timeout=SOON)
         page.locator("#wb-train-advanced").scroll_into_view_if_needed()
         for beside in ("#wb-train-start", "#wb-train-meaning h3"):
             expect(page.locator(beside).first).to_be_in_viewport()
