@@ -28,45 +28,19 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("--json", action="store_true", help="print one JSON value on standard output")
         return one
 
-    def with_format(one: argparse.ArgumentParser) -> None:
-        one.add_argument("--format", choices=[format.id for format in FORMATS], help="instead of what is recognised")
-        one.add_argument(
-            "--option",
-            metavar="ID",
-            help="the choice that a format leaves: which answers become the pair, what a number means",
-        )
-        one.add_argument(
-            "--map", type=mapped, action="append", metavar="PART=COLUMN",
-            help=f"the column that holds a part ({', '.join(MAPPED)}); system, context, input and history alone add to what is recognised",
-        )  # fmt: skip
-        one.add_argument("--ignore", action="append", metavar="COLUMN", help="a column that is not to be used")
-
     window = command("open", open_window, with_json=False)
     add_arguments(window)
     command("demo", demo)
 
-    def with_settings(one: argparse.ArgumentParser) -> None:
-        one.add_argument("config", nargs="?", help="a JSON file of settings, such as a run's config.json")
-        one.add_argument("--preset", metavar="ID", help="settings that go together, in place of a file; see `presets`")
-        one.add_argument("--card", metavar="ID", help="the size of card that a preset is for (default: this machine's)")
-        one.add_argument("--model", help="with --preset: demo, a Hugging Face id or a folder")
-        one.add_argument(
-            "--data", metavar="FILE", help="with --preset: a data file, which is stored first, or a stored dataset"
-        )
-        one.add_argument(
-            "--name", help="name of the run (default: the config's or preset's, with a number where it is taken)"
-        )
-        with_format(one)
-
     one = command("train", train)
-    with_settings(one)
+    _with_settings(one)
     one.add_argument("--queue", action="store_true", help="queue it until the device is free, and return at once")
     one.add_argument(
         "--branch-off",
         metavar="RUN[@STAGE-STEP]",
         help="continue from a checkpoint of an unfinished run (default: its newest)",
     )
-    with_settings(command("plan", plan))
+    _with_settings(command("plan", plan))
     command("presets", list_presets)
     command("runs", runs)
     one = command("trash", trash)
@@ -86,16 +60,16 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--held-out", metavar="FILE", help="the rows to measure on: prompts that are in both are found")
     one.add_argument("--model", help="count the tokens of a stored dataset with this model's tokenizer")
     one.add_argument("--max-length", type=length, default=RunConfig.model_fields["max_length"].default)
-    with_format(one)
+    _with_format(one)
     one = command("convert", convert_data)
     one.add_argument("data", help="a data file")
     one.add_argument("out", help="the file to write, .jsonl or .parquet")
     one.add_argument("--replace", action="store_true", help="write over a file that is there")
-    with_format(one)
+    _with_format(one)
     one = command("import", import_data)
     one.add_argument("file", help=".jsonl, .json, .csv, .tsv, .parquet or .arrow, also with .gz or .zst")
     one.add_argument("--name", help="name of the dataset (default: from the file's name)")
-    with_format(one)
+    _with_format(one)
     return parser
 
 
@@ -116,3 +90,31 @@ def length(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of tokens; it is a whole number above 0, such as 1024")
     return int(text)
+
+
+def _with_format(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--format", choices=[format.id for format in FORMATS], help="instead of what is recognised")
+    one.add_argument(
+        "--option",
+        metavar="ID",
+        help="the choice that a format leaves: which answers become the pair, what a number means",
+    )
+    one.add_argument(
+        "--map", type=mapped, action="append", metavar="PART=COLUMN",
+        help=f"the column that holds a part ({', '.join(MAPPED)}); system, context, input and history alone add to what is recognised",
+    )  # fmt: skip
+    one.add_argument("--ignore", action="append", metavar="COLUMN", help="a column that is not to be used")
+
+
+def _with_settings(one: argparse.ArgumentParser) -> None:
+    one.add_argument("config", nargs="?", help="a JSON file of settings, such as a run's config.json")
+    one.add_argument("--preset", metavar="ID", help="settings that go together, in place of a file; see `presets`")
+    one.add_argument("--card", metavar="ID", help="the size of card that a preset is for (default: this machine's)")
+    one.add_argument("--model", help="with --preset: demo, a Hugging Face id or a folder")
+    one.add_argument(
+        "--data", metavar="FILE", help="with --preset: a data file, which is stored first, or a stored dataset"
+    )
+    one.add_argument(
+        "--name", help="name of the run (default: the config's or preset's, with a number where it is taken)"
+    )
+    _with_format(one)
