@@ -351,11 +351,11 @@ def test_a_model_that_is_not_there_is_said_in_words(monkeypatch):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("GatedRepoError", "is gated.*Accept it at https://huggingface.co/owner/model, run `hf auth login`"),
+        ("GatedRepoError", "is gated.*Accept them on https://huggingface.co/owner/model, run `hf auth login`"),
         ("RepositoryNotFoundError", "no model owner/model on the Hub, or it is private"),
         ("RevisionNotFoundError", "has no revision"),
         ("LocalEntryNotFoundError", "the Hub cannot be reached"),
-        ("HfHubHTTPError", "did not give out owner/model"),
+        ("HfHubHTTPError", "The Hub refused to send owner/model .HTTP status 403"),
     ],
 )
 def test_every_no_of_the_hub_is_a_sentence_with_a_way_out(monkeypatch, kind, words):

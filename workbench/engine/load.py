@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-from huggingface_hub import errors as hub_errors
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import AdapterSettings, ModelRef, Precision
@@ -27,6 +26,7 @@ from workbench.core.training.recipe import (
 from workbench.engine.templates import check_template
 from workbench.engine.trouble import is_out_of_memory, is_out_of_room, without_paths
 from workbench.store.home import home, shipped
+from workbench.store.hub_errors import hub_errors
 from workbench.store.model_files import chat_template, check_model, read_config, tokenizer_problem
 
 Say = Callable[[str], None]
@@ -301,7 +301,7 @@ def _complete(tokenizer: Any, folder: Path, title: str) -> Any:
 
 def _fetch_from_hub(ref: ModelRef, say: Say, with_weights: bool) -> Path:
     say(f"looking for {ref.name}")
-    try:
+    with hub_errors("model", ref.name, ref.revision):
         # The small config first: what would be refused is refused before gigabytes were downloaded.
         config = Path(huggingface_hub.hf_hub_download(ref.name, "config.json", revision=ref.revision))
         read_config(config.parent, ref.name)
@@ -312,31 +312,6 @@ def _fetch_from_hub(ref: ModelRef, say: Say, with_weights: bool) -> Path:
             allow_patterns=WANTED_FILES if with_weights else TOKENIZER_FILES,
             ignore_patterns=UNWANTED_FILES,
         )
-    except hub_errors.GatedRepoError as error:
-        raise WorkbenchError(
-            f"{ref.name} is gated: its makers want you to accept their licence first. Accept it at "
-            f"https://huggingface.co/{ref.name}, run `hf auth login` on this machine, and load it again."
-        ) from error
-    except hub_errors.RepositoryNotFoundError as error:
-        raise WorkbenchError(
-            f"There is no model {ref.name} on the Hub, or it is private. Check the spelling (owner/name). "
-            "For a private model run `hf auth login` first."
-        ) from error
-    except hub_errors.RevisionNotFoundError as error:
-        raise WorkbenchError(
-            f"{ref.name} has no revision {ref.revision}. Leave the revision empty to take the newest."
-        ) from error
-    except (hub_errors.LocalEntryNotFoundError, hub_errors.OfflineModeIsEnabled, ConnectionError) as error:
-        raise WorkbenchError(
-            f"{ref.name} is not on this machine, and the Hub cannot be reached to download it. Check the network, "
-            "or use the demo model: it needs none."
-        ) from error
-    except hub_errors.EntryNotFoundError as error:
-        raise WorkbenchError(f"{ref.name} has no config.json, so it is not a Transformers model.") from error
-    except hub_errors.HfHubHTTPError as error:
-        raise WorkbenchError(
-            f"The Hub did not give out {ref.name}: {_first_sentence(error)} Try again in a while."
-        ) from error
     return _checked(ref, Path(folder), with_weights)
 
 
