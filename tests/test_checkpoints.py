@@ -189,7 +189,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_to_the_weights_of_one_that_was
     config = demo_config("killed", **first_settings() | {"checkpoint_steps": 1})
     run = training.start(config, [sys.executable, "-c", KILLED_AT_STEP_2])
     assert ended(run) == "lost"
-    assert "Resume goes on from step 1 of DPO" in training.summary(run)
+    assert "Resume continues from step 1 of DPO" in training.summary(run)
     run.write_worker(os.getpid(), processes.started(os.getpid()))
     assert train.main(str(run.folder)) == 0, run.result()
     assert curve(run) == curve(first_run)

@@ -386,7 +386,7 @@ def test_data_of_another_kind_is_refused_before_anything_starts():
     store_thumbs()
     with pytest.raises(WorkbenchError, match="DPO cannot learn from thumbs: it holds answers with a thumb up or down"):
         training.start(demo_config(method="dpo", preference_data="thumbs"), ["no-such-worker"])
-    with pytest.raises(WorkbenchError, match="KTO cannot learn from demo-preferences: it holds pairs"):
+    with pytest.raises(WorkbenchError, match="KTO cannot learn from demo-preferences: it holds preference pairs"):
         training.start(demo_config(method="kto", thumbs_data="demo-preferences"), ["no-such-worker"])
     liked, disliked = datasets.thumbs("thumbs")
     assert liked == disliked

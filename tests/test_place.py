@@ -312,7 +312,7 @@ def test_a_home_that_is_moved_is_not_made_anew_by_the_worker(start):
 def test_the_command_line_says_what_became_of_a_run_that_it_follows(monkeypatch, tmp_path, capsys):
     (tmp_path / "config.json").write_text(demo_config().model_dump_json())
     gone.note("a-run", "The folder of a-run was deleted or moved while it trained.", 1, 1.0)
-    monkeypatch.setattr(cli, "_train", lambda *_: Run(runs_folder() / "a-run"))
+    monkeypatch.setattr(cli.runs, "follow", lambda *_: Run(runs_folder() / "a-run"))
     assert cli.main(["train", str(tmp_path / "config.json"), "--json"]) == 1
     assert "The folder of a-run was deleted or moved while it trained." in capsys.readouterr().err
 

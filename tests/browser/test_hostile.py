@@ -401,7 +401,7 @@ def test_a_run_that_says_hostile_things_is_only_text_on_every_page(watched: Page
     run = hostile_run(texts, "hostile")
     open_page(watched, "4 Watch")
     expect(watched.locator("#wb-watch-head")).to_contain_text("hostile failed", timeout=SOON)
-    for part in ("What it answers", "Worker log", "Settings, versions and files"):
+    for part in ("Sample answers", "Worker log", "Settings, versions and files"):
         watched.get_by_role("button", name=part).click()
     expect(watched.locator("#wb-watch-samples .wb-words")).to_have_count(4, timeout=SOON)
     said = watched.locator("#wb-watch-samples .wb-words").evaluate_all("all => all.map(one => one.textContent)")

@@ -2,6 +2,7 @@
 
 import json
 import queue
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -133,6 +134,9 @@ class Child:
     def end(self, why: str = "") -> int:
         """End it, and let go of it. Gives its exit code, also of one that is gone. why: for whoever still waits for an answer."""
         self.why_ended = why
+        # One that ended by itself is waited for first: psutil, which ends its family, would take its exit code away.
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=1 if self.ended.is_set() else 0)
         self.kill()
         code = self._process.wait(timeout=10)
         with suppress(OSError):  # a line that could not be sent any more is tried once again at closing
@@ -146,8 +150,8 @@ class Child:
         with suppress(OSError, ValueError), self._process.stdout as lines:  # it may end in the middle of a line
             for line in lines:
                 self._said.put(json.loads(line))
-        self._said.put(None)
         self.ended.set()
+        self._said.put(None)
 
     def _check(self, limits: ProcessLimits, began: float, heard: float) -> None:
         now = time.monotonic()
