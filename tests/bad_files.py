@@ -222,7 +222,7 @@ BAD = {
     "empty lines.jsonl.gz": Bad(gzip.compress(b'{"prompt": "q"}' + b"\n" * (10 * MB), 1), "has more than 100,000 empty lines in a row"),
     "cut.jsonl.zst": Bad(zstd(MANY)[:-50], "is packed with Zstandard, and the archive is damaged or cut short"),
     "damaged.jsonl.zst": Bad(middle_damaged(zstd(LINES)), "is packed with Zstandard, and the archive is damaged or cut short"),
-    "bomb.csv.zst": Bad(zstd(b"prompt,chosen,rejected\n" + (b"q" * 3000 + b",a,b\n") * 25_000), "unpacks to more than 150 times its", late=True),
+    "bomb.csv.zst": Bad(zstd(b"prompt,chosen,rejected\n" + (b"q" * 12_000 + b",a,b\n") * 6_000), "unpacks to more than 150 times its", late=True),
     "folder.jsonl.gz": Bad(tarred(), "is a tar archive. Unpack it"),
     # Tables
     "cut.parquet": Bad(PARQUET[:-50], "cut.parquet cannot be read as Parquet"),

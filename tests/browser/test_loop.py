@@ -66,7 +66,7 @@ def run_of(window: Window, name: str = "demo") -> Run:
 
 
 def test_the_whole_loop_by_clicks_with_a_reload_and_a_second_tab(page: Page, window: Window):
-    try_it(page, window, sft_steps=45, dpo_steps=25)
+    try_it(page, window, sft_steps=20, dpo_steps=15)
     expect(page.locator("#wb-status")).to_contain_text("training demo", timeout=SOON)
     expect(page.locator("#wb-watch-head")).to_contain_text("step", timeout=60_000)
 
