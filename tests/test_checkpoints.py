@@ -220,7 +220,7 @@ def test_a_worker_out_of_memory_begins_again_with_less_at_once_and_the_same_in_a
     assert [one["changes"] for one in run.adjustments()] == [{"batch_size": 4, "accumulation": 2}]
     assert run.config().batch_size == 8, "what was asked for is not rewritten"
     assert [one["step"] for one in run.metrics() if "loss" in one] == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert "the effective batch stays" in next(
+    assert "the same effective batch of 8" in next(
         one["phase"] for one in run.metrics() if "memory ran out" in one.get("phase", "")
     )
 
@@ -252,7 +252,7 @@ def test_out_of_memory_goes_on_with_less_and_the_same_in_all(one_base, monkeypat
     assert train.main(str(run.folder)) == 0, run.result()
     assert len(run.adjustments()) == 1 and run.config().batch_size == 4
     adjusted = run.adjusted_config()
-    assert (adjusted.batch_size, adjusted.accumulation) in ((4, 1), (2, 2)), "the effective batch stays"
+    assert (adjusted.batch_size, adjusted.accumulation) in ((4, 1), (2, 2)), "the same effective batch of 8"
     assert [one["step"] for one in run.metrics() if "loss" in one] == [1, 2, 3, 4]
 
 

@@ -78,7 +78,10 @@ def gone_over(found):
 
 
 def deleted(run: Run) -> None:
-    shutil.rmtree(run.folder)
+    # A worker may take away a folder of its own at the same moment: then what is left goes in a second go.
+    shutil.rmtree(run.folder, ignore_errors=True)
+    if run.folder.exists():
+        shutil.rmtree(run.folder)
 
 
 def moved(run: Run) -> None:

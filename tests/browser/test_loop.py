@@ -136,7 +136,7 @@ def test_a_killed_window_is_back_with_its_run_and_a_killed_worker_is_explained(p
     assert processes.alive(**{"pid": run.worker()["pid"], "created": run.worker()["created"]})
     before = len(run.metrics())
     window.start()
-    page.goto(window.address)
+    page.goto(window.address, timeout=60_000)  # the window has only just begun, and the worker keeps the machine busy
     open_page(page, "4 Watch")
     expect(page.locator("#wb-watch-head")).to_contain_text(re.compile(r"step [1-9]"), timeout=SOON)
     until = time.monotonic() + 30
