@@ -197,6 +197,15 @@ def test_a_preset_with_a_model_and_a_file_needs_no_hand_written_json(tmp_path, c
     assert json.loads(capsys.readouterr().out)["verdict"] == "fits"
     assert datasets.about("my-pairs").kept == 30
 
+    file = tmp_path / "my pairs.jsonl"
+    os.utime(file, (1e9, 1e9))  # older than what was stored of it, by more than the second that this is known to
+    assert main([*given, "--data", str(file)]) == 0
+    assert "is the dataset my-pairs: 30 of 30 rows." in capsys.readouterr().err
+    file.write_text(json.dumps(pairs[0]) + "\n" + json.dumps(pairs[1]) + "\n")
+    os.utime(file, (4e9, 4e9))
+    assert main([*given, "--data", str(file)]) == 0
+    assert "is the dataset my-pairs-2: 2 of 2 rows." in capsys.readouterr().err
+
     options = parser().parse_args(["train", *given[1:], "--data", "my-pairs"])
     config = wanted_config(options)
     assert (config.name, config.method, config.preference_data) == ("first-try", "dpo", "my-pairs")

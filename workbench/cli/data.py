@@ -116,7 +116,7 @@ def request_of(options: argparse.Namespace, file: str) -> dict[str, Any]:
 
 
 def stored(options: argparse.Namespace, request: dict[str, Any]) -> About:
-    """Store what was asked for, and say what it became."""
+    """Store what was asked for."""
     return About.model_validate(preparing.run(request, progress=progress_of(options)))
 
 

@@ -1,19 +1,23 @@
 """Which settings a command line asks for: those of a config file, or a preset's with a model and data."""
 
 import argparse
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from workbench.cli.data import request_of, stored
+from workbench.cli.data import read_options, request_of, stored
+from workbench.cli.printing import to_stderr
+from workbench.core.data.formats import AS_RECOGNISED
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import to_name
 from workbench.core.training.config import DEMO_MODEL, RunConfig, parse_model, read_config
 from workbench.core.training.methods import DATA_KINDS
 from workbench.jobs.planning import machine
 from workbench.store import datasets, presets
+from workbench.store.datasets import About
 from workbench.store.home import read_json
-from workbench.store.presets import Recipe
 from workbench.store.runs import free_name
+from workbench.store.sources import FileSource
 
 DEMO_DATA = {"sft_data": "demo-sft", "preference_data": "demo-preferences"}
 
@@ -58,14 +62,28 @@ def _of_preset(options: argparse.Namespace) -> dict[str, Any]:
         )
     if not options.data and not is_demo:
         raise WorkbenchError("Which data? Add --data with a file, or with the name of a stored dataset.")
-    data = {**DEMO_DATA} if not options.data else _data(options, recipe)
+    data = {**DEMO_DATA} if not options.data else _data(options)
     return recipe.apply({"model": parse_model(options.model or DEMO_MODEL).model_dump(), **data})
 
 
-def _data(options: argparse.Namespace, recipe: Recipe) -> dict[str, Any]:
+def _data(options: argparse.Namespace) -> dict[str, Any]:
     """The setting that names the data, by what it is."""
     if options.data in datasets.names() and not Path(options.data).exists():
         about = datasets.about(options.data)
     else:
-        about = stored(options, request_of(options, options.data))
+        request = request_of(options, options.data)
+        about = _stored_before(options, request) or stored(
+            options, request | {"name": datasets.free_name(request["name"])}
+        )
+        to_stderr(f"{options.data} is the dataset {about.name}: {about.kept:,} of {about.rows:,} rows.")
     return {DATA_KINDS[about.kind].setting: about.name}
+
+
+def _stored_before(options: argparse.Namespace, request: dict[str, Any]) -> About | None:
+    """The dataset that an earlier command made of the same file, as long as it has not changed and nothing is said of its rows."""
+    if read_options(options) != AS_RECOGNISED or request["name"] not in datasets.names():
+        return None
+    about = datasets.about(request["name"])
+    file = Path(request["source"]["path"])
+    is_same = about.source == FileSource.model_validate(request["source"]).words and file.is_file()
+    return about if is_same and file.stat().st_mtime < datetime.fromisoformat(about.created).timestamp() else None
