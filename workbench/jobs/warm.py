@@ -21,7 +21,7 @@ from typing import IO, Any
 import psutil
 
 from workbench.jobs import processes
-from workbench.jobs.environment import child_environment
+from workbench.jobs.environment import child_environment, on_space
 from workbench.store.home import home
 
 ROOM = 4 * 1024**3  # bytes that must be available; it takes a sixth of them
@@ -111,7 +111,7 @@ def wait(seconds: float) -> bool:
 
 
 def _may() -> bool:
-    if os.name == "nt" or os.environ.get("SPACE_ID") or os.environ.get("WORKBENCH_WARM") == "0":
+    if os.name == "nt" or on_space() or os.environ.get("WORKBENCH_WARM") == "0":
         return False
     return bool(psutil.virtual_memory().available > ROOM)
 

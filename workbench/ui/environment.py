@@ -22,11 +22,6 @@ _WIDENING = (
 )
 
 
-def on_space() -> bool:
-    """Whether this is a Hugging Face Space, which anybody may visit."""
-    return bool(os.environ.get("SPACE_ID"))
-
-
 def uploads() -> Path:
     """The one folder that the window may hand out files from: uploads, and downloads that were copied into it."""
     return home() / "uploads"

@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from workbench.ui.environment import log_file, on_space
+from workbench.jobs.environment import on_space
+from workbench.ui.environment import log_file
 
 logger = logging.getLogger(__name__)
 

@@ -7,11 +7,12 @@ from typing import Any
 from starlette.middleware import Middleware
 
 from workbench.core.errors import WorkbenchError
+from workbench.jobs.environment import on_space
 from workbench.store.home import home
 from workbench.store.secrets import hub_home, token_files
 from workbench.ui import theme
 from workbench.ui.chart import chart_css
-from workbench.ui.environment import on_space, uploads
+from workbench.ui.environment import uploads
 from workbench.ui.guard import Guard, error_handler, rules_for
 from workbench.ui.lengths import lengths_css
 from workbench.ui.login import SHORTEST_PASSWORD, SlowLogin

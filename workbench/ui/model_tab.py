@@ -11,9 +11,9 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef, Precision, parse_model
 from workbench.jobs import training
 from workbench.jobs.app_state import AppState, has_card, short_count
+from workbench.jobs.environment import on_space
 from workbench.store import choices, presets
 from workbench.ui.border import border
-from workbench.ui.environment import on_space
 from workbench.ui.frame import Frame, go_to
 from workbench.ui.parts import Html, card, empty, escape, facts, join, notice, page_head, text
 from workbench.ui.updates import QUIET, Updates, shown_if
