@@ -162,6 +162,26 @@ def test_what_is_no_loss_ends_no_run(mine, monkeypatch):
     place.check()
 
 
+def test_a_folder_that_is_still_being_deleted_is_said_to_be_deleted(mine, monkeypatch):
+    place = Place(mine)
+    mine.config_file.unlink()
+    looks = iter([lambda: None, lambda: None, lambda: deleted(mine)])
+    monkeypatch.setattr(place_module.time, "sleep", lambda _: next(looks)())
+    with pytest.raises(PlaceGone, match="was deleted or moved"):
+        place.check()
+
+
+def test_a_folder_that_goes_while_its_worker_leaves_is_said_to_be_deleted(mine):
+    """What the trainer made anew kept it from going when the worker looked."""
+    place = Place(mine)
+    for file in mine.folder.iterdir():
+        file.unlink()
+    (mine.folder / "scratch" / "checkpoint-4").mkdir(parents=True)
+    place.leave("lost its config.json")
+    assert not mine.folder.exists()
+    assert "was deleted or moved while it trained" in training.gone_message("a-run")
+
+
 def test_a_look_is_cheap_enough_for_every_step(mine):
     """A thousand in a fifth of a second: of a step of 100 ms a five-hundredth."""
     place = Place(mine)

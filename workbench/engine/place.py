@@ -23,8 +23,11 @@ from workbench.store.runs import Run
 
 BETWEEN_LOOKS = 1.0  # seconds; while a model loads, while it answers, between two steps that take long
 
-# Somebody may just be putting a file in the place of another one.
+# Somebody may just be putting a file in the place of another one, or be in the middle of deleting many of them.
 _TO_SETTLE = 0.2  # seconds
+_TO_DELETE = 2.0  # seconds
+
+_HALF_GONE = "lost its config.json"
 
 # Of a drive that does not answer nobody can say what is on it: a run is not ended for that.
 _IS_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
@@ -54,7 +57,10 @@ class Place:
         """Raises PlaceGone, with the reason in words, where the run has lost its place."""
         if self.lost():
             time.sleep(_TO_SETTLE)
-            if why := self.lost():
+            until = time.monotonic() + _TO_DELETE
+            while (why := self.lost()) == _HALF_GONE and time.monotonic() < until:
+                time.sleep(_TO_SETTLE)
+            if why:
                 raise PlaceGone(why)
 
     def lost(self) -> str | None:
@@ -67,7 +73,7 @@ class Place:
             if is_another:  # what saves at this moment may have made an empty one
                 return "was replaced by another one" if has_settings else "was deleted or moved"
             if not has_settings:
-                return "lost its config.json"
+                return _HALF_GONE
             if self._pid and not self._still_named():
                 return "no longer names its worker in worker.json"
         except OSError:
@@ -87,10 +93,11 @@ class Place:
         with contextlib.suppress(psutil.Error):
             for child in psutil.Process().children(recursive=True):
                 child.kill()
+        _remove_litter(self.run)
+        why = self.lost() or why  # what was half deleted when this worker looked may be gone by now
         words = f"The folder of {self.run.name} {why} while it trained, so its worker ended itself and gave the device back."
         with contextlib.suppress(OSError):  # the log may be deleted as well; it may also lie elsewhere by now
             print(words, flush=True)
-        _remove_litter(self.run)
         if self._home.is_dir():  # a home that is gone is not made anew
             pid = self._pid or os.getpid()
             with contextlib.suppress(OSError):
