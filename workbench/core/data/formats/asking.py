@@ -16,8 +16,8 @@ from workbench.core.data.formats.column_names import (
 )
 from workbench.core.data.formats.columns import ADDED, Columns, Recognised
 from workbench.core.data.formats.marks import note_on
+from workbench.core.data.formats.pairs import REJECTED
 from workbench.core.data.formats.prompts import CONTEXTS, HISTORIES, below
-from workbench.core.data.formats.rejected import REJECTED
 from workbench.core.data.messages import RawRow
 from workbench.core.errors import WorkbenchError
 

@@ -8,13 +8,21 @@ from workbench.core.data.formats.asking import asked_about, with_added, without
 from workbench.core.data.formats.cells import not_text
 from workbench.core.data.formats.choices import CHOICE_PAIRS
 from workbench.core.data.formats.column_names import bare_text
-from workbench.core.data.formats.columns import Columns, Converted, Format, Gathered, Numbered, Recognised, one_by_one
+from workbench.core.data.formats.columns import (
+    AS_RECOGNISED,
+    Columns,
+    Converted,
+    Format,
+    Gathered,
+    Numbered,
+    ReadOptions,
+    Recognised,
+    one_by_one,
+)
 from workbench.core.data.formats.exports import EXPORTS
 from workbench.core.data.formats.marks import passed_over
-from workbench.core.data.formats.options import AS_RECOGNISED, ReadOptions
 from workbench.core.data.formats.pairs import PAIRS
 from workbench.core.data.formats.readings import parted
-from workbench.core.data.formats.rejected import REJECTED_BESIDE
 from workbench.core.data.formats.rows import labelled_pair, sft_row
 from workbench.core.data.formats.scored_answers import SCORED_ANSWERS
 from workbench.core.data.formats.sft import LESSONS
@@ -32,7 +40,6 @@ FORMATS: tuple[Format, ...] = (
     _VOTES,
     *TREES,
     *PAIRS,
-    REJECTED_BESIDE,
     SCORED_ANSWERS,
     _CHOICE_PAIRS,
     THUMBS,
