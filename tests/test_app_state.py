@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from configs import demo_config
+from made_runs import create_run
 from test_chat import FAKE
 
 from workbench.core.training.config import ModelRef
@@ -12,7 +13,6 @@ from workbench.jobs import training
 from workbench.jobs.app_state import AppState, short_count
 from workbench.jobs.chat import Chat
 from workbench.jobs.survey import Survey
-from workbench.store.runs import create_run
 
 
 @pytest.fixture

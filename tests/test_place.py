@@ -10,7 +10,7 @@ import time
 import pytest
 from configs import demo_config
 from drawn import by_id, watch, watch_page
-from made_runs import first_settings
+from made_runs import create_run, first_settings
 from test_checkpoints import wait_for_step
 from test_queue import KEEPER
 from test_run_data import stored
@@ -26,7 +26,7 @@ from workbench.jobs import processes, queue, training
 from workbench.jobs.app_state import AppState
 from workbench.store import device, gone
 from workbench.store.home import home
-from workbench.store.runs import Run, all_runs, create_run, runs_folder
+from workbench.store.runs import Run, all_runs, runs_folder
 from workbench.ui import queue_view, watch_tab
 
 # Holds the device and looks after its place as the real worker does, with a child of its own, but trains nothing.

@@ -54,7 +54,7 @@ def eventually(is_so, seconds=5.0):
 def test_a_file_is_looked_at_stored_checked_and_written_by_the_child(tmp_path):
     source, said = file_of(tmp_path, [pair(i) for i in range(1200)]), []
     seen = datasets.Preview.model_validate(preparing.run({"do": "preview", "source": source}))
-    assert (seen.sampled, seen.usable, seen.rows[0]) == (1000, 1000, pair(0))
+    assert (seen.account.rows, seen.account.used, seen.rows[0]) == (1000, 1000, pair(0))
     request = {"do": "import", "source": source, "name": "mine", "take": {"how": "first", "n": 900, "seed": 3}}
     about = datasets.About.model_validate(preparing.run(request, progress=lambda *at: said.append(at)))
     assert about == datasets.about("mine")

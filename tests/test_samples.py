@@ -5,7 +5,7 @@ import hashlib
 import pytest
 from configs import demo_config
 from drawn import watch_page
-from made_runs import few_rows
+from made_runs import create_run, few_rows
 
 from workbench.core.chat import Sampling
 from workbench.engine import load, train
@@ -13,7 +13,7 @@ from workbench.engine.generate import answers
 from workbench.engine.journal import log_numbers, log_samples
 from workbench.engine.samples import MOST_TOKENS, Samples, fixed_prompts, room_for_prompt
 from workbench.jobs.app_state import AppState
-from workbench.store.runs import Run, create_run
+from workbench.store.runs import Run
 from workbench.ui.samples_view import samples_html
 from workbench.ui.watch_tab import signature
 

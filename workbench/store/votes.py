@@ -9,22 +9,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from workbench.core.data.messages import RawRow
 from workbench.core.errors import WorkbenchError
 from workbench.store.home import append_line, home, writing
+from workbench.store.run_files import Fields
 
 Choice = Literal["left", "right", "tie", "both_bad"]
 
 
-class Vote(BaseModel):
+class Vote(Fields):
     """prompt: the messages that both answers follow. left_model, right_model: name of a run, or "" for the base model.
 
     sampling: how the answers were drawn. time: ISO 8601, UTC.
     """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     prompt: list[dict[str, str]]
     left: str

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from workbench.core.data.formats import (
     SAMPLE_ROWS,
     ColumnWatch,
@@ -26,6 +24,7 @@ from workbench.core.data.formats.column_names import plain_name
 from workbench.core.data.formats.threads import PARENTS
 from workbench.core.data.messages import Kind, LeftOut, RawRow, Row
 from workbench.core.errors import WorkbenchError
+from workbench.core.exact import Exact
 
 Progress = Callable[[float, str], None]
 """Called now and then with the fraction done and a text; it may raise to cancel."""
@@ -51,14 +50,12 @@ _WORDS_OF_A_NAME = 4
 _BEAT = 0.1  # seconds between two calls of progress
 
 
-class Account(BaseModel):
+class Account(Exact):
     """What became of the rows of a source: rows = used + all of left_out; the used ones made `made` canonical rows.
 
     notes: what was mended on the way, by how often. unused: the columns of which nothing was taken. late: those that first
     appeared after the rows by which the format was recognised.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: str
     kind: Kind

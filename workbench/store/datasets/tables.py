@@ -4,10 +4,10 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -174,15 +174,15 @@ def characters(row: Row) -> int:
     return sum(len(message["content"]) for part in row.values() if isinstance(part, list) for message in part)
 
 
-def damaged(name: str, file: Path) -> WorkbenchError:
-    """What to say of a Parquet file of a dataset that cannot be read."""
-    return WorkbenchError(f"The dataset {name} is damaged: {file.name} cannot be read. Delete it and import it again.")
-
-
-def write_lines(sink: IO[str], rows: Iterable[Row]) -> None:
-    """Rows as JSONL."""
-    for row in rows:
-        sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+@contextmanager
+def intact(name: str, file: Path) -> Iterator[None]:
+    """A Parquet file of a dataset that cannot be read, in words."""
+    try:
+        yield
+    except (pa.ArrowException, OSError):
+        raise WorkbenchError(
+            f"The dataset {name} is damaged: {file.name} cannot be read. Delete it and import it again."
+        ) from None
 
 
 def _to_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
