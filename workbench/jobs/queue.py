@@ -58,7 +58,7 @@ def held() -> Hold | None:
     try:
         training.check_room()
     except WorkbenchError as error:
-        return Hold(str(error).removesuffix(" Nothing was started."))
+        return Hold(why=str(error).removesuffix(" Nothing was started."))
     return None
 
 
@@ -171,7 +171,7 @@ def _hold_after(before: Run | None) -> Hold | None:
     if found is None and before and training.state_of(before) in ("failed", "lost"):
         if "disk is full" not in training.summary(before):
             return None
-        found = Hold(f"The disk was full in {before.name}. Make room first.")
+        found = Hold(why=f"The disk was full in {before.name}. Make room first.")
     if found and queue.held() is None:
         with contextlib.suppress(OSError):  # not even for this line is there room
             queue.hold(found.why)

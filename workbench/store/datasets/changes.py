@@ -33,14 +33,7 @@ from workbench.store.datasets.folders import (
     use_version,
     version_numbers,
 )
-from workbench.store.datasets.importing import (
-    Provenance,
-    Take,
-    fingerprint_of,
-    now,
-    store,
-    write_report,
-)
+from workbench.store.datasets.importing import Provenance, Take, fingerprint_of, now, store, write_report
 from workbench.store.datasets.reading import left_out_examples, report, stream_all
 from workbench.store.datasets.source import Conversion, Progress
 from workbench.store.datasets.tables import SPLITS, RowWriter, Split, extras_in, schema_of

@@ -12,14 +12,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.abouts import About
 from workbench.store.datasets.folders import draft
 from workbench.store.datasets.reading import left_out_examples, numbered
-from workbench.store.datasets.source import (
-    Account,
-    Conversion,
-    Progress,
-    none_usable,
-    open_rows,
-    shortened,
-)
+from workbench.store.datasets.source import Account, Conversion, Progress, none_usable, open_rows, shortened
 from workbench.store.datasets.staging import Staged, stage
 from workbench.store.datasets.tables import rows_at
 from workbench.store.home import writing

@@ -84,12 +84,7 @@ def add(
 
 
 def store(
-    conversion: Conversion,
-    name: str,
-    provenance: Provenance,
-    *,
-    take: Take,
-    one_prompt_will_do: bool = False,
+    conversion: Conversion, name: str, provenance: Provenance, *, take: Take, one_prompt_will_do: bool = False
 ) -> About:
     """Make a dataset of the rows of a conversion. one_prompt_will_do: nothing may be held out."""
     progress = conversion.progress or (lambda fraction, text: None)

@@ -10,6 +10,7 @@ from workbench.core.exact import Exact
 from workbench.store.datasets.source import Account, Conversion, check_options, columns_of, shortened
 
 PREVIEW_ROWS = 1000
+SHOWN_ROWS = 5
 
 
 class Preview(Exact):
@@ -29,11 +30,7 @@ class Preview(Exact):
     total_is_exact: bool
 
 
-def preview(
-    rows: Iterable[tuple[int, RawRow]],
-    options: ReadOptions = AS_RECOGNISED,
-    shown: int = 5,
-) -> Preview:
+def preview(rows: Iterable[tuple[int, RawRow]], options: ReadOptions = AS_RECOGNISED) -> Preview:
     """A look at the first rows of any source, by the format that they have or as a person says."""
     numbered = iter(rows)
     sample = list(islice(numbered, PREVIEW_ROWS))
@@ -48,8 +45,8 @@ def preview(
     return Preview(
         columns=columns,
         recognised=recognised,
-        rows=[shortened(dict(row)) for _, row in sample[:shown]],
-        converted=converted[:shown],
+        rows=[shortened(dict(row)) for _, row in sample[:SHOWN_ROWS]],
+        converted=converted[:SHOWN_ROWS],
         account=conversion.account() if conversion else None,
         total=estimate if more else len(sample),
         total_is_exact=not more,

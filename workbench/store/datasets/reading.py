@@ -70,12 +70,7 @@ def numbered(name: str, numbers: Sequence[int], extras: bool = False) -> Iterato
 
 
 def search(
-    name: str,
-    text: str = "",
-    check: str | None = None,
-    split: Split | None = None,
-    start: int = 0,
-    limit: int = 50,
+    name: str, text: str = "", check: str | None = None, split: Split | None = None, start: int = 0, limit: int = 50
 ) -> tuple[list[tuple[int, Row]], int]:
     """(number, row) of some of the rows that fit, and how many fit.
 

@@ -36,16 +36,8 @@ _EXAMPLE_ITEMS = 50
 _EXAMPLE_DEPTH = 12
 _SENTENCE = re.compile(r"[.!?…]\s*$|^-?\d+([.,]\d+)?$|\n")
 _OF_AN_ERROR = {
-    "error",
-    "errors",
-    "message",
-    "detail",
-    "code",
-    "status",
-    "statusCode",
-    "error_description",
-    "request_id",
-}
+    "error", "errors", "message", "detail", "code", "status", "statusCode", "error_description", "request_id",
+}  # fmt: skip
 _WORDS_OF_A_NAME = 4
 _BEAT = 0.1  # seconds between two calls of progress
 
@@ -208,7 +200,7 @@ def recognised_as(sample: Sequence[RawRow], options: ReadOptions) -> Recognised:
     if recognised is None and (row := header_that_is_a_row(columns)):
         raise WorkbenchError(
             f"The columns have no names, it seems: the first line of the table is a row already ({row}). Put a line with the "
-            "names before it, such as prompt,chosen,rejected.",
+            "names before it, such as prompt,chosen,rejected."
         )
     if recognised is None:
         raise WorkbenchError(

@@ -5,10 +5,9 @@ and the split, which need to know all of them, are made by row number.
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -77,14 +76,9 @@ def write_sides(staged: Staged, sides: Sequence[int], folder: Path) -> None:
     schema = schema_of(staged.conversion.how.kind, staged.extras)
     train, held_out = (RowWriter(folder / f"{split}.parquet", schema) for split in SPLITS)
     with train, held_out:
-        for start, table in _numbered(tables(staged.file, schema.names)):
+        start = 0
+        for table in tables(staged.file, schema.names):
             here = sides[start : start + table.num_rows]
             for side, writer in ((TRAIN, train), (HELD_OUT, held_out)):
                 writer.add_table(table.filter(pa.array([one == side for one in here], pa.bool_())))
-
-
-def _numbered(found: Iterator[Any]) -> Iterator[tuple[int, Any]]:
-    start = 0
-    for table in found:
-        yield start, table
-        start += table.num_rows
+            start += table.num_rows

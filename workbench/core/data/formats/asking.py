@@ -80,16 +80,8 @@ def asked_about(rows: Sequence[RawRow], how: Recognised) -> tuple[str, ...]:
 
 
 def _is_answered(row: RawRow, mapping: Columns) -> bool:
-    parts = (
-        mapping.chosen,
-        mapping.completion,
-        mapping.messages,
-        mapping.first,
-        mapping.answers,
-        mapping.answer,
-        mapping.tree,
-    )
-    return any(is_filled(row.get(column)) for column in parts if column)
+    parts = ("chosen", "completion", "messages", "first", "answers", "answer", "tree")
+    return any(is_filled(row.get(column)) for part, column in mapping.named().items() if part in parts)
 
 
 def _is_asked_about(rows: Sequence[RawRow], column: str, how: Recognised) -> bool:

@@ -47,16 +47,8 @@ FORMATS: tuple[Format, ...] = (
     *EXPORTS,
 )
 IN_SOME_ROWS = {
-    "prompt",
-    "system",
-    "context",
-    "input",
-    "history",
-    "chosen_score",
-    "rejected_score",
-    "first_score",
-    "second_score",
-}
+    "prompt", "system", "context", "input", "history", "chosen_score", "rejected_score", "first_score", "second_score",
+}  # fmt: skip
 _BY_ID = {format.id: format for format in FORMATS}
 
 
