@@ -1,7 +1,5 @@
 """The two lanes of the Compare page: what answers in each, and what it said."""
 
-from dataclasses import dataclass
-
 import gradio as gr
 
 from workbench.core.chat import Answer
@@ -12,31 +10,25 @@ from workbench.ui.talk import BASE_CHOICE, SIDES, Side, Talk
 from workbench.ui.updates import Updates
 
 
-@dataclass(frozen=True)
 class Lanes:
     """choices: what answers. said: the conversation. note: what is going on, above both."""
 
-    choices: dict[Side, gr.Dropdown]
-    said: dict[Side, gr.HTML]
-    note: gr.HTML
+    def __init__(self) -> None:
+        with gr.Row(elem_classes="wb-lane-choice"):
+            chosen = {"left": BASE_CHOICE, "right": newest_adapter()}
+            self.choices = {
+                side: open_dropdown(
+                    lane_choices(), value=chosen[side], label=side.title(), elem_id=f"wb-compare-{side}"
+                )
+                for side in SIDES
+            }
+        self.note = gr.HTML(elem_id="wb-compare-note")
+        with gr.Row(elem_classes="wb-lanes"):
+            self.said = {side: gr.HTML(lane_html(Talk(), side), elem_id=f"wb-lane-{side}") for side in SIDES}
 
-
-def draw() -> Lanes:
-    with gr.Row(elem_classes="wb-lane-choice"):
-        chosen = {"left": BASE_CHOICE, "right": newest_adapter()}
-        choices = {
-            side: open_dropdown(lane_choices(), value=chosen[side], label=side.title(), elem_id=f"wb-compare-{side}")
-            for side in SIDES
-        }
-    note = gr.HTML(elem_id="wb-compare-note")
-    with gr.Row(elem_classes="wb-lanes"):
-        said = {side: gr.HTML(lane_html(Talk(), side), elem_id=f"wb-lane-{side}") for side in SIDES}
-    return Lanes(choices, said, note)
-
-
-def updates(view: Lanes, talk: Talk, writing: tuple[bool, bool] = (False, False)) -> Updates:
-    """Both lanes of a conversation. writing: whether the left and the right answer still grow."""
-    return {view.said[side]: lane_html(talk, side, grows) for side, grows in zip(SIDES, writing, strict=True)}
+    def updates(self, talk: Talk, writing: tuple[bool, bool] = (False, False)) -> Updates:
+        """Both lanes of a conversation. writing: whether the left and the right answer still grow."""
+        return {self.said[side]: lane_html(talk, side, grows) for side, grows in zip(SIDES, writing, strict=True)}
 
 
 def lane_html(talk: Talk, side: Side, writing: bool = False) -> Html:

@@ -4,7 +4,6 @@ import gradio as gr
 
 from workbench.jobs.app_state import AppState
 from workbench.store import choices
-from workbench.ui.border import border
 from workbench.ui.frame import Frame
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.updates import QUIET, Updates
@@ -33,7 +32,6 @@ def wire(run: gr.Dropdown, frame: Frame, app: AppState) -> None:
         now = tuple(run_choices(app))
         return {} if now == shown else {run: gr.update(choices=list(now)), listed: now}
 
-    @border
     def pick(run_name: str | None) -> None:
         choices.update(run=run_name)
 

@@ -1,7 +1,5 @@
 """Questions to begin with on the Compare page: one click asks both."""
 
-from dataclasses import dataclass
-
 import gradio as gr
 
 from workbench.jobs.lanes import SUGGESTED, suggested_questions
@@ -9,32 +7,26 @@ from workbench.ui.parts import escape
 from workbench.ui.updates import Updates, hidden_except
 
 
-@dataclass(frozen=True)
 class Suggestions:
     """A button holds its whole question; the style cuts what is too long to show."""
 
-    head: gr.HTML
-    questions: list[gr.Button]
+    def __init__(self) -> None:
+        self.head = gr.HTML(elem_id="wb-compare-suggested", visible=False)
+        with gr.Row(elem_classes="wb-suggestions"):
+            self.questions = [gr.Button("", size="sm", min_width=120, visible=False) for _ in range(SUGGESTED)]
 
     @property
     def all(self) -> list[gr.Button | gr.HTML]:
         return [self.head, *self.questions]
 
-
-def draw() -> Suggestions:
-    head = gr.HTML(elem_id="wb-compare-suggested", visible=False)
-    with gr.Row(elem_classes="wb-suggestions"):
-        return Suggestions(head, [gr.Button("", size="sm", min_width=120, visible=False) for _ in range(SUGGESTED)])
-
-
-def updates(view: Suggestions, left: str, right: str) -> Updates:
-    """What suits the lanes as they are chosen now."""
-    source, questions = suggested_questions(left, right)
-    shown: Updates = {
-        button: gr.update(value=question, visible=True)
-        for button, question in zip(view.questions, questions, strict=False)
-    }
-    if shown:
-        words = f'<p class="wb-quiet wb-small">{escape(source)}:</p>'
-        shown[view.head] = gr.update(value=words, visible=True)
-    return hidden_except(view.all, shown)
+    def updates(self, left: str, right: str) -> Updates:
+        """What suits the lanes as they are chosen now."""
+        source, questions = suggested_questions(left, right)
+        shown: Updates = {
+            button: gr.update(value=question, visible=True)
+            for button, question in zip(self.questions, questions, strict=False)
+        }
+        if shown:
+            words = f'<p class="wb-quiet wb-small">{escape(source)}:</p>'
+            shown[self.head] = gr.update(value=words, visible=True)
+        return hidden_except(self.all, shown)

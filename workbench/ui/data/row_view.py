@@ -1,7 +1,5 @@
 """One row of a dataset: as a conversation or as the model gets it, with fields to change it."""
 
-from dataclasses import dataclass
-
 import gradio as gr
 
 from workbench.core.data.messages import Row
@@ -9,7 +7,6 @@ from workbench.jobs.app_state import AppState
 from workbench.store import choices, datasets
 from workbench.store.datasets import About
 from workbench.ui import token_view
-from workbench.ui.border import border
 from workbench.ui.data import display
 from workbench.ui.data.row_list import chosen_row
 from workbench.ui.data.seen import Shown, about_of, about_to_change, is_own
@@ -20,102 +17,81 @@ LOOKS = [("As a conversation", "conversation"), ("As the model gets it", "tokens
 EDITED = {"question": "Prompt (last message)", "chosen": "Chosen (better)", "rejected": "Rejected (worse)"}
 
 
-@dataclass(frozen=True)
 class RowView:
-    number: gr.Number
-    look: gr.Radio
-    length: gr.Number
-    row: gr.HTML
-    editing: gr.Accordion
-    edited: dict[str, gr.Textbox]
-    save: gr.Button
-    delete: gr.Button
-    undo: gr.Button
+    def __init__(self) -> None:
+        with gr.Row():
+            self.number = gr.Number(1, label="Row", precision=0, minimum=1, elem_id="wb-data-row-number", scale=1)
+            self.look = gr.Radio(LOOKS, value="conversation", label="Shown", elem_id="wb-rows-look", scale=2)
+        self.length = gr.Number(
+            1024, label="Max length (tokens)", info="Where training would cut. Settings of a run have it as max_length.",
+            precision=0, minimum=8, visible=False, elem_id="wb-rows-length",
+        )  # fmt: skip
+        self.row = gr.HTML(elem_id="wb-data-row")
+        with gr.Accordion("Change this row", open=False, elem_id="wb-rows-editing") as self.editing:
+            self.edited = {
+                part: gr.Textbox(label=label, lines=3, max_lines=14, elem_id=f"wb-rows-edit-{part}")
+                for part, label in EDITED.items()
+            }
+            with gr.Row(elem_classes="wb-actions"):
+                self.save = gr.Button("Save the change", variant="primary", size="sm", elem_id="wb-rows-save")
+                self.delete = gr.Button("Delete row", size="sm", elem_id="wb-rows-delete")
+                self.undo = gr.Button("Undo the last change", size="sm", elem_id="wb-rows-undo")
 
+    def wire(self, shown: Shown, rows: gr.Dataframe, app: AppState) -> None:
+        """rows: the list in which a click chooses a row."""
+        fields = list(self.edited.values())
+        changing = [self.number, self.row, self.editing, *fields]
+        looked = [self.number, self.look, self.length]
 
-def draw() -> RowView:
-    with gr.Row():
-        number = gr.Number(1, label="Row", precision=0, minimum=1, elem_id="wb-data-row-number", scale=1)
-        look = gr.Radio(LOOKS, value="conversation", label="Shown", elem_id="wb-rows-look", scale=2)
-    length = gr.Number(
-        1024, label="Max length (tokens)", info="Where training would cut. Settings of a run have it as max_length.",
-        precision=0, minimum=8, visible=False, elem_id="wb-rows-length",
-    )  # fmt: skip
-    row = gr.HTML(elem_id="wb-data-row")
-    with gr.Accordion("Change this row", open=False, elem_id="wb-rows-editing") as editing:
-        edited = {
-            part: gr.Textbox(label=label, lines=3, max_lines=14, elem_id=f"wb-rows-edit-{part}")
-            for part, label in EDITED.items()
+        def show(seen: str, number: float | None, look: str, length: float | None) -> Updates:
+            return self.updates(app, about_of(seen), number, int(length or 1024) if look == "tokens" else None)
+
+        def look_at(seen: str, number: float | None, look: str, length: float | None) -> Updates:
+            """What a person asks for, who may be typing a number: it is left as it is."""
+            return {**show(seen, number, look, length), self.number: gr.skip(), self.length: shown_if(look == "tokens")}
+
+        def pick(seen: str, look: str, length: float | None, event: gr.SelectData) -> Updates:
+            return show(seen, chosen_row(event), look, length)
+
+        def save(seen: str, number: float, *values: str) -> Updates:
+            about = about_to_change(seen)
+            before = datasets.row(about.name, int(number) - 1)
+            after = edited_row(before, dict(zip(self.edited, values, strict=True)))
+            return shown.now(datasets.edit_row(about.name, int(number) - 1, after).name)
+
+        def delete(seen: str, number: float) -> Updates:
+            about = about_to_change(seen)
+            return shown.now(datasets.delete_rows(about.name, [int(number) - 1]).name)
+
+        def undo(seen: str) -> Updates:
+            return shown.now(datasets.undo(about_to_change(seen).name).name)
+
+        shown.seen.change(show, [shown.seen, *looked], changing, **LATEST)
+        rows.select(pick, [shown.seen, self.look, self.length], changing, **LATEST)
+        for field in looked:
+            field.input(look_at, [shown.seen, *looked], [self.length, *changing], **LATEST)
+        self.save.click(save, [shown.seen, self.number, *fields], shown.outputs, show_progress_on=self.save)
+        self.delete.click(delete, [shown.seen, self.number], shown.outputs, show_progress_on=self.delete)
+        self.undo.click(undo, shown.seen, shown.outputs, **LATEST)
+
+    def updates(self, app: AppState, about: About, number: float | None, max_length: int | None) -> Updates:
+        """One row, and its fields for a change. number: from 1; one outside is taken as the nearest there is.
+
+        max_length: shown as the model gets it, cut there; None shows a conversation.
+        """
+        wanted = min(max(1, int(number or 1)), max(1, about.kept))
+        row = datasets.row(about.name, wanted - 1)
+        pair = "chosen" in row
+        side = "held out" if wanted > about.train_rows else "training"
+        answer = row["chosen" if pair else "completion"][-1]["content"]
+        return {
+            self.number: gr.Number(value=wanted, info=f"1 to {about.kept:,}; this one is {side}"),
+            self.row: display.row_html(row) if max_length is None else _tokens(app, row, max_length),
+            self.editing: shown_if(is_own(about.name)),
+            self.edited["question"]: row["prompt"][-1]["content"],
+            self.edited["chosen"]: gr.Textbox(answer, label=EDITED["chosen"] if pair else "Answer"),
+            self.edited["rejected"]: gr.Textbox(row["rejected"][-1]["content"] if pair else "", visible=pair),
         }
-        with gr.Row(elem_classes="wb-actions"):
-            save = gr.Button("Save the change", variant="primary", size="sm", elem_id="wb-rows-save")
-            delete = gr.Button("Delete row", size="sm", elem_id="wb-rows-delete")
-            undo = gr.Button("Undo the last change", size="sm", elem_id="wb-rows-undo")
-    return RowView(number, look, length, row, editing, edited, save, delete, undo)
-
-
-def wire(view: RowView, shown: Shown, rows: gr.Dataframe, app: AppState) -> None:
-    """rows: the list in which a click chooses a row."""
-    fields = list(view.edited.values())
-    changing = [view.number, view.row, view.editing, *fields]
-    looked = [view.number, view.look, view.length]
-
-    @border
-    def show(seen: str, number: float | None, look: str, length: float | None) -> Updates:
-        return updates(view, app, about_of(seen), number, int(length or 1024) if look == "tokens" else None)
-
-    @border
-    def look_at(seen: str, number: float | None, look: str, length: float | None) -> Updates:
-        """What a person asks for, who may be typing a number: it is left as it is."""
-        return {**show(seen, number, look, length), view.number: gr.skip(), view.length: shown_if(look == "tokens")}
-
-    @border
-    def pick(seen: str, look: str, length: float | None, event: gr.SelectData) -> Updates:
-        return show(seen, chosen_row(event), look, length)
-
-    @border
-    def save(seen: str, number: float, *values: str) -> Updates:
-        about = about_to_change(seen)
-        before = datasets.row(about.name, int(number) - 1)
-        after = edited_row(before, dict(zip(view.edited, values, strict=True)))
-        return shown.now(datasets.edit_row(about.name, int(number) - 1, after).name)
-
-    @border
-    def delete(seen: str, number: float) -> Updates:
-        about = about_to_change(seen)
-        return shown.now(datasets.delete_rows(about.name, [int(number) - 1]).name)
-
-    @border
-    def undo(seen: str) -> Updates:
-        return shown.now(datasets.undo(about_to_change(seen).name).name)
-
-    shown.seen.change(show, [shown.seen, *looked], changing, **LATEST)
-    rows.select(pick, [shown.seen, view.look, view.length], changing, **LATEST)
-    for field in looked:
-        field.input(look_at, [shown.seen, *looked], [view.length, *changing], **LATEST)
-    view.save.click(save, [shown.seen, view.number, *fields], shown.outputs, show_progress_on=view.save)
-    view.delete.click(delete, [shown.seen, view.number], shown.outputs, show_progress_on=view.delete)
-    view.undo.click(undo, shown.seen, shown.outputs, **LATEST)
-
-
-def updates(view: RowView, app: AppState, about: About, number: float | None, max_length: int | None) -> Updates:
-    """One row, and its fields for a change. number: from 1; one outside is taken as the nearest there is.
-
-    max_length: shown as the model gets it, cut there; None shows a conversation.
-    """
-    wanted = min(max(1, int(number or 1)), max(1, about.kept))
-    row = datasets.row(about.name, wanted - 1)
-    pair = "chosen" in row
-    side = "held out" if wanted > about.train_rows else "training"
-    answer = row["chosen" if pair else "completion"][-1]["content"]
-    return {
-        view.number: gr.Number(value=wanted, info=f"1 to {about.kept:,}; this one is {side}"),
-        view.row: display.row_html(row) if max_length is None else _tokens(app, row, max_length),
-        view.editing: shown_if(is_own(about.name)),
-        view.edited["question"]: row["prompt"][-1]["content"],
-        view.edited["chosen"]: gr.Textbox(answer, label=EDITED["chosen"] if pair else "Answer"),
-        view.edited["rejected"]: gr.Textbox(row["rejected"][-1]["content"] if pair else "", visible=pair),
-    }
 
 
 def edited_row(before: Row, texts: dict[str, str]) -> Row:
