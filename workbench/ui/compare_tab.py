@@ -47,7 +47,7 @@ class AskBar:
         with gr.Accordion("System prompt and sampling", open=False):
             self.system = gr.Textbox(
                 label="System prompt",
-                info="Said to both before the first question. Empty: nothing is said.",
+                info="Given to both before the first question. Leave it empty for none.",
                 lines=2,
                 elem_id="wb-compare-system",
             )

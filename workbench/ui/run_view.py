@@ -87,7 +87,7 @@ def unreadable_html(run: Run) -> Html:
 def adjusted_html(run: Run) -> list[Html]:
     """What was changed because memory ran out, and data that changed under the run."""
     changed = "; ".join(one["words"] for one in run.adjustments())
-    other_rows = [notice("warning", "The data is another one", words) for words in run_data.data_change_message(run)]
+    other_rows = [notice("warning", "The data has changed", words) for words in run_data.data_change_message(run)]
     return [
         *(
             [
@@ -136,7 +136,7 @@ def details_html(run: Run) -> Html:
         ("Reference", reference_of(config, fork)),
         ("Data", ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages}))),
         ("Data that had changed", "\n".join(run_data.data_change_message(run))),
-        ("Backend", environment.get("why", "told when the model is loaded")),
+        ("Backend", environment.get("why", "known once the model is loaded")),
         ("Precision", str(environment.get("precision", config.precision)).upper()),
         ("Versions", versions),
         ("Decided for this machine", "\n".join(run.chosen().get("words", []))),

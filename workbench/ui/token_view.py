@@ -1,4 +1,4 @@
-"""A row as the model gets it: its tokens through the chat template, and what is read, learned from and cut."""
+"""A row as the model sees it: its tokens through the chat template, and what is read, learned from and cut."""
 
 from pathlib import Path
 

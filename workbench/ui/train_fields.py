@@ -22,6 +22,7 @@ from workbench.store.forks import forks_of_model
 from workbench.store.runs import runs_to_start_from
 from workbench.ui import form
 from workbench.ui.open_dropdown import open_dropdown
+from workbench.ui.parts import facts
 from workbench.ui.updates import LATEST, Updates
 
 BASE_MODEL = ""
@@ -36,8 +37,11 @@ class TrainFields:
         """first: the settings to begin with, by dotted name."""
         self.named: dict[str, Component] = {}
         self.named["method"] = gr.Radio(
-            method_choices(), value=first["method"], label="Method", info=methods_help(), elem_id="wb-train-method"
-        )
+            method_choices(), value=first["method"], label="Method", info=methods_help(stages_of(first["method"])),
+            elem_id="wb-train-method",
+        )  # fmt: skip
+        with gr.Accordion("What the other methods do", open=False):
+            gr.HTML(facts((one.title, f"{one.long_title}: {one.help}") for one in METHODS.values()))
         with gr.Row():
             self.named |= _draw_data()
         self.named["start_from"] = open_dropdown(
@@ -68,12 +72,14 @@ class TrainFields:
         return self.named["start_from"]
 
     def wire(self) -> None:
-        """What only some methods need is shown with them."""
+        """What only some methods need is shown with them; of the methods, what the chosen one does."""
+        method = self.named["method"]
 
-        def show_stages(method: str) -> Updates:
-            return {drawn: gr.update(visible=visible(stages, method)) for stages, drawn in self.of_stage}
+        def show_stages(chosen: str) -> Updates:
+            shown: Updates = {drawn: gr.update(visible=visible(stages, chosen)) for stages, drawn in self.of_stage}
+            return shown | {method: gr.update(info=methods_help(stages_of(chosen)))}
 
-        self.named["method"].change(show_stages, self.named["method"], [drawn for _, drawn in self.of_stage], **LATEST)
+        method.change(show_stages, method, [method, *[drawn for _, drawn in self.of_stage]], **LATEST)
 
     def fill(self, values: Mapping[str, Any]) -> Updates:
         """Settings as these values say; one that is not named keeps what it holds."""

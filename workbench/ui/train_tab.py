@@ -38,7 +38,7 @@ class TrainTab:
                 "A preset sets everything. Change what you like; the summary tells what it means.",
             )
         )
-        with gr.Row(elem_classes="wb-two wb-meaning-first"):
+        with gr.Row(elem_classes="wb-two wb-form"):
             with gr.Column():
                 self.preset = PresetView()
                 self.fields = TrainFields(recipe_values(train_presets.DEMO))

@@ -4,6 +4,7 @@ Pages, forecasts, charts, rules about health, model card and command line ask th
 its settings in `settings.py`, and whatever it does that no other method did.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -148,7 +149,7 @@ _METHODS = (
     ),
     Method(
         "kto", KtoSettings, "Kahneman-Tversky optimization",
-        "does so with single answers that have a thumb up or down.",
+        "learns from single answers with a thumb up or down, measured against a reference as DPO is.",
         ("unpaired",), "KTOTrainer", "KTOConfig", charts=("kto-loss", "margin", "rewards"), results=(LOSS, MARGIN),
         closing="On held-out answers it prefers the liked ones by a margin of {margin:.2f}.",
         up_front=("learning_rate", "beta"),
@@ -156,13 +157,13 @@ _METHODS = (
     ),
     Method(
         "orpo", OrpoSettings, "odds-ratio preference optimization",
-        "takes pairs and no reference: less time and memory, and nothing that holds the model to what it was.",
+        "learns from pairs and needs no reference: less time and memory, and nothing that holds the model to what it was.",
         ("preference",), "OrpoInTokens", "ORPOConfig", **_OF_PAIRS, up_front=("learning_rate", "weight"),
         health=("no reference",), experimental=True, copies_chosen=True,
     ),
     Method(
         "simpo", SimpoSettings, "simple preference optimization",
-        "does so too, by the mean log-probability of an answer's tokens.",
+        "learns from pairs without a reference too, by the mean log-probability of an answer's tokens.",
         ("preference",), "SimpoInTokens", "CPOConfig", **_OF_PAIRS, up_front=("learning_rate", "beta", "margin_ratio"),
         health=("no reference",), experimental=True,
     ),
@@ -198,9 +199,10 @@ def method_choices() -> list[tuple[str, str]]:
     return [(method_title(one) + experimental.get(one, ""), one) for one in ids]
 
 
-def methods_help() -> str:
-    """What each method does, in a sentence."""
-    return " ".join(f"{method.title} ({method.long_title}) {method.help}" for method in METHODS.values())
+def methods_help(stages: Iterable[str] | None = None) -> str:
+    """What each method does, or the one of each of these stages, in a sentence."""
+    told = METHODS.values() if stages is None else [METHODS[stage] for stage in stages]
+    return " ".join(f"{method.title} ({method.long_title}) {method.help}" for method in told)
 
 
 def fed_by(setting: str) -> tuple[str, ...]:

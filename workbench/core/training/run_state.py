@@ -44,7 +44,7 @@ def why_lost(exit_code: int | None, log_tail: str, checkpoint: str = "", disk_is
     elif exit_code in (-11, -6, -7, 139, 134):
         happened = "The worker crashed inside a native library. Its last lines below may name it."
     elif exit_code is None:
-        happened = "The worker is gone: the machine was switched off, or somebody ended the process."
+        happened = "The worker is gone: the machine was switched off, or its process was killed."
     else:
         happened = f"The worker ended with code {exit_code} before it could say why."
     if "No space left" in log_tail or (disk_is_full and exit_code not in _KILLED):

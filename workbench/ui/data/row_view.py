@@ -1,4 +1,4 @@
-"""One row of a dataset: as a conversation or as the model gets it, with fields to change it."""
+"""One row of a dataset: as a conversation or as the model sees it, with fields to change it."""
 
 import gradio as gr
 
@@ -13,7 +13,7 @@ from workbench.ui.data.seen import Shown, about_of, about_to_change, is_own
 from workbench.ui.parts import Html
 from workbench.ui.updates import LATEST, Updates, shown_if
 
-LOOKS = [("As a conversation", "conversation"), ("As the model gets it", "tokens")]
+LOOKS = [("As a conversation", "conversation"), ("As the model sees it", "tokens")]
 EDITED = {"question": "Prompt (last message)", "chosen": "Chosen (better)", "rejected": "Rejected (worse)"}
 
 
@@ -77,7 +77,7 @@ class RowView:
     def updates(self, app: AppState, about: About, number: float | None, max_length: int | None) -> Updates:
         """One row, and its fields for a change. number: from 1; one outside is taken as the nearest there is.
 
-        max_length: shown as the model gets it, cut there; None shows a conversation.
+        max_length: shown as the model sees it, cut there; None shows a conversation.
         """
         wanted = min(max(1, int(number or 1)), max(1, about.kept))
         row = datasets.row(about.name, wanted - 1)
