@@ -9,8 +9,7 @@ from workbench.core.training.config import ModelRef
 from workbench.jobs.app_state import AppState
 from workbench.jobs.lanes import SUGGESTED, suggested_questions
 from workbench.store import choices, datasets
-from workbench.ui.compare_tab import CompareTab
-from workbench.ui.suggestions_view import Suggestions
+from workbench.ui.compare_tab import CompareTab, Suggestions
 from workbench.ui.talk import Talk
 
 

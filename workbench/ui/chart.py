@@ -17,11 +17,6 @@ _SCRIPT = (_FOLDER / "chart.js").read_text(encoding="utf-8")
 CHARTS_CLASS = "wb-charts"
 
 
-def chart_css() -> str:
-    """Style of all charts, to be added once to the style of the window."""
-    return (_FOLDER / "chart.css").read_text(encoding="utf-8")
-
-
 def packed(value: dict[str, Any] | None) -> str | None:
     """A chart's value as an update should send it: as text.
 

@@ -11,17 +11,40 @@ from workbench.core.data.messages import half_character
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import checked
 from workbench.jobs.app_state import AppState
-from workbench.jobs.lanes import ensure_loaded
+from workbench.jobs.lanes import SUGGESTED, ensure_loaded, suggested_questions
 from workbench.store import choices
 from workbench.ui.frame import Frame
-from workbench.ui.lane_view import Lanes, lane_choices, newest_adapter
-from workbench.ui.parts import Html, empty, notice, page_head
-from workbench.ui.suggestions_view import Suggestions
+from workbench.ui.lane_view import Lanes, VoteBar, lane_choices, newest_adapter
+from workbench.ui.parts import Html, empty, escape, notice, page_head
 from workbench.ui.talk import BASE_CHOICE, SIDES, Talk, Turn, messages_of
-from workbench.ui.updates import QUIET, Updates
-from workbench.ui.vote_bar import VoteBar
+from workbench.ui.updates import QUIET, Updates, hidden_except
 
 AT_ONCE = 4  # questions that wait for the one chat
+
+
+class Suggestions:
+    """A button holds its whole question; the style cuts what is too long to show."""
+
+    def __init__(self) -> None:
+        self.head = gr.HTML(elem_id="wb-compare-suggested", visible=False)
+        with gr.Row(elem_classes="wb-suggestions"):
+            self.questions = [gr.Button("", size="sm", min_width=120, visible=False) for _ in range(SUGGESTED)]
+
+    @property
+    def all(self) -> list[gr.Button | gr.HTML]:
+        return [self.head, *self.questions]
+
+    def updates(self, left: str, right: str) -> Updates:
+        """What suits the lanes as they are chosen now."""
+        source, questions = suggested_questions(left, right)
+        shown: Updates = {
+            button: gr.update(value=question, visible=True)
+            for button, question in zip(self.questions, questions, strict=False)
+        }
+        if shown:
+            words = f'<p class="wb-quiet wb-small">{escape(source)}:</p>'
+            shown[self.head] = gr.update(value=words, visible=True)
+        return hidden_except(self.all, shown)
 
 
 class AskBar:

@@ -31,11 +31,6 @@ _BANDS = {
 }
 
 
-def lengths_css() -> str:
-    """Style of the component, to be added once to the style of the window, after that of the charts."""
-    return (_FOLDER / "lengths.css").read_text(encoding="utf-8")
-
-
 def lengths(value: dict[str, Any] | None = None, elem_id: str | None = None) -> gr.HTML:
     """The component. value: see `lengths_value`; without one it says how the picture comes."""
     return gr.HTML(

@@ -1,4 +1,4 @@
-"""What can be done with a run on the Watch page: the buttons that its state offers."""
+"""Which run the Watch page shows, and what can be done with it: the buttons that its state offers."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,10 +10,12 @@ from workbench.core.training.run_state import CAN_RESUME, State
 from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import FollowUp, better_fork, suggested
+from workbench.store import choices
 from workbench.store.forks import forks_of
 from workbench.store.runs import Run, open_run
+from workbench.ui.frame import Frame
+from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import Html, notice
-from workbench.ui.run_choice import last_looked_at
 from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
 
 
@@ -97,3 +99,50 @@ class RunActions:
 
 def _button(words: str, name: str, variant: str = "secondary", render: bool = True) -> gr.Button:
     return gr.Button(words, variant=variant, visible=False, elem_id=f"wb-watch-{name}", render=render)
+
+
+STATE_LABELS = {
+    "queued": "waits in the queue",
+    "running": "training",
+    "lost": "lost",
+    "finished": "finished",
+    "stopped": "stopped",
+    "paused": "paused",
+    "failed": "failed",
+    "unreadable": "cannot be read",
+}
+
+
+def draw_choice() -> gr.Dropdown:
+    """Every run with what it is doing, newest first."""
+    # Runs come and go while the window is open: `last_looked_at` fills it, and chooses one of those that are there then.
+    return open_dropdown([], label="Run", elem_id="wb-watch-run", filterable=True, min_width=280)
+
+
+def wire_choice(run: gr.Dropdown, frame: Frame, app: AppState) -> None:
+    listed = gr.State(())
+
+    def list_runs(shown: tuple[tuple[str, str], ...]) -> Updates:
+        now = tuple(run_choices(app))
+        return {} if now == shown else {run: gr.update(choices=list(now)), listed: now}
+
+    def pick(run_name: str | None) -> None:
+        choices.update(run=run_name)
+
+    frame.clock.each_second(list_runs, [listed], [run, listed])
+    run.input(pick, run, None, **QUIET)
+    frame.opened["watch"].select(lambda: last_looked_at(app), None, run, **QUIET)
+
+
+def run_choices(app: AppState) -> list[tuple[str, str]]:
+    """Every run with what it is doing, newest first."""
+    now = app.survey()
+    return [(f"{run.name} · {STATE_LABELS[now.states[run.name]]}", run.name) for run in now.runs]
+
+
+def last_looked_at(app: AppState) -> gr.Dropdown:
+    """The runs there are now; shown is the one that was looked at last, or else the newest."""
+    known = run_choices(app)
+    last = choices.read().run
+    names = [name for _, name in known]
+    return gr.Dropdown(choices=known, value=last if last in names else next(iter(names), None))

@@ -11,13 +11,20 @@ from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import findings_of
 from workbench.store.runs import Run, open_run
-from workbench.ui import curves_view, run_choice
+from workbench.ui.curves_view import Curves
 from workbench.ui.frame import Frame, go_to
-from workbench.ui.health_view import health_html
 from workbench.ui.parts import Html, join, page_head
 from workbench.ui.queue_view import QueueView
-from workbench.ui.run_actions import RunActions
-from workbench.ui.run_view import absent_html, details_html, head_html, notes_html, reading_html, unreadable_html
+from workbench.ui.run_actions import RunActions, draw_choice, wire_choice
+from workbench.ui.run_view import (
+    absent_html,
+    details_html,
+    head_html,
+    health_html,
+    notes_html,
+    reading_html,
+    unreadable_html,
+)
 from workbench.ui.samples_view import samples_html
 from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
 
@@ -33,12 +40,12 @@ class WatchTab:
                 "Live while it trains, and there again when you come back: a run is a folder, not a window.",
             )
         )
-        self.run = run_choice.draw()
+        self.run = draw_choice()
         self.head = gr.HTML(elem_id="wb-watch-head")
         self.actions = RunActions()
         self.queue = QueueView()
         self.health = gr.HTML(elem_id="wb-watch-health")
-        self.curves = curves_view.draw()
+        self.curves = Curves()
         with gr.Accordion("Sample answers: before and now", open=False):
             self.samples = gr.HTML(elem_id="wb-watch-samples")
         with gr.Accordion("Worker log", open=False):
@@ -59,7 +66,7 @@ class WatchTab:
     def changing(self) -> list[Block]:
         """All that changes with the run that is shown."""
         queued = [self.queue.card, self.queue.hold, self.queue.go_on]
-        told = [self.health, *self.curves.values(), self.samples, self.log, self.details]
+        told = [self.health, *self.curves.by_id.values(), self.samples, self.log, self.details]
         return [self.head, *self.actions.buttons, *queued, *told]
 
     def wire(self, frame: Frame, app: AppState) -> None:
@@ -71,7 +78,7 @@ class WatchTab:
             return {} if now == before else {**self.page_of(app, run_name, before), seen: now}
 
         frame.clock.each_second(refresh, [self.run, seen], [*self.changing, seen])
-        run_choice.wire(self.run, frame, app)
+        wire_choice(self.run, frame, app)
         self.run.change(lambda: (), None, seen, **QUIET)
         self.actions.wire(self.run, self.head, app)
         self.queue.wire()
@@ -98,7 +105,7 @@ class WatchTab:
         # The charts are the heavy part; they are sent only when there are new rows.
         drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
         if drawn_before != reading.version:
-            updates |= curves_view.updates(self.curves, run, reading)
+            updates |= self.curves.updates(run, reading)
             updates[self.samples] = samples_html(reading.samples)
         return updates
 
@@ -108,7 +115,7 @@ class WatchTab:
             self.head: head,
             **hidden_except(self.actions.buttons, {}),
             **self.queue.updates(app),
-            **curves_view.nothing(self.curves),
+            **self.curves.nothing(),
             **dict.fromkeys([self.health, self.samples, self.log, self.details], ""),
         }
 
