@@ -65,7 +65,7 @@ def look_everywhere(app: AppState, name: str) -> None:
     app.__init__()  # a window that was opened just now
     app.poll()
     status_html(app)
-    run_actions.run_actionss(app)
+    run_actions.run_choices(app)
     before = watch_tab.signature(app, name)
     watch_page(name, app)
     watch_page(name, app, before)  # one that has seen the run before

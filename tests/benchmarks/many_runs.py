@@ -46,7 +46,7 @@ def _measured(count: int, rounds: int) -> dict[str, tuple[float, float]]:
             """What the ticks of one tab ask."""
             app.poll()
             status_html(app)
-            run_actions.run_actionss(app)
+            run_actions.run_choices(app)
             train_tab.offer_now(app)
             now = watch_tab.signature(app, "run-000")
             if now != state["signature"]:

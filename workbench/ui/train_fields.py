@@ -12,7 +12,6 @@ from workbench.core.training.methods import (
     METHODS,
     fed_by,
     method_choices,
-    methods_help,
     stage_title,
     stages_of,
 )
@@ -37,10 +36,10 @@ class TrainFields:
         """first: the settings to begin with, by dotted name."""
         self.named: dict[str, Component] = {}
         self.named["method"] = gr.Radio(
-            method_choices(), value=first["method"], label="Method", info=methods_help(stages_of(first["method"])),
+            method_choices(), value=first["method"], label="Method", info=_method_help(first["method"]),
             elem_id="wb-train-method",
         )  # fmt: skip
-        with gr.Accordion("What the other methods do", open=False):
+        with gr.Accordion("What each method does", open=False):
             gr.HTML(facts((one.title, f"{one.long_title}: {one.help}") for one in METHODS.values()))
         with gr.Row():
             self.named |= _draw_data()
@@ -77,7 +76,7 @@ class TrainFields:
 
         def show_stages(chosen: str) -> Updates:
             shown: Updates = {drawn: gr.update(visible=visible(stages, chosen)) for stages, drawn in self.of_stage}
-            return shown | {method: gr.update(info=methods_help(stages_of(chosen)))}
+            return shown | {method: gr.update(info=_method_help(chosen))}
 
         method.change(show_stages, method, [method, *[drawn for _, drawn in self.of_stage]], **LATEST)
 
@@ -106,6 +105,11 @@ class TrainFields:
             for fork in forks_of_model(model)
         ]
         return {self.start_from: _choice([BASE_MODEL_CHOICE, *ended, *steps], start_from, BASE_MODEL)}
+
+
+def _method_help(method: str) -> str:
+    """What the stages of a method do, in a sentence each."""
+    return " ".join(f"{METHODS[stage].title} {METHODS[stage].help}" for stage in stages_of(method))
 
 
 def _draw_data() -> dict[str, Component]:

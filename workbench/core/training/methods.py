@@ -4,7 +4,6 @@ Pages, forecasts, charts, rules about health, model card and command line ask th
 its settings in `settings.py`, and whatever it does that no other method did.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -199,10 +198,9 @@ def method_choices() -> list[tuple[str, str]]:
     return [(method_title(one) + experimental.get(one, ""), one) for one in ids]
 
 
-def methods_help(stages: Iterable[str] | None = None) -> str:
-    """What each method does, or the one of each of these stages, in a sentence."""
-    told = METHODS.values() if stages is None else [METHODS[stage] for stage in stages]
-    return " ".join(f"{method.title} ({method.long_title}) {method.help}" for method in told)
+def methods_help() -> str:
+    """What each method does, in a sentence."""
+    return " ".join(f"{method.title} ({method.long_title}) {method.help}" for method in METHODS.values())
 
 
 def fed_by(setting: str) -> tuple[str, ...]:

@@ -31,9 +31,6 @@ class VersionBar:
         self.work = WorkView(gr.HTML(elem_id="wb-data-working"), cancel)
 
     def wire(self, shown: Shown) -> None:
-        def undo(seen: str) -> Updates:
-            return shown.now(datasets.undo(about_to_change(seen).name).name)
-
         def redo(seen: str) -> Updates:
             return shown.now(datasets.redo(about_to_change(seen).name).name)
 
@@ -41,7 +38,7 @@ class VersionBar:
             about = about_of(seen)
             return shown.now(datasets.copy(about.name, datasets.free_name(f"my-{about.name}"[:60])).name)
 
-        self.undo.click(undo, shown.seen, shown.outputs, **LATEST)
+        self.undo.click(shown.undone, shown.seen, shown.outputs, **LATEST)
         self.redo.click(redo, shown.seen, shown.outputs, **LATEST)
         self.copy.click(copy, shown.seen, shown.outputs, **LATEST)
 

@@ -6,6 +6,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from workbench.core.data.doctor.findings import Finding
+from workbench.core.data.messages import check_of
 from workbench.store import datasets
 from workbench.store.datasets import About
 from workbench.ui.data import display
@@ -106,9 +107,7 @@ def find(about: About, check: str | None) -> Finding | None:
 
 
 def _left_out_examples(about: About, found: Finding) -> Html:
-    examples = [
-        one for one in datasets.left_out_examples(about.name) if display.check_of_reason(one["reason"]) == found.check
-    ]
+    examples = [one for one in datasets.left_out_examples(about.name) if check_of(one["reason"]) == found.check]
     return display.left_out_rows_html(examples)
 
 

@@ -31,7 +31,7 @@ class LengthsView:
 
         def show(seen: str) -> Updates:
             """Another dataset: its picture is not drawn yet."""
-            return {self.words: words_html(seen), self.picture: None, self.train: shown_if(False)}
+            return {self.words: words_html(), self.picture: None, self.train: shown_if(False)}
 
         def count(seen: str, length: int, request: gr.Request) -> Iterator[Updates]:
             about, model = about_of(seen), choices.read().model
@@ -54,7 +54,7 @@ def train_button(length: int) -> gr.Button:
     return gr.Button(f"Train with {length:,} tokens at most →", visible=True)
 
 
-def words_html(seen: str) -> Html:
+def words_html() -> Html:
     """Whose tokens are counted, and why that matters."""
     model = choices.read().model
     return text(

@@ -63,16 +63,13 @@ class RowView:
             about = about_to_change(seen)
             return shown.now(datasets.delete_rows(about.name, [int(number) - 1]).name)
 
-        def undo(seen: str) -> Updates:
-            return shown.now(datasets.undo(about_to_change(seen).name).name)
-
         shown.seen.change(show, [shown.seen, *looked], changing, **LATEST)
         rows.select(pick, [shown.seen, self.look, self.length], changing, **LATEST)
         for field in looked:
             field.input(look_at, [shown.seen, *looked], [self.length, *changing], **LATEST)
         self.save.click(save, [shown.seen, self.number, *fields], shown.outputs, show_progress_on=self.save)
         self.delete.click(delete, [shown.seen, self.number], shown.outputs, show_progress_on=self.delete)
-        self.undo.click(undo, shown.seen, shown.outputs, **LATEST)
+        self.undo.click(shown.undone, shown.seen, shown.outputs, **LATEST)
 
     def updates(self, app: AppState, about: About, number: float | None, max_length: int | None) -> Updates:
         """One row, and its fields for a change. number: from 1; one outside is taken as the nearest there is.
