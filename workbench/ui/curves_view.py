@@ -6,14 +6,14 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.charts import CHART_IDS, charts, drawn_by
 from workbench.jobs.logs import Reading
 from workbench.store.runs import Run
-from workbench.ui.chart import CHARTS_CLASS, chart, packed
+from workbench.ui.chart import CHARTS_CLASS, packed, picture
 from workbench.ui.updates import Updates
 
 
 class Curves:
     def __init__(self) -> None:
         with gr.Column(elem_classes=CHARTS_CLASS):
-            self.by_id = {ident: chart(elem_id=f"wb-chart-{ident}") for ident in CHART_IDS}
+            self.by_id = {ident: picture("chart", f"wb-chart-{ident}") for ident in CHART_IDS}
 
     def updates(self, run: Run, reading: Reading) -> Updates:
         """All curves of a run, and those hidden that none of its stages has."""

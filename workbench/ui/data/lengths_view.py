@@ -7,9 +7,9 @@ import gradio as gr
 
 from workbench.jobs.app_state import AppState
 from workbench.store import choices
-from workbench.ui.chart import packed
+from workbench.ui.chart import packed, picture
 from workbench.ui.data.seen import Shown, about_of
-from workbench.ui.lengths import lengths, lengths_value, released_length
+from workbench.ui.lengths import lengths_value, released_length
 from workbench.ui.parts import Html, text
 from workbench.ui.updates import LATEST, QUIET, Updates, shown_if
 from workbench.ui.working import WorkView, cancel_button
@@ -22,7 +22,7 @@ class LengthsView:
             self.count = gr.Button("Count the tokens", variant="primary", elem_id="wb-lengths-count")
             cancel = cancel_button()
         self.work = WorkView(gr.HTML(), cancel)
-        self.picture = lengths(elem_id="wb-lengths-picture")
+        self.picture = picture("lengths", "wb-lengths-picture")
         with gr.Row(elem_classes="wb-actions"):
             self.train = gr.Button("Train with this length →", visible=False, elem_id="wb-lengths-train")
 
