@@ -14,6 +14,16 @@ from workbench.ui.parts import Html, Lane, conversation, text
 from workbench.ui.talk import BASE_CHOICE, SIDES, Side, Talk, vote_on
 from workbench.ui.updates import QUIET, Updates
 
+NO_VOTE = text(
+    "A vote needs two whole answers to the same conversation. The lanes have answered differently before: clear the chat and ask again."
+)
+VOTES: dict[Choice, str] = {
+    "left": "Left is better",
+    "tie": "Equally good",
+    "both_bad": "Both are bad",
+    "right": "Right is better",
+}
+
 
 class Lanes:
     """choices: what answers. said: the conversation. note: what is going on, above both."""
@@ -76,17 +86,6 @@ def lane_choices() -> list[tuple[str, str]]:
 def newest_adapter() -> str:
     """The newest run that has an adapter; the base model where there is none."""
     return next((run.name for run in readable_runs() if run.has_adapter), BASE_CHOICE)
-
-
-NO_VOTE = text(
-    "A vote needs two whole answers to the same conversation. The lanes have answered differently before: clear the chat and ask again."
-)
-VOTES: dict[Choice, str] = {
-    "left": "Left is better",
-    "tie": "Equally good",
-    "both_bad": "Both are bad",
-    "right": "Right is better",
-}
 
 
 class VoteBar:

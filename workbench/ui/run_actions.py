@@ -18,6 +18,17 @@ from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import Html, notice
 from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
 
+STATE_LABELS = {
+    "queued": "waits in the queue",
+    "running": "training",
+    "lost": "lost",
+    "finished": "finished",
+    "stopped": "stopped",
+    "paused": "paused",
+    "failed": "failed",
+    "unreadable": "cannot be read",
+}
+
 
 class RunActions:
     """follow_ups: the buttons that propose another run; "branch" is rendered beside the run's details."""
@@ -99,18 +110,6 @@ class RunActions:
 
 def _button(words: str, name: str, variant: str = "secondary", render: bool = True) -> gr.Button:
     return gr.Button(words, variant=variant, visible=False, elem_id=f"wb-watch-{name}", render=render)
-
-
-STATE_LABELS = {
-    "queued": "waits in the queue",
-    "running": "training",
-    "lost": "lost",
-    "finished": "finished",
-    "stopped": "stopped",
-    "paused": "paused",
-    "failed": "failed",
-    "unreadable": "cannot be read",
-}
 
 
 def draw_choice() -> gr.Dropdown:
