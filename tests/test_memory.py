@@ -18,7 +18,8 @@ from workbench.store import presets
 from workbench.store.home import shipped
 from workbench.store.model_configs import config_of, download_config, preset_configs, suggestions
 from workbench.store.weights import count_parameters
-from workbench.ui.memory_bar import memory_bar, memory_bar_css
+from workbench.ui import theme
+from workbench.ui.memory_bar import memory_bar
 
 CPU = Device("cpu", "CPU", False)
 CARD = Device("cuda", "a card", True, 12 * 2**30)
@@ -491,7 +492,7 @@ def test_the_bar_shows_every_part_and_escapes_what_a_remedy_says():
     assert "logits" in html and "weights in 4 bits" in html
     assert "<script>" not in html and "&lt;script&gt;" in html
     assert "6.00 GB" in html
-    assert "wb-fit" in memory_bar_css()
+    assert "wb-fit" in theme.css()
 
 
 def test_the_bar_does_not_promise_what_the_changes_do_not_give():

@@ -27,7 +27,7 @@ from workbench.jobs.app_state import AppState
 from workbench.store import device, gone
 from workbench.store.home import home
 from workbench.store.runs import Run, all_runs, runs_folder
-from workbench.ui import queue_view, watch_tab
+from workbench.ui import watch_tab
 
 # Holds the device and looks after its place as the real worker does, with a child of its own, but trains nothing.
 LOOKS = """
@@ -268,7 +268,7 @@ def test_while_the_worker_of_a_deleted_run_lives_nothing_starts_beside_it_and_th
         start("second")
     assert [folder.name for folder in runs_folder().iterdir()] == ["waits"], "nothing is left of it"
     assert training.state_of(waits) == "queued"
-    assert "still held by first" in by_id(queue_view.updates(watch().queue, AppState()))["wb-watch-queue"]["value"]
+    assert "still held by first" in by_id(watch().queue.updates(AppState()))["wb-watch-queue"]["value"]
     processes.end_tree(found["pid"], found["created"])
     wait_for(lambda: training.state_of(waits) == "finished", 20)
     assert "Traceback" not in (home() / "queue.log").read_text()

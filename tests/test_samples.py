@@ -137,7 +137,7 @@ def test_the_watch_page_shows_the_start_beside_now():
     samples.append(shown("dpo", 1200, "Snow, snow, snow", tokens=96, hit_limit=True, repetition=0.25))
     page = samples_html(samples)
     assert page.index("before the first step") < page.index("Frozen rain.") < page.index("after step 1,200")
-    assert "96 tokens, cut: its end was not reached, 25% said again" in page
+    assert "96 tokens, cut: its end was not reached, 25% repeated" in page
     assert "of SFT" not in page and "between" not in page
     assert "No sample answers yet" in samples_html([])
     assert samples_html([shown("dpo", 0, "Frozen rain.")]).count("wb-lane") == 1

@@ -120,13 +120,13 @@ class AppState:
             return f"{self.chat.model.title}: {self.chat.word} ..."
         return None
 
-    def running(self) -> list[Running]:
+    def running(self) -> Running | None:
         """The run that trains, if any."""
         run = self.survey().running
         if run is None:
-            return []
+            return None
         now = self.progress(run)
-        return [(run.name, now.stage or now.phase, now.step, now.steps, now.seconds_left)]
+        return run.name, now.stage or now.phase, now.step, now.steps, now.seconds_left
 
     def gone(self) -> str:
         """That a run lost its folder while it trained, for as long as that is news; "" otherwise."""

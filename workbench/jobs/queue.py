@@ -103,16 +103,7 @@ def look(keeper: Sequence[str] = KEEPER) -> None:
         if not _needs_keeper():
             return
         with open(home() / "queue.log", "ab") as log:
-            process = subprocess.Popen(
-                keeper,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=home(),
-                env=child_environment(),
-                start_new_session=os.name != "nt",
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-            )
+            process = processes.start_detached(keeper, log, child_environment(), stdin=subprocess.DEVNULL)
         _write_keeper(process.pid)
 
 

@@ -5,7 +5,6 @@ said about a run here is read from its folder and from the system's list of proc
 """
 
 import contextlib
-import os
 import shutil
 import subprocess
 import threading
@@ -351,18 +350,8 @@ def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
         command, lock = [*worker, str(run.folder)], device.passed_on(told)
         environment = child_environment() | {WAITS_FOR_WORD: "1"} | lock
         handed = {name: int(descriptor) for name, descriptor in lock.items()}
-        process = warm.take(command, log, environment, handed, talks=False) or subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # A module given by -m is looked for in the folder one is in first: that must not be just any folder.
-            cwd=home(),
-            env=environment,
-            start_new_session=os.name != "nt",
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-            **told,
-        )
+        taken = warm.take(command, log, environment, handed, talks=False)
+        process = taken or processes.start_detached(command, log, environment, stdin=subprocess.PIPE, **told)
     begun = processes.started(process.pid)
     try:
         device.note_holder(run.name, process.pid, begun)

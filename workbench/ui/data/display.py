@@ -6,7 +6,7 @@ from typing import Any
 from workbench.core.data.doctor.checks import check_title
 from workbench.core.data.doctor.findings import VERDICT_LABELS, Finding, Report
 from workbench.core.data.formats import Recognised, SeenColumn
-from workbench.core.data.messages import NOTED, Kind, Row, check_of
+from workbench.core.data.messages import NOTED, Kind, Row
 from workbench.core.severity import SEVERITY_LABELS
 from workbench.core.training.methods import DATA_KINDS, METHODS
 from workbench.store.datasets import About, Preview
@@ -179,11 +179,6 @@ def place_html(number: int, of: int, row: int, about: About) -> Html:
     """Which example this is, and where it stands. number, row: from 0."""
     side = "held out" if row >= about.train_rows else "training"
     return text(f"Example {number + 1:,} of {of:,}: row {row + 1:,} ({side})")
-
-
-def check_of_reason(reason: str) -> str:
-    """The check that a reason for leaving a row out belongs to."""
-    return check_of(reason)
 
 
 def votes_html(votes: Sequence[Vote], unreadable: int = 0) -> Html:

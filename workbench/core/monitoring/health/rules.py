@@ -36,7 +36,7 @@ FIRST_FIFTH = 0.2
 RULES: dict[str, Rule] = {
     "wrong_reference": Rule(
         title="The run did not start from its reference",
-        meaning="Every reward compares the model with another one than it started from, so every later number misleads.",
+        meaning="Every reward is measured against the wrong starting model, so every later number is misleading.",
         advice="Stop. This is a fault of the workbench or of a library: please report it, with the run's folder.",
         severity="blocker",
         limit=REFERENCE_LOSS,
