@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from damage import JUNK, WRONG, every_place, replaced
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.votes.sitting import Question, Sitting, held_out_prompts, seated, shown, teaches
@@ -189,3 +190,25 @@ def test_a_sitting_that_is_not_there_and_a_match_that_is_not_there_are_told():
 def test_new_ids_are_names_of_sittings():
     one = sitting(1).model_copy(update={"id": sittings.new_id()})
     assert sittings.read(sittings.save(one).id).time.endswith("+00:00")
+
+
+def test_whatever_a_file_of_a_sitting_holds_it_is_shown_whole_or_named_as_damaged():
+    made = sittings.save(sitting(2))
+    file = home() / "sittings" / f"{made.id}.json"
+    stored = json.loads(file.read_text())
+    wrong = [
+        json.dumps(replaced(stored, path, one)).encode() for path in list(every_place(stored))[1:] for one in WRONG
+    ]
+    refused = 0
+    for content in [*JUNK, *wrong]:
+        file.write_bytes(content)
+        try:
+            found = sittings.read(made.id)
+        except WorkbenchError as error:
+            refused += 1
+            assert made.id in str(error)
+            continue
+        for number in range(len(found.matches)):
+            assert shown(found, number, {number}).prompt
+        sittings.now_at(found)
+    assert refused > 300

@@ -102,6 +102,10 @@ def _check(sitting: Sitting | None) -> None:
         raise Damaged(f"{sitting.id}.json: a question has not one answer of each of the {answerers} answerers.")
     if any(question.rewards and len(question.rewards) != answerers for question in sitting.questions):
         raise Damaged(f"{sitting.id}.json: a question has not one reward for each of the {answerers} answerers.")
+    if any({*turn} != {"role", "content"} for question in sitting.questions for turn in question.prompt):
+        raise Damaged(f"{sitting.id}.json: a prompt is no list of messages with a role and a content.")
+    if any(not question.prompt for question in sitting.questions):
+        raise Damaged(f"{sitting.id}.json: a question has no prompt.")
     numbers = [(match.question, match.first, match.second) for match in sitting.matches]
     fits = all(0 <= q < len(sitting.questions) and 0 <= a < answerers and 0 <= b < answerers for q, a, b in numbers)
     if not fits:

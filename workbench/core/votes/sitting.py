@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from workbench.core.data.messages import Message, message, prompt_key
 from workbench.core.data.thoughts import without_thoughts
@@ -34,7 +34,7 @@ class Question(BaseModel):
     prompt: list[dict[str, str]]
     answers: list[str | None]
     seeds: list[int | None] = []
-    rewards: list[float] | None = None
+    rewards: list[FiniteFloat] | None = None
 
 
 class Match(BaseModel):

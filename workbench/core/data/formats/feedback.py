@@ -104,7 +104,8 @@ def _branch(said: Mapping[str, Any], id: str) -> list[Mapping[str, Any]]:
 
 def _others(said: Mapping[str, Any], id: str) -> Iterator[str]:
     """The other answers to the same question: of other models, or made anew."""
-    parent = said.get(said[id].get("parentId"))
+    above = said[id].get("parentId")
+    parent = said.get(above) if isinstance(above, str) else None
     children = parent.get("childrenIds") if isinstance(parent, Mapping) else None
     for one in children if isinstance(children, list) else ():
         if (
