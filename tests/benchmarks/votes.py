@@ -6,7 +6,8 @@ false_verdicts: two equal models and a look after each of 500 votes: the share o
 settled_by_150: a model that truly wins 65 %: the share that was settled within 150 votes.
 raw_longer, controlled_longer: a model that is only longer, before voters who like length: its win rate, and that at equal length.
 false_sentences: voters at random, looked at after 30, 60, ..., 150 votes: the share of whom the page ever said anything.
-Beside them: the same for false verdicts at equal length and with ties, and what a single look would have said.
+Beside them: false verdicts with ties and at equal length, intervals at equal length that miss a half, and after how many votes four
+sittings in five are settled.
 """
 
 import argparse
