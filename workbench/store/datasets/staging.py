@@ -15,7 +15,7 @@ from workbench.core.data.doctor.report import Examination
 from workbench.core.data.split import prompt_digest
 from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.source import Conversion
-from workbench.store.datasets.tables import SCORES, SPLITS, RowWriter, schema_of, tables
+from workbench.store.datasets.tables import PROVENANCE, SCORES, SPLITS, RowWriter, schema_of, tables
 
 MAX_CHARACTERS = 2_000_000_000
 
@@ -26,7 +26,7 @@ TRAIN, HELD_OUT, NOT_TAKEN = range(3)
 class Staged:
     """The canonical rows of a source in a file, row by row in its order.
 
-    digests: of each row's prompt, see core/data/split.py. scored: whether a row has scores.
+    digests: of each row's prompt, see core/data/split.py. scored, told: whether a row has scores, and whether one says where it is from.
     """
 
     file: Path
@@ -34,11 +34,12 @@ class Staged:
     examination: Examination
     digests: "array[int]" = field(default_factory=lambda: array("Q"))
     scored: bool = False
+    told: bool = False
 
     @property
     def extras(self) -> list[str]:
         """The extra columns that the rows need."""
-        return ["source_row", *(SCORES if self.scored else ())]
+        return ["source_row", *(SCORES if self.scored else ()), *([PROVENANCE] if self.told else [])]
 
 
 def stage(conversion: Conversion, file: Path, examination: Examination, most: int | None = None) -> Staged:
@@ -47,12 +48,13 @@ def stage(conversion: Conversion, file: Path, examination: Examination, most: in
     Raises WorkbenchError for more text than a dataset may have.
     """
     staged = Staged(file, conversion, examination)
-    with RowWriter(file, schema_of(conversion.how.kind, ["source_row", *SCORES])) as writer:
+    with RowWriter(file, schema_of(conversion.how.kind, ["source_row", *SCORES, PROVENANCE])) as writer:
         for row in conversion:
             writer.add(row)
             examination.add(row)
             staged.digests.append(prompt_digest(row["prompt"], conversion.seed))
             staged.scored = staged.scored or "scores" in row
+            staged.told = staged.told or PROVENANCE in row
             if writer.characters > MAX_CHARACTERS:
                 raise WorkbenchError(
                     f"After {writer.count:,} rows the dataset has more than {MAX_CHARACTERS:,} characters, the most "

@@ -24,11 +24,17 @@ BATCH_ROWS = 1000
 BATCH_CHARACTERS = 8_000_000
 
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-_EXTRAS = {"source_row": pa.int64(), "score_chosen": pa.float64(), "score_rejected": pa.float64()}
+PROVENANCE = "provenance"
+_EXTRAS = {
+    "source_row": pa.int64(),
+    "score_chosen": pa.float64(),
+    "score_rejected": pa.float64(),
+    PROVENANCE: pa.string(),
+}
 
 
 def schema_of(kind: Kind, extras: Collection[str] = ()) -> pa.Schema:
-    """The columns of a Parquet file: the parts of a row, and such of source_row and SCORES as are in `extras`."""
+    """The columns of a Parquet file: the parts of a row, and such of the extra ones as are in `extras`."""
     parts = [(part, pa.bool_() if part == "label" else _MESSAGES) for part in PARTS[kind]]
     return pa.schema(parts + [(name, type_) for name, type_ in _EXTRAS.items() if name in extras])
 
@@ -152,6 +158,8 @@ def rows_of(table: pa.Table) -> Iterator[Row]:
             row["source_row"] = cells["source_row"]
         if cells.get("score_chosen") is not None:
             row["scores"] = {"chosen": cells["score_chosen"], "rejected": cells["score_rejected"]}
+        if cells.get(PROVENANCE) is not None:
+            row[PROVENANCE] = cells[PROVENANCE]
         yield row
 
 

@@ -20,6 +20,7 @@ from workbench.core.data.formats.columns import (
     one_by_one,
 )
 from workbench.core.data.formats.exports import EXPORTS
+from workbench.core.data.formats.feedback import FEEDBACK
 from workbench.core.data.formats.marks import passed_over
 from workbench.core.data.formats.pairs import PAIRS
 from workbench.core.data.formats.readings import parted
@@ -29,19 +30,20 @@ from workbench.core.data.formats.sft import LESSONS
 from workbench.core.data.formats.threads import parent_column, threaded, with_threads
 from workbench.core.data.formats.thumbs import THUMBS, with_thumb
 from workbench.core.data.formats.trees import TREES
+from workbench.core.data.formats.votes import VOTES
 from workbench.core.data.messages import LeftOut, RawRow
 from workbench.core.errors import WorkbenchError
 
 SAMPLE_ROWS = 200
 
-_VOTES, _CHOICE_PAIRS = CHOICE_PAIRS
 # The more specific before the more general: of two formats that fit, the first is taken.
 FORMATS: tuple[Format, ...] = (
-    _VOTES,
+    VOTES,
+    *FEEDBACK,
     *TREES,
     *PAIRS,
     SCORED_ANSWERS,
-    _CHOICE_PAIRS,
+    CHOICE_PAIRS,
     THUMBS,
     *LESSONS,
     *EXPORTS,
