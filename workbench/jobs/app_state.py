@@ -16,6 +16,7 @@ from workbench.jobs.card import read_card
 from workbench.jobs.chat import Chat
 from workbench.jobs.logs import Logs, Reading
 from workbench.jobs.pace import earlier_paces
+from workbench.jobs.room import fits_beside_run
 from workbench.jobs.survey import Survey, survey
 from workbench.jobs.tokens import Tokens
 from workbench.store import checkpoints, gone
@@ -36,6 +37,7 @@ class AppState:
 
     def __init__(self) -> None:
         self.chat = Chat()
+        self.beside = Chat(log="chat-beside.log")  # for a lane with another base model, where both fit
         self.tokens = Tokens()
         self.working: dict[str, threading.Event] = {}  # what each browser tab has at work; set to end it
         self.untold = ""  # what became of such work when its tab went away; told until there is new work
@@ -80,10 +82,11 @@ class AppState:
     def _make_room(self, run: Run) -> None:
         """Once for each start: a model that is loaded afterwards is there because a person wants it."""
         self._room_for = _life_of(run)
-        if self.chat.is_open and has_card():
-            self.chat.close(
-                f"The model was closed to make room: {run.name} trains on the card. Load it again afterwards."
-            )
+        for chat in (self.beside, self.chat):
+            if chat.is_open and has_card() and not (chat.model and fits_beside_run(run, chat.model)):
+                chat.close(
+                    f"The model was closed to make room: {run.name} trains on the card. Load it again afterwards."
+                )
 
     def read(self, run: Run) -> Reading:
         """What a run has logged. Only what is new since the last call is read from disk."""
@@ -143,6 +146,7 @@ class AppState:
     def close(self) -> None:
         """The window goes: the chat goes with it, a run that trains goes on."""
         self.chat.close()
+        self.beside.close()
         self.tokens.close()
         warm.end()
         for cancelled in list(self.working.values()):
