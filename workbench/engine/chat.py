@@ -82,7 +82,7 @@ class Lanes:
         if context and max(asked) >= context:
             raise WorkbenchError(
                 f"The conversation no longer fits: it has {max(asked):,} tokens with this question, and "
-                f"{self.loaded.facts['title']} can read {context:,}. Clear the chat and ask again, or ask something shorter."
+                f"the model can read {context:,}. Clear the chat and ask again, or ask something shorter."
             )
         about = [{"lane": lane, "asked": length, "context": context} for lane, length in enumerate(asked)]
         for places in self.adapters.parts(lanes):
@@ -109,9 +109,13 @@ class Lanes:
 
         def give(batch: Sequence[Cell]) -> None:
             cells = [cell for cell in batch if cell not in given]  # of a batch that ran out of memory some were
+            if not cells:
+                return
             prompts, seeds = ([of[prompt] for prompt, _ in cells] for of in (grid.prompts, grid.seeds))
             with self.adapters.through([grid.lanes[answerer] for _, answerer in cells]):
-                stream(model, self.tokenizer, prompts, sampling, self._tells_ends(cells, asked, given, say), stop, seeds)
+                stream(
+                    model, self.tokenizer, prompts, sampling, self._tells_ends(cells, asked, given, say), stop, seeds
+                )
 
         longest = max((asked[place] for place in fits), default=0) + sampling.max_new_tokens
         for places in self.adapters.parts(grid.lanes):

@@ -58,7 +58,9 @@ class RowStreamer(BaseStreamer):
     than `most`, the context is full then.
     """
 
-    def __init__(self, room: Sequence[int], most: int, end_tokens: set[int], on_tokens: OnTokens, stop: threading.Event):
+    def __init__(
+        self, room: Sequence[int], most: int, end_tokens: set[int], on_tokens: OnTokens, stop: threading.Event
+    ):
         self.room = room
         self.most = most
         self.end_tokens = end_tokens

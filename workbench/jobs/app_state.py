@@ -82,11 +82,13 @@ class AppState:
     def _make_room(self, run: Run) -> None:
         """Once for each start: a model that is loaded afterwards is there because a person wants it."""
         self._room_for = _life_of(run)
-        for chat in (self.beside, self.chat):
-            if chat.is_open and has_card() and not (chat.model and fits_beside_run(run, chat.model)):
-                chat.close(
-                    f"The model was closed to make room: {run.name} trains on the card. Load it again afterwards."
-                )
+        if not has_card():
+            return
+        self.beside.close()
+        if self.chat.is_open and not (self.chat.model and fits_beside_run(run, self.chat.model)):
+            self.chat.close(
+                f"The model was closed to make room: {run.name} trains on the card. Load it again afterwards."
+            )
 
     def read(self, run: Run) -> Reading:
         """What a run has logged. Only what is new since the last call is read from disk."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
-from workbench.core.chat import Answered, Answerer, Answers, Ask, Sampling, Score, ToScore, TokenScore
+from workbench.core.chat import Answered, Answerer, Answers, Ask, Sampling, Score, TokenScore, ToScore
 from workbench.core.data.messages import Message
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef, Precision

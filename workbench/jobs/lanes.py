@@ -9,15 +9,15 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from workbench.core.chat import Answered, Answerer, Answers, Ask, Sampling
+from workbench.core.chat import Answered, Answerer, Answers, Ask, Sampling, Score, ToScore
 from workbench.core.data.messages import Message
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.duration import duration_label
 from workbench.core.training.config import ModelRef
 from workbench.jobs import training
-from workbench.jobs.app_state import AppState
+from workbench.jobs.app_state import AppState, has_card
 from workbench.jobs.chat import Chat
-from workbench.jobs.room import fits_beside_run, fits_now
+from workbench.jobs.room import fit_now, fits_beside_run
 from workbench.store import choices, datasets
 from workbench.store.answerers import adapter_folder, answers_alone
 from workbench.store.answerers import offered as offered  # what there is to choose from
@@ -46,12 +46,11 @@ def way_of(app: AppState, answerers: Sequence[Answerer]) -> Way:
     """The way in which they will be asked. Raises WorkbenchError where one of them cannot be asked at all."""
     for answerer in answerers:
         adapter_folder(answerer)
-    models = list(_by_base(answerers))
+    models = [model for model in _by_base(answerers) if model]
     if len(models) > 1:
-        titles = " and ".join(model.title for model in models)
+        begins = f"Their base models differ ({' and '.join(model.title for model in models)}), so they answer one after the other"
         missing = [model for model in models if _chat_with(app, model) is None]
-        begins = f"Their base models differ ({titles}), so they answer one after the other"
-        if len(missing) < len(models) and all(fits_now(model) for model in missing) and len(models) == 2:
+        if len(models) == 2 and fit_now(*missing) and not _card_is_taken():
             return Way("two models", f"{begins}. Both models fit into the memory.")
         return Way("model by model", f"{begins}, and one model is unloaded before the next one is loaded.")
     for answerer in answerers:
@@ -76,7 +75,7 @@ def ask(app: AppState, left: Ask, right: Ask, sampling: Sampling) -> Iterator[st
     for model, places in models.items():
         chat = yield from _loaded(app, model)
         for answers in chat.ask((left, right)[places[0]], None, sampling):
-            both = replace(both, **{("left", "right")[places[0]]: answers.left})
+            both = replace(both, right=answers.left) if places[0] else replace(both, left=answers.left)
             yield both
         verified.append(answers.verified)
     yield replace(both, verified=None if None in verified else all(verified))
@@ -102,6 +101,15 @@ def ask_many(
             yield replace(one, answerer=places[one.answerer])
         if answered < len(prompts) * len(places):
             return
+
+
+def score_many(app: AppState, items: Sequence[ToScore]) -> Iterator[str | tuple[int, Score]]:
+    """Load what is needed and have answers scored; see `Chat.score_many`. Words while something is loaded."""
+    models = _by_base([item.answerer for item in items])
+    for model, places in models.items():
+        chat = yield from _loaded(app, model, alone=len(models) == 1)
+        for place, score in chat.score_many([items[place] for place in places]):
+            yield places[place], score
 
 
 def base_of(*names: str) -> ModelRef | None:
@@ -146,8 +154,9 @@ def _loaded(app: AppState, model: ModelRef | None, alone: bool = False) -> Gener
                 f"{busy.name} is training and has the card: {wanted.title} does not fit beside it. {_back_in(app)} Or stop it on the "
                 "Watch page."
             )
-        chat = app.beside if app.chat.is_open and not alone and fits_now(wanted) else app.chat
-        if chat is app.chat:
+        beside = app.chat.is_open and not alone and not _card_is_taken() and fit_now(wanted)
+        chat = app.beside if beside else app.chat
+        if not beside:
             app.beside.close()
         chat.start(wanted)
     until = time.monotonic() + LOADING_PATIENCE
@@ -157,6 +166,10 @@ def _loaded(app: AppState, model: ModelRef | None, alone: bool = False) -> Gener
     if chat.state != "ready":
         raise WorkbenchError(chat.word or "The base model could not be loaded.")
     return chat
+
+
+def _card_is_taken() -> bool:
+    return has_card() and training.running() is not None
 
 
 def _back_in(app: AppState) -> str:
@@ -177,7 +190,7 @@ def suggested_questions(left: str, right: str) -> tuple[str, list[str]]:
             file = shipped("assets") / "demo" / "suggestions.json"
             return "Questions that the demo model knows something about", json.loads(file.read_text(encoding="utf-8"))
         for name in filter(None, (right, left)):
-            config = open_run(name).config()
+            config = open_run(Answerer(name).run).config()
             data = config.data_of(config.stages[-1]) or ""
             if questions := _held_out_questions(data):
                 return f"Held-out prompts of {datasets.about(data).title}", questions

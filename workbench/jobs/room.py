@@ -29,11 +29,11 @@ def fits_beside_run(run: Run, model: ModelRef) -> bool:
         return False
 
 
-def fits_now(model: ModelRef) -> bool:
-    """Whether the chat with a model fits into what is free on the device now."""
+def fit_now(*models: ModelRef) -> bool:
+    """Whether chats with some models fit together into what is free on the device now."""
     device, free = machine()
     try:
-        return verdict(_chat(model, device), free) == "fits"
+        return verdict(sum(_chat(model, device) for model in models), free) == "fits"
     except WorkbenchError:
         return False
 

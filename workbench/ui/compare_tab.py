@@ -6,12 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.core.chat import Answers, Ask, Sampling
+from workbench.core.chat import Answerer, Answers, Ask, Sampling
 from workbench.core.data.messages import half_character
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import checked
+from workbench.jobs import lanes as asking
 from workbench.jobs.app_state import AppState
-from workbench.jobs.lanes import ensure_loaded
 from workbench.store import choices
 from workbench.ui import lane_view, suggestions_view, vote_bar
 from workbench.ui.border import border
@@ -215,10 +215,11 @@ def converse(tab: CompareTab, app: AppState, talk: Talk, question: str) -> Itera
     talk = replace(talk, sampling=sampling.model_dump())
     pending = replace(talk, turns=(*talk.turns, Turn(question, Answers())))
     yield {tab.talk: talk, tab.lanes.note: "", **lane_view.updates(tab.lanes, pending, (True, True))}
-    for words in ensure_loaded(app, talk.left, talk.right):
-        yield {tab.lanes.note: notice("info", words)}
-    lanes = [Ask(messages_of(talk, side, question), talk.run_of(side) or None) for side in SIDES]
-    for answers in app.chat.ask(lanes[0], lanes[1], sampling):
+    left, right = (Ask(messages_of(talk, side, question), Answerer(talk.run_of(side))) for side in SIDES)
+    for answers in asking.ask(app, left, right, sampling):
+        if isinstance(answers, str):
+            yield {tab.lanes.note: notice("info", answers)}
+            continue
         pending = replace(talk, turns=(*talk.turns, Turn(question, answers)), verified=answers.verified)
         writing = not answers.left.ended, not answers.right.ended
         yield {tab.talk: pending, tab.lanes.note: "", **lane_view.updates(tab.lanes, pending, writing)}

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from workbench.core.memory.architectures import Shape
-from workbench.core.memory.forecast import CUDA_CONTEXT, LIBRARIES, nf4_bytes
+from workbench.core.memory.forecast import CUDA_CONTEXT, nf4_bytes
 from workbench.core.memory.plan import TIGHT
 from workbench.core.training.recipe import Device, compute_dtype
 
@@ -29,9 +29,8 @@ def row_bytes(shape: Shape, tokens: int, device: Device) -> int:
 
 
 def chat_bytes(shape: Shape, device: Device, tokens: int = A_TALK) -> int:
-    """A process that answers both lanes, of the memory that models are in."""
-    process = CUDA_CONTEXT if device.is_cuda else LIBRARIES
-    return process + loaded_bytes(shape, device) + 2 * row_bytes(shape, tokens, device)
+    """A process that answers both lanes, without what the libraries take where there is no card."""
+    return (CUDA_CONTEXT if device.is_cuda else 0) + loaded_bytes(shape, device) + 2 * row_bytes(shape, tokens, device)
 
 
 def rows_at_once(shape: Shape | None, tokens: int, device: Device, free: int) -> int:

@@ -122,7 +122,7 @@ def _wire_drafts(view: WriteView, app: AppState) -> None:
         advice = "Edit them, or swap them, so that the better one is on top."
         yield {**dict.fromkeys(answers, ""), view.said: notice("info", "The model is drafting two answers", advice)}
         for answer, sampling in zip(answers, DRAFTS, strict=True):
-            for given in app.chat.ask(Ask(asked), Ask(asked), sampling):
+            for given in app.chat.ask(Ask(asked), None, sampling):
                 yield {answer: given.left.text.strip()}
 
     view.draft.click(draft, [view.prompt, view.system], [*answers, view.said], **QUIET)
