@@ -185,6 +185,8 @@ def suggested_questions(left: str, right: str) -> tuple[str, list[str]]:
     The demo's where the demo model answers, otherwise held-out prompts of the data of the right run, or the left one.
     """
     try:
+        if len(_by_base([Answerer(left), Answerer(right)])) > 1:
+            return "", []  # no question suits both
         model = base_of(left, right) or choices.read().model
         if model.source == "demo":
             file = shipped("assets") / "demo" / "suggestions.json"
