@@ -10,11 +10,11 @@ import torch
 from configs import demo_config
 from safetensors.torch import load_file, save_file
 
-from workbench.core.chat import Answerer, Sampling
+from workbench.core.chat import Answerer, Ask, Sampling
 from workbench.core.errors import WorkbenchError
 from workbench.engine import chat as engine_chat
 from workbench.engine import load
-from workbench.engine.chat import Lanes, _Grid
+from workbench.engine.chat import Grid, Lanes
 from workbench.engine.generate import encode
 from workbench.engine.loaded_adapters import Lane
 from workbench.store.runs import open_run
@@ -80,7 +80,7 @@ def logits(lanes, *who):
 def grid(lanes, prompts, who, sampling=SAMPLING, stop=None):
     """(prompt, answerer) -> what is said of the answer."""
     said = []
-    asked = _Grid([message(one) for one in prompts], [sampling.seed] * len(prompts), who)
+    asked = Grid([message(one) for one in prompts], [sampling.seed] * len(prompts), who)
     lanes.ask_many(asked, sampling, said.append, stop or threading.Event())
     found = {(one["answered"]["prompt"], one["answered"]["answerer"]): one["answered"] for one in said}
     assert len(found) == len(said)
@@ -136,7 +136,7 @@ def test_an_answer_does_not_depend_on_what_else_is_asked(lanes, adapter, monkeyp
 
 def test_one_prompt_with_two_seeds_has_two_answers(lanes):
     said = []
-    asked = _Grid([message(PROMPTS[2])] * 2, [1, 2], [Lane(None)])
+    asked = Grid([message(PROMPTS[2])] * 2, [1, 2], [Lane(None)])
     lanes.ask_many(asked, SAMPLING, said.append, threading.Event())
     assert said[0]["answered"]["text"] != said[1]["answered"]["text"]
 
@@ -312,3 +312,29 @@ def test_what_cannot_be_scaled_is_no_run_of_another_strength(first_run, change, 
     with pytest.raises(WorkbenchError, match="base model itself"):
         save_scaled(Answerer("first", 0))
     assert [path.name for path in first_run.folder.parent.iterdir()] == ["first"]
+
+
+def test_the_child_process_answers_many_is_stopped_in_time_and_scores(first_run):
+    """The same by the lines of the real process, in NF4 as the window loads it."""
+    from workbench.jobs.chat import Chat
+
+    chat, who = Chat(), [Answerer(), Answerer("first", 0.5), Answerer("first")]
+    try:
+        chat.start(first_run.config().model)
+        chat.wait(180)
+        found = list(chat.ask_many([message(one) for one in PROMPTS], who, SAMPLING))
+        assert sorted((one.prompt, one.answerer) for one in found) == [(p, a) for p in range(4) for a in range(3)]
+        first = next(one for one in found if (one.prompt, one.answerer) == (0, 2))
+        score = chat.score(message(PROMPTS[0]), first.text, who[2], first.ended == "end")
+        assert len(score.tokens) >= first.tokens and score.reward == pytest.approx(score.ratio * score.beta)
+
+        long = chat.ask_many([message(f"{PROMPTS[2]} {n}") for n in range(200)], who, Sampling(max_new_tokens=400))
+        kept = [next(long)]
+        chat.stop()
+        asked = time.monotonic()
+        kept += list(long)
+        assert time.monotonic() - asked < 2 and 0 < len(kept) < 600  # half a second, on a machine that is at leisure
+        *_, last = chat.ask(Ask(message(PROMPTS[0])), Ask(message(PROMPTS[0]), who[2]), SAMPLING)
+        assert last.left.tokens and last.right.ended and last.verified and last.left.left > 900
+    finally:
+        chat.close()

@@ -23,7 +23,7 @@ import psutil
 from workbench.core.chat import Sampling
 from workbench.core.demo import manner
 from workbench.core.training.config import Precision
-from workbench.engine.chat import Lanes, _Grid
+from workbench.engine.chat import Grid, Lanes
 from workbench.engine.loaded_adapters import Lane
 from workbench.store.home import shipped
 from workbench.store.runs import Run, open_run
@@ -102,7 +102,7 @@ def ask(lanes: Lanes, prompt: Any, who: Sequence[Lane]) -> float:
 
 def grid(lanes: Lanes, prompts: Sequence[Any], who: Sequence[Lane]) -> dict[tuple[int, int], str]:
     said: list[dict[str, Any]] = []
-    lanes.ask_many(_Grid(prompts, [SAMPLING.seed] * len(prompts), who), SAMPLING, said.append, threading.Event())
+    lanes.ask_many(Grid(prompts, [SAMPLING.seed] * len(prompts), who), SAMPLING, said.append, threading.Event())
     return {(one["answered"]["prompt"], one["answered"]["answerer"]): one["answered"]["text"] for one in said}
 
 

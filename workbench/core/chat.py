@@ -13,8 +13,6 @@ from workbench.core.training.settings import Settings
 STRONGEST = 1.5
 """The most that an adapter's update is scaled by. Above 1 it is extrapolated (ExPO, Zheng et al. 2024)."""
 
-MOST_ANSWERERS = 5  # of one grid
-
 
 class Sampling(Settings):
     """How answers are drawn. All that are compared draw with the same settings, seed and random numbers."""

@@ -66,7 +66,7 @@ class Lanes:
         elif request["do"] == "ask_many":
             lanes = [_lane(one) for one in request["answerers"]]
             sampling = Sampling.model_validate(request["sampling"])
-            self.ask_many(_Grid(request["prompts"], request["seeds"], lanes), sampling, say, stop)
+            self.ask_many(Grid(request["prompts"], request["seeds"], lanes), sampling, say, stop)
         else:
             self.ask(request["lanes"], Sampling.model_validate(request["sampling"]), say, stop)
         return {"verified": self.verified}
@@ -91,7 +91,7 @@ class Lanes:
                 grows = self._tells_growth([about[place] for place in places], say)
                 stream(self.adapters.model, self.tokenizer, conversations, sampling, grows, stop)
 
-    def ask_many(self, grid: "_Grid", sampling: Sampling, say: Say, stop: threading.Event) -> None:
+    def ask_many(self, grid: "Grid", sampling: Sampling, say: Say, stop: threading.Event) -> None:
         """Every prompt to every answerer, in batches that fit into memory, in the order of the prompts.
 
         A prompt that leaves no room for an answer is answered with nothing, as "full".
@@ -234,7 +234,7 @@ class Lanes:
 
 
 @dataclass(frozen=True)
-class _Grid:
+class Grid:
     """Prompts, the seed of each, and who answers them."""
 
     prompts: Sequence[Any]

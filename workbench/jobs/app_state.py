@@ -145,10 +145,14 @@ class AppState:
         machine = psutil.virtual_memory()
         return machine.total - machine.available, machine.total, "RAM"
 
-    def close(self) -> None:
-        """The window goes: the chat goes with it, a run that trains goes on."""
+    def unload(self) -> None:
+        """Give the memory of every loaded model back."""
         self.chat.close()
         self.beside.close()
+
+    def close(self) -> None:
+        """The window goes: the chat goes with it, a run that trains goes on."""
+        self.unload()
         self.tokens.close()
         warm.end()
         for cancelled in list(self.working.values()):

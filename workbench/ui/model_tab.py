@@ -139,7 +139,7 @@ def wire(tab: ModelTab, frame: Frame, app: AppState) -> None:
     )
     tab.preset.change(preset_html, tab.preset, tab.preset_facts, **QUIET)
     tab.load.click(load, [*chosen, tab.precision], None, **QUIET)
-    tab.unload.click(lambda: app.chat.close(), None, None, **QUIET)
+    tab.unload.click(lambda: app.unload(), None, None, **QUIET)
     tab.use.click(use, chosen, frame.tabs, **QUIET)
 
     shown = gr.State("")
