@@ -259,7 +259,8 @@ def test_a_dora_answers_after_the_others_and_keeps_its_strength(lanes, adapter, 
     lanes.adapters.model = made.unload()
     who = [Lane(None), Lane(str(folder)), Lane(adapter)]
     together = grid(lanes, PROMPTS[:2], who)
-    assert len(together) == 6 and together[0, 0]["text"] != together[0, 1]["text"]
+    assert len(together) == 6
+    assert (logits(lanes, who[1]) - logits(lanes, who[0])).abs().max() > 1e-3
     assert together[0, 1]["text"] == alone(lanes, PROMPTS[0], who[1])[0]
     assert together[0, 0]["text"] == alone(lanes, PROMPTS[0], who[0])[0]
     with pytest.raises(WorkbenchError, match="is a DoRA, .* so its strength cannot be changed"):

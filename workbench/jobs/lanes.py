@@ -78,7 +78,15 @@ def ask(app: AppState, left: Ask, right: Ask, sampling: Sampling) -> Iterator[st
             both = replace(both, right=answers.left) if places[0] else replace(both, left=answers.left)
             yield both
         verified.append(answers.verified)
+        if answers.left.ended == "stopped":  # both lanes are
+            break
     yield replace(both, verified=None if None in verified else all(verified))
+
+
+def stop(app: AppState) -> None:
+    """End the answers that are being given, in whichever process; what was said until then stays."""
+    for chat in (app.chat, app.beside):
+        chat.stop()
 
 
 def ask_many(

@@ -92,7 +92,7 @@ def wire(tab: CompareTab, frame: Frame, app: AppState) -> None:
     _wire_lanes(tab, frame, app)
     answering = _wire_ask_bar(tab, app)
     # Not `cancels`: the answers that were given so far must come to their end and be kept.
-    tab.ask.stop.click(lambda: app.chat.stop(), None, None, **QUIET, queue=False)
+    tab.ask.stop.click(lambda: asking.stop(app), None, None, **QUIET, queue=False)
     for answered in answering:
         answered.then(lambda talk: vote_bar.updates(tab.votes, talk), tab.talk, tab.votes.all, **QUIET)
 
