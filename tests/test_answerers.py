@@ -19,7 +19,7 @@ from workbench.store import answerers, checkpoints, model_configs
 
 CARD = Device("cuda", "a card", True, 24 * 10**9)
 
-# Says who answered what in which process. A model called "slow" does not answer until it is stopped.
+# Says who answered what in which process.
 FAKE = """
 import json, sys
 def say(**event): print(json.dumps(event), flush=True)
@@ -30,7 +30,7 @@ for line in sys.stdin:
     if request["do"] == "ask":
         for n, lane in enumerate(request["lanes"]):
             text = f"{model} {lane['strength']} {'adapter' if lane['adapter'] else 'base'}"
-            say(event="part", lane=n, text=text, tokens=3, first_token=0.1, per_second=1.0, ended="end", asked=7, context=12)
+            say(event="part", lane=n, text=text, tokens=3, first_token=0.1, per_second=1.0, asked=7, ended="stopped" if lane["messages"][0]["content"] == "stop" else "end", context=12)
     elif request["do"] == "ask_many":
         for p, prompt in enumerate(request["prompts"]):
             for a, who in enumerate(request["answerers"]):
@@ -138,6 +138,15 @@ def test_two_base_models_answer_one_after_the_other(app, tmp_path, monkeypatch, 
     assert {one.text.split()[0] for one in found if one.answerer == 1} == {other.name}
     *_, again = lanes.ask(app, Ask(question()), Ask(question(), both[0]), Sampling())
     assert again.left.text == "demo 1.0 base"
+
+
+def test_a_stop_of_the_first_base_model_leaves_the_second_one_unasked(app, tmp_path):
+    finished("first")
+    finished("second", model=elsewhere(tmp_path).model_dump())
+    *_, last = lanes.ask(app, *(Ask(question("stop"), Answerer(name)) for name in ("second", "first")), Sampling())
+    assert (last.left.ended, last.right.ended, last.right.text) == ("stopped", "stopped", "")
+    assert app.chat.model.source == "folder" and not app.beside.is_open
+    lanes.stop(app)
 
 
 def test_many_prompts_have_a_seed_each_and_answers_are_scored_with_the_beta_of_their_run(app):

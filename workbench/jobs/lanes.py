@@ -79,6 +79,8 @@ def ask(app: AppState, left: Ask, right: Ask, sampling: Sampling) -> Iterator[st
             yield both
         verified.append(answers.verified)
         if answers.left.ended == "stopped":  # both lanes are
+            for answer in (both.left, both.right):
+                answer.ended = answer.ended or "stopped"
             break
     yield replace(both, verified=None if None in verified else all(verified))
 
