@@ -54,7 +54,9 @@ def test_a_worker_that_had_no_room_for_a_last_word_is_told_by_the_disk(monkeypat
     assert training.summary(run).startswith("The worker is gone: the machine was switched off")
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=4096))
-    assert training.summary(run).startswith("The disk is full, so the worker could not write on. Make room first.")
+    assert training.summary(run).startswith(
+        "The disk is full, so the worker could not write any further. Free some space first."
+    )
 
 
 def test_a_run_whose_config_cannot_be_written_leaves_no_folder(monkeypatch):

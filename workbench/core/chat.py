@@ -22,17 +22,17 @@ class Sampling(Settings):
         ge=0,
         le=2,
         title="Temperature",
-        description="How adventurous the answers are. 0 always takes the likeliest word.",
+        description="How adventurous the answers are. 0 always takes the likeliest token.",
     )
     top_p: float = Field(
         0.95,
         gt=0,
         le=1,
         title="Top-p",
-        description="Only the likeliest words that together have this probability are drawn from.",
+        description="Samples only from the likeliest tokens that together have this probability.",
     )
     max_new_tokens: int = Field(
-        256, ge=1, le=4096, title="Max new tokens", description="Answers end here at the latest."
+        256, ge=1, le=4096, title="Max new tokens", description="How long an answer may become."
     )
     seed: int = Field(17, ge=0, le=2**31 - 1, title="Seed", description="Same seed, same question: same answers.")
 

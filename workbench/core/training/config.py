@@ -82,7 +82,9 @@ class _Shared(Settings):
         description="Run whose adapter training continues from, with the same base model and rank. Empty: a fresh adapter on the base model.",
     )
     sft_data: str | None = Field(
-        None, title="SFT data", description="Dataset that SFT imitates. A preference dataset lends its chosen answers."
+        None,
+        title="SFT data",
+        description="Dataset that SFT imitates. Of a preference dataset, the chosen answers are used.",
     )
     preference_data: str | None = Field(
         None, title="Preference data", description="Dataset of pairs that DPO, ORPO or SimPO learns from."
