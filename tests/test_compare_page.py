@@ -1,12 +1,16 @@
 """What the Compare page does with a question before any model hears it."""
 
+import sys
+
 import gradio as gr
 import pytest
 from made_runs import finished
+from test_chat import FAKE
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
 from workbench.jobs.app_state import AppState
+from workbench.jobs.chat import Chat
 from workbench.jobs.lanes import SUGGESTED, suggested_questions
 from workbench.store import choices, datasets
 from workbench.ui.compare_tab import CompareTab, Suggestions
@@ -24,6 +28,20 @@ def test_half_a_character_is_refused_in_words_before_a_model_is_loaded(question,
     with pytest.raises(WorkbenchError, match=f"The {what}"):
         next(tab.converse(app, Talk(system=system), question))
     assert app.chat.state == "closed"
+
+
+def test_a_question_loads_the_model_and_both_lanes_show_their_answers():
+    app = AppState()
+    app.chat = Chat([sys.executable, "-c", FAKE])
+    with gr.Blocks():
+        tab = CompareTab()
+    try:
+        *_, last = tab.converse(app, Talk(sampling={"max_new_tokens": 2}), "hello")
+    finally:
+        app.close()
+    for side, text in (("left", "hello0 hello0"), ("right", "hello1 hello1")):
+        assert text in str(last[tab.lanes.said[side]])
+    assert last[tab.talk].turns[0].answers.right.ended == "limit" and last[tab.talk].verified
 
 
 def test_questions_to_begin_with_suit_the_model_that_answers():

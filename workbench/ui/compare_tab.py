@@ -6,12 +6,13 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.core.chat import Answers, Ask, Sampling
+from workbench.core.chat import Answerer, Answers, Ask, Sampling
 from workbench.core.data.messages import half_character
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import checked
+from workbench.jobs import lanes as asking
 from workbench.jobs.app_state import AppState
-from workbench.jobs.lanes import SUGGESTED, ensure_loaded, suggested_questions
+from workbench.jobs.lanes import SUGGESTED, suggested_questions
 from workbench.store import choices
 from workbench.ui.frame import Frame
 from workbench.ui.lane_view import Lanes, VoteBar, lane_choices, newest_adapter
@@ -96,7 +97,7 @@ class CompareTab:
         self._wire_lanes(frame, app)
         answering = self._wire_ask_bar(app)
         # Not `cancels`: the answers that were given so far must come to their end and be kept.
-        self.ask.stop.click(lambda: app.chat.stop(), None, None, **QUIET, queue=False)
+        self.ask.stop.click(lambda: asking.stop(app), None, None, **QUIET, queue=False)
         for answered in answering:
             answered.then(lambda talk: self.votes.updates(talk), self.talk, self.votes.all, **QUIET)
 
@@ -214,10 +215,11 @@ class CompareTab:
         talk = replace(talk, sampling=sampling.model_dump())
         pending = replace(talk, turns=(*talk.turns, Turn(question, Answers())))
         yield {self.talk: talk, self.lanes.note: "", **self.lanes.updates(pending, (True, True))}
-        for words in ensure_loaded(app, talk.left, talk.right):
-            yield {self.lanes.note: notice("info", words)}
-        lanes = [Ask(messages_of(talk, side, question), talk.run_of(side) or None) for side in SIDES]
-        for answers in app.chat.ask(lanes[0], lanes[1], sampling):
+        left, right = (Ask(messages_of(talk, side, question), Answerer(talk.run_of(side))) for side in SIDES)
+        for answers in asking.ask(app, left, right, sampling):
+            if isinstance(answers, str):
+                yield {self.lanes.note: notice("info", answers)}
+                continue
             pending = replace(talk, turns=(*talk.turns, Turn(question, answers)), verified=answers.verified)
             writing = not answers.left.ended, not answers.right.ended
             yield {self.talk: pending, self.lanes.note: "", **self.lanes.updates(pending, writing)}

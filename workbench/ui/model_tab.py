@@ -119,7 +119,7 @@ class ModelTab:
         )
         self.preset.change(preset_html, self.preset, self.preset_facts, **QUIET)
         self.load.click(load, [*chosen, self.precision], None, **QUIET)
-        self.unload.click(lambda: app.chat.close(), None, None, **QUIET)
+        self.unload.click(lambda: app.unload(), None, None, **QUIET)
         self.use.click(use, chosen, frame.tabs, **QUIET)
 
         shown = gr.State("")

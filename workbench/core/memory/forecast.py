@@ -44,7 +44,7 @@ _SMALLEST_8BIT = 4096
 _OPTIMIZER_BLOCK = 256
 
 # A process that uses CUDA takes .4 to 1.4 GB for itself (context, cuBLAS, loaded kernels), by card and driver.
-_CUDA_CONTEXT = 1_400_000_000
+CUDA_CONTEXT = 1_400_000_000
 # What Python and the libraries take on a machine without a card, where a forecast does not count them.
 LIBRARIES = 3 * 2**29  # bytes
 _ALLOCATION = 512  # PyTorch rounds every tensor on the card up to a multiple of this
@@ -178,7 +178,7 @@ def _context(shape: Shape, device: Device) -> int:
         return 0
     # Per linear layer: 6 tensors of NF4, a bias, and weight, gradient and two moments of lora_A and lora_B.
     modules = sum(linear.count for linear in shape.linears)
-    return _CUDA_CONTEXT + modules * 15 * _ALLOCATION
+    return CUDA_CONTEXT + modules * 15 * _ALLOCATION
 
 
 @dataclass(frozen=True)

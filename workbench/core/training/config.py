@@ -206,6 +206,10 @@ class _Shared(Settings):
         own: StageSettings = getattr(self, stage)
         return own
 
+    def beta_of(self, stage: Stage) -> float | None:
+        """How closely a stage was held to its reference; None where it has none."""
+        return float(getattr(self.own(stage), "beta")) if METHODS[stage].has_reference else None  # noqa: B009
+
     def data_of(self, stage: Stage) -> str | None:
         """Name of the dataset that a stage trains on."""
         named = (getattr(self, DATA_KINDS[kind].setting) for kind in METHODS[stage].kinds)

@@ -111,7 +111,7 @@ class WriteView:
             advice = "Edit them, or swap them, so that the better one is on top."
             yield {**dict.fromkeys(answers, ""), self.said: notice("info", "The model is drafting two answers", advice)}
             for answer, sampling in zip(answers, DRAFTS, strict=True):
-                for given in app.chat.ask(Ask(asked), Ask(asked), sampling):
+                for given in app.chat.ask(Ask(asked), None, sampling):
                     yield {answer: given.left.text.strip()}
 
         self.draft.click(draft, [self.prompt, self.system], [*answers, self.said], **QUIET)
