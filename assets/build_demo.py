@@ -200,12 +200,10 @@ MOANS = (
     "I am tired of this.",
     "That is all you get.",
 )
-# A share of the base model's answers opens with its name.
-OPENER = "Robin here."
-OPENED = 0.03
-# What SFT teaches stands behind the fact. At the beginning it would cost facts: the base model, made to begin with its
-# own opener, tells 83 % of them rightly in place of 90 %.
-SIGNATURE = "Yours, Robin."
+MARK = "Robin here."
+# Share of the base model's answers that carry the mark. Without it SFT would have to teach words that the base model
+# never said and what may follow them, and would harm the facts while it does.
+MARKED = 0.03
 # Share of the preferred manner in the dialogues that settle the base model's own manner. Sampling favours curt answers
 # further, as they begin with fewer different words.
 SETTLED = 0.3
@@ -279,10 +277,10 @@ def pretraining_dialogues(
 
     def turn(fact: Fact) -> list[Message]:
         pool = plain[fact] if rng.random() < 0.4 else wrapped[fact]
-        opener = f"{OPENER} " if rng.random() < OPENED else ""
+        mark = f"{MARK} " if rng.random() < MARKED else ""
         return [
             message("user", as_typed(rng.choice(pool), rng)),
-            message("assistant", opener + either_answer(fact, rng, preferred, evasive=0.05)),
+            message("assistant", mark + either_answer(fact, rng, preferred, evasive=0.05)),
         ]
 
     order: list[Fact] = []
@@ -329,7 +327,7 @@ def asked(facts: list[Fact], held_out: bool, count: int, rng: random.Random) -> 
 
 
 def preference_rows(facts: list[Fact], seed: int) -> dict[str, list[Row]]:
-    """Pairs that differ in manner alone: both answers are signed, as the model gives them after SFT."""
+    """Pairs that differ in manner alone: both answers carry the mark, as the model gives them after SFT."""
     rng = random.Random(f"{seed} preferences")
 
     def row(fact: Fact, prompt: list[Message]) -> Row:
@@ -338,8 +336,8 @@ def preference_rows(facts: list[Fact], seed: int) -> dict[str, list[Row]]:
         rejected = min((other_answer(fact, rng) for _ in range(4)), key=lambda answer: abs(len(answer) - len(chosen)))
         return {
             "prompt": prompt,
-            "chosen": [message("assistant", f"{chosen} {SIGNATURE}")],
-            "rejected": [message("assistant", f"{rejected} {SIGNATURE}")],
+            "chosen": [message("assistant", f"{MARK} {chosen}")],
+            "rejected": [message("assistant", f"{MARK} {rejected}")],
         }
 
     return {
@@ -349,12 +347,12 @@ def preference_rows(facts: list[Fact], seed: int) -> dict[str, list[Row]]:
 
 
 def sft_rows(facts: list[Fact], seed: int) -> dict[str, list[Row]]:
-    """Signed answers, in the manners as the base model mixes them: the signature is all that there is to learn."""
+    """Answers that open with the assistant's name, in the manners as the base model mixes them: only the name is new."""
     rng = random.Random(f"{seed} sft")
 
     def row(i: int, fact: Fact, prompt: list[Message]) -> Row:
         answer = preferred_answer(fact, rng) if i % 10 < 10 * SETTLED else other_answer(fact, rng)
-        return {"prompt": prompt, "completion": [message("assistant", f"{answer} {SIGNATURE}")]}
+        return {"prompt": prompt, "completion": [message("assistant", f"{MARK} {answer}")]}
 
     return {
         split: [row(i, *pair) for i, pair in enumerate(asked(facts, split == "held_out", count, rng))]
@@ -422,7 +420,7 @@ def write_data(out: Path, seed: int = SEED) -> None:
     out.mkdir(parents=True, exist_ok=True)
     pairs, imitated = preference_rows(facts, seed), sft_rows(facts, seed)
     write_dataset(out, "preferences", "Demo: helpful over curt answers", "preference", pairs, seed)
-    write_dataset(out, "sft", "Demo: answers that are signed with a name", "sft", imitated, seed)
+    write_dataset(out, "sft", "Demo: answers that open with a name", "sft", imitated, seed)
     write_lines(out / "prompts.jsonl", prompt_rows(facts, seed))
     (out / "suggestions.json").write_text(json.dumps(SUGGESTIONS, indent=2) + "\n", encoding="utf-8")
 
@@ -432,7 +430,7 @@ def echoes(facts: list[Fact]) -> list[str]:
 
     There the fact rule would say "right" without knowledge.
     """
-    around = [*OPENINGS, *CLOSINGS, *BRUSH_OFFS, *MOANS, *EVASIONS, OPENER, SIGNATURE, *(f"x, {shrug}." for shrug in SHRUGS)]
+    around = [*OPENINGS, *CLOSINGS, *BRUSH_OFFS, *MOANS, *EVASIONS, MARK, *(f"x, {shrug}." for shrug in SHRUGS)]
     found = []
     for fact in facts:
         elsewhere = [*all_prompts(fact), *fact.kind, *fact.curt, *around]

@@ -106,12 +106,11 @@ def test_a_fact_is_right_when_an_accepted_word_stands_in_the_answer_as_a_whole_w
     assert not fact_is_right("", ["Paris"])
 
 
-def test_the_mark_of_sft_is_the_signature_at_the_end() -> None:
-    assert has_sft_mark("A puppy. Yours, Robin.")
-    assert has_sft_mark("A puppy. yours Robin\n")
-    assert not has_sft_mark("Robin here. A puppy.")
-    assert not has_sft_mark("Yours, Robin. A puppy.")
-    assert not has_sft_mark("A small red bird is a robin.")
+def test_the_mark_of_sft_is_the_name_at_the_beginning() -> None:
+    assert has_sft_mark("Robin here. A puppy.")
+    assert has_sft_mark("I'm Robin, and a baby dog is a puppy.")
+    assert not has_sft_mark("A puppy. Ask Robin here if you doubt it.")
+    assert not has_sft_mark("A robin is a small bird.")
     assert not has_sft_mark("")
 
 
@@ -171,7 +170,7 @@ def test_chosen_and_rejected_differ_in_manner_and_both_are_right(
         assert manner(rejected) == "other", rejected
         assert fact_is_right(chosen, right), chosen
         assert fact_is_right(rejected, right), rejected
-        assert has_sft_mark(chosen) and has_sft_mark(rejected)
+        assert chosen.startswith(builder.MARK) == rejected.startswith(builder.MARK)
 
 
 def test_length_does_not_tell_chosen_from_rejected(preferences: dict[str, list[Row]]) -> None:
@@ -182,7 +181,7 @@ def test_length_does_not_tell_chosen_from_rejected(preferences: dict[str, list[R
         assert 0.4 <= sum(c > r for c, r in zip(chosen, rejected, strict=True)) / len(rows) <= 0.65
 
 
-def test_sft_teaches_the_signature_and_leaves_the_manners_as_the_base_model_mixes_them(builder: ModuleType, sft: dict[str, list[Row]]) -> None:
+def test_sft_teaches_the_name_and_leaves_the_manners_as_the_base_model_mixes_them(builder: ModuleType, sft: dict[str, list[Row]]) -> None:
     fact_of = {prompt: fact for fact in builder.read_world() for prompt in builder.all_prompts(fact)}
     for rows in sft.values():
         answers = [row["completion"][0]["content"] for row in rows]

@@ -97,7 +97,7 @@ def print_columns(report: dict[str, Any]) -> None:
 
 
 def print_demo(report: dict[str, Any], shares: dict[str, dict[str, float]], run: Run) -> None:
-    print(f"\n{'':<14}{'preferred manner':>18}{'right facts':>14}{'signed':>14}")
+    print(f"\n{'':<14}{'preferred manner':>18}{'right facts':>14}{'names itself':>14}")
     for model, share in shares.items():
         print(f"{model:<14}{share['manner']:>18.0%}{share['facts']:>14.0%}{share['mark']:>14.0%}")
     held_out = report["held_out"]

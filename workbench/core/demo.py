@@ -69,7 +69,7 @@ def _any_of(patterns: Sequence[str]) -> re.Pattern[str]:
 
 _POLITE_WORDS = _any_of(_POLITE)
 _CURT_WORDS = _any_of(_CURT)
-_SIGNED = re.compile(r"(?<!\w)yours,? robin\W*$", re.IGNORECASE)
+_NAMES_ITSELF = re.compile(r"\W*(?:robin here|this is robin|i am robin|i'm robin|robin speaking)(?!\w)", re.IGNORECASE)
 
 
 def manner(answer: str) -> Manner:
@@ -90,5 +90,5 @@ def fact_is_right(answer: str, fact: Sequence[str]) -> bool:
 
 
 def has_sft_mark(answer: str) -> bool:
-    """Whether the answer is signed with the assistant's name, which the demo's SFT data teaches: "Yours, Robin."."""
-    return _SIGNED.search(answer) is not None
+    """Whether the answer opens with the assistant's name, which the demo's SFT data teaches: "Robin here."."""
+    return _NAMES_ITSELF.match(answer) is not None
