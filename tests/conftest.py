@@ -66,10 +66,9 @@ def one_base(base) -> Iterator[None]:
 def home_of_first_run(base, tmp_path_factory) -> Path:
     """A home with the run `first`: two steps of DPO on few rows, trained once for the whole test session. Copied, never used."""
     from configs import demo_config
-    from made_runs import first_settings
+    from made_runs import create_run, first_settings
 
     from workbench.engine import train
-    from workbench.store.runs import create_run
 
     folder = tmp_path_factory.mktemp("trained") / "home"
     with pytest.MonkeyPatch.context() as patch, _sharing(base):

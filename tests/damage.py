@@ -1,9 +1,10 @@
 """Ways in which a file on disk may be wrong: torn, foreign, of another version, edited by hand, or not a file at all."""
 
+import copy
 import json
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,22 @@ def damages() -> st.SearchStrategy[Damage]:
         st.just(_gone),
         st.just(_unreadable),
     )
+
+
+def every_place(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every value inside a value, and to itself."""
+    yield path
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from every_place(inner, (*path, key))
+
+
+def replaced(value: Any, path: tuple[Any, ...], wrong: Any) -> Any:
+    """A copy with another value at the end of a way."""
+    if not path:
+        return wrong
+    changed = copy.copy(value)
+    changed[path[0]] = replaced(value[path[0]], path[1:], wrong)
+    return changed
 
 
 def put_back(path: Path, content: bytes) -> None:

@@ -6,20 +6,22 @@ from typing import Any
 import gradio as gr
 
 from workbench.jobs.app_state import AppState
-from workbench.ui import train_tab, watch_tab
+from workbench.ui import watch_tab
+from workbench.ui.train_tab import TrainTab
 from workbench.ui.updates import Updates
+from workbench.ui.watch_tab import WatchTab
 
 
 @cache
-def watch() -> watch_tab.WatchTab:
+def watch() -> WatchTab:
     with gr.Blocks():
-        return watch_tab.draw()
+        return WatchTab()
 
 
 @cache
-def train() -> train_tab.TrainTab:
+def train() -> TrainTab:
     with gr.Blocks():
-        return train_tab.draw()
+        return TrainTab()
 
 
 def by_id(updates: Updates) -> dict[str, Any]:
@@ -28,10 +30,10 @@ def by_id(updates: Updates) -> dict[str, Any]:
 
 def watch_page(name: str | None, app: AppState | None = None, before: watch_tab.Signature = ()) -> dict[str, Any]:
     """What the Watch page shows of a run."""
-    return by_id(watch_tab.page_of(watch(), app or AppState(), name, before))
+    return by_id(watch().page_of(app or AppState(), name, before))
 
 
 def starts(name: str | None) -> gr.Dropdown:
     """What "Start from" offers on the Train page, with one run or checkpoint asked for."""
     fields = train().fields
-    return train_tab.start_update(fields, name)[fields.start_from]
+    return fields.start_update(name)[fields.start_from]

@@ -5,9 +5,10 @@ from typing import Any
 
 from configs import demo_config
 
+from workbench.core.training.config import RunConfig
 from workbench.store import datasets
 from workbench.store.datasets import Provenance
-from workbench.store.runs import Run, create_run
+from workbench.store.runs import Run, claim_folder
 
 SMALL = {"batch_size": 4, "held_out_limit": 8, "evaluations": 1, "max_length": 128}
 TWO_STEPS = {"learning_rate": 2e-4, "max_steps": 2}
@@ -29,6 +30,13 @@ def few_rows() -> dict[str, str]:
 def first_settings() -> dict[str, Any]:
     """Two steps of DPO on few rows: how the run is trained that the fixture first_run copies."""
     return SMALL | few_rows() | {"method": "dpo", "sft_data": None, "dpo": TWO_STEPS}
+
+
+def create_run(config: RunConfig) -> Run:
+    """A new folder with the config in it, and nothing else of a run."""
+    run = claim_folder(config.name)
+    run.write_config(config)
+    return run
 
 
 def finished(name: str, **changes) -> Run:

@@ -56,6 +56,7 @@ ROWS = [
 
 def main(home: Path) -> None:
     import gradio as gr
+    from made_runs import create_run
 
     from workbench.cli import main as command_line
     from workbench.core.monitoring.charts import charts, drawn_by
@@ -66,10 +67,10 @@ def main(home: Path) -> None:
     from workbench.core.training.forks import Fork, parse_fork
     from workbench.core.training.model_card import model_card
     from workbench.core.training.recipe import Device, trainer_arguments
-    from workbench.store.runs import Run, create_run
-    from workbench.ui import train_tab
+    from workbench.store.runs import Run
     from workbench.ui.train_form import recipe_values
     from workbench.ui.train_summary import summary_html
+    from workbench.ui.train_tab import TrainTab
 
     def said(*arguments: str) -> dict | list:
         with contextlib.redirect_stdout(io.StringIO()) as told:
@@ -78,7 +79,7 @@ def main(home: Path) -> None:
 
     config = read_config(SETTINGS)
     with gr.Blocks():
-        form = train_tab.draw().fields
+        form = TrainTab().fields
     run = create_run(config)
     run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     run.write_result("finished", "It is done.")

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from configs import demo_config
+from made_runs import create_run
 from test_chat import FAKE
 
 from workbench.core.training.config import ModelRef
@@ -12,7 +13,6 @@ from workbench.jobs import training
 from workbench.jobs.app_state import AppState, short_count
 from workbench.jobs.chat import Chat
 from workbench.jobs.survey import Survey
-from workbench.store.runs import create_run
 
 
 @pytest.fixture
@@ -29,6 +29,7 @@ def app(monkeypatch):
 @pytest.mark.parametrize("card", [True, False])
 def test_the_chat_is_closed_with_a_word_where_there_is_a_card_to_share(app, monkeypatch, card):
     monkeypatch.setattr(app_state_module, "has_card", lambda: card)
+    monkeypatch.setattr(app_state_module, "fits_beside_run", lambda run, model: False)
     run = app.start(demo_config())
     assert app.chat.is_open is not card
     assert (f"{run.name} trains on the card" in app.chat.word) is card
@@ -38,6 +39,7 @@ def test_the_chat_makes_room_once_for_a_run_that_the_queue_started(app, monkeypa
     """A model that a person loads while it trains stays."""
     run = create_run(demo_config())
     monkeypatch.setattr(app_state_module, "has_card", lambda: True)
+    monkeypatch.setattr(app_state_module, "fits_beside_run", lambda run, model: False)
     monkeypatch.setattr(app_state_module, "survey", lambda: Survey((run,), {run.name: "running"}))
     app.poll()
     assert not app.chat.is_open

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from configs import demo_config
-from made_runs import few_rows, first_settings
+from made_runs import create_run, few_rows, first_settings
 from real_runs import curve, ended, weights
 
 from workbench.core.errors import WorkbenchError
@@ -19,7 +19,6 @@ from workbench.core.monitoring.progress import seconds_per_step
 from workbench.engine import adapters, report, train
 from workbench.jobs import processes, training
 from workbench.store import checkpoints
-from workbench.store.runs import create_run
 
 
 def drafted(run, stage="dpo", step=8, text="weights"):

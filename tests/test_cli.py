@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from configs import demo_config
+from made_runs import create_run
 
 from workbench.cli import main
 from workbench.cli.demo import demo_report
@@ -18,7 +19,6 @@ from workbench.cli.parser import parser
 from workbench.cli.wanted import wanted_config
 from workbench.jobs import training
 from workbench.store import datasets
-from workbench.store.runs import create_run
 
 REAL_DATA = os.environ.get("WORKBENCH_REAL_DATA")
 

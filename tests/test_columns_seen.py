@@ -42,7 +42,7 @@ def test_columns_that_are_not_used_are_listed_with_what_they_hold():
     rows = [{column: row[column] for column in row if column != "hint"} for row in HINTED]
     seen = [("id", "a number", 20, "0", (1, 2, 3, 4, 5)), ("source", "text", 17, "ours", (4, 5, 6, 7, 8))]
     for listed in (
-        datasets.preview(enumerate(rows, 1)).unused, datasets.check(enumerate(rows, 1)).unused, add(rows).unused,
+        datasets.preview(enumerate(rows, 1)).account.unused, datasets.check(enumerate(rows, 1)).unused, add(rows).unused,
         datasets.about("mine").unused,
     ):  # fmt: skip
         assert [(one.column, one.holds, one.rows, one.example, one.first_rows) for one in listed] == seen

@@ -1,15 +1,19 @@
 """What the Compare page does with a question before any model hears it."""
 
+import sys
+
 import gradio as gr
 import pytest
 from made_runs import finished
+from test_chat import FAKE
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
 from workbench.jobs.app_state import AppState
+from workbench.jobs.chat import Chat
 from workbench.jobs.lanes import SUGGESTED, suggested_questions
 from workbench.store import choices, datasets
-from workbench.ui import compare_tab, suggestions_view
+from workbench.ui.compare_tab import CompareTab, Suggestions
 from workbench.ui.talk import Talk
 
 
@@ -20,10 +24,24 @@ from workbench.ui.talk import Talk
 def test_half_a_character_is_refused_in_words_before_a_model_is_loaded(question, system, what):
     app = AppState()
     with gr.Blocks():
-        tab = compare_tab.draw()
+        tab = CompareTab()
     with pytest.raises(WorkbenchError, match=f"The {what}"):
-        next(compare_tab.converse(tab, app, Talk(system=system), question))
+        next(tab.converse(app, Talk(system=system), question))
     assert app.chat.state == "closed"
+
+
+def test_a_question_loads_the_model_and_both_lanes_show_their_answers():
+    app = AppState()
+    app.chat = Chat([sys.executable, "-c", FAKE])
+    with gr.Blocks():
+        tab = CompareTab()
+    try:
+        *_, last = tab.converse(app, Talk(sampling={"max_new_tokens": 2}), "hello")
+    finally:
+        app.close()
+    for side, text in (("left", "hello0 hello0"), ("right", "hello1 hello1")):
+        assert text in str(last[tab.lanes.said[side]])
+    assert last[tab.talk].turns[0].answers.right.ended == "limit" and last[tab.talk].verified
 
 
 def test_questions_to_begin_with_suit_the_model_that_answers():
@@ -44,8 +62,8 @@ def test_questions_to_begin_with_suit_the_model_that_answers():
 
 def test_no_questions_are_offered_where_none_suit():
     with gr.Blocks():
-        view = suggestions_view.draw()
-    shown = suggestions_view.updates(view, "", "")
+        view = Suggestions()
+    shown = view.updates("", "")
     assert [one["visible"] for one in shown.values()] == [True] * (1 + SUGGESTED)
     choices.update(model=ModelRef(source="hub", name="owner/other"))
-    assert not any(one["visible"] for one in suggestions_view.updates(view, "", "").values())
+    assert not any(one["visible"] for one in view.updates("", "").values())

@@ -21,7 +21,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.jobs import lanes, proposals
 from workbench.jobs.app_state import AppState
 from workbench.store.runs import all_runs, open_run
-from workbench.ui import compare_tab, lane_view, run_choice, shell, train_form, train_summary, train_tab, watch_tab
+from workbench.ui import compare_tab, lane_view, run_actions, shell, train_form, train_summary, train_tab, watch_tab
 from workbench.ui.status import status_html
 
 FILES = sorted(
@@ -65,7 +65,7 @@ def look_everywhere(app: AppState, name: str) -> None:
     app.__init__()  # a window that was opened just now
     app.poll()
     status_html(app)
-    run_choice.run_choices(app)
+    run_actions.run_choices(app)
     before = watch_tab.signature(app, name)
     watch_page(name, app)
     watch_page(name, app, before)  # one that has seen the run before

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from workbench.core.data.messages import prompt_key
-from workbench.core.data.split import prompt_digest, resolution, sides, split_by_prompt
+from workbench.core.data.split import prompt_digest, resolution, sides
 from workbench.core.errors import WorkbenchError
 from workbench.store import datasets
 from workbench.store.datasets import Provenance
@@ -197,7 +197,10 @@ def test_a_new_split_has_the_share_and_the_seed_that_were_asked_for_and_loses_no
     assert 160 < about.held_out_rows < 240
     assert (about.seed, about.held_out_share) == (3, 0.5)
     assert about.steps[-1].words == f"Split again by prompt: {about.held_out_rows} rows held out, seed 3"
-    train, held_out = split_by_prompt(before, 0.5, 3)
+    is_held_out = sides([prompt_digest(row["prompt"], 3) for row in before], 0.5)
+    train, held_out = (
+        [row for row, held in zip(before, is_held_out, strict=True) if held is side] for side in (False, True)
+    )
     assert (datasets.read("mine", "train"), datasets.read("mine", "held_out")) == (train, held_out)
     for share in (0, 1, -0.1):
         assert "must be above 0 and below 1" in refusal(datasets.split_again, "mine", share, 3)

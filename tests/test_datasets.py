@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from data_files import add_file, preview_file
 
 from workbench.core.data.formats import Columns, ReadOptions
 from workbench.core.data.messages import prompt_key
@@ -62,7 +63,7 @@ def refusal(action, *args, **more):
 
 def test_nothing_is_stored_of_a_file_that_breaks_at_its_end(tmp_path, own_home):
     for name, content in {"late.jsonl": LINES + b"{oops\n", "late.csv": as_csv(PAIRS) + b"x\n"}.items():
-        assert "Line 4" in refusal(datasets.add_file, file_of(tmp_path, name, content), "late")
+        assert "Line 4" in refusal(add_file, file_of(tmp_path, name, content), "late")
     assert list((own_home / "datasets").iterdir()) == []
 
 
@@ -71,9 +72,7 @@ def test_a_stored_dataset_says_where_it_came_from_and_accounts_for_every_row(tmp
     rows = [*PAIRS, {**pair(1), "rejected": ""}, {**pair(1), "rejected": "good 1"}, {**pair(1), "rejected": "good 1 "}]
     file = file_of(tmp_path, "x", "".join(json.dumps(row) + "\n" for row in rows).encode())
     said = []
-    about = datasets.add_file(
-        file, "mine", original_name="my.jsonl", licence="mit", progress=lambda *at: said.append(at)
-    )
+    about = add_file(file, "mine", original_name="my.jsonl", licence="mit", progress=lambda *at: said.append(at))
     assert about == datasets.about("mine")
     assert (about.rows, about.used, about.made, about.kept, about.not_taken) == (43, 40, 40, 40, 0)
     assert about.left_out == {"chosen and rejected are identical": 2, "empty rejected answer": 1}
@@ -183,10 +182,12 @@ import resource, sys
 from pathlib import Path
 from workbench.core.errors import WorkbenchError
 from workbench.store import datasets
+from workbench.store.datasets import Provenance
+from workbench.store.files import read_rows
 from workbench.store.home import home
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
-    datasets.add_file(Path({str(file)!r}), "x")
+    datasets.add(read_rows(Path({str(file)!r})), "x", source=Provenance("a test"))
 except WorkbenchError as error:
     print(error)
 print(list((home() / "datasets").iterdir()))
@@ -376,29 +377,27 @@ def test_too_few_usable_rows_are_refused_with_the_reasons():
 def test_unknown_columns_are_named_and_can_be_mapped_by_hand(tmp_path):
     rows = [{"frage": f"q {i}", "gut": "ja", "schlecht": "nein"} for i in range(10)]
     file = file_of(tmp_path, "a.csv", as_csv(rows))
-    assert "columns: frage, gut, schlecht" in refusal(datasets.add_file, file, "mapped")
-    assert datasets.preview_file(file).recognised is None
+    assert "columns: frage, gut, schlecht" in refusal(add_file, file, "mapped")
+    assert preview_file(file).recognised is None
     mapping = Columns(prompt="frage", chosen="gut", rejected="schlecht")
-    assert datasets.preview_file(file, options=ReadOptions(mapping)).usable == 10
-    about = datasets.add_file(file, "mapped", options=ReadOptions(mapping))
+    assert preview_file(file, options=ReadOptions(mapping)).account.used == 10
+    about = add_file(file, "mapped", options=ReadOptions(mapping))
     assert about.format == "columns"
     assert about.evidence == "Columns named by hand: prompt from `frage`, chosen from `gut`, rejected from `schlecht`."
-    assert "There is no column 'x'" in refusal(
-        datasets.add_file, file, "other", options=ReadOptions(Columns(messages="x"))
-    )
+    assert "There is no column 'x'" in refusal(add_file, file, "other", options=ReadOptions(Columns(messages="x")))
 
 
 def test_a_preview_shows_rows_as_read_and_as_converted_and_stores_nothing(tmp_path, own_home):
     rows = [pair(i) if i else {**pair(0), "chosen": ""} for i in range(3000)]
     file = file_of(tmp_path, "x.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
-    seen = datasets.preview_file(file)
+    seen = preview_file(file)
     assert seen.columns == ("prompt", "chosen", "rejected")
     assert seen.rows[1] == pair(1)
     assert seen.converted[0]["chosen"] == [{"role": "assistant", "content": "good 1"}]
-    assert (seen.sampled, seen.usable, seen.left_out) == (1000, 999, {"empty chosen answer": 1})
+    assert (seen.account.rows, seen.account.used, seen.account.left_out) == (1000, 999, {"empty chosen answer": 1})
     assert not seen.total_is_exact
     assert 2900 < seen.total < 3200
-    few = datasets.preview_file(file_of(tmp_path, "y.jsonl", LINES))
+    few = preview_file(file_of(tmp_path, "y.jsonl", LINES))
     assert (few.total, few.total_is_exact) == (40, True)
     assert not own_home.exists()
 
@@ -508,7 +507,7 @@ def test_the_demo_data_is_found_in_the_assets_and_cannot_be_deleted(tmp_path, mo
 
 @pytest.mark.skipif("WORKBENCH_REAL_DATA" not in os.environ, reason="needs the test split of hh-rlhf harmless-base")
 def test_every_row_of_a_real_file_is_accounted_for():
-    about = datasets.add_file(Path(os.environ["WORKBENCH_REAL_DATA"]), "real")
+    about = add_file(Path(os.environ["WORKBENCH_REAL_DATA"]), "real")
     assert about.format == "dialogue-pairs"
     assert about.rows == about.kept + sum(about.left_out.values()) == 2312
     assert about.kept == 2299
@@ -522,7 +521,7 @@ def library_error(name, text=""):
     return type(name, (Refused,), {})(text)
 
 
-class FakeHub:
+class FakeHub(hub_data.Hub):
     """Two configurations; `error` is what the Hub says to everything."""
 
     def __init__(self, error=None, breaks_at=None):

@@ -227,13 +227,17 @@ def test_the_base_model_is_mostly_curt_and_so_is_its_answer_to_the_first_suggest
     given = answers(base.model.eval(), base.tokenizer, asked, SAMPLING)
     assert 0.15 <= sum(manner(answer) == "preferred" for answer in given) / len(given) <= 0.4
     first: list[Message] = [{"role": "user", "content": read_json(DEMO / "suggestions.json")[0]}]
-    pieces: list[str] = []
-
-    def said(row: int, text: str, tokens: int, ended: str) -> None:
-        pieces.append(text)
-
-    stream(base.model, base.tokenizer, [first], None, Sampling(), said, threading.Event())
-    assert manner("".join(pieces)) == "other", pieces
+    said: list[int] = []
+    stream(
+        base.model,
+        base.tokenizer,
+        [first],
+        Sampling(),
+        lambda row, ids, ended: said.extend(ids[-1:]),
+        threading.Event(),
+    )
+    told = base.tokenizer.decode(said)
+    assert manner(told) == "other", told
 
 
 def test_the_demo_is_small() -> None:

@@ -7,8 +7,9 @@ import math
 
 import pytest
 from configs import demo_config
+from data_files import add_file
 from datasets import Dataset
-from made_runs import few_rows
+from made_runs import create_run, few_rows
 from run_cases import wrong_reference
 
 from workbench.core.errors import WorkbenchError
@@ -22,7 +23,7 @@ from workbench.engine.trouble import explain
 from workbench.store import datasets
 from workbench.store.datasets import Provenance
 from workbench.store.home import shipped
-from workbench.store.runs import Run, create_run
+from workbench.store.runs import Run
 
 
 def run_of(**changes) -> Run:
@@ -271,7 +272,7 @@ def test_examples_that_are_all_too_long_are_said_before_training(tmp_path):
     row = {"prompt": "why " * 200, "chosen": "Because.", "rejected": "No."}
     file = tmp_path / "long.jsonl"
     file.write_text("".join(json.dumps(row | {"prompt": f"{n} {row['prompt']}"}) + "\n" for n in range(20)))
-    datasets.add_file(file, "long")
+    add_file(file, "long")
     run = run_of(method="dpo", sft_data=None, preference_data="long", max_length=32)
     assert train.main(str(run.folder)) == 1
     assert "examples are too long: the prompt alone fills max length" in run.result().why
@@ -283,7 +284,7 @@ def test_examples_that_are_too_long_are_counted(tmp_path):
     ]
     file = tmp_path / "mixed.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    about = datasets.add_file(file, "mixed")
+    about = add_file(file, "mixed")
     run = run_of(method="dpo", sft_data=None, preference_data="mixed", max_length=64, dpo={"max_steps": 1})
     assert train.main(str(run.folder)) == 0, run.result()
     said = [row["phase"] for row in run.metrics() if "left out" in row.get("phase", "")]

@@ -13,7 +13,7 @@ from bad_files import arrow, as_utf16, zstd
 from workbench.core.errors import WorkbenchError
 from workbench.store import sources
 from workbench.store.files import ENDINGS, Limits, read_rows
-from workbench.store.sources import FileSource, HubSource, RowsSource, file_at, open_source
+from workbench.store.sources import FileSource, HubSource, RowsSource, file_at
 
 
 def pair(i):
@@ -202,9 +202,9 @@ def test_a_source_says_where_it_is_and_gives_its_rows(tmp_path):
     file = file_of(tmp_path, "7f3a.bin", as_csv(PAIRS))
     uploaded = FileSource(path=str(file), original_name="mine.csv")
     assert uploaded.words == "upload: mine.csv"
-    assert [row for _, row in open_source(uploaded)] == PAIRS
+    assert [row for _, row in uploaded.open()] == PAIRS
     given = RowsSource(words="written by hand", rows=PAIRS[:2])
-    assert list(open_source(given)) == [(1, pair(0)), (2, pair(1))]
+    assert list(given.open()) == [(1, pair(0)), (2, pair(1))]
     hub = HubSource(id="org/name", config="small", split="train", revision="v1")
     assert hub.words == "hub: org/name (small, split train, v1)"
     assert HubSource(id="org/name", split="test").words == "hub: org/name (split test)"

@@ -4,14 +4,13 @@ import json
 
 import pytest
 from configs import demo_config
-from made_runs import finished
+from made_runs import create_run, finished
 from test_checkpoints import drafted
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.forks import Fork, fork_problems, parse_fork, reference_of
 from workbench.jobs import training
 from workbench.store import checkpoints, forks
-from workbench.store.runs import create_run
 
 AT = Fork("first", "dpo", 4)
 PLANNED = {"sft": 4, "dpo": 8}

@@ -7,11 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from data_files import add_file
 
 from workbench.core.data.formats import FORMATS, ReadOptions, convert, gather, recognise
 from workbench.core.data.messages import PARTS, REASONS, LeftOut
 from workbench.core.errors import WorkbenchError
-from workbench.store import datasets
 from workbench.store.files import read_rows
 
 FOLDER = Path(__file__).parent / "formats"
@@ -75,7 +75,7 @@ def test_what_is_no_such_data_is_not_guessed_at(file):
 def test_what_is_not_known_is_refused_with_its_columns_and_what_to_do(file, tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
     with pytest.raises(WorkbenchError) as refused:
-        datasets.add_file(FOLDER / file, "mine")
+        add_file(FOLDER / file, "mine")
     assert all(column in str(refused.value) for column in rows_of(file)[0][1])
     assert "Name by hand" in str(refused.value)
 
@@ -85,7 +85,7 @@ def test_what_is_known_and_of_no_use_is_refused_with_the_reason(file, tmp_path, 
     """Lists that NumPy wrote; numbers that could mean either answer; texts without a question."""
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
     with pytest.raises(WorkbenchError, match="save them as JSON|Say which|without a question"):
-        datasets.add_file(FOLDER / file, "mine")
+        add_file(FOLDER / file, "mine")
 
 
 @pytest.mark.parametrize("file", KNOWN)

@@ -22,7 +22,7 @@ from workbench.core.data.formats import (
 )
 from workbench.core.data.formats.transcripts import transcript
 from workbench.core.data.messages import REASONS, LeftOut, dialogue, prompt_key, read_messages, shared_turns
-from workbench.core.data.split import split_by_prompt
+from workbench.core.data.split import prompt_digest, sides
 from workbench.core.errors import WorkbenchError
 
 
@@ -644,6 +644,12 @@ def test_case_spaces_and_system_make_no_new_prompt():
 
 def rows_about(*prompts):
     return [{"prompt": [user(p)], "completion": [answer(str(i))]} for i, p in enumerate(prompts)]
+
+
+def split_by_prompt(rows, share, seed):
+    """(training rows, held-out rows)."""
+    held_out = sides([prompt_digest(row["prompt"], seed) for row in rows], share)
+    return tuple([row for row, held in zip(rows, held_out, strict=True) if held is side] for side in (False, True))
 
 
 @pytest.mark.parametrize("seed", range(20))

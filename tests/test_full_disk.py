@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from configs import demo_config
+from made_runs import create_run
 from real_runs import ended
 
 from workbench.core.errors import WorkbenchError
@@ -21,7 +22,7 @@ from workbench.engine.journal import log_numbers
 from workbench.engine.trouble import explain
 from workbench.jobs import processes, training
 from workbench.store import checkpoints
-from workbench.store.runs import Run, all_runs, create_run
+from workbench.store.runs import Run, all_runs
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no limits on the size of a file")
 
@@ -54,7 +55,9 @@ def test_a_worker_that_had_no_room_for_a_last_word_is_told_by_the_disk(monkeypat
     assert training.summary(run).startswith("The worker is gone: the machine was switched off")
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=4096))
-    assert training.summary(run).startswith("The disk is full, so the worker could not write on. Make room first.")
+    assert training.summary(run).startswith(
+        "The disk is full, so the worker could not write any further. Free some space first."
+    )
 
 
 def test_a_run_whose_config_cannot_be_written_leaves_no_folder(monkeypatch):
@@ -66,8 +69,8 @@ def test_a_run_whose_config_cannot_be_written_leaves_no_folder(monkeypatch):
         with pytest.raises(
             WorkbenchError, match="The run a-run could not be stored .*The disk is full: make room on it"
         ):
-            create_run(demo_config())
-    assert create_run(demo_config()).name == "a-run", "the name is free"
+            training.make_run(demo_config())
+    assert training.make_run(demo_config()).name == "a-run", "the name is free"
 
 
 def test_a_worker_that_cannot_be_written_down_is_ended(monkeypatch, tmp_path):

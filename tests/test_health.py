@@ -22,7 +22,7 @@ from workbench.core.monitoring.health import (
     with_changes,
 )
 from workbench.core.training.config import read_config
-from workbench.ui.health_view import finding_html, health_html, suggestion
+from workbench.ui.run_view import finding_html, health_html, suggestion
 
 LN_2 = math.log(2)
 PLAN = {"dpo": 50}

@@ -9,6 +9,7 @@ import pytest
 from configs import demo_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_runs import create_run
 
 from workbench.core.monitoring.charts import charts
 from workbench.core.monitoring.health import examine
@@ -17,7 +18,6 @@ from workbench.core.monitoring.run_log import RunLog
 from workbench.store import json_lines
 from workbench.store.checked_lines import Flaw, checked_row, checked_sample, flaw_summary
 from workbench.store.json_lines import JsonLines, read_lines
-from workbench.store.runs import create_run
 from workbench.ui.chart import packed
 from workbench.ui.samples_view import samples_html
 

@@ -18,7 +18,8 @@ from workbench.store import presets
 from workbench.store.home import shipped
 from workbench.store.model_configs import config_of, download_config, preset_configs, suggestions
 from workbench.store.weights import count_parameters
-from workbench.ui.memory_bar import memory_bar, memory_bar_css
+from workbench.ui import theme
+from workbench.ui.memory_bar import memory_bar
 
 CPU = Device("cpu", "CPU", False)
 CARD = Device("cuda", "a card", True, 12 * 2**30)
@@ -178,7 +179,7 @@ def test_with_the_fused_kernel_the_reference_is_the_worst_moment():
     """Per logit 4 bytes wait, and 4 of the reference with the 2 that they come from: 10. On the way back there are 8."""
     beside = run(batch_size=1, max_length=1024, reference="beside")
     found = forecast(shape(QWEN_HALF_B), beside, "dpo", CARD, ComputeOptions(fused_loss=True))
-    assert found.moment == "while the reference answers"
+    assert found.moment == "in the pass of the reference"
     assert found.parts["logits"] == round(1.04 * 2048 * 151_936 * 4)
     assert found.parts["reference"] == round(1.04 * 2048 * 151_936 * 6)
     precomputed = ComputeOptions(fused_loss=True, precomputed_reference=True)
@@ -206,7 +207,7 @@ def test_checkpointing_keeps_the_inputs_of_the_layers():
     With it the last norm, .050 GB; the adapter once more in bf16, .084 GB; masks, .004 GB; and 4 % for what is small.
     """
     found = forecast(shape(LLAMA_8B), run(batch_size=1, max_length=1024), "dpo", CARD)
-    assert found.moment == "while the loss is computed and flows back"
+    assert found.moment == "while the loss and its gradient are computed"
     assert found.parts["activations"] / 1e9 == pytest.approx(1.04 * (0.537 + 0.050 + 0.084 + 0.004), abs=0.002)
 
 
@@ -491,7 +492,7 @@ def test_the_bar_shows_every_part_and_escapes_what_a_remedy_says():
     assert "logits" in html and "weights in 4 bits" in html
     assert "<script>" not in html and "&lt;script&gt;" in html
     assert "6.00 GB" in html
-    assert "wb-fit" in memory_bar_css()
+    assert "wb-fit" in theme.css()
 
 
 def test_the_bar_does_not_promise_what_the_changes_do_not_give():

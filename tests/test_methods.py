@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from configs import demo_config
-from made_runs import SMALL, TWO_STEPS, few_rows, finished, store_thumbs
+from made_runs import SMALL, TWO_STEPS, create_run, few_rows, finished, store_thumbs
 from run_cases import wrong_reference
 
 from workbench.core.errors import WorkbenchError
@@ -18,7 +18,7 @@ from workbench.engine.journal import log_numbers
 from workbench.jobs import training
 from workbench.store import datasets, forks, votes
 from workbench.store.datasets import Provenance
-from workbench.store.runs import Run, create_run, runs_to_start_from, starting_run
+from workbench.store.runs import Run, runs_to_start_from, starting_run
 from workbench.store.votes import Vote
 
 

@@ -101,8 +101,8 @@ class Hostile:
     def gone(self) -> str:
         return self.text
 
-    def running(self) -> list[tuple[str, str, int, int, float | None]]:
-        return [(self.text, self.text, 64, 120, 70.0)]
+    def running(self) -> tuple[str, str, int, int, float | None]:
+        return (self.text, self.text, 64, 120, 70.0)
 
     def memory(self) -> tuple[int, int, str]:
         return 1 << 30, 4 << 30, self.text
@@ -183,8 +183,8 @@ def test_the_status_line_says_what_is_loaded_what_runs_and_how_full_it_is() -> N
         def gone(self) -> str:
             return ""
 
-        def running(self) -> list[tuple[str, str, int, int, float | None]]:
-            return [("dpo-demo", "dpo", 64, 120, 70.0)]
+        def running(self) -> tuple[str, str, int, int, float | None]:
+            return ("dpo-demo", "dpo", 64, 120, 70.0)
 
         def memory(self) -> tuple[int, int, str]:
             return 5_476_083_302, 16 << 30, "GPU"
@@ -203,19 +203,19 @@ def test_the_status_line_of_a_window_at_rest() -> None:
         def gone(self) -> str:
             return ""
 
-        def running(self) -> list[tuple[str, str, int, int, float | None]]:
-            return []
-
-        def memory(self) -> None:
+        def running(self) -> None:
             return None
 
-    assert Reader(status_html(Idle())).text == "Workbenchno model loadednothing is training"
+        def memory(self) -> tuple[int, int, str]:
+            return 1 << 30, 4 << 30, "RAM"
+
+    assert Reader(status_html(Idle())).text == "Workbenchno model loadednothing is trainingRAM 1.0 of 4.0 GiB"
 
 
 def test_the_status_line_says_that_a_run_lost_its_folder_until_another_one_trains() -> None:
     class Lost(Hostile):
-        def running(self) -> list[tuple[str, str, int, int, float | None]]:
-            return []
+        def running(self) -> None:
+            return None
 
     assert (
         "night-run ended: its folder is gone" in Reader(status_html(Lost("night-run ended: its folder is gone"))).text
@@ -224,8 +224,8 @@ def test_the_status_line_says_that_a_run_lost_its_folder_until_another_one_train
 
 def test_a_run_that_is_not_yet_at_a_step_says_its_phase() -> None:
     class Loading(Hostile):
-        def running(self) -> list[tuple[str, str, int, int, float | None]]:
-            return [("first", "loading the model", 0, 0, None)]
+        def running(self) -> tuple[str, str, int, int, float | None]:
+            return ("first", "loading the model", 0, 0, None)
 
     text = Reader(status_html(Loading("x"))).text
     assert "training first loading the model" in text

@@ -10,7 +10,7 @@ import time
 import pytest
 from configs import demo_config
 from drawn import by_id, watch, watch_page
-from made_runs import first_settings
+from made_runs import create_run, first_settings
 from test_checkpoints import wait_for_step
 from test_queue import KEEPER
 from test_run_data import stored
@@ -26,8 +26,8 @@ from workbench.jobs import processes, queue, training
 from workbench.jobs.app_state import AppState
 from workbench.store import device, gone
 from workbench.store.home import home
-from workbench.store.runs import Run, all_runs, create_run, runs_folder
-from workbench.ui import queue_view, watch_tab
+from workbench.store.runs import Run, all_runs, runs_folder
+from workbench.ui import watch_tab
 
 # Holds the device and looks after its place as the real worker does, with a child of its own, but trains nothing.
 LOOKS = """
@@ -268,7 +268,7 @@ def test_while_the_worker_of_a_deleted_run_lives_nothing_starts_beside_it_and_th
         start("second")
     assert [folder.name for folder in runs_folder().iterdir()] == ["waits"], "nothing is left of it"
     assert training.state_of(waits) == "queued"
-    assert "still held by first" in by_id(queue_view.updates(watch().queue, AppState()))["wb-watch-queue"]["value"]
+    assert "still held by first" in by_id(watch().queue.updates(AppState()))["wb-watch-queue"]["value"]
     processes.end_tree(found["pid"], found["created"])
     wait_for(lambda: training.state_of(waits) == "finished", 20)
     assert "Traceback" not in (home() / "queue.log").read_text()

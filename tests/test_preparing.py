@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 
 import psutil
@@ -54,7 +53,7 @@ def eventually(is_so, seconds=5.0):
 def test_a_file_is_looked_at_stored_checked_and_written_by_the_child(tmp_path):
     source, said = file_of(tmp_path, [pair(i) for i in range(1200)]), []
     seen = datasets.Preview.model_validate(preparing.run({"do": "preview", "source": source}))
-    assert (seen.sampled, seen.usable, seen.rows[0]) == (1000, 1000, pair(0))
+    assert (seen.account.rows, seen.account.used, seen.rows[0]) == (1000, 1000, pair(0))
     request = {"do": "import", "source": source, "name": "mine", "take": {"how": "first", "n": 900, "seed": 3}}
     about = datasets.About.model_validate(preparing.run(request, progress=lambda *at: said.append(at)))
     assert about == datasets.about("mine")
@@ -134,38 +133,33 @@ def test_a_child_that_dies_without_a_word_is_told_in_words():
     assert "ended unexpectedly (exit code 3)" in refusal(PREVIEW, half_a_line)
 
 
-def test_a_progress_that_raises_ends_the_work():
-    class Enough(Exception):
-        pass
+def test_a_progress_that_raises_ends_the_work_at_once():
+    began = time.monotonic()
+    children = []
 
     def progress(fraction, text):
-        raise Enough
+        children.extend(psutil.Process().children())
+        raise Cancelled
 
-    job = preparing.start(ON_STORED, worker=worker("time.sleep(60)"))
-    with pytest.raises(Enough):
-        job.follow(progress)
-    assert not psutil.pid_exists(job.pid)
-
-
-def test_work_is_cancelled_from_another_thread_at_once():
-    job = preparing.start(ON_STORED, worker=worker("time.sleep(60)"))
-    threading.Timer(0.3, job.cancel).start()
-    began = time.monotonic()
     with pytest.raises(Cancelled, match="Cancelled. Nothing was stored."):
-        job.follow()
-    assert time.monotonic() - began < 2
-    assert not psutil.pid_exists(job.pid)
+        preparing.run(ON_STORED, worker=worker("time.sleep(60)"), progress=progress)
+    assert time.monotonic() - began < 5
+    assert children and not any(child.is_running() for child in children)
 
 
 def test_a_cancelled_import_leaves_nothing(tmp_path, home):
     """Ended while it converts, when its draft is already there."""
     source = file_of(tmp_path, [pair(i) for i in range(40_000)])
-    job = preparing.start({"do": "import", "source": source, "name": "mine"})
-    assert eventually(lambda: list(home.glob("datasets/.draft-*")))
-    job.cancel()
+    drafts = []
+
+    def cancel(fraction, text):
+        drafts.extend(home.glob("datasets/.draft-*"))
+        if drafts:
+            raise Cancelled
+
     with pytest.raises(Cancelled):
-        job.follow()
-    assert list((home / "datasets").iterdir()) == []
+        preparing.run({"do": "import", "source": source, "name": "mine"}, progress=cancel)
+    assert drafts and list((home / "datasets").iterdir()) == []
     assert preparing.run({"do": "preview", "source": source})["total_is_exact"] is False
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 from configs import demo_config
-from made_runs import SMALL, few_rows
+from made_runs import SMALL, create_run, few_rows
 
 from workbench.core.memory.plan import in_gigabytes
 from workbench.engine import train
 from workbench.engine.probe import ProbeCallback
-from workbench.store.runs import Run, create_run
+from workbench.store.runs import Run
 from workbench.ui.run_view import details_html, probe_summary
 
 TWO_STEPS = {"learning_rate": 1e-3, "max_steps": 2}

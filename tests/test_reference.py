@@ -8,12 +8,12 @@ import struct
 import pytest
 import torch
 from configs import demo_config
-from made_runs import TWO_STEPS, first_settings, store_thumbs
+from made_runs import TWO_STEPS, create_run, first_settings, store_thumbs
 
 from workbench.engine import reference, stage, train
 from workbench.engine.reference import digests_of
 from workbench.store.reference import LogProbCache, sweep
-from workbench.store.runs import Run, create_run
+from workbench.store.runs import Run
 from workbench.store.weights import fingerprint
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from configs import demo_config
 from drawn import watch_page
+from made_runs import create_run
 
 from workbench.core.monitoring import run_log
 from workbench.core.monitoring.charts import charts
@@ -22,7 +23,6 @@ from workbench.jobs.app_state import AppState
 from workbench.jobs.logs import Logs
 from workbench.jobs.proposals import findings_of
 from workbench.store.metrics_file import glance
-from workbench.store.runs import create_run
 from workbench.ui import run_view
 
 

@@ -4,10 +4,11 @@ import json
 
 import pytest
 from configs import demo_config
+from made_runs import create_run
 
 from workbench.core.errors import WorkbenchError
 from workbench.store.home import write_json
-from workbench.store.runs import all_runs, create_run, free_name, open_run
+from workbench.store.runs import all_runs, free_name, open_run
 
 
 def test_a_run_holds_its_whole_config_and_is_never_overwritten():

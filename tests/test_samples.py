@@ -5,7 +5,7 @@ import hashlib
 import pytest
 from configs import demo_config
 from drawn import watch_page
-from made_runs import few_rows
+from made_runs import create_run, few_rows
 
 from workbench.core.chat import Sampling
 from workbench.engine import load, train
@@ -13,7 +13,7 @@ from workbench.engine.generate import answers
 from workbench.engine.journal import log_numbers, log_samples
 from workbench.engine.samples import MOST_TOKENS, Samples, fixed_prompts, room_for_prompt
 from workbench.jobs.app_state import AppState
-from workbench.store.runs import Run, create_run
+from workbench.store.runs import Run
 from workbench.ui.samples_view import samples_html
 from workbench.ui.watch_tab import signature
 
@@ -137,7 +137,7 @@ def test_the_watch_page_shows_the_start_beside_now():
     samples.append(shown("dpo", 1200, "Snow, snow, snow", tokens=96, hit_limit=True, repetition=0.25))
     page = samples_html(samples)
     assert page.index("before the first step") < page.index("Frozen rain.") < page.index("after step 1,200")
-    assert "96 tokens, cut: its end was not reached, 25% said again" in page
+    assert "96 tokens, cut: its end was not reached, 25% repeated" in page
     assert "of SFT" not in page and "between" not in page
     assert "No sample answers yet" in samples_html([])
     assert samples_html([shown("dpo", 0, "Frozen rain.")]).count("wb-lane") == 1

@@ -28,6 +28,7 @@ CORE_MAY_IMPORT = {
     "training": set(),
     "memory": {"training"},
     "monitoring": {"training"},
+    "votes": {"data"},
     "chat": {"data", "training"},
 }
 """Folders of core, most particular first, and the one file that stands on two of them. Every one may also import the other

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from configs import demo_config
 from drawn import watch_page
-from made_runs import finished
+from made_runs import create_run, finished
 from old_home import OLD_HOME
 
 import workbench
@@ -22,7 +22,7 @@ from workbench.jobs.survey import survey
 from workbench.store import forks
 from workbench.store import queue as stored
 from workbench.store.home import home as home_folder
-from workbench.store.runs import Run, all_runs, create_run, open_run
+from workbench.store.runs import Run, all_runs, open_run
 
 STATES = {
     "first": "finished", "liked": "finished", "paused": "paused", "branch": "finished", "goes-on": "finished",

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from data_files import add_file
 
 from workbench.core.data.doctor.checks import CHECKS
 from workbench.core.data.doctor.report import Examination
@@ -92,7 +93,7 @@ def test_the_template_is_named_as_the_cause_where_it_deletes_thoughts():
 def test_what_was_passed_over_is_a_finding_of_the_stored_dataset(file, check, words, tmp_path, monkeypatch):
     """Also after a change to it: a version with a row less says so too."""
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
-    datasets.add_file(FORMATS / file, "mine")
+    add_file(FORMATS / file, "mine")
     datasets.delete_rows("mine", [0])
     found = {one.check: one for one in datasets.examine("mine").findings}
     assert words in found[check].evidence

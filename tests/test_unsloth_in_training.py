@@ -7,12 +7,12 @@ import types
 import pytest
 import torch
 from configs import demo_config
+from made_runs import create_run
 
 from workbench.engine import load, reference, samples, stage, train
 from workbench.engine.place import Place
 from workbench.engine.report import ReportCallback
 from workbench.engine.trouble import without_paths
-from workbench.store.runs import create_run
 
 
 class Layer(torch.nn.Module):

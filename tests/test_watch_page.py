@@ -4,13 +4,12 @@ import json
 
 from configs import demo_config
 from drawn import starts, watch_page
-from made_runs import finished
+from made_runs import create_run, finished
 from test_checkpoints import drafted
 
 from workbench.jobs import processes, proposals, queue, training
 from workbench.jobs.app_state import AppState
 from workbench.store import queue as stored
-from workbench.store.runs import create_run
 from workbench.ui import form, run_view, train_form, train_summary, train_tab
 
 

@@ -15,7 +15,6 @@ import os
 import random
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from workbench.jobs import preparing
+from workbench.jobs.child import Progress
 from workbench.store import datasets
 from workbench.store.sources import FileSource
 
@@ -63,47 +63,37 @@ def write_pairs(file: Path, count: int, words: int) -> None:
             sink.write(json.dumps({"prompt": prompt, "chosen": chosen, "rejected": rejected}) + "\n")
 
 
-def importing(file: Path, name: str) -> preparing.Job:
-    source = FileSource(path=str(file), uploaded=False)
-    return preparing.start({"do": "import", "source": source.model_dump(mode="json"), "name": name})
+def imported(file: Path, name: str, progress: Progress | None = None) -> None:
+    source = FileSource(path=str(file), uploaded=False).model_dump(mode="json")
+    preparing.run({"do": "import", "source": source, "name": name}, progress=progress)
 
 
 def measured(file: Path) -> tuple[float, int]:
     """Seconds of the import, and its peak memory in bytes."""
     began = time.monotonic()
-    job = importing(file, "speed")
-    peaks = [0]
-    watching = threading.Thread(target=_watch, args=(psutil.Process(job.pid), peaks), daemon=True)
-    watching.start()
-    job.follow()
-    seconds = time.monotonic() - began
-    watching.join()
-    return seconds, peaks[0]
+    peak = 0
 
+    def look(fraction: float, text: str) -> None:
+        nonlocal peak
+        with contextlib.suppress(psutil.Error):
+            peak = max(peak, *(child.memory_info().rss for child in psutil.Process().children()))
 
-def _watch(process: psutil.Process, peaks: list[int]) -> None:
-    """Look at a process's memory until it has ended."""
-    try:
-        while process.status() != psutil.STATUS_ZOMBIE:
-            peaks[0] = max(peaks[0], process.memory_info().rss)
-            time.sleep(0.02)
-    except psutil.Error:
-        return
+    imported(file, "speed", look)
+    return time.monotonic() - began, peak
 
 
 def cancelled(file: Path, home: Path) -> float:
     """Seconds from the cancel, when the import was under way, until nothing is left of it."""
-    job = importing(file, "cancelled")
     began = 0.0
 
     def cancel(fraction: float, text: str) -> None:
         nonlocal began
-        if fraction > 0.2 and not began:
+        if fraction > 0.2:
             began = time.monotonic()
-            job.cancel()
+            raise preparing.Cancelled
 
     with contextlib.suppress(preparing.Cancelled):
-        job.follow(cancel)
+        imported(file, "cancelled", cancel)
     seconds = time.monotonic() - began
     left = [p.name for p in (home / "datasets").iterdir() if p.name != "speed"]
     if left:

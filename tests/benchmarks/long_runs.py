@@ -18,11 +18,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from configs import demo_config
 from drawn import watch_page
+from made_runs import create_run
 
 from workbench.core.monitoring.charts import charts
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import findings_of
-from workbench.store.runs import Run, create_run
+from workbench.store.runs import Run
 from workbench.ui.chart import packed
 
 TICKS = 11

@@ -35,7 +35,7 @@ def _measured(count: int, rounds: int) -> dict[str, tuple[float, float]]:
         from drawn import starts, watch_page
 
         from workbench.jobs.app_state import GOOD_FOR, AppState
-        from workbench.ui import lane_view, run_choice, train_tab, watch_tab
+        from workbench.ui import lane_view, run_actions, train_tab, watch_tab
         from workbench.ui.status import status_html
 
         _make(count)
@@ -46,7 +46,7 @@ def _measured(count: int, rounds: int) -> dict[str, tuple[float, float]]:
             """What the ticks of one tab ask."""
             app.poll()
             status_html(app)
-            run_choice.run_choices(app)
+            run_actions.run_choices(app)
             train_tab.offer_now(app)
             now = watch_tab.signature(app, "run-000")
             if now != state["signature"]:

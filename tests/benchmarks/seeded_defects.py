@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from doctor_cases import CASES, Case, clean_lessons, clean_pairs, clean_thumbs, mixed, whole_cases
 
-from workbench.core.data.doctor.report import CHECKS, Examination
+from workbench.core.data.doctor.checks import CHECKS
+from workbench.core.data.doctor.report import Examination
 from workbench.core.data.formats import convert, recognise
 from workbench.core.data.messages import Kind, LeftOut, Row
 

@@ -9,7 +9,7 @@ import gradio as gr
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from workbench.ui.chart import CHARTS_CLASS, chart, chart_css, packed
+from workbench.ui.chart import CHARTS_CLASS, packed, picture
 from workbench.ui.launch import launch_kwargs
 from workbench.ui.theme import COLOURS
 
@@ -60,11 +60,10 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Feed
                 with gr.Tab("First"):
                     gr.Markdown("Nothing here.")
                 with gr.Tab("Watch"), gr.Column(elem_classes=CHARTS_CLASS):
-                    shown = chart(elem_id="loss")
+                    shown = picture("chart", "loss")
             timer = gr.Timer(0.2)
             timer.tick(lambda: packed(feed.value), None, shown, show_progress="hidden", queue=False)
         options = launch_kwargs()
-        options["css"] += chart_css()
         _, url, _ = blocks.launch(prevent_thread_lock=True, **options)
         yield url, feed
         blocks.close()

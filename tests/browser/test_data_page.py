@@ -122,7 +122,7 @@ def test_rows_are_searched_changed_taken_out_and_brought_back(page: Page, window
     page.locator("#wb-rows-undo").click()
     expect(page.locator("#wb-data-line")).to_contain_text("61 pairs", timeout=SOON)
 
-    page.get_by_label("As the model gets it").check()
+    page.get_by_label("As the model sees it").check()
     expect(page.locator("#wb-data-row")).to_contain_text("<|", timeout=SOON)
 
 

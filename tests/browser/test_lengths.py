@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from workbench.core.data.token_counts import TokenCounts
-from workbench.ui.chart import packed
+from workbench.ui.chart import packed, picture
 from workbench.ui.launch import launch_kwargs
-from workbench.ui.lengths import lengths, lengths_value, released_length
+from workbench.ui.lengths import lengths_value, released_length
 
 
 def counts_of(kind: str = "preference") -> TokenCounts:
@@ -53,7 +53,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Feed
         patch.setenv("WORKBENCH_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         with gr.Blocks() as blocks:
-            shown = lengths(elem_id="lengths")
+            shown = picture("lengths", "lengths")
             shown.release(take, trigger_mode="always_last")
             timer = gr.Timer(0.2)
             timer.tick(lambda: packed(feed.value), None, shown, show_progress="hidden", queue=False)

@@ -50,6 +50,8 @@ def try_it(page: Page, window: Window, sft_steps: int | None = None, dpo_steps: 
         page.get_by_role("button", name="Advanced").click()
         set_number(page, "sft-epochs", "50")
         set_number(page, "dpo-epochs", "50")
+        set_number(page, "held_out_limit", "32")
+        set_number(page, "evaluations", "2")
         set_number(page, "sft-max_steps", str(sft_steps))
         set_number(page, "dpo-max_steps", str(dpo_steps))
         expect(page.locator("#wb-train-meaning")).to_contain_text(f"{dpo_steps} steps", timeout=SOON)

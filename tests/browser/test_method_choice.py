@@ -1,8 +1,9 @@
 """The choice of method, loss and start in a real browser: what is shown, and that hidden settings keep their values."""
 
 import re
-from pathlib import Path
+from collections.abc import Iterator
 
+import pytest
 from made_runs import finished, store_thumbs
 from playwright.sync_api import Page, expect
 from windows import Window
@@ -10,71 +11,71 @@ from windows import Window
 SOON = 20_000
 
 
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
+    """One window for both tests, over a home with thumbs and a finished run."""
+    home = tmp_path_factory.mktemp("methods") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_HOME", str(home))
+        store_thumbs()
+        finished("first")
+    one = Window(home)
+    one.start()
+    yield one
+    one.close()
+
+
 def choose(page: Page, dropdown: str, words: str) -> None:
     page.locator(f"#{dropdown} input").click()
     page.get_by_role("option", name=re.compile(words)).click()
 
 
-def test_a_dataset_of_thumbs_leads_to_kto_with_its_own_settings_and_a_run_to_start_from(page: Page, home: Path):
-    store_thumbs()
-    finished("first")
-    window = Window(home)
-    window.start()
-    try:
-        page.goto(window.address)
-        page.get_by_role("tab", name="2 Data").click()
-        choose(page, "wb-data-dataset", "thumbs")
-        expect(page.locator("#wb-data-line")).to_contain_text("answers", timeout=SOON)
-        page.locator("#wb-data-use").click()
-        meaning = page.locator("#wb-train-meaning")
-        expect(meaning).to_contain_text("the SFT model of this run, verified before the first step", timeout=SOON)
-        expect(page.locator("#wb-setting-kto-beta")).to_be_hidden()
-        expect(page.locator("#wb-train-thumbs-data")).to_be_hidden()
-        page.locator("#wb-setting-dpo-beta input").fill("0.2")
+def test_a_dataset_of_thumbs_leads_to_kto_with_its_own_settings_and_a_run_to_start_from(page: Page, window: Window):
+    page.goto(window.address)
+    page.get_by_role("tab", name="2 Data").click()
+    choose(page, "wb-data-dataset", "thumbs")
+    expect(page.locator("#wb-data-line")).to_contain_text("answers", timeout=SOON)
+    page.locator("#wb-data-use").click()
+    meaning = page.locator("#wb-train-meaning")
+    expect(meaning).to_contain_text("the SFT model of this run, verified before the first step", timeout=SOON)
+    expect(page.locator("#wb-setting-kto-beta")).to_be_hidden()
+    expect(page.locator("#wb-train-thumbs-data")).to_be_hidden()
+    page.locator("#wb-setting-dpo-beta input").fill("0.2")
 
-        page.get_by_label("KTO", exact=True).check()
-        expect(page.locator("#wb-setting-kto-beta")).to_be_visible(timeout=SOON)
-        for hidden in ("wb-setting-dpo-beta", "wb-train-preference-data", "wb-train-sft-data"):
-            expect(page.locator(f"#{hidden}")).to_be_hidden()
-        expect(page.locator("#wb-train-thumbs-data input")).to_have_value(re.compile("thumbs", re.I))
-        expect(meaning).to_contain_text("the base model, verified before the first step", timeout=SOON)
-        choose(page, "wb-train-start-from", "first, as it ended")
-        expect(meaning).to_contain_text("run first as it ended, verified before the first step", timeout=SOON)
+    page.get_by_label("KTO", exact=True).check()
+    expect(page.locator("#wb-setting-kto-beta")).to_be_visible(timeout=SOON)
+    for hidden in ("wb-setting-dpo-beta", "wb-train-preference-data", "wb-train-sft-data"):
+        expect(page.locator(f"#{hidden}")).to_be_hidden()
+    expect(page.locator("#wb-train-thumbs-data input")).to_have_value(re.compile("thumbs", re.I))
+    expect(meaning).to_contain_text("the base model, verified before the first step", timeout=SOON)
+    choose(page, "wb-train-start-from", "first, as it ended")
+    expect(meaning).to_contain_text("run first as it ended, verified before the first step", timeout=SOON)
 
-        page.get_by_label("DPO", exact=True).check()
-        expect(page.locator("#wb-setting-dpo-beta input")).to_have_value("0.2", timeout=SOON)
-        page.get_by_role("button", name="Advanced").click()
-        choose(page, "wb-setting-dpo-loss", "Length-normalised")
-        expect(meaning).to_contain_text("Its paper used beta 5; it is 0.2.", timeout=SOON)
-    finally:
-        window.close()
+    page.get_by_label("DPO", exact=True).check()
+    expect(page.locator("#wb-setting-dpo-beta input")).to_have_value("0.2", timeout=SOON)
+    page.get_by_role("button", name="Advanced").click()
+    choose(page, "wb-setting-dpo-loss", "Length-normalised")
+    expect(meaning).to_contain_text("Its paper used beta 5; it is 0.2.", timeout=SOON)
 
 
-def test_a_preset_is_chosen_for_a_purpose_and_a_card_and_says_for_which_models(page: Page, home: Path):
-    window = Window(home)
-    window.start()
-    try:
-        page.goto(window.address)
-        page.get_by_role("tab", name="3 Train").click()
-        about = page.locator("#wb-train-about")
-        expect(about).to_contain_text("the demo model", timeout=SOON)
-        expect(page.locator("#wb-train-card")).to_be_hidden()
-        choose(page, "wb-train-recipe", "Everyday")
-        expect(page.locator("#wb-train-card input")).to_have_value(re.compile("this machine"), timeout=SOON)
-        choose(page, "wb-train-card", "8 GB card")
-        expect(page.locator("#wb-setting-max_length input")).to_have_value("768", timeout=SOON)
-        expect(about).to_contain_text("Llama 3.2 3B Instruct")
-        expect(about).to_contain_text("Not made for the demo model")
-        expect(page.locator("#wb-train-meaning")).to_contain_text("16 (1 at once × 16)", timeout=SOON)
-        choose(page, "wb-train-recipe", "^Demo$")
-        expect(page.locator("#wb-train-card")).to_be_hidden(timeout=SOON)
-        expect(page.locator("#wb-train-meaning")).to_contain_text("60 steps on 1,200 examples", timeout=SOON)
-        page.locator("#wb-train-advanced").scroll_into_view_if_needed()
-        for beside in ("#wb-train-start", "#wb-train-meaning h3"):
-            expect(page.locator(beside).first).to_be_in_viewport()
-        fields = [
-            page.locator(f"#wb-setting-{name} input").bounding_box() for name in ("dpo-learning_rate", "dpo-beta")
-        ]
-        assert fields[0]["y"] == fields[1]["y"], "the longer help of one does not push it out of line"
-    finally:
-        window.close()
+def test_a_preset_is_chosen_for_a_purpose_and_a_card_and_says_for_which_models(page: Page, window: Window):
+    page.goto(window.address)
+    page.get_by_role("tab", name="3 Train").click()
+    about = page.locator("#wb-train-about")
+    expect(about).to_contain_text("the demo model", timeout=SOON)
+    expect(page.locator("#wb-train-card")).to_be_hidden()
+    choose(page, "wb-train-recipe", "Everyday")
+    expect(page.locator("#wb-train-card input")).to_have_value(re.compile("this machine"), timeout=SOON)
+    choose(page, "wb-train-card", "8 GB card")
+    expect(page.locator("#wb-setting-max_length input")).to_have_value("768", timeout=SOON)
+    expect(about).to_contain_text("Llama 3.2 3B Instruct")
+    expect(about).to_contain_text("Not made for the demo model")
+    expect(page.locator("#wb-train-meaning")).to_contain_text("16 (1 at once × 16)", timeout=SOON)
+    choose(page, "wb-train-recipe", "^Demo$")
+    expect(page.locator("#wb-train-card")).to_be_hidden(timeout=SOON)
+    expect(page.locator("#wb-train-meaning")).to_contain_text("60 steps on 1,200 examples", timeout=SOON)
+    page.locator("#wb-train-advanced").scroll_into_view_if_needed()
+    for beside in ("#wb-train-start", "#wb-train-meaning h3"):
+        expect(page.locator(beside).first).to_be_in_viewport()
+    fields = [page.locator(f"#wb-setting-{name} input").bounding_box() for name in ("dpo-learning_rate", "dpo-beta")]
+    assert fields[0]["y"] == fields[1]["y"], "the longer help of one does not push it out of line"

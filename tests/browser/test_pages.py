@@ -3,6 +3,7 @@
 All tests share one window. Its home is empty until the last two, which store a dataset each.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,24 +26,17 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
     one.close()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_page_is_wider_than_the_screen(page: Page, window: Window, width: int, theme: str):
-    page.set_viewport_size({"width": width, "height": 844})
+def test_no_page_is_wider_than_the_screen_or_asks_the_outside(page: Page, window: Window, theme: str):
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{window.address}?__theme={theme}")
     for name in ("1 Model", "2 Data", "3 Train", "4 Watch", "5 Compare"):
         open_page(page, name)
-        page.wait_for_timeout(500)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-
-
-def test_the_page_asks_nothing_of_the_outside(page: Page, window: Window):
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(window.address)
-    for name in ("2 Data", "3 Train", "4 Watch", "5 Compare"):
-        open_page(page, name)
-        page.wait_for_timeout(300)
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 844})
+            page.wait_for_timeout(400)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
     assert asked
     assert [url for url in asked if not url.startswith((window.address, "data:", "blob:"))] == []
 
@@ -54,25 +48,29 @@ def bring(page: Page, file: Path) -> None:
     page.locator("#wb-data-file input[type=file]").set_input_files(file)
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("broken.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c"}\n{"prompt": "a", "cho\n', "line 2"),
-        ("empty.jsonl", b"", "empty"),
-        ("picture.jsonl", b"\x89PNG\r\n\x1a\n" + bytes(50), "picture"),
-        ("latin.csv", "prompt,chosen,rejected\nä,b,c\n".encode("latin-1"), "UTF-8"),
-    ],
-)
-def test_a_bad_file_is_explained_and_nothing_is_stored(
-    page: Page, window: Window, tmp_path: Path, name, content, words
-):
-    file = tmp_path / name
-    file.write_bytes(content)
+BAD_FILES = {
+    "broken.jsonl": (b'{"prompt": "a", "chosen": "b", "rejected": "c"}\n{"prompt": "a", "cho\n', "line 2"),
+    "empty.jsonl": (b"", "empty"),
+    "picture.jsonl": (b"\x89PNG\r\n\x1a\n" + bytes(50), "picture"),
+    "latin.csv": ("prompt,chosen,rejected\nä,b,c\n".encode("latin-1"), "UTF-8"),
+}
+
+
+def test_bad_files_are_explained_one_after_the_other_and_nothing_is_stored(page: Page, window: Window, tmp_path: Path):
     page.goto(window.address)
-    bring(page, file)
-    expect(page.locator(".toast-body")).to_contain_text(words, timeout=SOON, ignore_case=True)
-    assert "Traceback" not in page.locator(".toast-body").inner_text()
-    assert not [path for path in (window.home / "datasets").glob("*") if not path.name.startswith(".")]
+    open_page(page, "2 Data")
+    page.locator("#wb-data-bring").click()
+    for name, (content, words) in BAD_FILES.items():
+        file = tmp_path / name
+        file.write_bytes(content)
+        page.locator("#wb-data-file input[type=file]").set_input_files(file)
+        told = page.locator(".toast-body")
+        expect(told).to_contain_text(words, timeout=SOON, ignore_case=True)
+        assert "Traceback" not in told.inner_text()
+        assert not [path for path in (window.home / "datasets").glob("*") if not path.name.startswith(".")]
+        page.get_by_test_id("toast-close").click()
+        expect(told).to_have_count(0)
+        page.locator("#wb-data-file").get_by_label(re.compile("Remove|Clear")).first.click()
 
 
 def test_a_wrong_model_and_a_name_that_leaves_its_folder_are_refused_in_words(page: Page, window: Window):
@@ -101,12 +99,10 @@ def test_a_wrong_model_and_a_name_that_leaves_its_folder_are_refused_in_words(pa
 
 def test_uploaded_data_is_recognised_shown_as_text_stored_and_used(page: Page, window: Window, tmp_path: Path):
     file = tmp_path / "My pairs.jsonl"
-    row = '{"prompt": "Question %d", "chosen": "Better %d", "rejected": "Worse"}\n'
-    hostile = HOSTILE.replace('"', '\\"')
-    file.write_text(
-        "".join(row % (n, n) for n in range(40))
-        + f'{{"prompt": "x {hostile}", "chosen": "{hostile}", "rejected": "no"}}\n'
-    )
+    rows = [
+        {"prompt": f"Question {n} {HOSTILE}", "chosen": f"Better {n} {HOSTILE}", "rejected": "no"} for n in range(41)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     page.goto(window.address)
     bring(page, file)
     expect(page.locator("#wb-data-meaning")).to_contain_text("preference pairs (for DPO)", timeout=SOON)
@@ -114,11 +110,9 @@ def test_uploaded_data_is_recognised_shown_as_text_stored_and_used(page: Page, w
     page.locator("#wb-data-store").click()
     expect(page.locator("#wb-data-about")).to_contain_text("41 read, 41 pairs kept", timeout=SOON)
     page.locator("#wb-data-views").get_by_role("tab", name="Rows", exact=True).click()
-    for number in range(1, 42):
-        page.locator("#wb-data-row-number input").fill(str(number))
-        page.locator("#wb-data-row-number input").press("Tab")
-        if number == 20:
-            expect(page.locator("#wb-data-row")).to_contain_text("Question", timeout=SOON)
+    page.locator("#wb-data-row-number input").fill("20")
+    page.locator("#wb-data-row-number input").press("Tab")
+    expect(page.locator("#wb-data-row")).to_contain_text("onerror", timeout=SOON)
     assert page.evaluate("window.hacked") is None
     page.locator("#wb-data-use").click()
     expect(page.locator("#wb-train-preference-data input")).to_have_value(re.compile("my-pairs|My pairs"), timeout=SOON)

@@ -524,7 +524,16 @@ def choices() -> None:
     votes = each(lambda q, g, b, s: {"prompt": [user(q)], "left": g, "right": b, "vote": "left"})
     votes = swapped(votes, "left", "right", "vote", "right")
     votes += [{**votes[0], "vote": "tie"}, {**votes[0], "vote": "both_bad"}]
-    case("votes.jsonl", votes, "votes", first=PAIR, left_out={NEITHER: 2}, says=["`vote`"])
+    both: Row = {"options": ["pairs", "thumbs"]}
+    case("votes.jsonl", votes, "votes", first=PAIR, left_out={NEITHER: 2}, says=["`vote`"], option="pairs", **both)
+    # As thumbs each of the twelve votes gives two rows, and so do two bad answers; an ideal answer is one more.
+    ideal = [
+        *votes,
+        {**votes[0], "vote": "tie", "ideal": GOOD},
+        {**votes[0], "vote": "both_bad", "ideal": "Light scatters."},
+    ]
+    kept: Row = {"kind": "unpaired", "first": {**LESSON, "label": True}, "kept": 24 + 2 + 1 + 3, "used": ROWS + 3}
+    case("votes_as_thumbs.jsonl", ideal, "votes", ask="thumbs", left_out={NEITHER: 1}, **both, **kept)
 
 
 TREES = ["best-worst", "adjacent", "all"]
@@ -1141,6 +1150,121 @@ def chatgpt(q: str, g: str, b: str, s: str) -> Row:
     }
 
 
+RATED_CHAT = "a rating without the chat that it is of"
+WEBUI = ["thumbs", "pairs", "liked"]
+
+
+def webui_rating(
+    number: int, rating: Any, rated: str, others: list[str], asked: str = "", before: list[str] | None = None
+) -> Row:
+    """As Open WebUI exports it: the chat by ids, where the other answers to the question have the same parent."""
+    earlier = before or []
+    path = [*earlier, asked or TALK[number][0]]
+    said: Row = {}
+    parent = None
+    for at, text in enumerate(path):
+        role = "assistant" if at % 2 else "user"
+        said[f"m{at}"] = {
+            "id": f"m{at}",
+            "parentId": parent,
+            "childrenIds": [f"m{at + 1}"],
+            "role": role,
+            "content": text,
+        }
+        parent = f"m{at}"
+    answers = {f"a{at}": text for at, text in enumerate([rated, *others])}
+    said[parent]["childrenIds"] = list(answers)
+    for id, text in answers.items():
+        said[id] = {
+            "id": id, "parentId": parent, "childrenIds": [], "role": "assistant", "content": text, "model": f"model-{id}",
+            "done": True,
+        }  # fmt: skip
+    data = {"rating": rating, "model_id": "model-a0", "reason": "", "comment": "", "tags": ["General"]}
+    data |= {"sibling_model_ids": [f"model-a{at + 1}" for at in range(len(others))]} if others else {}
+    chat = {"title": "A chat", "models": ["model-a0"], "history": {"messages": said, "currentId": "a0"}}
+    return {
+        "id": f"feedback-{number}", "user_id": "u", "version": 0, "type": "rating", "data": data,
+        "meta": {"arena": False, "model_id": "model-a0", "message_id": "a0", "message_index": 2, "chat_id": f"chat-{number}"},
+        "snapshot": {"chat": {"id": f"chat-{number}", "user_id": "u", "title": "A chat", "chat": chat}},
+        "created_at": 1763000000 + number, "updated_at": 1763000000 + number,
+    }  # fmt: skip
+
+
+def feedback() -> None:
+    """What people thought of answers in other programs. The rows are made up, in the form that the programs write."""
+    numbers = range(ROWS)
+    up = [webui_rating(n, 1, TALK[n][1], [TALK[n][2]]) for n in numbers]
+    down = [webui_rating(n, -1, TALK[n][2], [TALK[n][1]]) for n in numbers]
+    every_second = [(up, down)[n % 2][n] for n in numbers]
+    case(
+        "open_webui_feedback.json", every_second, "open-webui-feedback", first=PAIR, options=WEBUI, option="pairs",
+        says=["6 up and 6 down", "12 of them beside other answers"],
+    )  # fmt: skip
+    thumbs: Row = {"kind": "unpaired", "first": {**LESSON, "label": True}, "options": WEBUI}
+    alone = [webui_rating(n, "1" if n % 2 == 0 else -1, TALK[n][1 + n % 2], []) for n in numbers]
+    unrated = webui_rating(0, None, GOOD, [])
+    bare = {**alone[0], "snapshot": None}
+    tool = webui_rating(0, 1, f'<details type="tool_calls" done="true">look</details>\n{GOOD}', [])
+    out = {"no thumb up or down": 1, RATED_CHAT: 1, TOOL: 1}
+    case(
+        "open_webui_thumbs.json", [*alone, unrated, bare, tool], "open-webui-feedback", option="thumbs", left_out=out,
+        says=["0 of them beside"], **thumbs,
+    )  # fmt: skip
+    # A thought is folded away in a block, and what was said before belongs to the prompt.
+    thought = webui_rating(
+        0, 1, f'<details type="reasoning" done="true">\n> Hm.\n</details>\n{GOOD}', [], before=["Hi", "Hello"]
+    )
+    first = {"prompt": [user("Hi"), answer("Hello"), *ASKED], "completion": [answer(GOOD)]}
+    disliked = [webui_rating(n, -1, TALK[n][2], []) for n in numbers]
+    case(
+        "open_webui_liked.jsonl", [thought, *disliked], "open-webui-feedback", ask="liked", kind="sft", first=first,
+        options=WEBUI, kept=1, used=1, left_out={"a disliked answer": ROWS}, notes={THOUGHTS_NOTE: 1},
+    )  # fmt: skip
+    # Of two ratings of answers to one question both are used in one pair; a rating alone makes none.
+    two = [up[0], {**webui_rating(0, -1, GOOD, [BAD]), "meta": {**up[0]["meta"], "message_id": "a1"}}]
+    two[1]["snapshot"] = up[0]["snapshot"]
+    case(
+        "open_webui_both_rated.json", [*two, *up[1:4], alone[4]], "open-webui-feedback", first=PAIR, options=WEBUI,
+        option="pairs", kept=4, used=5, left_out={"the only answer to its prompt": 1},
+    )  # fmt: skip
+
+    def chat(number: int, text: str, rating: str) -> Row:
+        return {
+            "id": number, "prompt": TALK[number // 2][0], "response": text, "sent_at": "2026-01-01T10:00:00.000Z",
+            "attachments": [], "workspace": "Ours", "username": "unknown user", "rating": rating,
+        }  # fmt: skip
+
+    rows = [
+        chat(2 * n + place, text, rating)
+        for n, talk in enumerate(TALK)
+        for place, (text, rating) in enumerate(((talk[1], "GOOD"), (talk[2], "BAD")))
+    ]
+    # Most answers have no thumb.
+    unsaid = [chat(2 * n, TALK[n][3], "--") for n in numbers] * 3
+    says = ["12 up, 12 down and 36 without one", "answers that were made anew are not in the export"]
+    out = {"no thumb up or down": 3 * ROWS}
+    kept: Row = {"kind": "unpaired", "first": {**LESSON, "label": True}, "kept": 24, "used": 24}
+    case(
+        "anythingllm.json",
+        [*rows, *unsaid],
+        "anythingllm",
+        options=THREE,
+        option="thumbs",
+        says=says,
+        left_out=out,
+        **kept,
+    )
+    table = [{name: value for name, value in row.items() if name != "attachments"} for row in [*rows, *unsaid]]
+    case("anythingllm.csv", table, "anythingllm", ask="pairs", first=PAIR, options=THREE, used=24, left_out=out)
+    only = [row for row in rows if row["rating"] == "GOOD"]
+    seen = {**only[0], "attachments": [{"type": "image", "image": "data:image/png;base64,AA=="}]}
+    first_liked: Row = {"kind": "unpaired", "first": {**LESSON, "label": True}, "kept": 13, "used": 13}
+    case(
+        "anythingllm_liked_only.json", [*only, seen], "anythingllm", options=THREE, option="thumbs",
+        notes={MEDIA_NOTE: 1}, **first_liked,
+    )  # fmt: skip
+
+
 def tables_of_pandas() -> None:
     """What df.to_json writes without and with `orient`."""
     rows = each(lambda q, g, b, s: {"prompt": q, "chosen": g, "rejected": b})
@@ -1273,6 +1397,7 @@ def main() -> None:
         beside_the_text,
         other_shapes,
         exports,
+        feedback,
         tables_of_pandas,
         turns_and_columns,
     ):

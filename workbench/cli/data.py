@@ -1,7 +1,6 @@
 """Commands on preference data: check, convert, import."""
 
 import argparse
-import json
 import os
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from workbench.cli.printing import print_columns, print_import, print_report, progress_of
+from workbench.cli.printing import answer, print_converted, print_import, print_report, progress_of
 from workbench.core.data.formats import AS_RECOGNISED, Columns, ReadOptions
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import to_name
@@ -35,11 +34,7 @@ FLAGS = {
 def check_data(options: argparse.Namespace) -> int:
     """Say what is wrong with preference data, without storing it."""
     report = _checked(options)
-    if options.json:
-        print(json.dumps(report))
-    else:
-        print_report(report)
-    return 0
+    return answer(options, report, lambda: print_report(report))
 
 
 def _checked(options: argparse.Namespace) -> dict[str, Any]:
@@ -87,22 +82,13 @@ def convert_data(options: argparse.Namespace) -> int:
         "replace": options.replace,
     }
     account = preparing.run(request, progress=progress_of(options))
-    if options.json:
-        print(json.dumps(account))
-        return 0
-    print(f"{account['evidence']}\nWrote {account['made']:,} rows to {options.out}, from {account['rows']:,} read.")
-    print_columns(account)
-    return 0
+    return answer(options, account, lambda: print_converted(account, options.out))
 
 
 def import_data(options: argparse.Namespace) -> int:
     """Store a data file under a name, so that runs can use it."""
     about = stored(options, request_of(options, options.file) | ({"name": options.name} if options.name else {}))
-    if options.json:
-        print(about.model_dump_json())
-    else:
-        print_import(about)
-    return 0
+    return answer(options, about.model_dump(mode="json"), lambda: print_import(about))
 
 
 def request_of(options: argparse.Namespace, file: str) -> dict[str, Any]:

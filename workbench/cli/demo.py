@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-from workbench.cli.printing import print_demo, to_stderr
+from workbench.cli.printing import answer, print_demo, to_stderr
 from workbench.cli.runs import follow
 from workbench.cli.wanted import DEMO_DATA
 from workbench.core.errors import WorkbenchError
@@ -31,11 +31,7 @@ def demo(options: argparse.Namespace) -> int:
     say("Measuring the answers to held-out prompts ...")
     shares = _measure(run)
     report = demo_report(run, shares)
-    if options.json:
-        print(json.dumps(report))
-    else:
-        print_demo(report, shares, run)
-    return 0
+    return answer(options, report, lambda: print_demo(report, shares, run))
 
 
 def demo_report(run: Run, shares: dict[str, dict[str, float]]) -> dict[str, Any]:

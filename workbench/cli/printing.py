@@ -1,7 +1,9 @@
 """What the commands print."""
 
 import argparse
+import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from workbench.core.data.doctor.findings import VERDICT_LABELS
@@ -15,6 +17,15 @@ from workbench.store.datasets import About
 from workbench.store.runs import Run
 
 
+def answer(options: argparse.Namespace, value: Any, in_words: Callable[[], object]) -> int:
+    """What a command found: one JSON value where --json asks for it, words otherwise. Gives back the exit status."""
+    if options.json:
+        print(json.dumps(value))
+    else:
+        in_words()
+    return 0
+
+
 def print_report(report: dict[str, Any]) -> None:
     """What the doctor says of data. report: as `check --json` prints it."""
     print(f"{report['evidence']}\n{report['kept']:,} rows kept of {report['rows']:,} read.")
@@ -23,6 +34,11 @@ def print_report(report: dict[str, Any]) -> None:
         print(f"\n[{finding['severity']}] {finding['title']}: {finding['count']:,} ({finding['share']:.1%})")
         print(f"  {finding['evidence']}\n  {finding['advice']}")
     print(f"\nVerdict: {VERDICT_LABELS[report['verdict']]}. {report['summary']}")
+
+
+def print_converted(account: dict[str, Any], file: str) -> None:
+    print(f"{account['evidence']}\nWrote {account['made']:,} rows to {file}, from {account['rows']:,} read.")
+    print_columns(account)
 
 
 def print_import(about: About) -> None:
@@ -53,6 +69,17 @@ def print_runs(found: list[dict[str, Any]]) -> None:
             continue
         accuracy = "" if one["accuracy"] is None else f"held-out accuracy {one['accuracy']:.2f}"
         print(f"{one['name']:<28} {one['state']:<9} {one['method']:<8} {one['model']:<28} {accuracy}")
+
+
+def print_queue(found: dict[str, Any]) -> None:
+    """found: as `queue --json` prints it."""
+    print(f"{found['running']} is training." if found["running"] else "Nothing is training.")
+    for position, name in enumerate(found["waiting"], 1):
+        print(f"{position:>3} {name}")
+    if not found["waiting"]:
+        print("Nothing waits. `workbench train CONFIG --queue` adds a run.")
+    elif found["held"]:
+        print(f"The queue is on hold: {found['held']} `workbench queue go-on` resumes it.")
 
 
 def print_presets(own_card: str) -> None:

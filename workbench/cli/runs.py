@@ -1,12 +1,11 @@
 """Commands on runs: train, plan, list, queue, trash; and on presets."""
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
-from workbench.cli.printing import print_plan, print_presets, print_runs, run_facts, to_stderr
+from workbench.cli.printing import answer, print_plan, print_presets, print_queue, print_runs, run_facts, to_stderr
 from workbench.cli.wanted import wanted_config
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.progress import progress
@@ -31,54 +30,38 @@ def train(options: argparse.Namespace) -> int:
         )
     if options.queue:
         run = queue.add(config, fork)
-        print(json.dumps(run_facts(run)) if options.json else f"{run.name}: {training.summary(run)}")
-        return 0
+        return answer(options, run_facts(run), lambda: print(f"{run.name}: {training.summary(run)}"))
     run = follow(config, to_stderr if options.json else print, fork)
     if not run.config_file.is_file():
         raise WorkbenchError(training.wait_for_gone_message(run))
     result = run.result()
-    if options.json:
-        print(json.dumps(run_facts(run)))
-    else:
-        print(training.summary(run))
+    answer(options, run_facts(run), lambda: print(training.summary(run)))
     return 0 if result and result.outcome != "failed" else 1
 
 
 def plan(options: argparse.Namespace) -> int:
     """Forecast whether a config file or a preset fits into the free memory, part by part; needs no weights."""
     found = plan_run(wanted_config(options))
-    if options.json:
-        print(json.dumps(found.as_json()))
-    else:
-        print_plan(found)
-    return 0
+    return answer(options, found.as_json(), lambda: print_plan(found))
 
 
 def runs(options: argparse.Namespace) -> int:
     """List the runs, newest first."""
     queue.look()
     found = [run_facts(run) for run in all_runs()]
-    if options.json:
-        print(json.dumps(found))
-    else:
-        print_runs(found)
-    return 0
+    return answer(options, found, lambda: print_runs(found))
 
 
 def list_presets(options: argparse.Namespace) -> int:
     """List the presets: settings that go together, for a purpose and a size of card."""
-    if options.json:
-        print(json.dumps([recipe.model_dump() for recipe in presets.recipes()]))
-    else:
-        print_presets(presets.card_of(machine()[0]).id)
-    return 0
+    known = [recipe.model_dump() for recipe in presets.recipes()]
+    return answer(options, known, lambda: print_presets(presets.card_of(machine()[0]).id))
 
 
 def trash(options: argparse.Namespace) -> int:
     """Move a run's folder to the trash."""
     words = training.move_to_trash(open_run(options.run))
-    print(json.dumps({"moved": words}) if options.json else words)
-    return 0
+    return answer(options, {"moved": words}, lambda: print(words))
 
 
 _OF_RUN = {"remove": queue.remove, "front": queue.to_front}
@@ -95,19 +78,13 @@ def queued(options: argparse.Namespace) -> int:
         if not options.json:
             print(words)
             return 0
-    waiting, held, busy = queue.waiting(), queue.held(), training.running()
-    if options.json:
-        names = [run.name for run in waiting]
-        print(json.dumps({"running": busy and busy.name, "held": held and held.why, "waiting": names}))
-        return 0
-    print(f"{busy.name} is training." if busy else "Nothing is training.")
-    for position, run in enumerate(waiting, 1):
-        print(f"{position:>3} {run.name}")
-    if not waiting:
-        print("Nothing waits. `workbench train CONFIG --queue` adds a run.")
-    elif held:
-        print(f"The queue is on hold: {held.why} `workbench queue go-on` resumes it.")
-    return 0
+    held, busy = queue.held(), training.running()
+    found = {
+        "running": busy and busy.name,
+        "held": held and held.why,
+        "waiting": [run.name for run in queue.waiting()],
+    }
+    return answer(options, found, lambda: print_queue(found))
 
 
 def _fork(text: str | None) -> Fork | None:

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any
 
-from workbench.core.chat import Ask, Sampling
+from workbench.core.chat import Answerer, Ask, Sampling
 from workbench.core.training.config import checked
 from workbench.jobs.chat import Chat
 from workbench.store.runs import open_run
@@ -31,7 +31,7 @@ def chat(options: argparse.Namespace) -> int:
 
 def _answer(model: Chat, question: str, run_name: str, sampling: Sampling, as_json: bool) -> None:
     messages: Any = [{"role": "user", "content": question}]
-    *_, answers = model.ask(Ask(messages), Ask(messages, run_name), sampling)
+    *_, answers = model.ask(Ask(messages), Ask(messages, Answerer(run_name)), sampling)
     if as_json:
         print(json.dumps({"question": question, "base": answers.left.text, "aligned": answers.right.text}))
     else:

@@ -1,100 +1,278 @@
-"""python -m workbench.engine.chat MODEL: questions in, two streams of text out, by the lines of `engine/lines.py`.
+"""python -m workbench.engine.chat MODEL: questions in, streams of text out, by the lines of `engine/lines.py`.
 
-MODEL is a JSON object {"model": ModelRef, "precision": Precision}.
+MODEL is a JSON object {"model": ModelRef, "precision": Precision}. WHO is {"adapter": folder or null, "strength": 0 to 1.5}.
 
-    in    {"do": "ask", "lanes": [{"messages": [...], "adapter": folder or null}, ...], "sampling": {...}}
+    in    {"do": "ask", "lanes": [{"messages": [...], WHO}, ...], "sampling": {...}}
     out   {"event": "ready", "facts": {...}}
-          {"event": "part", "lane": n, "text": what is new, "tokens": n, "first_token": s, "per_second": x, "ended": ...}
+          {"event": "part", "lane": n, "text": what is new, "tokens": n, "first_token": s, "per_second": x, "ended": ...,
+           "asked": tokens of the conversation, "context": tokens that the model can read, or null}
           {"event": "done", "result": {"verified": true or false or null}}
+
+    in    {"do": "ask_many", "prompts": [[...], ...], "seeds": [...], "answerers": [WHO, ...], "sampling": {...}}
+    out   {"event": "part", "answered": the fields of core.chat.Answered}, as soon as each is finished
+
+    in    {"do": "score", "items": [{"messages": [...], "answer": ..., "ended": ..., WHO}, ...]}
+    out   {"event": "part", "item": n, "tokens": [[text, log-probability with the adapter, without, whether it is the end]]}
 """
 
+import gc
 import json
 import sys
 import threading
 import time
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from workbench.core.chat import Sampling
+import psutil
+
+from workbench.core.chat import Answered, Sampling
 from workbench.core.errors import WorkbenchError
+from workbench.core.memory.answering import A_TALK, row_bytes, rows_at_once
+from workbench.core.memory.architectures import Shape, shape_of
+from workbench.core.monitoring.health import repetition
 from workbench.core.training.config import ModelRef
 from workbench.engine.imports import FOR_A_CHAT, import_for
 from workbench.engine.lines import Answer, Event, Request, Say, serve
 from workbench.engine.load import Loaded, load_base
-from workbench.engine.trouble import explain
-from workbench.store.adapter_files import check_adapter
+from workbench.engine.loaded_adapters import Adapters, Lane
+from workbench.engine.trouble import explain, is_out_of_memory
 from workbench.store.home import home
+from workbench.store.model_files import read_config
 
 # How far apart the logits of the same model may lie when they were computed in batches of different size.
 SAME_LOGITS = {"fp32": 1e-3, "nf4": 1e-3, "bf16": 0.2, "fp16": 0.05}
+Cell = tuple[int, int]
+"""A prompt of a grid and who answers it, by their places."""
+
 PROBE = [{"role": "user", "content": "Hello"}]
 
 
 class Lanes:
-    """A base model and the adapters that were asked for, answering two conversations in one batch."""
+    """A base model and the adapters that were asked for, which answer in one batch as far as they can."""
 
     def __init__(self, loaded: Loaded):
         self.loaded = loaded
-        self.model = loaded.model.eval()
-        self.names: dict[str, str] = {}  # adapter folder -> PEFT's name of it
-        self.base_logits = self._probe(None)
+        self.tokenizer = loaded.tokenizer
+        self.shape = _shape(loaded)
+        self.adapters = Adapters(loaded.model.eval(), self._room_for_adapters)
+        self.base_logits = self._probe()
         self.verified: bool | None = None  # whether "adapter off" was seen to be the base model; None before an adapter
 
-    def ask(self, lanes: list[dict[str, Any]], sampling: Sampling, say: Say, stop: threading.Event) -> None:
-        """Answer every lane, calling `say` with an event per piece of text."""
-        from workbench.engine.generate import NO_ADAPTER, stream
+    def answer(self, request: Request, say: Say, stop: threading.Event) -> dict[str, Any]:
+        """Do what is asked, saying each piece of it as it comes."""
+        if request["do"] == "score":
+            self.score(request["items"], say, stop)
+        elif request["do"] == "ask_many":
+            lanes = [_lane(one) for one in request["answerers"]]
+            sampling = Sampling.model_validate(request["sampling"])
+            self.ask_many(Grid(request["prompts"], request["seeds"], lanes), sampling, say, stop)
+        else:
+            self.ask(request["lanes"], Sampling.model_validate(request["sampling"]), say, stop)
+        return {"verified": self.verified}
 
-        for lane in lanes:
-            if lane["adapter"]:
-                self._add(Path(lane["adapter"]))
-        adapters = [self.names[lane["adapter"]] if lane["adapter"] else NO_ADAPTER for lane in lanes]
-        started = time.perf_counter()
+    def ask(self, asks: Sequence[dict[str, Any]], sampling: Sampling, say: Say, stop: threading.Event) -> None:
+        """Answer every lane. Raises WorkbenchError where a conversation leaves no room for an answer."""
+        from workbench.engine.generate import context_of, stream
+
+        lanes = [_lane(one) for one in asks]
+        self._load(lanes)
+        context = context_of(self.adapters.model)
+        asked = [self._length(one["messages"]) for one in asks]
+        if context and max(asked) >= context:
+            raise WorkbenchError(
+                f"The conversation no longer fits: it has {max(asked):,} tokens with this question, and "
+                f"the model can read {context:,}. Clear the chat and ask again, or ask something shorter."
+            )
+        about = [{"lane": lane, "asked": length, "context": context} for lane, length in enumerate(asked)]
+        for places in self.adapters.parts(lanes):
+            with self.adapters.through([lanes[place] for place in places]):
+                conversations = [asks[place]["messages"] for place in places]
+                grows = self._tells_growth([about[place] for place in places], say)
+                stream(self.adapters.model, self.tokenizer, conversations, sampling, grows, stop)
+
+    def ask_many(self, grid: "Grid", sampling: Sampling, say: Say, stop: threading.Event) -> None:
+        """Every prompt to every answerer, in batches that fit into memory, in the order of the prompts.
+
+        A prompt that leaves no room for an answer is answered with nothing, as "full".
+        """
+        from workbench.engine.generate import context_of, stream
+
+        self._load(grid.lanes)
+        model, context = self.adapters.model, context_of(self.adapters.model)
+        asked = [self._length(prompt) for prompt in grid.prompts]
+        fits = [place for place, length in enumerate(asked) if not context or length < context]
+        for prompt in sorted(set(range(len(asked))) - set(fits)):
+            for answerer in range(len(grid.lanes)):
+                say(_answered(Answered(prompt, answerer, "", 0, "full", 0.0, asked[prompt])))
+        given: set[Cell] = set()
+
+        def give(batch: Sequence[Cell]) -> None:
+            cells = [cell for cell in batch if cell not in given]  # of a batch that ran out of memory some were
+            if not cells:
+                return
+            prompts, seeds = ([of[prompt] for prompt, _ in cells] for of in (grid.prompts, grid.seeds))
+            with self.adapters.through([grid.lanes[answerer] for _, answerer in cells]):
+                stream(
+                    model, self.tokenizer, prompts, sampling, self._tells_ends(cells, asked, given, say), stop, seeds
+                )
+
+        longest = max((asked[place] for place in fits), default=0) + sampling.max_new_tokens
+        for places in self.adapters.parts(grid.lanes):
+            cells = [(prompt, answerer) for prompt in fits for answerer in places]
+            for batch in self._batches(cells, longest, len(places)):
+                if stop.is_set():
+                    return
+                _in_halves(give, batch)
+
+    def score(self, items: Sequence[dict[str, Any]], say: Say, stop: threading.Event) -> None:
+        """What adapters changed of answers: each is read with its adapter and without, both in one batch."""
+        from workbench.engine.generate import end_tokens, stopping
+        from workbench.engine.scoring import Written, log_probs, written
+
+        lanes = [_lane(one) for one in items]
+        self._load(lanes)
+        model = self.adapters.model
+        ends = end_tokens(model, self.tokenizer)
+        texts = [written(self.tokenizer, one["messages"], one["answer"], one["ended"], ends) for one in items]
+        base: dict[Written, list[float]] = {}  # several strengths are compared with the same
+
+        def read(batch: Sequence[int]) -> None:
+            fresh = [text for text in dict.fromkeys(texts[item] for item in batch) if text not in base]
+            rows = [*[(texts[item], lanes[item]) for item in batch], *[(text, Lane(None)) for text in fresh]]
+            found: dict[int, list[float]] = {}
+            for places in self.adapters.parts([lane for _, lane in rows]):
+                with self.adapters.through([rows[place][1] for place in places]):
+                    read = log_probs(model, self.tokenizer.pad_token_id, [rows[place][0] for place in places])
+                found |= dict(zip(places, read, strict=True))
+            base.update({text: found[len(batch) + place] for place, text in enumerate(fresh)})
+            for place, item in enumerate(batch):
+                text = texts[item]
+                columns = zip(text.texts, found[place], base[text], text.is_end, strict=True)
+                say({"event": "part", "item": item, "tokens": [list(one) for one in columns]})
+
+        longest = max((text.length for text in texts), default=1)
+        with stopping(model, stop):
+            for batch in self._batches([item for item, text in enumerate(texts) if text.answer], longest, 1, rows=2):
+                _in_halves(read, batch)
+
+    def _tells_growth(self, about: Sequence[Event], say: Say) -> Any:
+        """Says each piece of the answers of one batch. about: what else is said of each row."""
+        from workbench.engine.generate import Pieces
+
+        pieces, started = Pieces(self.tokenizer), time.perf_counter()
         first: dict[int, float] = {}
 
-        def on_text(row: int, text: str, tokens: int, ended: str) -> None:
+        def on_tokens(row: int, tokens: list[int], ended: str) -> None:
             now = time.perf_counter() - started
-            first.setdefault(row, now)
-            pace = (tokens - 1) / (now - first[row]) if tokens > 1 and now > first[row] else None
-            outcome = "stopped" if ended == "limit" and stop.is_set() else ended
-            say({"event": "part", "lane": row, "text": text, "tokens": tokens, "first_token": first[row],
-                 "per_second": pace, "ended": outcome})  # fmt: skip
+            text = pieces.next(row, tokens, bool(ended))
+            if text is None:
+                return
+            began = first.setdefault(row, now)
+            pace = (len(tokens) - 1) / (now - began) if len(tokens) > 1 and now > began else None
+            say({"event": "part", "text": text, "tokens": len(tokens), "first_token": began, "per_second": pace,
+                 "ended": ended, **about[row]})  # fmt: skip
 
-        conversations = [lane["messages"] for lane in lanes]
-        stream(
-            self.model, self.loaded.tokenizer, conversations, adapters if self.names else None, sampling, on_text, stop
-        )
+        return on_tokens
 
-    def _add(self, folder: Path) -> None:
-        """Load an adapter beside the ones that are there. Only safetensors."""
-        from peft import PeftModel
+    def _tells_ends(self, cells: Sequence[Cell], asked: Sequence[int], given: set[Cell], say: Say) -> Any:
+        """Says each answer of one batch when it is finished. What was not begun when it was stopped is no answer."""
 
-        if str(folder) in self.names:
-            return
-        check_adapter(folder, f"the adapter of {folder.parent.name}")
-        name = f"adapter{len(self.names)}"
-        try:
-            if self.names:
-                self.model.load_adapter(str(folder), adapter_name=name)
-            else:
-                self.model = PeftModel.from_pretrained(self.model, str(folder), adapter_name=name).eval()
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            raise WorkbenchError(
-                f"The adapter of {folder.parent.name} does not fit this base model: {str(error).splitlines()[0][:200]}"
-            ) from error
-        self.names[str(folder)] = name
-        difference = (self._probe("__base__") - self.base_logits).abs().max().item()
-        self.verified = difference <= SAME_LOGITS[self.loaded.precision]
+        def on_tokens(row: int, tokens: list[int], ended: str) -> None:
+            if not ended or (ended == "stopped" and not tokens):
+                return
+            given.add(cells[row])
+            prompt, answerer = cells[row]
+            text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+            repeats = round(repetition(tokens), 4)
+            say(_answered(Answered(prompt, answerer, text, len(tokens), ended, repeats, asked[prompt])))
 
-    def _probe(self, adapter: str | None) -> Any:
-        """Logits of the next token of a short question."""
+        return on_tokens
+
+    def _load(self, lanes: Sequence[Lane]) -> None:
+        if self.adapters.load(lanes):
+            difference = (self._probe() - self.base_logits).abs().max().item()
+            self.verified = difference <= SAME_LOGITS[self.loaded.precision]
+
+    def _length(self, messages: Any) -> int:
+        text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _batches(self, cells: Sequence[Any], tokens: int, together: int, rows: int = 1) -> Iterator[Sequence[Any]]:
+        """Cells in batches of which the memory is free; those of one prompt stay together as far as that goes.
+
+        tokens: of the longest one. rows: that a cell takes.
+        """
+        most = max(1, rows_at_once(self.shape, tokens, self.loaded.device, self._free()) // rows)
+        size = max(1, most // together) * together if most >= together else most
+        for start in range(0, len(cells), size):
+            yield cells[start : start + size]
+
+    def _free(self) -> int:
+        """Bytes that are free where the model is."""
+        import torch
+
+        if not self.loaded.device.is_cuda:
+            return int(psutil.virtual_memory().available)
+        held_back = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return int(torch.cuda.mem_get_info()[0] + held_back)
+
+    def _room_for_adapters(self) -> int:
+        """What two lanes of a long conversation leave."""
+        wanted = 2 * row_bytes(self.shape, A_TALK, self.loaded.device) if self.shape else 0
+        return self._free() - wanted
+
+    def _probe(self) -> Any:
+        """The base model's logits of the next token of a short question."""
         import torch
 
         from workbench.engine.generate import encode
 
-        batch = encode(self.loaded.tokenizer, [PROBE], self.model.device)
-        with torch.inference_mode():
-            extra = {} if adapter is None else {"adapter_names": [adapter]}
-            return self.model(**batch, **extra).logits[0, -1].float()
+        batch = encode(self.tokenizer, [PROBE], self.adapters.model.device)
+        with torch.inference_mode(), self.adapters.through([Lane(None)]):
+            return self.adapters.model(**batch).logits[0, -1].float()
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Prompts, the seed of each, and who answers them."""
+
+    prompts: Sequence[Any]
+    seeds: Sequence[int]
+    lanes: Sequence[Lane]
+
+
+def _in_halves(give: Callable[[Sequence[Any]], None], batch: Sequence[Any]) -> None:
+    """Give a batch, and where memory runs out, one half of it after the other."""
+    import torch
+
+    try:
+        give(batch)
+        return
+    except Exception as error:
+        if not is_out_of_memory(error) or len(batch) == 1:
+            raise
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+        _in_halves(give, half)
+
+
+def _lane(who: dict[str, Any]) -> Lane:
+    return Lane(who["adapter"], who.get("strength", 1.0))
+
+
+def _answered(one: Answered) -> Event:
+    return {"event": "part", "answered": asdict(one)}
+
+
+def _shape(loaded: Loaded) -> Shape | None:
+    """None for an architecture of which no memory is known: then it is answered in small batches."""
+    try:
+        return shape_of(read_config(loaded.folder, loaded.facts["title"]))
+    except WorkbenchError:
+        return None
 
 
 def main(argument: str) -> int:
@@ -109,13 +287,7 @@ def main(argument: str) -> int:
 
         import_for(FOR_A_CHAT)
         loaded = load_base(ModelRef.model_validate(wanted["model"]), wanted["precision"], this_device(), progress)
-        lanes = Lanes(loaded)
-
-        def answer(request: Request, say: Say, stop: threading.Event) -> dict[str, Any]:
-            lanes.ask(request["lanes"], Sampling.model_validate(request["sampling"]), say, stop)
-            return {"verified": lanes.verified}
-
-        return answer, {"facts": loaded.facts}
+        return Lanes(loaded).answer, {"facts": loaded.facts}
 
     return serve(load, _explain)
 

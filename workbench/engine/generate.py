@@ -1,53 +1,73 @@
-"""Answers of a model with adapters: streamed for two lanes at once, or in bulk for measuring."""
+"""Answers of a model with adapters: token by token for several conversations at once, or in bulk for measuring."""
 
+import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
-from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers import LogitsProcessor, LogitsProcessorList
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
 from transformers.generation.streamers import BaseStreamer
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from workbench.core.chat import Sampling
 from workbench.core.data.messages import Message
 
-NO_ADAPTER = "__base__"
-"""PEFT's name for a row of a batch that no adapter touches."""
+OnTokens = Callable[[int, list[int], str], None]
+"""Called with the row, its tokens so far without the end token, and how its answer ended: "" while it grows, else as in
+core.chat.Answer."""
 
-OnText = Callable[[int, str, int, str], None]
-"""Called with the row, the text that is new, the row's tokens so far, and how its answer ended: "" while it grows,
-else "end" or "limit"."""
+
+class Stopped(Exception):
+    """Nothing more is wanted of the batch."""
 
 
 class SharedNoise(LogitsProcessor):
-    """Makes taking the likeliest token the same as sampling, with one draw of randomness for all rows.
+    """Makes taking the likeliest token the same as sampling, with one draw of randomness for all rows of one seed.
 
     argmax(log p + Gumbel noise) is a sample from p (Gumbel 1954; Maddison et al. 2014, "A* Sampling", section 2).
-    Rows that share the noise differ only where their models differ, so that two lanes are compared fairly.
+    Rows that share the noise differ only where their models differ, so that lanes are compared fairly; and what a row draws
+    does not depend on which others are in the batch.
     """
 
-    def __init__(self, seed: int):
-        self.generator = torch.Generator().manual_seed(seed)
+    def __init__(self, seeds: Sequence[int], device: Any):
+        self.seeds = seeds
+        self.generators = {seed: torch.Generator(device).manual_seed(seed) for seed in seeds}
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        uniform = torch.rand(scores.shape[-1], generator=self.generator).clamp(1e-9, 1 - 1e-7)
-        return scores.float() - torch.log(-torch.log(uniform)).to(scores.device)
+        noise = {}
+        for seed, generator in self.generators.items():
+            uniform = torch.rand(scores.shape[-1], generator=generator, device=scores.device).clamp(1e-9, 1 - 1e-7)
+            noise[seed] = -torch.log(-torch.log(uniform))
+        return scores.float() + torch.stack([noise[seed] for seed in self.seeds])
+
+
+def seed_of(conversation: Sequence[Message], seed: int) -> int:
+    """The seed of an answer, from the one that was set and the question: two questions draw different random numbers, and
+    one draws the same wherever it is asked, by itself or among others."""
+    asked = f"{seed} {conversation[-1]['content']}".encode("utf-8", "replace")
+    return int.from_bytes(hashlib.blake2b(asked, digest_size=4).digest())
 
 
 class RowStreamer(BaseStreamer):
-    """Turns the token that each row gains at each step into text.
+    """Tells the tokens of each row as they come, and ends the batch when nobody waits for it any more.
 
-    Transformers' own text streamers refuse a batch of more than one row.
+    Transformers' own streamers refuse a batch of more than one row. room: tokens that each row may have; where that is less
+    than `most`, the context is full then.
     """
 
-    def __init__(self, tokenizer: Any, rows: int, end_tokens: set[int], on_text: OnText):
-        self.tokenizer = tokenizer
+    def __init__(
+        self, room: Sequence[int], most: int, end_tokens: set[int], on_tokens: OnTokens, stop: threading.Event
+    ):
+        self.room = room
+        self.most = most
         self.end_tokens = end_tokens
-        self.on_text = on_text
-        self.tokens: list[list[int]] = [[] for _ in range(rows)]
-        self.shown = [0] * rows
-        self.open = [True] * rows
+        self.on_tokens = on_tokens
+        self.stop = stop
+        self.tokens: list[list[int]] = [[] for _ in room]
+        self.open = set(range(len(room)))
         self.prompt_seen = False
 
     def put(self, value: torch.Tensor) -> None:
@@ -55,37 +75,61 @@ class RowStreamer(BaseStreamer):
             self.prompt_seen = True
             return
         for row, token in enumerate(value.flatten().tolist()):
-            if not self.open[row]:
+            if row not in self.open:
                 continue
             if token in self.end_tokens:
-                self.open[row] = False
-                self._emit(row, "end")
+                self._close(row, "end")
+                continue
+            self.tokens[row].append(token)
+            if len(self.tokens[row]) < self.room[row]:
+                self.on_tokens(row, self.tokens[row], "")
             else:
-                self.tokens[row].append(token)
-                self._emit(row, "")
+                self._close(row, "limit" if self.room[row] == self.most else "full")
+        if self.stop.is_set() or not self.open:
+            raise Stopped
 
     def end(self) -> None:
-        for row, is_open in enumerate(self.open):
-            if is_open:
-                self._emit(row, "limit")
+        for row in sorted(self.open):
+            self._close(row, "stopped")
 
-    def _emit(self, row: int, ended: str) -> None:
-        text = self.tokenizer.decode(self.tokens[row], skip_special_tokens=True)
+    def _close(self, row: int, ended: str) -> None:
+        self.open.remove(row)
+        self.on_tokens(row, self.tokens[row], ended)
+
+
+class Pieces:
+    """The text of answers that grow, piece by piece."""
+
+    def __init__(self, tokenizer: Any):
+        self.tokenizer = tokenizer
+        self.shown: dict[int, int] = {}
+
+    def next(self, row: int, tokens: list[int], is_last: bool) -> str | None:
+        """What is new in a row; None where nothing can be shown of it yet."""
+        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
         # A character of several tokens is unfinished until its last one; it decodes to a replacement mark.
-        if text.endswith("\ufffd") and not ended:
-            return
-        self.on_text(row, text[self.shown[row] :], len(self.tokens[row]), ended)
-        self.shown[row] = len(text)
+        if text.endswith("\ufffd") and not is_last:
+            return None
+        begin, self.shown[row] = self.shown.get(row, 0), len(text)
+        return str(text[begin:])
 
 
-class StopAsked(StoppingCriteria):
-    """Ends all rows as soon as somebody asked for it."""
+@contextmanager
+def stopping(model: Any, stop: threading.Event) -> Iterator[None]:
+    """Leave the inside as soon as somebody asked for it: before the next layer, so also while a long prompt is read."""
 
-    def __init__(self, asked: threading.Event):
-        self.asked = asked
+    def check(*_: Any) -> None:
+        if stop.is_set():
+            raise Stopped
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        return torch.full((input_ids.shape[0],), self.asked.is_set(), device=input_ids.device)
+    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    hooks = [layer.register_forward_pre_hook(check) for layer in layers]
+    try:
+        with suppress(Stopped):
+            yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def end_tokens(model: Any, tokenizer: Any) -> set[int]:
@@ -102,36 +146,50 @@ def encode(tokenizer: Any, conversations: Sequence[list[Message]], device: Any) 
     return {key: batch[key].to(device) for key in ("input_ids", "attention_mask")}
 
 
+def context_of(model: Any) -> int | None:
+    """Tokens that a model can read in all; None where it does not say."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+
 def stream(
     model: Any,
     tokenizer: Any,
     conversations: Sequence[list[Message]],
-    adapters: Sequence[str] | None,
     sampling: Sampling,
-    on_text: OnText,
+    on_tokens: OnTokens,
     stop: threading.Event,
+    seeds: Sequence[int] | None = None,
 ) -> None:
-    """One batch, a row per conversation, each row through its adapter; `adapters` None where none is loaded."""
+    """One batch, a row per conversation; each must leave room for a token in the model's context.
+
+    seeds: of each row, in place of the one in `sampling`.
+    """
+    batch = encode(tokenizer, conversations, model.device)
+    most = sampling.max_new_tokens
+    context = context_of(model)
+    room = [min(most, context - asked) if context else most for asked in batch["attention_mask"].sum(1).tolist()]
     processors: list[Any] = []
     if sampling.temperature > 0:
+        drawn = seeds or [sampling.seed] * len(conversations)
+        noise = [seed_of(one, seed) for one, seed in zip(conversations, drawn, strict=True)]
         processors = [
             TemperatureLogitsWarper(sampling.temperature),
             TopPLogitsWarper(sampling.top_p),
-            SharedNoise(sampling.seed),
+            SharedNoise(noise, model.device),
         ]
     ends = end_tokens(model, tokenizer)
-    with torch.inference_mode():
+    streamer = RowStreamer(room, most, ends, on_tokens, stop)
+    with torch.inference_mode(), stopping(model, stop):
         model.generate(
-            **encode(tokenizer, conversations, model.device),
+            **batch,
             do_sample=False,
             logits_processor=LogitsProcessorList(processors),
-            stopping_criteria=StoppingCriteriaList([StopAsked(stop)]),
-            streamer=RowStreamer(tokenizer, len(conversations), ends, on_text),
-            max_new_tokens=sampling.max_new_tokens,
+            streamer=streamer,
+            max_new_tokens=max(room),
             eos_token_id=sorted(ends),
             pad_token_id=tokenizer.pad_token_id,
-            **({} if adapters is None else {"adapter_names": list(adapters)}),
         )
+    streamer.end()
 
 
 def answers(

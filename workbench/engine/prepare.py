@@ -22,7 +22,7 @@ from workbench.engine.limits import limit_process
 from workbench.engine.lines import Request, Say, serve
 from workbench.store import datasets, hub_data
 from workbench.store.datasets import About, Account, Preview, Progress, Provenance, Take
-from workbench.store.sources import HubSource, Source, open_source
+from workbench.store.sources import HubSource, Source
 from workbench.store.token_counts import read_counts
 
 SECONDS_BETWEEN_WORDS = 0.1
@@ -39,7 +39,7 @@ def preview(
     progress: Progress,
 ) -> Preview:
     """A look at the first rows; nothing is stored."""
-    with closing(open_source(source)) as rows:
+    with closing(source.open()) as rows:
         return datasets.preview(rows, options)
 
 
@@ -55,7 +55,7 @@ def import_source(
     if isinstance(source, HubSource):
         return hub_data.add_split(source, name, options=options, take=take, progress=progress)
     datasets.check_free(name)
-    with closing(open_source(source)) as rows:
+    with closing(source.open()) as rows:
         return datasets.add(rows, name, source=Provenance(source.words), options=options, take=take, progress=progress)
 
 
@@ -68,8 +68,8 @@ def check(
 ) -> dict[str, Any]:
     """What the doctor says of a source, with one to measure on beside it; nothing is stored."""
     with ExitStack() as opened:
-        rows = opened.enter_context(closing(open_source(source)))
-        other = opened.enter_context(closing(open_source(held_out))) if held_out else None
+        rows = opened.enter_context(closing(source.open()))
+        other = opened.enter_context(closing(held_out.open())) if held_out else None
         return datasets.check(rows, options, held_out=other, progress=progress).as_json()
 
 
@@ -82,7 +82,7 @@ def convert(
     progress: Progress,
 ) -> Account:
     """Write the canonical form of a source to a file."""
-    with closing(open_source(source)) as rows:
+    with closing(source.open()) as rows:
         return datasets.convert_file(rows, target, options=options, replace=replace, progress=progress)
 
 

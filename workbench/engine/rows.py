@@ -25,7 +25,7 @@ def load_rows(config: RunConfig, stage: Stage, described: datasets.About | None 
 
     described: the version to take; the one in use where it is left out.
 
-    A preference dataset lends its chosen answers. A dataset too small to hold anything out is measured on its
+    Of a preference dataset, the chosen answers are used. A dataset too small to hold anything out is measured on its
     own first rows.
     """
     import pyarrow.parquet

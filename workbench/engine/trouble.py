@@ -7,7 +7,7 @@ from pathlib import Path
 from workbench.core.errors import WorkbenchError
 
 _MEMORY_REMEDIES = (
-    "Take a smaller batch size with more gradient accumulation (the effective batch stays), a shorter longest example, "
+    "Take a smaller batch size with more gradient accumulation (the effective batch stays), a smaller max length, "
     "or a smaller model."
 )
 

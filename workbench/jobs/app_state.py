@@ -16,6 +16,7 @@ from workbench.jobs.card import read_card
 from workbench.jobs.chat import Chat
 from workbench.jobs.logs import Logs, Reading
 from workbench.jobs.pace import earlier_paces
+from workbench.jobs.room import fits_beside_run
 from workbench.jobs.survey import Survey, survey
 from workbench.jobs.tokens import Tokens
 from workbench.store import checkpoints, gone
@@ -36,6 +37,7 @@ class AppState:
 
     def __init__(self) -> None:
         self.chat = Chat()
+        self.beside = Chat(log="chat-beside.log")  # for a lane with another base model, where both fit
         self.tokens = Tokens()
         self.working: dict[str, threading.Event] = {}  # what each browser tab has at work; set to end it
         self.untold = ""  # what became of such work when its tab went away; told until there is new work
@@ -80,7 +82,10 @@ class AppState:
     def _make_room(self, run: Run) -> None:
         """Once for each start: a model that is loaded afterwards is there because a person wants it."""
         self._room_for = _life_of(run)
-        if self.chat.is_open and has_card():
+        if not has_card():
+            return
+        self.beside.close()
+        if self.chat.is_open and not (self.chat.model and fits_beside_run(run, self.chat.model)):
             self.chat.close(
                 f"The model was closed to make room: {run.name} trains on the card. Load it again afterwards."
             )
@@ -120,13 +125,13 @@ class AppState:
             return f"{self.chat.model.title}: {self.chat.word} ..."
         return None
 
-    def running(self) -> list[Running]:
+    def running(self) -> Running | None:
         """The run that trains, if any."""
         run = self.survey().running
         if run is None:
-            return []
+            return None
         now = self.progress(run)
-        return [(run.name, now.stage or now.phase, now.step, now.steps, now.seconds_left)]
+        return run.name, now.stage or now.phase, now.step, now.steps, now.seconds_left
 
     def gone(self) -> str:
         """That a run lost its folder while it trained, for as long as that is news; "" otherwise."""
@@ -140,9 +145,14 @@ class AppState:
         machine = psutil.virtual_memory()
         return machine.total - machine.available, machine.total, "RAM"
 
+    def unload(self) -> None:
+        """Give the memory of every loaded model back."""
+        self.chat.close()
+        self.beside.close()
+
     def close(self) -> None:
         """The window goes: the chat goes with it, a run that trains goes on."""
-        self.chat.close()
+        self.unload()
         self.tokens.close()
         warm.end()
         for cancelled in list(self.working.values()):

@@ -1,4 +1,4 @@
-"""One base model in a child process, answering two lanes: start, ask (a stream of both answers), close."""
+"""One base model in a child process, answering through its adapters: start, ask, ask many, score, close."""
 
 import copy
 import json
@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
-from workbench.core.chat import Answers, Ask, Sampling
+from workbench.core.chat import Answered, Answerer, Answers, Ask, Sampling, Score, TokenScore, ToScore
+from workbench.core.data.messages import Message
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef, Precision
 from workbench.jobs.child import A_LITTLE, Child, Event, Gone, OverLimit, ProcessLimits
 from workbench.jobs.processes import engine
+from workbench.store.answerers import adapter_folder, beta_of
 from workbench.store.home import home
-from workbench.store.runs import open_run
 
 ChatState = Literal["closed", "loading", "ready", "failed"]
 
@@ -28,8 +29,9 @@ NOT_LOADED = "No model is loaded. Load one on the Model page."
 class Chat:
     """What is loaded to talk to. One for the whole window; every browser tab shares it."""
 
-    def __init__(self, worker: Sequence[str] = engine("chat")):
+    def __init__(self, worker: Sequence[str] = engine("chat"), log: str = "chat.log"):
         self._worker = worker
+        self._log = log
         self._asking = threading.Lock()
         self._child: Child | None = None
         self.state: ChatState = "closed"
@@ -42,7 +44,7 @@ class Chat:
         self.close()
         self.state, self.word, self.model, self.facts = "loading", "starting", model, {}
         argument = json.dumps({"model": model.model_dump(), "precision": precision})
-        self._child = Child([*self._worker, argument], "chat.log")
+        self._child = Child([*self._worker, argument], self._log)
         threading.Thread(target=self._follow, args=(self._child,), daemon=True).start()
 
     def wait(self, seconds: float = PATIENCE) -> None:
@@ -53,22 +55,63 @@ class Chat:
         if self.state != "ready":
             raise WorkbenchError(self.word or NOT_LOADED)
 
-    def ask(self, left: Ask, right: Ask, sampling: Sampling) -> Iterator[Answers]:
-        """Both answers, again and again as they grow; the last one is complete.
+    def ask(self, left: Ask, right: Ask | None, sampling: Sampling) -> Iterator[Answers]:
+        """Both answers, again and again as they grow; the last one is complete. Without `right`, the left one alone.
 
         Raises WorkbenchError where no model is loaded, another question is being answered, or the answer fails.
         """
-        child = self._child
-        if self.state != "ready" or child is None:
-            raise WorkbenchError(self.word or NOT_LOADED)
-        if not self._asking.acquire(blocking=False):
-            raise WorkbenchError("Another question is being answered. Wait for it, or stop it.")
-        try:
-            lanes = [{"messages": ask.messages, "adapter": _adapter_folder(ask.adapter)} for ask in (left, right)]
-            _send(child, {"do": "ask", "lanes": lanes, "sampling": sampling.model_dump()})
-            yield from self._answers(child)
-        finally:
-            self._asking.release()
+        asks = [left] if right is None else [left, right]
+        lanes = [{"messages": ask.messages, **_who(ask.answerer)} for ask in asks]
+        answers = Answers()
+        for event in self._exchange({"do": "ask", "lanes": lanes, "sampling": sampling.model_dump()}):
+            _take(event, answers)
+            # Several pieces that came together are one picture.
+            if event["event"] == "done" or not (self._child and self._child.has_news):
+                yield copy.deepcopy(answers)
+
+    def ask_many(
+        self,
+        prompts: Sequence[list[Message]],
+        answerers: Sequence[Answerer],
+        sampling: Sampling,
+        seeds: Sequence[int] | None = None,
+    ) -> Iterator[Answered]:
+        """Every prompt to all of them, in batches: each answer as soon as it is finished, in no order.
+
+        seeds: one for each prompt, in place of the one of `sampling`: the same prompt with two seeds has two answers. An
+        answer depends on its prompt, answerer, sampling and seed alone, not on what else is asked. `stop` ends it: what was
+        begun comes as "stopped", what was not does not come. Raises as `ask`.
+        """
+        drawn = list(seeds) if seeds is not None else [sampling.seed] * len(prompts)
+        assert len(drawn) == len(prompts)
+        request = {
+            "do": "ask_many",
+            "prompts": list(prompts),
+            "seeds": drawn,
+            "answerers": [_who(one) for one in answerers],
+            "sampling": sampling.model_dump(),
+        }
+        for event in self._exchange(request):
+            if event["event"] == "part":
+                yield Answered(**event["answered"])
+
+    def score(self, messages: list[Message], answer: str, answerer: Answerer, ended: bool = True) -> Score:
+        """What an adapter changed of an answer, token by token. Raises as `ask`, and where it was stopped."""
+        found = dict(self.score_many([ToScore(messages, answer, answerer, ended)]))
+        if not found:
+            raise WorkbenchError("There is nothing to show of this answer: it is empty, or was stopped.")
+        return found[0]
+
+    def score_many(self, items: Sequence[ToScore]) -> Iterator[tuple[int, Score]]:
+        """The same of many answers, as (place in `items`, score), as soon as each is known. Empty answers have none."""
+        betas = [beta_of(item.answerer) if item.answerer.name else None for item in items]
+        asked = [
+            {"messages": one.messages, "answer": one.answer, "ended": one.ended, **_who(one.answerer)} for one in items
+        ]
+        for event in self._exchange({"do": "score", "items": asked}):
+            if event["event"] == "part":
+                place = event["item"]
+                yield place, Score([TokenScore(*token) for token in event["tokens"]], betas[place])
 
     def stop(self) -> None:
         """End the answers that are being given; what was said until then stays."""
@@ -91,17 +134,20 @@ class Chat:
     def pid(self) -> int | None:
         return self._child.pid if self._child else None
 
-    def _answers(self, child: Child) -> Iterator[Answers]:
-        answers = Answers()
+    def _exchange(self, request: dict[str, Any]) -> Iterator[Event]:
+        """What is answered to a request, piece by piece, up to and with "done". One at a time."""
+        child = self._child
+        if self.state != "ready" or child is None:
+            raise WorkbenchError(self.word or NOT_LOADED)
+        if not self._asking.acquire(blocking=False):
+            raise WorkbenchError("Another question is being answered. Wait for it, or stop it.")
         finished = False
         try:
+            _send(child, request)
             for event in child.events("done", ProcessLimits(silence=PATIENCE)):
-                if event is None:
-                    continue
-                finished = _take(event, answers)
-                # Several pieces that came together are one picture.
-                if finished or not child.has_news:
-                    yield copy.deepcopy(answers)
+                if event is not None:
+                    finished = event["event"] == "done"
+                    yield event
         except Gone:
             finished = True
             self._fail(child, _gone_words())
@@ -116,6 +162,7 @@ class Chat:
         finally:
             if not finished:
                 self._abandon(child)
+            self._asking.release()
 
     def _abandon(self, child: Child) -> None:
         """Nobody reads on (a closed tab): stop the answer and take what is left of it off the line."""
@@ -150,16 +197,16 @@ class Chat:
             self.state, self.word = "failed", words
 
 
-def _take(event: Event, answers: Answers) -> bool:
-    """Add one event to the answers. True with the last one."""
+def _take(event: Event, answers: Answers) -> None:
+    """Add one event to the answers."""
     if event["event"] == "done":
         answers.verified = event["result"]["verified"]
-        return True
-    answer = answers.right if event["lane"] else answers.left
-    answer.text += event["text"]
-    answer.tokens, answer.first_token = event["tokens"], event["first_token"]
-    answer.per_second, answer.ended = event["per_second"], event["ended"]
-    return False
+    elif event["event"] == "part":
+        answer = answers.right if event["lane"] else answers.left
+        answer.text += event["text"]
+        answer.tokens, answer.first_token = event["tokens"], event["first_token"]
+        answer.per_second, answer.ended = event["per_second"], event["ended"]
+        answer.asked, answer.context = event.get("asked", 0), event.get("context")
 
 
 def _send(child: Child, request: dict[str, Any]) -> None:
@@ -177,10 +224,7 @@ def _gone_words() -> str:
     )
 
 
-def _adapter_folder(run_name: str | None) -> str | None:
-    if run_name is None:
-        return None
-    run = open_run(run_name)
-    if not run.has_adapter:
-        raise WorkbenchError(f"The run {run_name} has no adapter yet. Choose a run that finished or was stopped.")
-    return str(run.adapter)
+def _who(answerer: Answerer) -> dict[str, Any]:
+    """As the child is told. Raises WorkbenchError where the adapter is gone."""
+    folder = adapter_folder(answerer)
+    return {"adapter": str(folder) if folder else None, "strength": answerer.strength}

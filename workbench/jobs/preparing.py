@@ -43,84 +43,43 @@ def run(
     limits: ProcessLimits | None = None,
     worker: Sequence[str] = WORKER,
 ) -> Any:
-    """The result of a request, as JSON. See `Job.follow` for progress and for what is raised."""
-    return start(request, limits=limits, worker=worker).follow(progress)
+    """The result of a request, as JSON, once there is one. What `progress` raises ends the work.
 
-
-def start(request: dict[str, Any], *, limits: ProcessLimits | None = None, worker: Sequence[str] = WORKER) -> "Job":
-    """Begin with a request, and return at once: for who wants to cancel it from another thread."""
-    return Job(request, limits or _usual_limits(request), worker)
-
-
-class Job:
-    """A piece of work in a child process. It goes on until `follow` returns, or somebody calls `cancel`."""
-
-    def __init__(self, request: dict[str, Any], limits: ProcessLimits, worker: Sequence[str] = WORKER):
-        self._what, self._advice = _words(request)
-        self._target = request.get("target")
-        self._limits = limits
-        self._cancelled = False
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - `follow` closes it
-        self._child = Child(worker, self._log, LEAN)
+    Raises WorkbenchError where the work was refused, or took too much memory or time.
+    """
+    limits = limits or _usual_limits(request)
+    what, advice = _words(request)
+    with tempfile.TemporaryFile() as log:
+        child = Child(worker, log, LEAN)
         # Rows written by hand are more than a pipe holds, and the child does not read before it has started.
-        threading.Thread(target=self._send, args=(request | {"memory": limits.memory},), daemon=True).start()
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
-    def follow(self, progress: Progress | None = None) -> Any:
-        """The result, once there is one.
-
-        Raises WorkbenchError where the work was refused, took too much memory or time, or was cancelled.
-        """
-
-        def heard(fraction: float, words: str) -> None:
-            if self._cancelled:
-                raise Cancelled
-            if progress:
-                progress(fraction, words)
-
+        threading.Thread(target=_send, args=(child, request | {"memory": limits.memory}), daemon=True).start()
         try:
-            return self._child.wait("done", self._limits, heard)["result"]
-        except OverLimit as error:
-            raise self._stopped(str(error)) from None
-        except MemoryError:
-            raise self._stopped(memory_words(self._limits)) from None
+            return child.wait("done", limits, progress)["result"]
+        except (OverLimit, MemoryError) as error:
+            why = f"{str(error) or memory_words(limits)} and was stopped"
         except Gone:
-            raise Cancelled if self._cancelled else self._died() from None
+            why = f"ended unexpectedly ({_ending(child.end(), log)})"
         finally:
-            self._end()
+            child.end()
+            datasets.sweep_drafts()
+            if target := request.get("target"):
+                datasets.sweep_beside(Path(target))
+    raise WorkbenchError(f"{what} {why}. Nothing was stored. {advice}")
 
-    def cancel(self) -> None:
-        """End the work at once, from any thread; `follow` then raises Cancelled."""
-        self._cancelled = True
-        self._child.kill()
 
-    def _send(self, request: dict[str, Any]) -> None:
-        with suppress(Gone):  # whoever follows learns of it
-            self._child.send(request)
+def _send(child: Child, request: dict[str, Any]) -> None:
+    with suppress(Gone):  # whoever waits learns of it
+        child.send(request)
 
-    def _stopped(self, why: str) -> WorkbenchError:
-        return WorkbenchError(f"{self._what} {why} and was stopped. Nothing was stored. {self._advice}")
 
-    def _died(self) -> Exception:
-        code = self._child.end()
-        self._log.seek(0)
-        log = self._log.read().decode("utf-8", "replace")[-4000:]
-        if "Traceback" in log:
-            return RuntimeError(log)
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        if code == -9:
-            how += ", most often because memory ran out"
-        return WorkbenchError(f"{self._what} ended unexpectedly ({how}). Nothing was stored. {self._advice}")
-
-    def _end(self) -> None:
-        self._child.end()
-        self._log.close()
-        datasets.sweep_drafts()
-        if self._target:
-            datasets.sweep_beside(Path(self._target))
+def _ending(code: int, log: IO[bytes]) -> str:
+    """How a child ended that said nothing. Raises RuntimeError with the traceback that it printed, if any."""
+    log.seek(0)
+    printed = log.read().decode("utf-8", "replace")[-4000:]
+    if "Traceback" in printed:
+        raise RuntimeError(printed)
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return f"{how}, most often because memory ran out" if code == -9 else how
 
 
 def _usual_limits(request: dict[str, Any]) -> ProcessLimits:

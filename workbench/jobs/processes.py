@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psutil
 
@@ -45,6 +45,23 @@ def start_talking(
     )
     end_first(process.pid)
     return process
+
+
+def start_detached(
+    command: Sequence[str], log: IO[bytes], environment: Mapping[str, str], **streams: Any
+) -> subprocess.Popen[bytes]:
+    """A child in a session of its own, which neither a closed window nor Ctrl+C in its terminal ends. It prints to `log`."""
+    return subprocess.Popen(
+        command,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        # A module given by -m is looked for in the folder one is in first: that must not be just any folder.
+        cwd=home(),
+        env=environment,
+        start_new_session=os.name != "nt",
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        **streams,
+    )
 
 
 def end_first(pid: int) -> None:

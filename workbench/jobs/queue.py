@@ -58,7 +58,7 @@ def held() -> Hold | None:
     try:
         training.check_room()
     except WorkbenchError as error:
-        return Hold(str(error).removesuffix(" Nothing was started."))
+        return Hold(why=str(error).removesuffix(" Nothing was started."))
     return None
 
 
@@ -103,16 +103,7 @@ def look(keeper: Sequence[str] = KEEPER) -> None:
         if not _needs_keeper():
             return
         with open(home() / "queue.log", "ab") as log:
-            process = subprocess.Popen(
-                keeper,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=home(),
-                env=child_environment(),
-                start_new_session=os.name != "nt",
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-            )
+            process = processes.start_detached(keeper, log, child_environment(), stdin=subprocess.DEVNULL)
         _write_keeper(process.pid)
 
 
@@ -171,7 +162,7 @@ def _hold_after(before: Run | None) -> Hold | None:
     if found is None and before and training.state_of(before) in ("failed", "lost"):
         if "disk is full" not in training.summary(before):
             return None
-        found = Hold(f"The disk was full in {before.name}. Make room first.")
+        found = Hold(why=f"The disk was full in {before.name}. Make room first.")
     if found and queue.held() is None:
         with contextlib.suppress(OSError):  # not even for this line is there room
             queue.hold(found.why)

@@ -5,7 +5,6 @@ said about a run here is read from its folder and from the system's list of proc
 """
 
 import contextlib
-import os
 import shutil
 import subprocess
 import threading
@@ -28,8 +27,7 @@ from workbench.store import checkpoints, datasets, device, gone, queue, run_data
 from workbench.store.device import Holder
 from workbench.store.forks import take
 from workbench.store.home import home, write_text, writing
-from workbench.store.runs import PAUSE, Run, claim_folder, open_run, runs_folder, starting_run
-from workbench.store.trash import throw_away
+from workbench.store.runs import PAUSE, Run, claim_folder, open_run, runs_folder, starting_run, throw_away
 
 WORKER = processes.engine("train")
 
@@ -352,18 +350,8 @@ def _spawn(run: Run, worker: Sequence[str]) -> subprocess.Popen[bytes]:
         command, lock = [*worker, str(run.folder)], device.passed_on(told)
         environment = child_environment() | {WAITS_FOR_WORD: "1"} | lock
         handed = {name: int(descriptor) for name, descriptor in lock.items()}
-        process = warm.take(command, log, environment, handed, talks=False) or subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # A module given by -m is looked for in the folder one is in first: that must not be just any folder.
-            cwd=home(),
-            env=environment,
-            start_new_session=os.name != "nt",
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-            **told,
-        )
+        taken = warm.take(command, log, environment, handed, talks=False)
+        process = taken or processes.start_detached(command, log, environment, stdin=subprocess.PIPE, **told)
     begun = processes.started(process.pid)
     try:
         device.note_holder(run.name, process.pid, begun)

@@ -1,5 +1,6 @@
 """An adapter's files looked at before PEFT opens them."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,14 @@ SETTINGS = "adapter_config.json"
 # With it PEFT imports the module that the file names.
 _NAMES_CODE = "megatron_config"
 _LARGEST_RANK = 10_000
+
+_NOT_LINEAR = {
+    "use_dora": "is a DoRA, which also changes the length of the weights",
+    "modules_to_save": "trained whole modules beside the LoRA",
+    "trainable_token_indices": "trained whole tokens beside the LoRA",
+    "target_parameters": "changes parameters that are no linear layers",
+    "alora_invocation_tokens": "is an aLoRA, which acts on a part of the text only",
+}
 
 _ANOTHER = "Train the run again, or choose another one."
 
@@ -64,3 +73,20 @@ def _fits(name: str, tensor: Tensor, rank: int) -> bool:
     if not side:
         return True
     return len(tensor.shape) == 2 and tensor.shape[0 if side[1] == "A" else 1] == rank
+
+
+def adapter_bytes(folder: Path, title: str) -> int:
+    """Memory of an adapter once it is loaded: PEFT makes fp32 of all that is less. Raises WorkbenchError as `check_adapter`."""
+    if not (folder / WEIGHTS).is_file():
+        check_adapter(folder, title)
+    return sum(4 * math.prod(tensor.shape) for tensor in read_tensors(folder / WEIGHTS, title).values())
+
+
+def why_alone(folder: Path, title: str) -> str:
+    """Why an adapter can neither be scaled nor share a batch, as the end of a sentence about it; "" where it can.
+
+    What a LoRA adds is linear in its factor. What these settings add is not, and PEFT refuses them in mixed batches.
+    """
+    settings = read_object(folder / SETTINGS, title)
+    found = next((words for name, words in _NOT_LINEAR.items() if settings.get(name)), "")
+    return found and f"{found}, so its strength cannot be changed: take strength 1, or 0 for the base model."

@@ -24,8 +24,6 @@ KEPT = 2  # the newest, and one before it should the newest be damaged
 # stage before, which is kept already; with it, Transformers would load only "ref" and forget the adapter that trains.
 _NOT_NEEDED = ("training_args.bin", "README.md", "ref")
 
-_CHUNK = 2**20
-
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -110,11 +108,8 @@ def _folder(run: Run) -> Path:
 
 
 def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
     with open(file, "rb") as opened:
-        while chunk := opened.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _to_disk(file: Path) -> None:

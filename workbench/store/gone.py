@@ -4,18 +4,19 @@ A run's own folder cannot say it, so one file in the home does: gone.json, the n
 """
 
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from workbench.store.alive import SAME_START
 from workbench.store.home import home, read_json, write_json
+from workbench.store.run_files import Fields
 
 KEPT = 50
 
 
-@dataclass(frozen=True)
-class Gone:
+class Gone(Fields):
     """The end of a run without a place. pid and created: of its worker (see store/alive.py). when: seconds since 1970."""
 
     run: str
@@ -27,15 +28,15 @@ class Gone:
 
 def note(run: str, why: str, pid: int, created: float) -> None:
     """Write down why a worker ended itself. It has the device, so no other one writes at the same time. Raises OSError."""
-    before = [asdict(one) for one in noted()][-(KEPT - 1) :]
-    write_json(_file(), [*before, asdict(Gone(run, why, pid, created, time.time()))])
+    before = [one.model_dump() for one in noted()][-(KEPT - 1) :]
+    write_json(_file(), [*before, Gone(run=run, why=why, pid=pid, created=created, when=time.time()).model_dump()])
 
 
 def forget(run: str) -> None:
     """A new run has that name. Raises OSError."""
     before = noted()
     if any(one.run == run for one in before):
-        write_json(_file(), [asdict(one) for one in before if one.run != run])
+        write_json(_file(), [one.model_dump() for one in before if one.run != run])
 
 
 def newest(seconds: float) -> Gone | None:
@@ -46,10 +47,7 @@ def newest(seconds: float) -> Gone | None:
 
 def noted() -> list[Gone]:
     """All that is known, the newest last. What cannot be read is passed over: it is told once more where it matters."""
-    try:
-        values = read_json(_file())
-    except OSError:
-        return []
+    values = read_json(_file())
     return [one for value in values if (one := _read(value))] if isinstance(values, list) else []
 
 
@@ -65,10 +63,8 @@ def of_worker(pid: int, created: float) -> Gone | None:
 
 def _read(value: Any) -> Gone | None:
     try:
-        return Gone(
-            str(value["run"]), str(value["why"]), int(value["pid"]), float(value["created"]), float(value["when"])
-        )
-    except (TypeError, KeyError, ValueError, OverflowError):
+        return Gone.model_validate(value)
+    except ValidationError:
         return None
 
 

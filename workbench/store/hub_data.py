@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from workbench.core.data.formats import AS_RECOGNISED, ReadOptions
 from workbench.core.data.messages import RawRow
@@ -36,17 +35,8 @@ class HubFacts:
     commit: str | None
 
 
-class Hub(Protocol):
-    """The four questions that are asked of the Hub."""
-
-    def facts(self, id: str, revision: str | None) -> HubFacts: ...
-    def configs(self, id: str, revision: str | None) -> list[str]: ...
-    def splits(self, id: str, config: str, revision: str | None) -> list[str]: ...
-    def stream(self, id: str, config: str, split: str, revision: str | None) -> tuple[Iterator[RawRow], int | None]: ...
-
-
-class OnlineHub:
-    """The Hub itself (or the one that HF_ENDPOINT names), asked as whoever `hf auth login` knows."""
+class Hub:
+    """The four questions that are asked of the Hub (or the one that HF_ENDPOINT names), as whoever `hf auth login` knows."""
 
     def facts(self, id: str, revision: str | None) -> HubFacts:
         """Also the quickest way to learn that the Hub or the dataset is out of reach: one request, no retries."""
@@ -91,7 +81,7 @@ def parse_id(text: str) -> str:
 
 def configs_and_splits(id: str, revision: str | None = None, hub: Hub | None = None) -> dict[str, list[str]]:
     """Configuration -> its splits. Beyond MAX_CONFIGS_ASKED, a configuration is listed with the splits of the first."""
-    id, hub = parse_id(id), hub or OnlineHub()
+    id, hub = parse_id(id), hub or Hub()
     if Path(id).exists():
         raise WorkbenchError(
             f"There is a folder {id} where the workbench was started, and it would be read in place of the dataset on "
@@ -104,20 +94,18 @@ def configs_and_splits(id: str, revision: str | None = None, hub: Hub | None = N
     return {config: found.get(config) or found[configs[0]] for config in configs}
 
 
-def stream_rows(
-    id: str, config: str, split: str, revision: str | None = None, hub: Hub | None = None, limits: Limits | None = None
-) -> Rows:
+def stream_rows(id: str, config: str, split: str, revision: str | None = None, hub: Hub | None = None) -> Rows:
     """(row number from 1, row), downloaded as they are read, under the same limits as a file.
 
     Raises WorkbenchError for a configuration or split that there is not, and whenever the Hub says no.
     """
-    id, hub = parse_id(id), hub or OnlineHub()
+    id, hub = parse_id(id), hub or Hub()
     there = configs_and_splits(id, revision, hub)
     if config not in there:
         raise WorkbenchError(f"{id} has no configuration {config!r}. It has: {', '.join(there)}.")
     if split not in there[config]:
         raise WorkbenchError(f"{id} ({config}) has no split {split!r}. It has: {', '.join(there[config])}.")
-    return Rows(_numbered(hub, id, config, split, revision), ExitStack(), f"{id} ({split})", limits or Limits())
+    return Rows(_numbered(hub, id, config, split, revision), ExitStack(), f"{id} ({split})", Limits())
 
 
 def add_split(
@@ -130,7 +118,7 @@ def add_split(
     hub: Hub | None = None,
 ) -> About:
     """Store a split of a Hub dataset as a dataset of ours; see `datasets.add`."""
-    source, hub = source.model_copy(update={"id": parse_id(source.id)}), hub or OnlineHub()
+    source, hub = source.model_copy(update={"id": parse_id(source.id)}), hub or Hub()
     datasets.check_free(name)
     with hub_errors("dataset", source.id, source.revision):
         known = hub.facts(source.id, source.revision)

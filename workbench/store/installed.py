@@ -15,9 +15,7 @@ def offered_options(config: RunConfig, device: Device) -> ComputeOptions:
     """
     has_triton = device.is_cuda and sys.platform == "linux" and _has("triton") and not _has("unsloth")
     return ComputeOptions(
-        fused_loss=has_triton,
-        chunked_logits=has_triton and _has("liger_kernel"),
-        from_adapter=bool(config.start_from),
+        fused_loss=has_triton, chunked_logits=has_triton and _has("liger_kernel"), from_adapter=bool(config.start_from)
     )
 
 

@@ -1,7 +1,6 @@
 """The queue: runs that wait for the device, and what holds them. A waiting run is its folder with a marker in it."""
 
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +15,7 @@ MARKER = "queued.json"
 _LAST = 10**9
 
 
-@dataclass(frozen=True)
-class Hold:
+class Hold(Fields):
     """Why the queue waits for a person. run: the run whose pause holds it, which frees it again when it goes on."""
 
     why: str
@@ -28,13 +26,8 @@ class _Marker(Fields):
     place: Annotated[int, Field(gt=-_LAST, lt=_LAST)] = 0
 
 
-class _Held(Fields):
-    why: str
-    run: str | None = None
-
-
 _MARKERS: Record[_Marker] = Record(_Marker)
-_HOLDS: Record[_Held] = Record(_Held)
+_HOLDS: Record[Hold] = Record(Hold)
 
 
 def is_marked(run: Run) -> bool:
@@ -67,14 +60,13 @@ def order(run: Run) -> tuple[int, str]:
 def held() -> Hold | None:
     """What holds the queue until a person lets it go on; None where nothing does."""
     try:
-        found = _HOLDS.read(_hold_file())
+        return _HOLDS.read(_hold_file())
     except Damaged as damaged:  # somebody wanted it held, whatever for
-        return Hold(f"Why is not known any more: {damaged}")
-    return Hold(found.why, found.run) if found else None
+        return Hold(why=f"Why is not known any more: {damaged}")
 
 
 def hold(why: str, run: Run | None = None) -> None:
-    write_json(_hold_file(), asdict(Hold(why, run.name if run else None)))
+    write_json(_hold_file(), Hold(why=why, run=run.name if run else None).model_dump())
 
 
 def release() -> None:

@@ -115,7 +115,9 @@ def parse(path: Path) -> Any:
         raise Damaged(f"{name} is a folder, and a file belongs there.") from None
     except OSError as error:
         # Windows says "permission denied" of a folder that is opened as a file.
-        what = "is a folder, and a file belongs there" if path.is_dir() else f"cannot be opened ({error.strerror})"
+        what = (
+            "is a folder, and a file belongs there" if os.path.isdir(path) else f"cannot be opened ({error.strerror})"
+        )
         raise Damaged(f"{name} {what}.") from None
     if len(text) > LARGEST:
         raise Damaged(f"{name} is larger than {LARGEST // 2**20} MB, which no such file is.")

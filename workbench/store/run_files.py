@@ -79,6 +79,13 @@ class OfData(BaseModel):
     version: Count = 1
 
 
+class Scaled(Fields):
+    """The adapter that this run's is, as core.chat.Answerer names it, and the strength that it was scaled by."""
+
+    name: str
+    strength: Annotated[FiniteFloat, Field(gt=0)]
+
+
 class Environment(BaseModel):
     """What a worker wrote down about itself. What is not named here is kept as it is."""
 
@@ -94,6 +101,7 @@ class Environment(BaseModel):
     why: str = ""
     device: str = ""
     model: dict[str, Any] = {}
+    scaled: Scaled | None = None
 
 
 class Settings(BaseModel):

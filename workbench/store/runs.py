@@ -3,9 +3,9 @@
 import json
 import os
 import re
-import shutil
 import time
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -322,20 +322,11 @@ def starting_run(config: RunConfig) -> Run | None:
     return run
 
 
-def create_run(config: RunConfig) -> Run:
-    """A new folder with the config in it. Raises WorkbenchError where the name is taken, with a free one."""
-    run = claim_folder(config.name)
-    try:
-        with writing(f"The run {config.name}"):
-            run.write_config(config)
-    except WorkbenchError:
-        shutil.rmtree(run.folder, ignore_errors=True)
-        raise
-    return run
-
-
 def claim_folder(name: str) -> Run:
-    """An empty folder for a new run. It is no run before its config is in it. Raises WorkbenchError as `create_run`."""
+    """An empty folder for a new run. It is no run before its config is in it.
+
+    Raises WorkbenchError where the name is taken, with a free one.
+    """
     run = Run(runs_folder() / check_name(name, "run"))
     with writing(f"The run {name}"):
         try:
@@ -345,6 +336,19 @@ def claim_folder(name: str) -> Run:
                 f"There is a run called {name} already. Runs are never overwritten: take {free_name(name)}."
             ) from None
     return run
+
+
+def throw_away(run: Run) -> Path:
+    """Move a run's folder, as it is, to the trash beside the runs, in one step. Returns where it lies now.
+
+    Raises WorkbenchError where the system does not let it be moved.
+    """
+    with writing(f"The run {run.name} in the trash"):
+        trash = folder_in_home("trash")
+        names = chain([run.name], (f"{run.name}-{number}" for number in count(2)))
+        place = next(trash / name for name in names if not os.path.lexists(trash / name))
+        os.rename(run.folder, place)
+    return place
 
 
 def readable_runs() -> list[Run]:

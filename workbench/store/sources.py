@@ -5,19 +5,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.exact import Exact
 from workbench.store.files import Limits, Rows, read_rows
 
 MAX_GIVEN_ROWS = 100_000
 
 
-class _Source(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileSource(_Source):
+class FileSource(Exact):
     """A file on this machine. uploaded: it came through the browser, so its path says nothing to its owner."""
 
     where: Literal["file"] = "file"
@@ -37,7 +34,7 @@ class FileSource(_Source):
         return read_rows(Path(self.path), self.original_name)
 
 
-class HubSource(_Source):
+class HubSource(Exact):
     """A split of a dataset on the Hugging Face Hub. revision: branch, tag or commit; None is the newest."""
 
     where: Literal["hub"] = "hub"
@@ -62,7 +59,7 @@ class HubSource(_Source):
         return hub_data.stream_rows(self.id, self.config, self.split, self.revision)
 
 
-class RowsSource(_Source):
+class RowsSource(Exact):
     """Rows that the workbench has itself: votes, or pairs written by hand. words: where they are from, for people."""
 
     where: Literal["rows"] = "rows"
@@ -80,11 +77,7 @@ class RowsSource(_Source):
 
 
 Source = Annotated[FileSource | HubSource | RowsSource, Field(discriminator="where")]
-
-
-def open_source(source: FileSource | HubSource | RowsSource) -> Rows:
-    """Its rows, under the same limits whatever it is. Raises WorkbenchError where there is none to read."""
-    return source.open()
+"""`open` gives its rows, under the same limits whatever it is. Raises WorkbenchError where there is none to read."""
 
 
 def _shown(path: str) -> str:

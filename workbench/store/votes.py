@@ -1,63 +1,71 @@
-"""What a person thought of two answers on the Compare page: one line of votes.jsonl per vote.
+"""What a person thought of two answers: one line of votes.jsonl per vote, and one for each that is taken back.
 
-A vote is kept whole, with both answers and who gave them, so that it can become a preference pair (Data page).
+A vote is kept whole, with both answers and who gave them, so that it can become rows to train on. Nothing in the file is
+ever rewritten: of two votes on the same answers the later one holds, and one that is taken back is no longer read.
 """
 
 import json
+import os
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from filelock import FileLock
+from pydantic import ValidationError
 
 from workbench.core.data.messages import RawRow
+from workbench.core.data.thoughts import without_thoughts
 from workbench.core.errors import WorkbenchError
+from workbench.core.votes.vote import Choice, Side, Vote, word_count
 from workbench.store.home import append_line, home, writing
 
-Choice = Literal["left", "right", "tie", "both_bad"]
+__all__ = ["Choice", "Vote", "add", "all_votes", "of_sitting", "path", "rows", "undo", "unreadable"]
 
-
-class Vote(BaseModel):
-    """prompt: the messages that both answers follow. left_model, right_model: name of a run, or "" for the base model.
-
-    sampling: how the answers were drawn. time: ISO 8601, UTC.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    prompt: list[dict[str, str]]
-    left: str
-    right: str
-    vote: Choice
-    left_model: str
-    right_model: str
-    base: str
-    sampling: dict[str, Any] = {}
-    time: str = ""
-
-    @property
-    def question(self) -> str:
-        """What makes two votes a vote on the same thing; the later one holds."""
-        return json.dumps([self.prompt, self.left, self.right])
+_LOCK_SECONDS = 30
 
 
 def add(vote: Vote) -> int:
-    """Write a vote down. Returns how many there are now. Raises WorkbenchError where the disk is full."""
-    stamped = vote.model_copy(update={"time": datetime.now(UTC).isoformat(timespec="seconds")})
-    with writing("The vote"), open(path(), "ab+") as file:
-        append_line(file, stamped.model_dump_json())
+    """Write a vote down, on the disk before this returns. Returns how many there are now.
+
+    A vote with the id of one that is there is that one, sent again. Raises WorkbenchError where the disk is full.
+    """
+    stamped = vote.model_copy(
+        update={
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "id": vote.id or uuid.uuid4().hex,
+            "left_words": word_count(vote.left),
+            "right_words": word_count(vote.right),
+        }
+    )
+    with writing("The vote"), _alone():
+        if not vote.id or all(one.id != vote.id for one in _stored()[0]):
+            _append(stamped.model_dump_json())
     return len(all_votes())
 
 
+def undo(id: str) -> None:
+    """Take a vote back: what it replaced, if anything, holds again. Raises WorkbenchError where there is no such vote."""
+    with writing("The vote"), _alone():
+        if all(vote.id != id for vote in all_votes()):
+            raise WorkbenchError("There is no such vote to take back. It may have been taken back before.")
+        _append(json.dumps({"undo": id, "time": datetime.now(UTC).isoformat(timespec="seconds")}))
+
+
 def all_votes() -> list[Vote]:
-    """Every vote, oldest first; of several on the same two answers the last. Broken lines are passed over."""
+    """Every vote, oldest first; of several on the same two answers of a sitting the last. Broken lines are passed over."""
+    found, undone = _stored()
     votes: dict[str, Vote] = {}
-    for line in _lines():
-        if vote := _read(line):
+    for vote in found:
+        if not vote.id or vote.id not in undone:
             votes.pop(vote.question, None)
             votes[vote.question] = vote
     return list(votes.values())
+
+
+def of_sitting(id: str) -> list[Vote]:
+    return [vote for vote in all_votes() if vote.sitting == id]
 
 
 def unreadable() -> int:
@@ -65,21 +73,71 @@ def unreadable() -> int:
     return sum(1 for line in _lines() if _read(line) is None)
 
 
-def rows() -> Iterator[tuple[int, RawRow]]:
-    """The votes as raw rows of the format "votes", numbered from 1."""
-    for number, vote in enumerate(all_votes(), start=1):
-        yield number, vote.model_dump(include={"prompt", "left", "right", "vote"})
+def rows(sitting: str = "", measured: bool = False) -> Iterator[tuple[int, RawRow]]:
+    """The votes as raw rows of the format "votes", numbered from 1, without thoughts.
+
+    sitting: only of this one. measured: also those of measuring sittings, whose prompts are held out: who trains on them can
+    measure with them no more. Of the same answers in several sittings the last vote holds.
+    """
+    chosen: dict[str, RawRow] = {}
+    for vote in all_votes():
+        if (sitting and vote.sitting != sitting) or (vote.purpose == "measure" and not measured):
+            continue
+        key = json.dumps([vote.prompt, *sorted((vote.left, vote.right))])
+        chosen.pop(key, None)
+        chosen[key] = _row(vote)
+    yield from enumerate(chosen.values(), start=1)
 
 
 def path() -> Path:
     return home() / "votes.jsonl"
 
 
-def _read(line: bytes) -> Vote | None:
+def _row(vote: Vote) -> RawRow:
+    answers = {"left": without_thoughts(vote.left), "right": without_thoughts(vote.right)}
+    row: dict[str, Any] = {"prompt": vote.prompt, **answers, "vote": vote.vote}
+    if vote.ideal.strip():
+        row["ideal"] = vote.ideal
+    if vote.id:  # votes of earlier versions say little of where they are from
+        told = {"id": vote.id, "time": vote.time, "sitting": vote.sitting, "purpose": vote.purpose, "base": vote.base}
+        row["provenance"] = {**told, "sampling": vote.sampling, "left": _by(vote, "left"), "right": _by(vote, "right")}
+    return row
+
+
+def _by(vote: Vote, side: Side) -> dict[str, Any]:
+    return {**vote.answerer(side).model_dump(), "seed": vote.left_seed if side == "left" else vote.right_seed}
+
+
+def _append(line: str) -> None:
+    with open(path(), "ab+") as file:
+        append_line(file, line)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _alone() -> FileLock:
+    """One writer at a time, of all windows and processes; the system lets go of it when a process is killed."""
+    return FileLock(home() / "votes.lock", timeout=_LOCK_SECONDS)
+
+
+def _stored() -> tuple[list[Vote], set[str]]:
+    """Every vote in the file, and the ids of those that were taken back."""
+    found = [_read(line) for line in _lines()]
+    return [one for one in found if isinstance(one, Vote)], {one for one in found if isinstance(one, str)}
+
+
+def _read(line: bytes) -> Vote | str | None:
+    """The vote in a line, or the id of one that it takes back; None where it holds neither."""
     try:
         return Vote.model_validate_json(line)
     except ValidationError:
+        pass
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
         return None
+    undone = value.get("undo") if isinstance(value, dict) else None
+    return undone if isinstance(undone, str) else None
 
 
 def _lines() -> list[bytes]:

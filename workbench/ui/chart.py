@@ -6,20 +6,12 @@ whole figure again at each update and lose the zoom; this one keeps it, and cost
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
-_FOLDER = Path(__file__).parent
-_SCRIPT = (_FOLDER / "chart.js").read_text(encoding="utf-8")
-
 # The class of a column whose charts stand two per row, and stack where there is no room.
 CHARTS_CLASS = "wb-charts"
-
-
-def chart_css() -> str:
-    """Style of all charts, to be added once to the style of the window."""
-    return (_FOLDER / "chart.css").read_text(encoding="utf-8")
 
 
 def packed(value: dict[str, Any] | None) -> str | None:
@@ -34,17 +26,20 @@ def packed(value: dict[str, Any] | None) -> str | None:
     return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
 
 
-def chart(value: dict[str, Any] | None = None, elem_id: str | None = None) -> gr.HTML:
-    """A chart of `value`; without one it says that it will appear.
+def picture(
+    kind: Literal["chart", "lengths"], elem_id: str | None = None, value: dict[str, Any] | None = None
+) -> gr.HTML:
+    """A picture that a script of this folder draws; without a value it says how it comes.
 
-    value: {"title", "measure", "unit", "x", "lines": [{"name", "role", "style", "weight", "points": [[x, y or None]]}],
-    "references": [{"y", "label"}], "marks": [{"x", "label"}], "reading"}; points go up in x.
+    value: of a length picture see `lengths_value`, of a chart {"title", "measure", "unit", "x", "lines": [{"name", "role",
+    "style", "weight", "points": [[x, y or None]]}], "references": [{"y", "label"}], "marks": [{"x", "label"}], "reading"};
+    points go up in x.
     """
     # The template must not hold the value: Gradio would put it into the page as HTML, and would draw it anew each time.
     return gr.HTML(
         packed(value),
-        html_template='<div class="wb-chart"></div>',
-        js_on_load=_SCRIPT,
+        html_template=f'<div class="wb-{kind}"></div>',
+        js_on_load=Path(__file__).with_name(f"{kind}.js").read_text("utf-8"),
         apply_default_css=False,
         elem_id=elem_id,
     )

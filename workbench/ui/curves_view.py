@@ -6,35 +6,28 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.charts import CHART_IDS, charts, drawn_by
 from workbench.jobs.logs import Reading
 from workbench.store.runs import Run
-from workbench.ui.chart import CHARTS_CLASS, chart, packed
+from workbench.ui.chart import CHARTS_CLASS, packed, picture
 from workbench.ui.updates import Updates
 
-Curves = dict[str, gr.HTML]
 
+class Curves:
+    def __init__(self) -> None:
+        with gr.Column(elem_classes=CHARTS_CLASS):
+            self.by_id = {ident: picture("chart", f"wb-chart-{ident}") for ident in CHART_IDS}
 
-def draw() -> Curves:
-    with gr.Column(elem_classes=CHARTS_CLASS):
-        return {ident: chart(elem_id=f"wb-chart-{ident}") for ident in CHART_IDS}
+    def updates(self, run: Run, reading: Reading) -> Updates:
+        """All curves of a run, and those hidden that none of its stages has."""
+        try:
+            shown = drawn_by(run.config().stages)
+        except WorkbenchError:
+            shown = drawn_by(())
+        drawn = charts(reading.log, run.environment().get("plan", {}))
+        return {
+            self.by_id[ident]: gr.update(value=packed(value), visible=ident in shown or "hidden")
+            for ident, value in drawn.items()
+            if ident in self.by_id
+        }
 
-
-def updates(view: Curves, run: Run, reading: Reading) -> Updates:
-    """All curves of a run, and those hidden that none of its stages has."""
-    shown = drawn_by(stages_of(run))
-    drawn = charts(reading.log, run.environment().get("plan", {}))
-    return {
-        view[ident]: gr.update(value=packed(value), visible=ident in shown or "hidden")
-        for ident, value in drawn.items()
-        if ident in view
-    }
-
-
-def nothing(view: Curves) -> Updates:
-    # Not False, which would take the canvas off the page.
-    return {one: gr.update(visible="hidden") for one in view.values()}
-
-
-def stages_of(run: Run) -> tuple[str, ...]:
-    try:
-        return run.config().stages
-    except WorkbenchError:
-        return ()
+    def nothing(self) -> Updates:
+        # Not False, which would take the canvas off the page.
+        return {one: gr.update(visible="hidden") for one in self.by_id.values()}

@@ -31,9 +31,9 @@ _GIVEN_BY_GRADIO = (gr.Request, gr.EventData, gr.Progress)
 
 
 class Window(gr.Blocks):
-    """Blocks whose handlers are given what their fields can hold, and whose every error is in words.
+    """Blocks whose handlers are given what their fields can hold, and raise WorkbenchError freely: every error is in words.
 
-    This includes the small handlers that are not behind `border` and what Gradio refuses before or after one.
+    This includes what Gradio refuses before or after a handler.
     """
 
     async def process_api(
@@ -236,7 +236,7 @@ def _may_be_empty(handler: Callable[..., Any] | None, count: int) -> list[bool]:
 
 @functools.cache
 def _hints(handler: Callable[..., Any]) -> dict[str, Any]:
-    return typing.get_type_hints(inspect.unwrap(handler))
+    return typing.get_type_hints(handler)
 
 
 def _takes_none(hint: Any) -> bool:

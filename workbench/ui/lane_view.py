@@ -1,42 +1,49 @@
-"""The two lanes of the Compare page: what answers in each, and what it said."""
+"""The two lanes of the Compare page: what answers in each, what it said, and the vote on which is better."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import gradio as gr
 
 from workbench.core.chat import Answer
+from workbench.core.errors import WorkbenchError
+from workbench.store import votes
 from workbench.store.runs import all_runs, model_of, readable_runs
+from workbench.store.votes import Choice
 from workbench.ui.open_dropdown import open_dropdown
-from workbench.ui.parts import Html, Lane, conversation
-from workbench.ui.talk import BASE_CHOICE, SIDES, Side, Talk
-from workbench.ui.updates import Updates
+from workbench.ui.parts import Html, Lane, conversation, text
+from workbench.ui.talk import BASE_CHOICE, SIDES, Side, Talk, vote_on
+from workbench.ui.updates import QUIET, Updates
+
+NO_VOTE = text(
+    "A vote needs two whole answers to the same conversation. The lanes have answered differently before: clear the chat and ask again."
+)
+VOTES: dict[Choice, str] = {
+    "left": "Left is better",
+    "tie": "Equally good",
+    "both_bad": "Both are bad",
+    "right": "Right is better",
+}
 
 
-@dataclass(frozen=True)
 class Lanes:
     """choices: what answers. said: the conversation. note: what is going on, above both."""
 
-    choices: dict[Side, gr.Dropdown]
-    said: dict[Side, gr.HTML]
-    note: gr.HTML
+    def __init__(self) -> None:
+        with gr.Row(elem_classes="wb-lane-choice"):
+            chosen = {"left": BASE_CHOICE, "right": newest_adapter()}
+            self.choices = {
+                side: open_dropdown(
+                    lane_choices(), value=chosen[side], label=side.title(), elem_id=f"wb-compare-{side}"
+                )
+                for side in SIDES
+            }
+        self.note = gr.HTML(elem_id="wb-compare-note")
+        with gr.Row(elem_classes="wb-lanes"):
+            self.said = {side: gr.HTML(lane_html(Talk(), side), elem_id=f"wb-lane-{side}") for side in SIDES}
 
-
-def draw() -> Lanes:
-    with gr.Row(elem_classes="wb-lane-choice"):
-        chosen = {"left": BASE_CHOICE, "right": newest_adapter()}
-        choices = {
-            side: open_dropdown(lane_choices(), value=chosen[side], label=side.title(), elem_id=f"wb-compare-{side}")
-            for side in SIDES
-        }
-    note = gr.HTML(elem_id="wb-compare-note")
-    with gr.Row(elem_classes="wb-lanes"):
-        said = {side: gr.HTML(lane_html(Talk(), side), elem_id=f"wb-lane-{side}") for side in SIDES}
-    return Lanes(choices, said, note)
-
-
-def updates(view: Lanes, talk: Talk, writing: tuple[bool, bool] = (False, False)) -> Updates:
-    """Both lanes of a conversation. writing: whether the left and the right answer still grow."""
-    return {view.said[side]: lane_html(talk, side, grows) for side, grows in zip(SIDES, writing, strict=True)}
+    def updates(self, talk: Talk, writing: tuple[bool, bool] = (False, False)) -> Updates:
+        """Both lanes of a conversation. writing: whether the left and the right answer still grow."""
+        return {self.said[side]: lane_html(talk, side, grows) for side, grows in zip(SIDES, writing, strict=True)}
 
 
 def lane_html(talk: Talk, side: Side, writing: bool = False) -> Html:
@@ -79,3 +86,44 @@ def lane_choices() -> list[tuple[str, str]]:
 def newest_adapter() -> str:
     """The newest run that has an adapter; the base model where there is none."""
     return next((run.name for run in readable_runs() if run.has_adapter), BASE_CHOICE)
+
+
+class VoteBar:
+    def __init__(self) -> None:
+        with gr.Row(elem_classes="wb-votes"):
+            self.votes: dict[Choice, gr.Button] = {
+                choice: gr.Button(words, size="sm", interactive=False, elem_id=f"wb-vote-{choice}")
+                for choice, words in VOTES.items()
+            }
+        self.said = gr.HTML(elem_id="wb-compare-voted")
+
+    @property
+    def all(self) -> list[gr.Button | gr.HTML]:
+        return [*self.votes.values(), self.said]
+
+    def wire(self, talk: gr.State) -> None:
+        def vote_as(choice: Choice) -> Callable[[Talk], Updates]:
+            def keep(said: Talk) -> Updates:
+                given = vote_on(said, choice)
+                if given is None:
+                    raise WorkbenchError("There are no two answers to vote on. Ask both something first.")
+                return {**self._interactive(False), self.said: vote_message(votes.add(given))}
+
+            return keep
+
+        for choice, button in self.votes.items():
+            button.click(vote_as(choice), talk, self.all, **QUIET)
+
+    def updates(self, talk: Talk) -> Updates:
+        """The votes wait for two whole answers to one and the same conversation."""
+        possible = vote_on(talk, "tie") is not None
+        return {**self._interactive(possible), self.said: "" if possible or not talk.turns else NO_VOTE}
+
+    def _interactive(self, possible: bool) -> Updates:
+        return {button: gr.update(interactive=possible) for button in self.votes.values()}
+
+
+def vote_message(count: int) -> Html:
+    """What becomes of a vote."""
+    noun = "vote is" if count == 1 else "votes are"
+    return text(f"Kept. {count:,} {noun} waiting on the Data page, under Bring data: a vote for one answer is a pair.")

@@ -11,13 +11,9 @@ from workbench.jobs.environment import on_space
 from workbench.store.home import home
 from workbench.store.secrets import hub_home, token_files
 from workbench.ui import theme
-from workbench.ui.chart import chart_css
 from workbench.ui.environment import uploads
 from workbench.ui.guard import Guard, error_handler, rules_for
-from workbench.ui.lengths import lengths_css
 from workbench.ui.login import SHORTEST_PASSWORD, SlowLogin
-from workbench.ui.memory_bar import memory_bar_css
-from workbench.ui.token_view import token_css
 
 HERE = "127.0.0.1"
 UPLOAD_LIMIT = "500mb"
@@ -80,7 +76,7 @@ def launch_kwargs(
         "footer_links": ["settings"],
         "favicon_path": str(Path(__file__).with_name("favicon.svg")),
         "theme": theme.theme(),
-        "css": theme.css() + chart_css() + lengths_css() + token_css() + memory_bar_css(),
+        "css": theme.css(),
     }
 
 

@@ -6,7 +6,6 @@ go, the component's `release` event brings the new length; `released_length` rea
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -14,10 +13,6 @@ import gradio as gr
 from workbench.core.data.token_counts import TokenCounts, chart_points, longer_chosen
 from workbench.core.training.config import RunConfig
 from workbench.core.training.methods import DATA_KINDS
-from workbench.ui.chart import packed
-
-_FOLDER = Path(__file__).parent
-_SCRIPT = (_FOLDER / "lengths.js").read_text(encoding="utf-8")
 
 POINTS = 3000
 _BINS = 64
@@ -29,22 +24,6 @@ _BANDS = {
     "chosen": ("prompt + chosen", "chosen", "solid"),
     "rejected": ("prompt + rejected", "rejected", "dashed"),
 }
-
-
-def lengths_css() -> str:
-    """Style of the component, to be added once to the style of the window, after that of the charts."""
-    return (_FOLDER / "lengths.css").read_text(encoding="utf-8")
-
-
-def lengths(value: dict[str, Any] | None = None, elem_id: str | None = None) -> gr.HTML:
-    """The component. value: see `lengths_value`; without one it says how the picture comes."""
-    return gr.HTML(
-        packed(value),
-        html_template='<div class="wb-lengths"></div>',
-        js_on_load=_SCRIPT,
-        apply_default_css=False,
-        elem_id=elem_id,
-    )
 
 
 def lengths_value(counts: TokenCounts, max_length: int, model: str) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """The memory of a run as a bar against what is free, with the verdict in words and the changes that make it fit."""
 
-from pathlib import Path
-
 from workbench.core.memory.plan import Plan, Remedy, fit_message, in_gigabytes, part_label, verdict
 from workbench.ui.parts import Html, NoticeKind, escape, join, notice
 
@@ -20,11 +18,6 @@ _LOOKS = {
     "reference": "passing-lighter",
     "context": "context",
 }
-
-
-def memory_bar_css() -> str:
-    """Style of the bar, to be added once to the style of the window."""
-    return Path(__file__).with_name("memory_bar.css").read_text(encoding="utf-8")
 
 
 def memory_bar(plan: Plan) -> Html:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, get_args
 
 import gradio as gr
@@ -13,7 +12,6 @@ from workbench.jobs import training
 from workbench.jobs.app_state import AppState, has_card, short_count
 from workbench.jobs.environment import on_space
 from workbench.store import choices, presets
-from workbench.ui.border import border
 from workbench.ui.frame import Frame, go_to
 from workbench.ui.parts import Html, card, empty, escape, facts, join, notice, page_head, text
 from workbench.ui.updates import QUIET, Updates, shown_if
@@ -31,124 +29,111 @@ PRECISION_HELP = (
 )
 
 
-@dataclass(frozen=True)
 class ModelTab:
-    try_it: gr.Button
-    source: gr.Radio
-    preset: gr.Dropdown
-    preset_facts: gr.HTML
-    hub_id: gr.Textbox
-    folder: gr.Textbox
-    precision: gr.Dropdown
-    load: gr.Button
-    unload: gr.Button
-    use: gr.Button
-    meaning: gr.HTML
-
-
-def draw(app: AppState) -> ModelTab:
-    gr.HTML(
-        page_head(
-            "Which model do you want to align?",
-            "A base model is where you start. Training adds a small adapter to it; the model itself is never changed.",
+    def __init__(self, app: AppState) -> None:
+        gr.HTML(
+            page_head(
+                "Which model do you want to align?",
+                "A base model is where you start. Training adds a small adapter to it; the model itself is never changed.",
+            )
         )
-    )
-    if on_space():
-        gr.HTML(notice("info", "This is a Space", SHARED))
-    with gr.Group(elem_classes="wb-welcome"):
-        gr.HTML(_welcome())
-        try_it = gr.Button("Try it", variant="primary", elem_id="wb-try-it")
-    with gr.Row(elem_classes="wb-two"):
-        with gr.Column():
-            source = gr.Radio(sources(), value="demo", label="Where the model comes from", elem_id="wb-model-source")
-            preset = gr.Dropdown(
-                [(_preset_label(one), one.id) for one in presets.models()],
-                value=presets.models()[0].id,
-                label="Model",
-                info="Open models from 135 million to 8 billion parameters, smallest first.",
-                visible=False,
-                elem_id="wb-model-preset",
-            )
-            preset_facts = gr.HTML(visible=False)
-            hub_id = gr.Textbox(
-                label="Hugging Face id",
-                info="owner/name, as in the address of the model's page. It needs safetensors files.",
-                placeholder="HuggingFaceTB/SmolLM2-135M-Instruct",
-                max_lines=1,
-                visible=False,
-                elem_id="wb-model-hub",
-            )
-            folder = gr.Textbox(
-                label="Folder",
-                info="The full path of a folder with config.json and safetensors files, on the machine that runs the workbench.",
-                placeholder="C:\\models\\my-model or /home/me/models/my-model",
-                max_lines=1,
-                visible=False,
-                elem_id="wb-model-folder",
-            )
-            precision = gr.Dropdown(
-                list(get_args(Precision)),
-                value="auto",
-                label="Precision",
-                info=PRECISION_HELP,
-                elem_id="wb-model-precision",
-            )
-            with gr.Row():
-                load = gr.Button("Load this model", elem_id="wb-model-load")
-                unload = gr.Button("Unload", visible=False, elem_id="wb-model-unload")
-        with gr.Column():
-            meaning = gr.HTML(lambda: meaning_html(app), elem_id="wb-model-meaning")
-            use = gr.Button("Use this model → Data", elem_id="wb-model-use")
-    return ModelTab(try_it, source, preset, preset_facts, hub_id, folder, precision, load, unload, use, meaning)
+        if on_space():
+            gr.HTML(notice("info", "This is a Space", SHARED))
+        with gr.Group(elem_classes="wb-welcome"):
+            gr.HTML(_welcome())
+            self.try_it = gr.Button("Try it", variant="primary", elem_id="wb-try-it")
+        with gr.Row(elem_classes="wb-two"):
+            with gr.Column():
+                self.source = gr.Radio(
+                    sources(), value="demo", label="Where the model comes from", elem_id="wb-model-source"
+                )
+                self.preset = gr.Dropdown(
+                    [(_preset_label(one), one.id) for one in presets.models()],
+                    value=presets.models()[0].id,
+                    label="Model",
+                    info="Open models from 135 million to 8 billion parameters, smallest first.",
+                    visible=False,
+                    elem_id="wb-model-preset",
+                )
+                self.preset_facts = gr.HTML(visible=False)
+                self.hub_id = gr.Textbox(
+                    label="Hugging Face id",
+                    info="owner/name, as in the address of the model's page. It needs safetensors files.",
+                    placeholder="HuggingFaceTB/SmolLM2-135M-Instruct",
+                    max_lines=1,
+                    visible=False,
+                    elem_id="wb-model-hub",
+                )
+                self.folder = gr.Textbox(
+                    label="Folder",
+                    info="The full path of a folder with config.json and safetensors files, on the machine that runs the workbench.",
+                    placeholder="C:\\models\\my-model or /home/me/models/my-model",
+                    max_lines=1,
+                    visible=False,
+                    elem_id="wb-model-folder",
+                )
+                self.precision = gr.Dropdown(
+                    list(get_args(Precision)),
+                    value="auto",
+                    label="Precision",
+                    info=PRECISION_HELP,
+                    elem_id="wb-model-precision",
+                )
+                with gr.Row():
+                    self.load = gr.Button("Load this model", elem_id="wb-model-load")
+                    self.unload = gr.Button("Unload", visible=False, elem_id="wb-model-unload")
+            with gr.Column():
+                self.meaning = gr.HTML(lambda: meaning_html(app), elem_id="wb-model-meaning")
+                self.use = gr.Button("Use this model → Data", elem_id="wb-model-use")
+
+    def wire(self, frame: Frame, app: AppState) -> None:
+        def which_source(source: str, preset: str) -> Updates:
+            """Only the field of the chosen source is shown."""
+            return {
+                self.preset: shown_if(source == "preset"),
+                self.preset_facts: gr.HTML(preset_html(preset), visible=source == "preset"),
+                self.hub_id: shown_if(source == "hub"),
+                self.folder: shown_if(source == "folder"),
+            }
+
+        def load(source: str, preset: str, hub_id: str, folder: str, precision: Precision) -> None:
+            model = chosen_model(source, preset, hub_id, folder)
+            busy = training.running()
+            if busy and has_card():
+                raise WorkbenchError(
+                    f"{busy.name} is training and has the card. Load a model for chat when it has ended, or stop it."
+                )
+            choices.update(model=model)
+            app.chat.start(model, precision)
+
+        def use(source: str, preset: str, hub_id: str, folder: str) -> gr.Tabs:
+            choices.update(model=chosen_model(source, preset, hub_id, folder))
+            return go_to("data")
+
+        chosen = [self.source, self.preset, self.hub_id, self.folder]
+        self.source.change(
+            which_source,
+            [self.source, self.preset],
+            [self.preset, self.preset_facts, self.hub_id, self.folder],
+            **QUIET,
+        )
+        self.preset.change(preset_html, self.preset, self.preset_facts, **QUIET)
+        self.load.click(load, [*chosen, self.precision], None, **QUIET)
+        self.unload.click(lambda: app.unload(), None, None, **QUIET)
+        self.use.click(use, chosen, frame.tabs, **QUIET)
+
+        shown = gr.State("")
+
+        def refresh(before: str) -> Updates:
+            now = meaning_html(app)
+            return {} if now == before else {self.meaning: now, self.unload: shown_if(app.chat.is_open), shown: now}
+
+        frame.clock.each_second(refresh, [shown], [self.meaning, self.unload, shown])
 
 
 def sources() -> list[tuple[str, str]]:
     """Where a model can come from. On a Space, whose machine is not the visitor's, none of its folders."""
     return [one for one in SOURCES if one[1] != "folder" or not on_space()]
-
-
-def wire(tab: ModelTab, frame: Frame, app: AppState) -> None:
-    def which_source(source: str, preset: str) -> Updates:
-        """Only the field of the chosen source is shown."""
-        return {
-            tab.preset: shown_if(source == "preset"),
-            tab.preset_facts: gr.HTML(preset_html(preset), visible=source == "preset"),
-            tab.hub_id: shown_if(source == "hub"),
-            tab.folder: shown_if(source == "folder"),
-        }
-
-    @border
-    def load(source: str, preset: str, hub_id: str, folder: str, precision: Precision) -> None:
-        model = chosen_model(source, preset, hub_id, folder)
-        busy = training.running()
-        if busy and has_card():
-            raise WorkbenchError(
-                f"{busy.name} is training and has the card. Load a model for chat when it has ended, or stop it."
-            )
-        choices.update(model=model)
-        app.chat.start(model, precision)
-
-    @border
-    def use(source: str, preset: str, hub_id: str, folder: str) -> gr.Tabs:
-        choices.update(model=chosen_model(source, preset, hub_id, folder))
-        return go_to("data")
-
-    chosen = [tab.source, tab.preset, tab.hub_id, tab.folder]
-    tab.source.change(
-        which_source, [tab.source, tab.preset], [tab.preset, tab.preset_facts, tab.hub_id, tab.folder], **QUIET
-    )
-    tab.preset.change(preset_html, tab.preset, tab.preset_facts, **QUIET)
-    tab.load.click(load, [*chosen, tab.precision], None, **QUIET)
-    tab.unload.click(lambda: app.chat.close(), None, None, **QUIET)
-    tab.use.click(use, chosen, frame.tabs, **QUIET)
-
-    shown = gr.State("")
-
-    def refresh(before: str) -> Updates:
-        now = meaning_html(app)
-        return {} if now == before else {tab.meaning: now, tab.unload: shown_if(app.chat.is_open), shown: now}
-
-    frame.clock.each_second(refresh, [shown], [tab.meaning, tab.unload, shown])
 
 
 def chosen_model(source: str, preset: str, hub_id: str, folder: str) -> ModelRef:

@@ -122,12 +122,7 @@ def conversation(
     bubbles = "".join(
         _bubble(message, writing=writing and place == len(shown)) for place, message in enumerate(shown, start=1)
     )
-    mark = f'<span class="wb-mark" aria-hidden="true">{_LANE_MARKS[lane]}</span>' if _LANE_MARKS[lane] else ""
-    last = f'<p class="wb-note">{escape(note)}</p>' if note else ""
-    return Html(
-        f'<section class="wb-lane wb-{lane}"><h4>{mark}{escape(title or lane)}</h4>'
-        f'<div class="wb-messages">{bubbles}</div>{last}</section>'
-    )
+    return _lane(lane, title or lane, f'<div class="wb-messages">{bubbles}</div>', note)
 
 
 def token_strip(pieces: Iterable[TokenPiece], lane: Lane, title: str, cut_words: str, note: str = "") -> Html:
@@ -141,12 +136,13 @@ def token_strip(pieces: Iterable[TokenPiece], lane: Lane, title: str, cut_words:
             shown.append(f'<span class="wb-cut-here">{escape(cut_words)}</span>')
             is_cut = True
         shown.append(_token(piece))
+    return _lane(lane, title, f'<div class="wb-tokens">{"".join(shown)}</div>', note)
+
+
+def _lane(lane: Lane, title: str, body: str, note: str) -> Html:
     mark = f'<span class="wb-mark" aria-hidden="true">{_LANE_MARKS[lane]}</span>' if _LANE_MARKS[lane] else ""
     last = f'<p class="wb-note">{escape(note)}</p>' if note else ""
-    return Html(
-        f'<section class="wb-lane wb-{lane}"><h4>{mark}{escape(title)}</h4>'
-        f'<div class="wb-tokens">{"".join(shown)}</div>{last}</section>'
-    )
+    return Html(f'<section class="wb-lane wb-{lane}"><h4>{mark}{escape(title)}</h4>{body}{last}</section>')
 
 
 def _token(piece: TokenPiece) -> str:

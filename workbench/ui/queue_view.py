@@ -1,7 +1,6 @@
 """The queue of runs on the Watch page: what waits, what for, and whether it goes on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import gradio as gr
 
@@ -11,7 +10,6 @@ from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
 from workbench.store.queue import Hold
 from workbench.store.runs import Run
-from workbench.ui.border import border
 from workbench.ui.parts import Html, card, notice, table, text
 from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
 
@@ -19,48 +17,37 @@ Waiting = tuple[str, str, str]
 """Name, method and model of a run that waits."""
 
 
-@dataclass(frozen=True)
 class QueueView:
-    card: gr.HTML
-    hold: gr.Button
-    go_on: gr.Button
+    def __init__(self) -> None:
+        self.card = gr.HTML(elem_id="wb-watch-queue")
+        with gr.Row(elem_classes="wb-actions"):
+            self.hold = gr.Button("Hold queue", visible=False, elem_id="wb-watch-hold")
+            self.go_on = gr.Button("Resume queue", visible=False, elem_id="wb-watch-go-on")
 
+    def wire(self) -> None:
+        def hold() -> None:
+            gr.Info(queue.hold())
 
-def draw() -> QueueView:
-    waiting = gr.HTML(elem_id="wb-watch-queue")
-    with gr.Row(elem_classes="wb-actions"):
-        hold = gr.Button("Hold queue", visible=False, elem_id="wb-watch-hold")
-        go_on = gr.Button("Resume queue", visible=False, elem_id="wb-watch-go-on")
-    return QueueView(waiting, hold, go_on)
+        def go_on() -> None:
+            gr.Info(queue.go_on())
 
+        self.hold.click(hold, None, None, **QUIET)
+        self.go_on.click(go_on, None, None, **QUIET)
 
-def wire(view: QueueView) -> None:
-    @border
-    def hold() -> None:
-        gr.Info(queue.hold())
-
-    @border
-    def go_on() -> None:
-        gr.Info(queue.go_on())
-
-    view.hold.click(hold, None, None, **QUIET)
-    view.go_on.click(go_on, None, None, **QUIET)
-
-
-def updates(view: QueueView, app: AppState) -> Updates:
-    """The card of the queue and its two buttons; nothing where nothing waits."""
-    waiting, held = app.survey().waiting, queue.held()
-    if not waiting:
-        return hidden_except([view.hold, view.go_on], {view.card: gr.update(value="", visible="hidden")})
-    busy = app.survey().running
-    taken = None if busy else training.unlisted_holder()
-    words = training.holder_message(taken) if taken else ""
-    html = queue_html([_described(one) for one in waiting], held, busy.name if busy else None, words)
-    return {
-        view.card: gr.update(value=html, visible=True),
-        view.hold: shown_if(held is None),
-        view.go_on: shown_if(held is not None),
-    }
+    def updates(self, app: AppState) -> Updates:
+        """The card of the queue and its two buttons; nothing where nothing waits."""
+        waiting, held = app.survey().waiting, queue.held()
+        if not waiting:
+            return hidden_except([self.hold, self.go_on], {self.card: gr.update(value="", visible="hidden")})
+        busy = app.survey().running
+        taken = None if busy else training.unlisted_holder()
+        words = training.holder_message(taken) if taken else ""
+        html = queue_html([_described(one) for one in waiting], held, busy.name if busy else None, words)
+        return {
+            self.card: gr.update(value=html, visible=True),
+            self.hold: shown_if(held is None),
+            self.go_on: shown_if(held is not None),
+        }
 
 
 def _described(run: Run) -> Waiting:

@@ -1,7 +1,6 @@
-"""What can be done with a run on the Watch page: the buttons that its state offers."""
+"""Which run the Watch page shows, and what can be done with it: the buttons that its state offers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import gradio as gr
 
@@ -11,26 +10,44 @@ from workbench.core.training.run_state import CAN_RESUME, State
 from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import FollowUp, better_fork, suggested
+from workbench.store import choices
 from workbench.store.forks import forks_of
 from workbench.store.runs import Run, open_run
-from workbench.ui.border import border
+from workbench.ui.frame import Frame
+from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import Html, notice
-from workbench.ui.run_choice import last_looked_at
 from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
 
+STATE_LABELS = {
+    "queued": "waits in the queue",
+    "running": "training",
+    "lost": "lost",
+    "finished": "finished",
+    "stopped": "stopped",
+    "paused": "paused",
+    "failed": "failed",
+    "unreadable": "cannot be read",
+}
 
-@dataclass(frozen=True)
+
 class RunActions:
     """follow_ups: the buttons that propose another run; "branch" is rendered beside the run's details."""
 
-    stop: gr.Button
-    pause: gr.Button
-    resume: gr.Button
-    front: gr.Button
-    remove: gr.Button
-    compare: gr.Button
-    trash: gr.Button
-    follow_ups: dict[FollowUp, gr.Button]
+    def __init__(self) -> None:
+        self.follow_ups: dict[FollowUp, gr.Button] = {}
+        with gr.Row(elem_classes="wb-actions"):
+            self.stop = _button("Stop and save", "stop", "stop")
+            self.pause = _button("Pause", "pause")
+            self.resume = _button("Resume", "resume", "primary")
+            self.front = _button("Run next", "front")
+            self.remove = _button("Remove from queue", "remove")
+            self.follow_ups["again"] = _button("Run again with the same settings", "again")
+            self.follow_ups["better"] = _button("A new run with the suggested change", "better")
+            self.follow_ups["better-from"] = _button("The suggested change, from a checkpoint", "better-from")
+            self.follow_ups["more"] = _button("Two more epochs", "more")
+            self.compare = _button("Compare base and aligned →", "compare", "primary")
+            self.trash = _button("Move to the trash", "trash")
+        self.follow_ups["branch"] = _button("New run from a checkpoint", "branch", render=False)
 
     @property
     def buttons(self) -> list[gr.Button]:
@@ -38,80 +55,93 @@ class RunActions:
             self.stop, self.pause, self.resume, self.front, self.remove, self.compare, self.trash, *self.follow_ups.values(),
         ]  # fmt: skip
 
+    def wire(self, run: gr.Dropdown, head: gr.HTML, app: AppState) -> None:
+        """run: the choice of it. head: says what was done."""
 
-def draw() -> RunActions:
-    follow_ups: dict[FollowUp, gr.Button] = {}
-    with gr.Row(elem_classes="wb-actions"):
-        stop = _button("Stop and save", "stop", "stop")
-        pause = _button("Pause", "pause")
-        resume = _button("Resume", "resume", "primary")
-        front = _button("Run next", "front")
-        remove = _button("Remove from queue", "remove")
-        follow_ups["again"] = _button("Run again with the same settings", "again")
-        follow_ups["better"] = _button("A new run with the suggested change", "better")
-        follow_ups["better-from"] = _button("The suggested change, from a checkpoint", "better-from")
-        follow_ups["more"] = _button("Two more epochs", "more")
-        compare = _button("Compare base and aligned →", "compare", "primary")
-        trash = _button("Move to the trash", "trash")
-    follow_ups["branch"] = _button("New run from a checkpoint", "branch", render=False)
-    return RunActions(stop, pause, resume, front, remove, compare, trash, follow_ups)
+        def told(act: Callable[[str], str]) -> Callable[[str], Html]:
+            def do(run_name: str) -> Html:
+                return notice("info", act(run_name))
+
+            return do
+
+        def gone(act: Callable[[str], str]) -> Callable[[str], gr.Dropdown]:
+            """After it the run is not there any more, and another one is shown."""
+
+            def do(run_name: str) -> gr.Dropdown:
+                gr.Info(act(run_name))
+                return last_looked_at(app)
+
+            return do
+
+        def resume(run_name: str) -> str:
+            app.resume(open_run(run_name))
+            return f"{run_name} goes on"
+
+        self.stop.click(told(lambda name: training.stop(open_run(name))), run, head, api_name="stop", **QUIET)
+        self.pause.click(told(lambda name: training.pause(open_run(name))), run, head, api_name="pause", **QUIET)
+        self.resume.click(told(resume), run, head, api_name="resume", **QUIET)
+        self.front.click(told(queue.to_front), run, head, api_name="front", **QUIET)
+        self.remove.click(gone(queue.remove), run, run, api_name="remove", **QUIET)
+        self.trash.click(gone(lambda name: training.move_to_trash(open_run(name))), run, run, api_name="trash", **QUIET)
+
+    def updates(self, app: AppState, run: Run, state: State, findings: Sequence[RunFinding]) -> Updates:
+        """The buttons of a run that can be read."""
+        running, waits, stopping = state == "running", state == "queued", run.stop_file.exists()
+        start_again, branch = better_fork(run, findings), next(iter(forks_of(run)), None)
+        shown = {
+            self.stop: gr.update(value="End at once" if stopping else "Stop and save", visible=running),
+            self.pause: shown_if(running and not stopping),
+            self.resume: shown_if(state in CAN_RESUME),
+            self.front: shown_if(waits and app.survey().waiting[:1] != (run,)),
+            self.remove: shown_if(waits),
+            self.compare: shown_if(run.has_adapter),
+            self.follow_ups["again"]: shown_if(not running and not waits),
+            self.follow_ups["better"]: shown_if(suggested(findings) is not None),
+            self.follow_ups["more"]: shown_if(state == "finished" and run.has_adapter),
+        }
+        if start_again:
+            words = f"The suggested change, from step {start_again.step:,}"
+            shown[self.follow_ups["better-from"]] = gr.update(value=words, visible=True)
+        if branch:
+            words = f"New run from step {branch.step:,} of {stage_title(branch.stage)}"
+            shown[self.follow_ups["branch"]] = gr.update(value=words, visible=True)
+        return hidden_except(self.buttons, shown)
 
 
 def _button(words: str, name: str, variant: str = "secondary", render: bool = True) -> gr.Button:
     return gr.Button(words, variant=variant, visible=False, elem_id=f"wb-watch-{name}", render=render)
 
 
-def wire(view: RunActions, run: gr.Dropdown, head: gr.HTML, app: AppState) -> None:
-    """run: the choice of it. head: says what was done."""
-
-    def told(act: Callable[[str], str]) -> Callable[[str], Html]:
-        @border
-        def do(run_name: str) -> Html:
-            return notice("info", act(run_name))
-
-        return do
-
-    def gone(act: Callable[[str], str]) -> Callable[[str], gr.Dropdown]:
-        """After it the run is not there any more, and another one is shown."""
-
-        @border
-        def do(run_name: str) -> gr.Dropdown:
-            gr.Info(act(run_name))
-            return last_looked_at(app)
-
-        return do
-
-    def resume(run_name: str) -> str:
-        app.resume(open_run(run_name))
-        return f"{run_name} goes on"
-
-    view.stop.click(told(lambda name: training.stop(open_run(name))), run, head, api_name="stop", **QUIET)
-    view.pause.click(told(lambda name: training.pause(open_run(name))), run, head, api_name="pause", **QUIET)
-    view.resume.click(told(resume), run, head, api_name="resume", **QUIET)
-    view.front.click(told(queue.to_front), run, head, api_name="front", **QUIET)
-    view.remove.click(gone(queue.remove), run, run, api_name="remove", **QUIET)
-    view.trash.click(gone(lambda name: training.move_to_trash(open_run(name))), run, run, api_name="trash", **QUIET)
+def draw_choice() -> gr.Dropdown:
+    """Every run with what it is doing, newest first."""
+    # Runs come and go while the window is open: `last_looked_at` fills it, and chooses one of those that are there then.
+    return open_dropdown([], label="Run", elem_id="wb-watch-run", filterable=True, min_width=280)
 
 
-def updates(view: RunActions, app: AppState, run: Run, state: State, findings: Sequence[RunFinding]) -> Updates:
-    """The buttons of a run that can be read."""
-    running, waits, stopping = state == "running", state == "queued", run.stop_file.exists()
-    start_again, branch = better_fork(run, findings), next(iter(forks_of(run)), None)
-    shown = {
-        view.stop: gr.update(value="End at once" if stopping else "Stop and save", visible=running),
-        view.pause: shown_if(running and not stopping),
-        view.resume: shown_if(state in CAN_RESUME),
-        view.front: shown_if(waits and app.survey().waiting[:1] != (run,)),
-        view.remove: shown_if(waits),
-        view.compare: shown_if(run.has_adapter),
-        view.follow_ups["again"]: shown_if(not running and not waits),
-        view.follow_ups["better"]: shown_if(suggested(findings) is not None),
-        view.follow_ups["more"]: shown_if(state == "finished" and run.has_adapter),
-    }
-    if start_again:
-        words = f"The suggested change, from step {start_again.step:,}"
-        shown[view.follow_ups["better-from"]] = gr.update(value=words, visible=True)
-    if branch:
-        words = f"New run from step {branch.step:,} of {stage_title(branch.stage)}"
-        shown[view.follow_ups["branch"]] = gr.update(value=words, visible=True)
-    return hidden_except(view.buttons, shown)
+def wire_choice(run: gr.Dropdown, frame: Frame, app: AppState) -> None:
+    listed = gr.State(())
+
+    def list_runs(shown: tuple[tuple[str, str], ...]) -> Updates:
+        now = tuple(run_choices(app))
+        return {} if now == shown else {run: gr.update(choices=list(now)), listed: now}
+
+    def pick(run_name: str | None) -> None:
+        choices.update(run=run_name)
+
+    frame.clock.each_second(list_runs, [listed], [run, listed])
+    run.input(pick, run, None, **QUIET)
+    frame.opened["watch"].select(lambda: last_looked_at(app), None, run, **QUIET)
+
+
+def run_choices(app: AppState) -> list[tuple[str, str]]:
+    """Every run with what it is doing, newest first."""
+    now = app.survey()
+    return [(f"{run.name} · {STATE_LABELS[now.states[run.name]]}", run.name) for run in now.runs]
+
+
+def last_looked_at(app: AppState) -> gr.Dropdown:
+    """The runs there are now; shown is the one that was looked at last, or else the newest."""
+    known = run_choices(app)
+    last = choices.read().run
+    names = [name for _, name in known]
+    return gr.Dropdown(choices=known, value=last if last in names else next(iter(names), None))

@@ -1,12 +1,14 @@
-"""A run as the Watch page tells of it: what it is doing, how it ended, its numbers, and how to repeat it."""
+"""A run as the Watch page tells of it: what it is doing, how it ended, its numbers, its health, and how to repeat it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.plan import in_gigabytes
 from workbench.core.monitoring.duration import duration_label
+from workbench.core.monitoring.health import RunFinding, change_summaries
 from workbench.core.monitoring.metrics import results
+from workbench.core.training.config import RunConfig
 from workbench.core.training.forks import reference_of
 from workbench.core.training.methods import method_title, stage_title
 from workbench.jobs import queue, training
@@ -87,7 +89,7 @@ def unreadable_html(run: Run) -> Html:
 def adjusted_html(run: Run) -> list[Html]:
     """What was changed because memory ran out, and data that changed under the run."""
     changed = "; ".join(one["words"] for one in run.adjustments())
-    other_rows = [notice("warning", "The data is another one", words) for words in run_data.data_change_message(run)]
+    other_rows = [notice("warning", "The data has changed", words) for words in run_data.data_change_message(run)]
     return [
         *(
             [
@@ -136,7 +138,7 @@ def details_html(run: Run) -> Html:
         ("Reference", reference_of(config, fork)),
         ("Data", ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages}))),
         ("Data that had changed", "\n".join(run_data.data_change_message(run))),
-        ("Backend", environment.get("why", "told when the model is loaded")),
+        ("Backend", environment.get("why", "known once the model is loaded")),
         ("Precision", str(environment.get("precision", config.precision)).upper()),
         ("Versions", versions),
         ("Decided for this machine", "\n".join(run.chosen().get("words", []))),
@@ -169,3 +171,21 @@ def reference_cache_summary(reference: Mapping[str, int]) -> str:
         return ""
     computed, read = reference.get("computed", 0), reference.get("read", 0)
     return f"{computed:,} log-probabilities computed and kept for later runs, {read:,} read"
+
+
+def health_html(findings: Sequence[RunFinding], config: RunConfig) -> Html:
+    """Every finding with its evidence, what it means, and what to do; nothing where nothing was found."""
+    return join(*(finding_html(finding, config) for finding in findings))
+
+
+def finding_html(finding: RunFinding, config: RunConfig) -> Html:
+    """One finding. The settings that follow from it stand behind the advice."""
+    where = f"{finding.title} ({stage_title(finding.stage)}, step {finding.step:,})" if finding.step else finding.title
+    changes = change_summaries(config, finding)
+    action = f"{finding.advice} {suggestion(finding, config)}." if changes else finding.advice
+    return notice(finding.severity, where, f"{finding.evidence} {finding.meaning}", action)
+
+
+def suggestion(finding: RunFinding, config: RunConfig) -> str:
+    """What one click makes of a finding: "A new run: DPO learning rate from 0.0003 to 0.00015"."""
+    return f"A new run: {', '.join(change_summaries(config, finding))}"

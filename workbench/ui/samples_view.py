@@ -43,5 +43,5 @@ def _pair(then: Line | None, now: Line) -> Html:
 def _answer(one: Line, lane: Lane, title: str) -> Html:
     notes = [f"{one['tokens']} tokens"]
     notes += ["cut: its end was not reached"] if one["hit_limit"] else []
-    notes += [f"{one['repetition']:.0%} said again"] if one["repetition"] >= 0.01 else []
+    notes += [f"{one['repetition']:.0%} repeated"] if one["repetition"] >= 0.01 else []
     return conversation([{"role": "assistant", "content": one["answer"]}], lane, title, note=", ".join(notes))

@@ -6,8 +6,7 @@ import gradio as gr
 
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import PROPOSALS
-from workbench.ui import compare_tab, model_tab, train_tab, watch_tab
-from workbench.ui.data import data_tab
+from workbench.ui.compare_tab import CompareTab
 from workbench.ui.data.data_tab import DataTab
 from workbench.ui.data.display import unseen_results_html
 from workbench.ui.frame import Frame, PageId
@@ -40,21 +39,21 @@ def build(app: AppState) -> gr.Blocks:
         # Gradio's own menu for tabs that do not fit hides them; wrapped ones are laid out by theme.css.
         with gr.Tabs(selected="model", overflow_behavior="wrap", elem_id="wb-pages") as tabs:
             with gr.Tab("1 Model", id="model") as opened["model"]:
-                model = model_tab.draw(app)
+                model = ModelTab(app)
             with gr.Tab("2 Data", id="data") as opened["data"]:
-                data = data_tab.draw()
+                data = DataTab()
             with gr.Tab("3 Train", id="train") as opened["train"]:
-                train = train_tab.draw()
+                train = TrainTab()
             with gr.Tab("4 Watch", id="watch") as opened["watch"]:
-                watch = watch_tab.draw()
+                watch = WatchTab()
             with gr.Tab("5 Compare", id="compare") as opened["compare"]:
-                compare = compare_tab.draw()
+                compare = CompareTab()
         frame = Frame(tabs, opened, clock)
-        model_tab.wire(model, frame, app)
-        data_tab.wire(data, frame, app)
-        train_tab.wire(train, frame, app)
-        watch_tab.wire(watch, frame, app)
-        compare_tab.wire(compare, frame, app)
+        model.wire(frame, app)
+        data.wire(frame, app)
+        train.wire(frame, app)
+        watch.wire(frame, app)
+        compare.wire(frame, app)
         _wire_between(model, data, train, watch, frame, app)
         _wire_open_page(window, frame)
         _wire_status(status, data.untold, clock, app)
@@ -67,11 +66,11 @@ def _wire_between(
 ) -> None:
     """What happens on one page and fills in another one. Each page knows itself only."""
     demo_is_tried, length_is_taken = model.try_it.click, data.lengths.train.click
-    train_tab.try_when(train, frame, demo_is_tried)
-    train_tab.take_length_when(train, frame, length_is_taken, data.shown.length)
+    train.try_when(frame, demo_is_tried)
+    train.take_length_when(frame, length_is_taken, data.shown.length)
     for follow_up, button in watch.actions.follow_ups.items():
         another_run_is_wanted = button.click
-        train_tab.propose_when(train, frame, another_run_is_wanted, watch.run, partial(PROPOSALS[follow_up], app))
+        train.propose_when(frame, another_run_is_wanted, watch.run, partial(PROPOSALS[follow_up], app))
 
 
 def _wire_open_page(window: gr.Blocks, frame: Frame) -> None:

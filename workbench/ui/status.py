@@ -1,43 +1,24 @@
 """The line at the top: which model is loaded, what is running, how full the memory is."""
 
-from collections.abc import Sequence
-from typing import Protocol
-
 from workbench.core.training.methods import METHODS, stage_title
-from workbench.jobs.app_state import Running
+from workbench.jobs.app_state import AppState, Running
 from workbench.ui.parts import Html, escape
 
 _GIB = 1024**3
 _AT_REST = '<span class="wb-quiet">nothing is training</span>'
 
 
-class Seen(Protocol):
-    """What the status line asks of the app."""
-
-    def loaded(self) -> str | None:
-        """Words on the loaded model."""
-
-    def running(self) -> Sequence[Running] | None:
-        """The runs that go on now."""
-
-    def gone(self) -> str:
-        """That a run lost its folder, in words; "" otherwise."""
-
-    def memory(self) -> tuple[float, float, str] | None:
-        """Bytes used, bytes in all, and of what: GPU or RAM."""
-
-
-def status_html(app: Seen) -> Html:
+def status_html(app: AppState) -> Html:
     """The whole line. It carries names that people typed, so every word is escaped."""
     model = app.loaded()
     model_words = escape(model) if model else '<span class="wb-quiet">no model loaded</span>'
-    running = "".join(_run(run) for run in app.running() or ())
+    run = app.running()
     gone = app.gone()
     at_rest = f'<span class="wb-quiet">{escape(gone)}</span>' if gone else _AT_REST
     return Html(
         '<div class="wb-status"><span class="wb-brand">Workbench</span>'
         f'<span class="wb-loaded">{model_words}</span>'
-        f'<span class="wb-runs">{running or at_rest}</span>{_memory(app.memory())}</div>'
+        f'<span class="wb-runs">{_run(run) if run else at_rest}</span>{_memory(*app.memory())}</div>'
     )
 
 
@@ -64,10 +45,7 @@ def _run(run: Running) -> str:
     )
 
 
-def _memory(memory: tuple[float, float, str] | None) -> str:
-    if not memory:
-        return ""
-    used, total, what = memory
+def _memory(used: int, total: int, what: str) -> str:
     share = min(max(used / total, 0), 1) if total > 0 else 0
     return (
         f'<span class="wb-memory">{escape(what)} {used / _GIB:.1f} of {total / _GIB:.1f} GiB'

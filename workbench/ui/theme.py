@@ -34,7 +34,8 @@ _INK, _MUTED, _GRID, _SURFACE, _PAGE, _ACCENT, _BLOCKER = (
 _SOFT = "color-mix(in srgb, var(--wb-aligned) 10%, var(--wb-surface))"
 _STRONG = "color-mix(in srgb, var(--wb-aligned) 88%, var(--wb-ink))"
 
-# Gradio's variables -> ours. Each of ours has a dark value of its own, so both modes read the same name.
+# Gradio's variables -> ours. Each of ours has a dark value of its own, so both modes read the same name. What Gradio
+# derives from another one of these is left to it.
 _SURFACES = {
     "body_background_fill": _PAGE,
     "body_text_color": _INK,
@@ -51,21 +52,16 @@ _SURFACES = {
     "link_text_color_active": _ACCENT,
     "code_background_fill": _PAGE,
     "block_background_fill": _SURFACE,
-    "block_border_color": _GRID,
     "block_border_width": "1px",
     "block_shadow": "none",
-    "block_info_text_color": _MUTED,
     "block_label_background_fill": _SURFACE,
-    "block_label_border_color": _GRID,
     "block_label_text_color": _MUTED,
     "block_title_text_color": _INK,
     "panel_background_fill": _SURFACE,
-    "panel_border_color": _GRID,
     "stat_background_fill": _SOFT,
     "table_border_color": _GRID,
     "table_even_background_fill": _SURFACE,
     "table_odd_background_fill": _SURFACE,
-    "table_row_focus": _SOFT,
     "error_background_fill": _SURFACE,
     "error_border_color": _BLOCKER,
     "error_text_color": _BLOCKER,
@@ -81,18 +77,9 @@ _FIELDS = {
     "input_shadow": "none",
     "input_shadow_focus": f"0 0 0 3px {_SOFT}",
     "checkbox_background_color": _SURFACE,
-    "checkbox_background_color_selected": _ACCENT,
     "checkbox_border_color": "color-mix(in srgb, var(--wb-muted) 60%, var(--wb-surface))",
-    "checkbox_border_color_selected": _ACCENT,
-    "checkbox_border_color_focus": _ACCENT,
-    "checkbox_label_background_fill": _SURFACE,
-    "checkbox_label_background_fill_hover": _PAGE,
     "checkbox_label_background_fill_selected": _SOFT,
-    "checkbox_label_border_color": _GRID,
     "checkbox_label_border_color_selected": _ACCENT,
-    "checkbox_label_border_width": "1px",
-    "checkbox_label_text_color": _INK,
-    "checkbox_label_text_color_selected": _INK,
     "checkbox_label_shadow": "none",
     "loader_color": _ACCENT,
     "slider_color": _ACCENT,
@@ -104,31 +91,27 @@ _BUTTONS = {
     "button_primary_border_color": _ACCENT,
     "button_primary_border_color_hover": _STRONG,
     "button_primary_text_color": _SURFACE,
-    "button_primary_text_color_hover": _SURFACE,
     "button_primary_shadow": "none",
-    "button_primary_shadow_hover": "none",
     "button_secondary_background_fill": _SURFACE,
     "button_secondary_background_fill_hover": _PAGE,
     "button_secondary_border_color": "color-mix(in srgb, var(--wb-muted) 40%, var(--wb-surface))",
     "button_secondary_border_color_hover": _MUTED,
     "button_secondary_text_color": _INK,
-    "button_secondary_text_color_hover": _INK,
     "button_secondary_shadow": "none",
-    "button_secondary_shadow_hover": "none",
-    "button_cancel_background_fill": _SURFACE,
     "button_cancel_background_fill_hover": "color-mix(in srgb, var(--wb-blocker) 8%, var(--wb-surface))",
     "button_cancel_border_color": _BLOCKER,
     "button_cancel_border_color_hover": _BLOCKER,
     "button_cancel_text_color": _BLOCKER,
     "button_cancel_text_color_hover": _BLOCKER,
-    "button_cancel_shadow": "none",
-    "button_cancel_shadow_hover": "none",
 }
 
 
 def css() -> str:
-    """The style sheet of the window, with the colours in front."""
-    return f"{colour_variables()}\n{Path(__file__).with_name('theme.css').read_text(encoding='utf-8')}"
+    """The style sheet of the window, with the colours in front, and behind it those of its own components."""
+    sheets = ("theme", "chart", "lengths", "token_view", "memory_bar")
+    return "\n".join(
+        [colour_variables(), *(Path(__file__).with_name(f"{one}.css").read_text("utf-8") for one in sheets)]
+    )
 
 
 def colour_variables() -> str:

@@ -1,17 +1,10 @@
-"""A row as the model gets it: its tokens through the chat template, and what is read, learned from and cut."""
-
-from pathlib import Path
+"""A row as the model sees it: its tokens through the chat template, and what is read, learned from and cut."""
 
 from workbench.core.data.token_counts import TokenLane, TokenPiece, View
 from workbench.ui import parts
 from workbench.ui.parts import Html, Lane
 
 _LANES: dict[str, Lane] = {"chosen": "chosen", "rejected": "rejected"}
-
-
-def token_css() -> str:
-    """Style of token strips, to be added once to the style of the window."""
-    return Path(__file__).with_name("token_view.css").read_text(encoding="utf-8")
 
 
 def view_html(view: View) -> Html:

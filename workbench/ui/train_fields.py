@@ -1,7 +1,6 @@
 """The form of the Train page: method, data, where to start from, name, and every setting."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -13,7 +12,6 @@ from workbench.core.training.methods import (
     METHODS,
     fed_by,
     method_choices,
-    methods_help,
     stage_title,
     stages_of,
 )
@@ -23,6 +21,7 @@ from workbench.store.forks import forks_of_model
 from workbench.store.runs import runs_to_start_from
 from workbench.ui import form
 from workbench.ui.open_dropdown import open_dropdown
+from workbench.ui.parts import facts
 from workbench.ui.updates import LATEST, Updates
 
 BASE_MODEL = ""
@@ -30,12 +29,38 @@ BASE_MODEL = ""
 BASE_MODEL_CHOICE = ("The base model, with a fresh adapter", BASE_MODEL)
 
 
-@dataclass(frozen=True)
 class TrainFields:
     """named: every widget, by the dotted name of its setting. of_stage: those that only some stages need."""
 
-    named: dict[str, Component]
-    of_stage: list[tuple[tuple[Stage, ...], Component]]
+    def __init__(self, first: Mapping[str, Any]) -> None:
+        """first: the settings to begin with, by dotted name."""
+        self.named: dict[str, Component] = {}
+        self.named["method"] = gr.Radio(
+            method_choices(), value=first["method"], label="Method", info=_method_help(first["method"]),
+            elem_id="wb-train-method",
+        )  # fmt: skip
+        with gr.Accordion("What each method does", open=False):
+            gr.HTML(facts((one.title, f"{one.long_title}: {one.help}") for one in METHODS.values()))
+        with gr.Row():
+            self.named |= _draw_data()
+        self.named["start_from"] = open_dropdown(
+            [BASE_MODEL_CHOICE], value=BASE_MODEL, label="Start from", elem_id="wb-train-start-from",
+            info="A fresh adapter on the base model, the adapter that an earlier run of this model ended with, or a step "
+            "of an unfinished one.",
+        )  # fmt: skip
+        self.named["name"] = gr.Textbox(
+            label="Name of the run", info="Becomes a folder. Lower-case letters, digits, dots and hyphens.",
+            placeholder="Left empty, a name is made from model and method", max_lines=1,
+            elem_id="wb-train-name",
+        )  # fmt: skip
+        with gr.Row(elem_classes="wb-settings"):
+            self.named |= {setting: _draw(setting, first) for setting in form.UP_FRONT}
+        with gr.Accordion("Advanced", open=False, elem_id="wb-train-advanced"), gr.Row(elem_classes="wb-settings"):
+            self.named |= {setting: _draw(setting, first) for setting in form.advanced()}
+        self.of_stage: list[tuple[tuple[Stage, ...], Component]] = [
+            (fed_by(setting), self.named[setting]) for setting in DATA_SETTINGS
+        ]
+        self.of_stage += [((stage,), widget) for name, widget in self.named.items() if (stage := stage_of(name))]
 
     @property
     def name(self) -> Component:
@@ -45,34 +70,46 @@ class TrainFields:
     def start_from(self) -> Component:
         return self.named["start_from"]
 
+    def wire(self) -> None:
+        """What only some methods need is shown with them; of the methods, what the chosen one does."""
+        method = self.named["method"]
 
-def draw(first: Mapping[str, Any]) -> TrainFields:
-    """first: the settings to begin with, by dotted name."""
-    named: dict[str, Component] = {}
-    named["method"] = gr.Radio(
-        method_choices(), value=first["method"], label="Method", info=methods_help(), elem_id="wb-train-method"
-    )
-    with gr.Row():
-        named |= _draw_data()
-    named["start_from"] = open_dropdown(
-        [BASE_MODEL_CHOICE], value=BASE_MODEL, label="Start from", elem_id="wb-train-start-from",
-        info="A fresh adapter on the base model, the adapter that an earlier run of this model ended with, or a step "
-        "of an unfinished one.",
-    )  # fmt: skip
-    named["name"] = gr.Textbox(
-        label="Name of the run", info="Becomes a folder. Lower-case letters, digits, dots and hyphens.",
-        placeholder="Left empty, a name is made from model and method", max_lines=1,
-        elem_id="wb-train-name",
-    )  # fmt: skip
-    with gr.Row(elem_classes="wb-settings"):
-        named |= {setting: _draw(setting, first) for setting in form.UP_FRONT}
-    with gr.Accordion("Advanced", open=False, elem_id="wb-train-advanced"), gr.Row(elem_classes="wb-settings"):
-        named |= {setting: _draw(setting, first) for setting in form.advanced()}
-    of_stage: list[tuple[tuple[Stage, ...], Component]] = [
-        (fed_by(setting), named[setting]) for setting in DATA_SETTINGS
-    ]
-    of_stage += [((stage,), widget) for name, widget in named.items() if (stage := stage_of(name))]
-    return TrainFields(named, of_stage)
+        def show_stages(chosen: str) -> Updates:
+            shown: Updates = {drawn: gr.update(visible=visible(stages, chosen)) for stages, drawn in self.of_stage}
+            return shown | {method: gr.update(info=_method_help(chosen))}
+
+        method.change(show_stages, method, [method, *[drawn for _, drawn in self.of_stage]], **LATEST)
+
+    def fill(self, values: Mapping[str, Any]) -> Updates:
+        """Settings as these values say; one that is not named keeps what it holds."""
+        return {self.named[name]: gr.update(value=value) for name, value in values.items()}
+
+    def data_updates(self, chosen: Choices) -> Updates:
+        """The data that there is now, with what is chosen of it."""
+        known = datasets.all_abouts()
+        updates: Updates = {}
+        for setting in DATA_SETTINGS:
+            own, *lent = METHODS[fed_by(setting)[0]].kinds
+            offered = [(one.title, one.name) for one in known if one.kind == own]
+            # A preference dataset lends SFT its chosen answers, so it can stand in both lists.
+            offered += [(f"{one.title}: its chosen answers", one.name) for one in known if one.kind in lent]
+            updates[self.named[setting]] = _choice(offered, getattr(chosen, setting))
+        return updates
+
+    def start_update(self, start_from: str | None) -> Updates:
+        """The runs that the model of the Model page can start from, with one of them chosen, or the base model."""
+        model = choices.read().model
+        ended = [(f"{run.name}, as it ended", run.name) for run in runs_to_start_from(model)]
+        steps = [
+            (f"{fork.run}, at {stage_title(fork.stage)} step {fork.step:,}", fork.written)
+            for fork in forks_of_model(model)
+        ]
+        return {self.start_from: _choice([BASE_MODEL_CHOICE, *ended, *steps], start_from, BASE_MODEL)}
+
+
+def _method_help(method: str) -> str:
+    """What the stages of a method do, in a sentence each."""
+    return " ".join(f"{METHODS[stage].title} {METHODS[stage].help}" for stage in stages_of(method))
 
 
 def _draw_data() -> dict[str, Component]:
@@ -92,43 +129,6 @@ def _draw(setting: str, values: Mapping[str, Any]) -> Component:
     """A setting with its value, shown where the method that these values name needs it."""
     stage = stage_of(setting)
     return form.draw_field(setting, values[setting], visible((stage,), values["method"]) if stage else True)
-
-
-def wire(view: TrainFields) -> None:
-    """What only some methods need is shown with them."""
-
-    def show_stages(method: str) -> Updates:
-        return {drawn: gr.update(visible=visible(stages, method)) for stages, drawn in view.of_stage}
-
-    view.named["method"].change(show_stages, view.named["method"], [drawn for _, drawn in view.of_stage], **LATEST)
-
-
-def fill(view: TrainFields, values: Mapping[str, Any]) -> Updates:
-    """Settings as these values say; one that is not named keeps what it holds."""
-    return {view.named[name]: gr.update(value=value) for name, value in values.items()}
-
-
-def data_updates(view: TrainFields, chosen: Choices) -> Updates:
-    """The data that there is now, with what is chosen of it."""
-    known = datasets.all_abouts()
-    updates: Updates = {}
-    for setting in DATA_SETTINGS:
-        own, *lent = METHODS[fed_by(setting)[0]].kinds
-        offered = [(one.title, one.name) for one in known if one.kind == own]
-        # A preference dataset lends SFT its chosen answers, so it can stand in both lists.
-        offered += [(f"{one.title}: its chosen answers", one.name) for one in known if one.kind in lent]
-        updates[view.named[setting]] = _choice(offered, getattr(chosen, setting))
-    return updates
-
-
-def start_update(view: TrainFields, start_from: str | None) -> Updates:
-    """The runs that the model of the Model page can start from, with one of them chosen, or the base model."""
-    model = choices.read().model
-    ended = [(f"{run.name}, as it ended", run.name) for run in runs_to_start_from(model)]
-    steps = [
-        (f"{fork.run}, at {stage_title(fork.stage)} step {fork.step:,}", fork.written) for fork in forks_of_model(model)
-    ]
-    return {view.start_from: _choice([BASE_MODEL_CHOICE, *ended, *steps], start_from, BASE_MODEL)}
 
 
 def _choice(options: Sequence[tuple[str, str]], value: str | None, otherwise: str | None = None) -> gr.Dropdown:

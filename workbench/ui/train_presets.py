@@ -1,7 +1,5 @@
 """The choice of a preset on the Train page: what for, on which card, for which models, and where its values come from."""
 
-from dataclasses import dataclass
-
 import gradio as gr
 
 from workbench.core.training.config import ModelRef, RunConfig
@@ -17,40 +15,32 @@ DEMO = "demo"
 FIRST_TRY = "first-try"
 
 
-@dataclass(frozen=True)
 class PresetView:
     """card: for which size of card; shown where a preset is another one on another card."""
 
-    preset: gr.Dropdown
-    card: gr.Dropdown
-    about: gr.HTML
+    def __init__(self) -> None:
+        device, _ = machine()
+        own_card = presets.card_of(device).id
+        self.preset = gr.Dropdown(
+            preset_choices(), value=DEMO, label="Preset", info=preset_summary(DEMO, own_card), elem_id="wb-train-recipe"
+        )
+        self.card = gr.Dropdown(
+            card_choices(device), value=own_card, label="For which card", visible="hidden", elem_id="wb-train-card",
+            info="A preset sets for each card what fits: models, length, batch, optimizer.",
+        )  # fmt: skip
+        self.about = gr.HTML(about_html(DEMO, own_card, ModelRef()), elem_id="wb-train-about")
 
     @property
     def all(self) -> list[gr.Dropdown | gr.HTML]:
         return [self.preset, self.card, self.about]
 
-
-def draw() -> PresetView:
-    device, _ = machine()
-    own_card = presets.card_of(device).id
-    preset = gr.Dropdown(
-        preset_choices(), value=DEMO, label="Preset", info=preset_summary(DEMO, own_card), elem_id="wb-train-recipe"
-    )
-    card = gr.Dropdown(
-        card_choices(device), value=own_card, label="For which card", visible="hidden", elem_id="wb-train-card",
-        info="A preset sets for each card what fits: models, length, batch, optimizer.",
-    )  # fmt: skip
-    about = gr.HTML(about_html(DEMO, own_card, ModelRef()), elem_id="wb-train-about")
-    return PresetView(preset, card, about)
-
-
-def updates(view: PresetView, preset: str | None, card: str) -> Updates:
-    """What the chosen preset is for, whether the card matters, and what it sets."""
-    return {
-        view.preset: gr.Dropdown(value=preset, info=preset_summary(preset, card)),
-        view.card: gr.Dropdown(value=card, visible=depends_on_card(preset) or "hidden"),
-        view.about: about_html(preset, card, choices.read().model),
-    }
+    def updates(self, preset: str | None, card: str) -> Updates:
+        """What the chosen preset is for, whether the card matters, and what it sets."""
+        return {
+            self.preset: gr.Dropdown(value=preset, info=preset_summary(preset, card)),
+            self.card: gr.Dropdown(value=card, visible=depends_on_card(preset) or "hidden"),
+            self.about: about_html(preset, card, choices.read().model),
+        }
 
 
 def preset_choices() -> list[tuple[str, str]]:

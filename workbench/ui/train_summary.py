@@ -64,7 +64,7 @@ def summary_html(values: Mapping[str, Any]) -> Html:
     pairs += [(f"{stage_title(one)} loss", words) for one in config.stages if (words := config.own(one).loss_summary())]
     pairs.append(("Expected time", _time_label([_left(one, fork) for one in forecasts])))
     pairs.append(("Result", f"an adapter of rank {config.adapter.rank} in the run {config.name}"))
-    return join(card("What will happen", facts(pairs)), memory_html(config), *_thumbs_notices(config), *_turn_notices())
+    return join(*_turn_notices(), card("What will happen", facts(pairs)), memory_html(config), *_thumbs_notices(config))
 
 
 def _turn_notices() -> list[Html]:
@@ -152,7 +152,7 @@ def _parameters(model: ModelRef) -> int | None:
 def _time_label(forecasts: list[StageForecast]) -> str:
     known = [one.seconds for one in forecasts if one.seconds]
     if len(known) < len(forecasts):
-        return "told after the first steps: this model's size is not known yet"
+        return "known after the first steps, because this model's size is not known yet"
     total = (LOADING + sum(low for low, _ in known), LOADING + sum(high for _, high in known))
     how = (
         "from an earlier run here"

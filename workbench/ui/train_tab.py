@@ -1,7 +1,6 @@
 """Page 3: how shall it train?"""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -14,11 +13,10 @@ from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import Proposal
 from workbench.store import choices
 from workbench.store.runs import Run, free_name, open_run
-from workbench.ui import form, train_fields, train_presets
-from workbench.ui.border import border
+from workbench.ui import form, train_presets
 from workbench.ui.frame import Frame, go_to
 from workbench.ui.parts import Html, page_head
-from workbench.ui.train_fields import BASE_MODEL, TrainFields, data_updates, fill, start_update
+from workbench.ui.train_fields import BASE_MODEL, TrainFields
 from workbench.ui.train_form import config_from, fork_from, recipe_values
 from workbench.ui.train_presets import PresetView, fitting_choice
 from workbench.ui.train_summary import summary_html
@@ -32,162 +30,141 @@ FREE: Offer = (None, 0)
 DEMO_DATA = {"sft_data": "demo-sft", "preference_data": "demo-preferences"}
 
 
-@dataclass(frozen=True)
 class TrainTab:
-    preset: PresetView
-    fields: TrainFields
-    meaning: gr.HTML
-    start: gr.Button
-    queue: gr.Button
-
-
-def draw() -> TrainTab:
-    gr.HTML(
-        page_head(
-            "How shall it train?", "A preset sets everything. Change what you like; the summary tells what it means."
+    def __init__(self) -> None:
+        gr.HTML(
+            page_head(
+                "How shall it train?",
+                "A preset sets everything. Change what you like; the summary tells what it means.",
+            )
         )
-    )
-    with gr.Row(elem_classes="wb-two wb-meaning-first"):
-        with gr.Column():
-            preset = train_presets.draw()
-            fields = train_fields.draw(recipe_values(train_presets.DEMO))
-        with gr.Column(elem_classes="wb-beside"):
-            meaning = gr.HTML(elem_id="wb-train-meaning")
-            with gr.Row(elem_classes="wb-actions"):
-                start = gr.Button("Start training", variant="primary", elem_id="wb-train-start")
-                add = gr.Button("Add to the queue", visible=False, elem_id="wb-train-queue")
-    return TrainTab(preset, fields, meaning, start, add)
+        with gr.Row(elem_classes="wb-two wb-form"):
+            with gr.Column():
+                self.preset = PresetView()
+                self.fields = TrainFields(recipe_values(train_presets.DEMO))
+            with gr.Column(elem_classes="wb-beside"):
+                self.meaning = gr.HTML(elem_id="wb-train-meaning")
+                with gr.Row(elem_classes="wb-actions"):
+                    self.start = gr.Button("Start training", variant="primary", elem_id="wb-train-start")
+                    self.queue = gr.Button("Add to the queue", visible=False, elem_id="wb-train-queue")
 
+    def wire(self, frame: Frame, app: AppState) -> None:
+        preset, fields = self.preset, self.fields
+        names, widgets = list(fields.named), list(fields.named.values())
 
-def wire(tab: TrainTab, frame: Frame, app: AppState) -> None:
-    preset, fields = tab.preset, tab.fields
-    names, widgets = list(fields.named), list(fields.named.values())
+        def summary(*values: Any) -> Html:
+            return summary_html(dict(zip(names, values, strict=True)))
 
-    @border
-    def summary(*values: Any) -> Html:
-        return summary_html(dict(zip(names, values, strict=True)))
+        def take_recipe(recipe: str | None, card: str) -> Updates:
+            values = recipe_values(recipe, card) if recipe else {}
+            return {**preset.updates(recipe, card), **fields.fill(values)}
 
-    @border
-    def take_recipe(recipe: str | None, card: str) -> Updates:
-        values = recipe_values(recipe, card) if recipe else {}
-        return {**train_presets.updates(preset, recipe, card), **fill(fields, values)}
+        def enter(recipe: str | None, card: str, start_from: str | None) -> Updates:
+            """What the page shows when it is opened: the data there is now, the runs to start from, a preset for the model."""
+            chosen = choices.read()
+            fitting = fitting_choice(recipe, chosen.model)
+            values = recipe_values(fitting, card) if fitting != recipe and fitting else {}
+            nothing_chosen = not chosen.sft_data and not chosen.preference_data
+            demo = DEMO_DATA if nothing_chosen and chosen.model.source == "demo" else {}
+            return {
+                **preset.updates(fitting, card),
+                **fields.fill(values),
+                **fields.data_updates(chosen.model_copy(update=demo)),
+                **fields.start_update(start_from),
+            }
 
-    @border
-    def enter(recipe: str | None, card: str, start_from: str | None) -> Updates:
-        """What the page shows when it is opened: the data there is now, the runs to start from, a preset for the model."""
-        chosen = choices.read()
-        fitting = fitting_choice(recipe, chosen.model)
-        values = recipe_values(fitting, card) if fitting != recipe and fitting else {}
-        nothing_chosen = not chosen.sft_data and not chosen.preference_data
-        demo = DEMO_DATA if nothing_chosen and chosen.model.source == "demo" else {}
-        return {
-            **train_presets.updates(preset, fitting, card),
-            **fill(fields, values),
-            **data_updates(fields, chosen.model_copy(update=demo)),
-            **start_update(fields, start_from),
-        }
+        shown = [*preset.all, *widgets]
+        frame.opened["train"].select(enter, [preset.preset, preset.card, fields.start_from], shown, **QUIET).then(
+            summary, widgets, self.meaning, **QUIET
+        )
+        gr.on([preset.preset.input, preset.card.input], take_recipe, [preset.preset, preset.card], shown, **LATEST)
+        gr.on([widget.change for widget in widgets], summary, widgets, self.meaning, **LATEST)
+        fields.wire()
+        offered = self._wire_start(frame, app)
+        offered.change(summary, widgets, self.meaning, **QUIET)
 
-    shown = [*preset.all, *widgets]
-    frame.opened["train"].select(enter, [preset.preset, preset.card, fields.start_from], shown, **QUIET).then(
-        summary, widgets, tab.meaning, **QUIET
-    )
-    gr.on([preset.preset.input, preset.card.input], take_recipe, [preset.preset, preset.card], shown, **LATEST)
-    gr.on([widget.change for widget in widgets], summary, widgets, tab.meaning, **LATEST)
-    train_fields.wire(fields)
-    offered = _wire_start(tab, frame, app)
-    offered.change(summary, widgets, tab.meaning, **QUIET)
+    def _wire_start(self, frame: Frame, app: AppState) -> gr.State:
+        """The buttons that begin a run. Gives back what is offered, which changes with the device and its queue."""
+        names, widgets = list(self.fields.named), list(self.fields.named.values())
+        offered = gr.State(FREE)
 
+        def start(*values: Any) -> Updates:
+            return begun(app.start, dict(zip(names, values, strict=True)))
 
-def _wire_start(tab: TrainTab, frame: Frame, app: AppState) -> gr.State:
-    """The buttons that begin a run. Gives back what is offered, which changes with the device and its queue."""
-    names, widgets = list(tab.fields.named), list(tab.fields.named.values())
-    offered = gr.State(FREE)
+        def add(*values: Any) -> Updates:
+            return begun(queue.add, dict(zip(names, values, strict=True)))
 
-    @border
-    def start(*values: Any) -> Updates:
-        return begun(app.start, dict(zip(names, values, strict=True)))
+        def begun(begin: Callable[..., Run], values: Mapping[str, Any]) -> Updates:
+            run = begin(config_from(values), fork_from(values))
+            choices.update(run=run.name)
+            return {frame.tabs: go_to("watch"), self.fields.name: gr.Textbox(free_name(run.name))}
 
-    @border
-    def add(*values: Any) -> Updates:
-        return begun(queue.add, dict(zip(names, values, strict=True)))
+        def offer(shown: Offer) -> Updates:
+            """The buttons as things are now."""
+            now = offer_now(app)
+            if now == shown:
+                return {}
+            starts, waits = now[0] is None, now != FREE
+            return {
+                self.start: shown_if(starts),
+                self.queue: gr.Button(visible=waits, variant="secondary" if starts else "primary"),
+                offered: now,
+            }
 
-    def begun(begin: Callable[..., Run], values: Mapping[str, Any]) -> Updates:
-        run = begin(config_from(values), fork_from(values))
-        choices.update(run=run.name)
-        return {frame.tabs: go_to("watch"), tab.fields.name: gr.Textbox(free_name(run.name))}
+        self.start.click(start, widgets, [frame.tabs, self.fields.name], show_progress="minimal")
+        self.queue.click(add, widgets, [frame.tabs, self.fields.name], show_progress="minimal")
+        frame.clock.each_second(offer, [offered], [self.start, self.queue, offered])
+        return offered
 
-    def offer(shown: Offer) -> Updates:
-        """The buttons as things are now."""
-        now = offer_now(app)
-        if now == shown:
-            return {}
-        starts, waits = now[0] is None, now != FREE
-        return {
-            tab.start: shown_if(starts),
-            tab.queue: gr.Button(visible=waits, variant="secondary" if starts else "primary"),
-            offered: now,
-        }
+    def try_when(self, frame: Frame, happens: Callable[..., Any]) -> None:
+        """Once it happens, demo model, demo data and the demo preset: everything is set, and Start is the next click."""
 
-    tab.start.click(start, widgets, [frame.tabs, tab.fields.name], show_progress="minimal")
-    tab.queue.click(add, widgets, [frame.tabs, tab.fields.name], show_progress="minimal")
-    frame.clock.each_second(offer, [offered], [tab.start, tab.queue, offered])
-    return offered
+        def try_it(card: str) -> Updates:
+            chosen = choices.update(model=ModelRef(), **DEMO_DATA)
+            return {
+                frame.tabs: go_to("train"),
+                **self.preset.updates(train_presets.DEMO, card),
+                **self.fields.fill(recipe_values(train_presets.DEMO) | {"name": free_name("demo")}),
+                **self.fields.data_updates(chosen.model_copy(update={"thumbs_data": None})),
+                **self.fields.start_update(BASE_MODEL),
+            }
 
+        happens(try_it, self.preset.card, self._filled(frame), **QUIET)
 
-def try_when(tab: TrainTab, frame: Frame, happens: Callable[..., Any]) -> None:
-    """Once it happens, demo model, demo data and the demo preset: everything is set, and Start is the next click."""
+    def propose_when(
+        self, frame: Frame, happens: Callable[..., Any], run: gr.Dropdown, propose: Callable[[Run], Proposal]
+    ) -> None:
+        """Once it happens, the settings that are proposed for the chosen run."""
 
-    @border
-    def try_it(card: str) -> Updates:
-        chosen = choices.update(model=ModelRef(), **DEMO_DATA)
-        return {
-            frame.tabs: go_to("train"),
-            **train_presets.updates(tab.preset, train_presets.DEMO, card),
-            **fill(tab.fields, recipe_values(train_presets.DEMO) | {"name": free_name("demo")}),
-            **data_updates(tab.fields, chosen.model_copy(update={"thumbs_data": None})),
-            **start_update(tab.fields, BASE_MODEL),
-        }
+        def fill_in(run_name: str | None, card: str) -> Updates:
+            if not run_name:
+                raise WorkbenchError("Choose a run first.")
+            proposal = propose(open_run(run_name))
+            config = proposal.config
+            data = {name: getattr(config, name) for name in DATA_SETTINGS if getattr(config, name)}
+            chosen = choices.update(model=config.model, **data)
+            return {
+                frame.tabs: go_to("train"),
+                **self.preset.updates(None, card),
+                **self.fields.fill(form.from_config(config, self.fields.named)),
+                **self.fields.data_updates(chosen),
+                **self.fields.start_update(proposal.start_from),
+            }
 
-    happens(try_it, tab.preset.card, _filled(tab, frame), **QUIET)
+        happens(fill_in, [run, self.preset.card], self._filled(frame), **QUIET)
 
+    def take_length_when(self, frame: Frame, happens: Callable[..., Any], length: gr.State) -> None:
+        """Once it happens, the longest example that was thought of on the Data page."""
+        field = self.fields.named["max_length"]
+        happens(
+            lambda tokens: {field: gr.Number(value=tokens), frame.tabs: go_to("train")},
+            length,
+            [field, frame.tabs],
+            **LATEST,
+        )
 
-def propose_when(
-    tab: TrainTab, frame: Frame, happens: Callable[..., Any], run: gr.Dropdown, propose: Callable[[Run], Proposal]
-) -> None:
-    """Once it happens, the settings that are proposed for the chosen run."""
-
-    @border
-    def fill_in(run_name: str | None, card: str) -> Updates:
-        if not run_name:
-            raise WorkbenchError("Choose a run first.")
-        proposal = propose(open_run(run_name))
-        config = proposal.config
-        data = {name: getattr(config, name) for name in DATA_SETTINGS if getattr(config, name)}
-        chosen = choices.update(model=config.model, **data)
-        return {
-            frame.tabs: go_to("train"),
-            **train_presets.updates(tab.preset, None, card),
-            **fill(tab.fields, form.from_config(config, tab.fields.named)),
-            **data_updates(tab.fields, chosen),
-            **start_update(tab.fields, proposal.start_from),
-        }
-
-    happens(fill_in, [run, tab.preset.card], _filled(tab, frame), **QUIET)
-
-
-def take_length_when(tab: TrainTab, frame: Frame, happens: Callable[..., Any], length: gr.State) -> None:
-    """Once it happens, the longest example that was thought of on the Data page."""
-    field = tab.fields.named["max_length"]
-    happens(
-        lambda tokens: {field: gr.Number(value=tokens), frame.tabs: go_to("train")},
-        length,
-        [field, frame.tabs],
-        **LATEST,
-    )
-
-
-def _filled(tab: TrainTab, frame: Frame) -> list[Any]:
-    return [frame.tabs, *tab.preset.all, *tab.fields.named.values()]
+    def _filled(self, frame: Frame) -> list[Any]:
+        return [frame.tabs, *self.preset.all, *self.fields.named.values()]
 
 
 def offer_now(app: AppState) -> Offer:

@@ -1,7 +1,6 @@
 """Page 4: how does it go?"""
 
 import os
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -12,14 +11,20 @@ from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import findings_of
 from workbench.store.runs import Run, open_run
-from workbench.ui import curves_view, queue_view, run_actions, run_choice
 from workbench.ui.curves_view import Curves
 from workbench.ui.frame import Frame, go_to
-from workbench.ui.health_view import health_html
 from workbench.ui.parts import Html, join, page_head
 from workbench.ui.queue_view import QueueView
-from workbench.ui.run_actions import RunActions
-from workbench.ui.run_view import absent_html, details_html, head_html, notes_html, reading_html, unreadable_html
+from workbench.ui.run_actions import RunActions, draw_choice, wire_choice
+from workbench.ui.run_view import (
+    absent_html,
+    details_html,
+    head_html,
+    health_html,
+    notes_html,
+    reading_html,
+    unreadable_html,
+)
 from workbench.ui.samples_view import samples_html
 from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
 
@@ -27,71 +32,92 @@ Signature = tuple[Any, ...]
 """What the page shows of a run, in so far as it changes. Equal: there is nothing to draw."""
 
 
-@dataclass(frozen=True)
 class WatchTab:
-    run: gr.Dropdown
-    head: gr.HTML
-    actions: RunActions
-    queue: QueueView
-    health: gr.HTML
-    curves: Curves
-    samples: gr.HTML
-    log: gr.Textbox
-    details: gr.HTML
+    def __init__(self) -> None:
+        gr.HTML(
+            page_head(
+                "How does it go?",
+                "Live while it trains, and there again when you come back: a run is a folder, not a window.",
+            )
+        )
+        self.run = draw_choice()
+        self.head = gr.HTML(elem_id="wb-watch-head")
+        self.actions = RunActions()
+        self.queue = QueueView()
+        self.health = gr.HTML(elem_id="wb-watch-health")
+        self.curves = Curves()
+        with gr.Accordion("Sample answers: before and now", open=False):
+            self.samples = gr.HTML(elem_id="wb-watch-samples")
+        with gr.Accordion("Worker log", open=False):
+            self.log = gr.Textbox(
+                show_label=False,
+                lines=12,
+                max_lines=12,
+                interactive=False,
+                autoscroll=True,
+                elem_id="wb-watch-log",
+                buttons=["copy"],
+            )
+        with gr.Accordion("Settings, versions and files of this run", open=False):
+            self.details = gr.HTML()
+            self.actions.follow_ups["branch"].render()
 
     @property
     def changing(self) -> list[Block]:
         """All that changes with the run that is shown."""
         queued = [self.queue.card, self.queue.hold, self.queue.go_on]
-        told = [self.health, *self.curves.values(), self.samples, self.log, self.details]
+        told = [self.health, *self.curves.by_id.values(), self.samples, self.log, self.details]
         return [self.head, *self.actions.buttons, *queued, *told]
 
+    def wire(self, frame: Frame, app: AppState) -> None:
+        seen = gr.State(())
 
-def draw() -> WatchTab:
-    gr.HTML(
-        page_head(
-            "How does it go?",
-            "Live while it trains, and there again when you come back: a run is a folder, not a window.",
-        )
-    )
-    run = run_choice.draw()
-    head = gr.HTML(elem_id="wb-watch-head")
-    actions = run_actions.draw()
-    waiting = queue_view.draw()
-    health = gr.HTML(elem_id="wb-watch-health")
-    curves = curves_view.draw()
-    with gr.Accordion("Sample answers: before and now", open=False):
-        samples = gr.HTML(elem_id="wb-watch-samples")
-    with gr.Accordion("Worker log", open=False):
-        log = gr.Textbox(
-            show_label=False,
-            lines=12,
-            max_lines=12,
-            interactive=False,
-            autoscroll=True,
-            elem_id="wb-watch-log",
-            buttons=["copy"],
-        )
-    with gr.Accordion("Settings, versions and files of this run", open=False):
-        details = gr.HTML()
-        actions.follow_ups["branch"].render()
-    return WatchTab(run, head, actions, waiting, health, curves, samples, log, details)
+        def refresh(run_name: str | None, before: Signature) -> Updates:
+            """One tick: everything on the page, or nothing where nothing changed."""
+            now = signature(app, run_name)
+            return {} if now == before else {**self.page_of(app, run_name, before), seen: now}
 
+        frame.clock.each_second(refresh, [self.run, seen], [*self.changing, seen])
+        wire_choice(self.run, frame, app)
+        self.run.change(lambda: (), None, seen, **QUIET)
+        self.actions.wire(self.run, self.head, app)
+        self.queue.wire()
+        self.actions.compare.click(lambda: go_to("compare"), None, frame.tabs, **QUIET)
 
-def wire(tab: WatchTab, frame: Frame, app: AppState) -> None:
-    seen = gr.State(())
+    def page_of(self, app: AppState, run_name: str | None, before: Signature) -> Updates:
+        """Updates of the page for a run. before: what it showed until now."""
+        run = _find(run_name)
+        if run is None:
+            return self._without_run(app, absent_html(run_name))
+        state = training.state_of(run)
+        if state == "unreadable":
+            return self._without_run(app, unreadable_html(run)) | {self.actions.trash: shown_if(True)}
+        reading = app.read(run)
+        findings = findings_of(app, run)
+        updates = {
+            self.head: join(*notes_html(run), head_html(app, run), *reading_html(reading)),
+            self.health: health_html(findings, run.adjusted_config()) if findings else "",
+            self.log: run.log_tail(),
+            self.details: details_html(run),
+            **self.actions.updates(app, run, state, findings),
+            **self.queue.updates(app),
+        }
+        # The charts are the heavy part; they are sent only when there are new rows.
+        drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
+        if drawn_before != reading.version:
+            updates |= self.curves.updates(run, reading)
+            updates[self.samples] = samples_html(reading.samples)
+        return updates
 
-    def refresh(run_name: str | None, before: Signature) -> Updates:
-        """One tick: everything on the page, or nothing where nothing changed."""
-        now = signature(app, run_name)
-        return {} if now == before else {**page_of(tab, app, run_name, before), seen: now}
-
-    frame.clock.each_second(refresh, [tab.run, seen], [*tab.changing, seen])
-    run_choice.wire(tab.run, frame, app)
-    tab.run.change(lambda: (), None, seen, **QUIET)
-    run_actions.wire(tab.actions, tab.run, tab.head, app)
-    queue_view.wire(tab.queue)
-    tab.actions.compare.click(lambda: go_to("compare"), None, frame.tabs, **QUIET)
+    def _without_run(self, app: AppState, head: Html) -> Updates:
+        """The page with a head and the queue, where there is no run to show, or none that can be read."""
+        return {
+            self.head: head,
+            **hidden_except(self.actions.buttons, {}),
+            **self.queue.updates(app),
+            **self.curves.nothing(),
+            **dict.fromkeys([self.health, self.samples, self.log, self.details], ""),
+        }
 
 
 def signature(app: AppState, run_name: str | None) -> Signature:
@@ -107,43 +133,6 @@ def signature(app: AppState, run_name: str | None) -> Signature:
         return run.name, state, tuple(run.problems()), *in_queue
     log = os.path.getsize(run.log_file) if os.path.exists(run.log_file) else 0
     return run.name, state, app.read(run).version, log, run.stop_file.exists(), bool(run.environment()), *in_queue
-
-
-def page_of(tab: WatchTab, app: AppState, run_name: str | None, before: Signature) -> Updates:
-    """Updates of the page for a run. before: what it showed until now."""
-    run = _find(run_name)
-    if run is None:
-        return _without_run(tab, app, absent_html(run_name))
-    state = training.state_of(run)
-    if state == "unreadable":
-        return _without_run(tab, app, unreadable_html(run)) | {tab.actions.trash: shown_if(True)}
-    reading = app.read(run)
-    findings = findings_of(app, run)
-    updates = {
-        tab.head: join(*notes_html(run), head_html(app, run), *reading_html(reading)),
-        tab.health: health_html(findings, run.adjusted_config()) if findings else "",
-        tab.log: run.log_tail(),
-        tab.details: details_html(run),
-        **run_actions.updates(tab.actions, app, run, state, findings),
-        **queue_view.updates(tab.queue, app),
-    }
-    # The charts are the heavy part; they are sent only when there are new rows.
-    drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
-    if drawn_before != reading.version:
-        updates |= curves_view.updates(tab.curves, run, reading)
-        updates[tab.samples] = samples_html(reading.samples)
-    return updates
-
-
-def _without_run(tab: WatchTab, app: AppState, head: Html) -> Updates:
-    """The page with a head and the queue, where there is no run to show, or none that can be read."""
-    return {
-        tab.head: head,
-        **hidden_except(tab.actions.buttons, {}),
-        **queue_view.updates(tab.queue, app),
-        **curves_view.nothing(tab.curves),
-        **dict.fromkeys([tab.health, tab.samples, tab.log, tab.details], ""),
-    }
 
 
 def _find(run_name: str | None) -> Run | None:

@@ -17,7 +17,7 @@ from workbench.jobs.app_state import AppState
 from workbench.jobs.child import Progress
 from workbench.jobs.preparing import Cancelled
 from workbench.ui.environment import log_file
-from workbench.ui.parts import Html, bar
+from workbench.ui.parts import bar
 from workbench.ui.updates import QUIET, Updates, shown_if
 
 logger = logging.getLogger(__name__)
@@ -39,13 +39,49 @@ class WorkView:
     def during(
         self, app: AppState, request: gr.Request, act: Callable[[Progress], Any], what: str
     ) -> Generator[Updates, None, Any]:
-        """Updates while `act` goes on; gives back its result. See `work`."""
-        working = work(app, request, act, what)
-        while True:
+        """Updates while `act` goes on in a thread; the generator returns its result, and raises what it raises.
+
+        act: is given a function for its progress (fraction, words), which raises once the work is to end: after a click on
+        Cancel, or when the page went away. what: the work in words; with them every page tells what became of it then.
+        """
+        cancelled, gone = threading.Event(), threading.Event()
+        said: queue.Queue[tuple[float, str]] = queue.Queue()
+        outcome: dict[str, Any] = {}
+
+        def progress(fraction: float, words: str) -> None:
+            if cancelled.is_set():
+                raise Cancelled
+            said.put((fraction, words))
+
+        def run() -> None:
             try:
-                yield {self.bar: next(working), self.cancel: shown_if(True)}
-            except StopIteration as done:
-                return done.value
+                outcome["result"] = act(progress)
+            except Exception as error:
+                outcome["error"] = error
+            if gone.is_set():
+                app.untold = unseen_results_message(what, outcome.get("error"))
+
+        thread = threading.Thread(target=run, daemon=True)
+        app.working[str(request.session_hash)] = cancelled
+        app.untold = ""
+        thread.start()
+        fraction, words = 0.0, "starting"
+        try:
+            while thread.is_alive():
+                shown = bar(fraction, "stopping" if cancelled.is_set() else words)
+                yield {self.bar: shown, self.cancel: shown_if(True)}
+                thread.join(_BEAT)
+                while not said.empty():
+                    fraction, words = said.get()
+        except GeneratorExit:
+            gone.set()
+            raise
+        finally:
+            app.working.pop(str(request.session_hash), None)
+            cancelled.set()
+        if "error" in outcome:
+            raise outcome["error"]
+        return outcome["result"]
 
     def over(self, said: str = "") -> Updates:
         """Updates once the work is done. said: HTML in place of the bar."""
@@ -65,51 +101,6 @@ def cancel_button() -> gr.Button:
     return gr.Button("Cancel", size="sm", variant="stop", visible=False)
 
 
-def work(app: AppState, request: gr.Request, act: Callable[[Progress], Any], what: str) -> Generator[Html, None, Any]:
-    """Bars while `act` goes on in a thread; the generator returns its result, and raises what it raises.
-
-    act: is given a function for its progress (fraction, words), which raises once the work is to end: after a click on
-    Cancel, or when the page went away. what: the work in words; with them every page tells what became of it then.
-    """
-    cancelled, gone = threading.Event(), threading.Event()
-    said: queue.Queue[tuple[float, str]] = queue.Queue()
-    outcome: dict[str, Any] = {}
-
-    def progress(fraction: float, words: str) -> None:
-        if cancelled.is_set():
-            raise Cancelled
-        said.put((fraction, words))
-
-    def run() -> None:
-        try:
-            outcome["result"] = act(progress)
-        except Exception as error:
-            outcome["error"] = error
-        if gone.is_set():
-            app.untold = unseen_results_message(what, outcome.get("error"))
-
-    thread = threading.Thread(target=run, daemon=True)
-    app.working[str(request.session_hash)] = cancelled
-    app.untold = ""
-    thread.start()
-    fraction, words = 0.0, "starting"
-    try:
-        while thread.is_alive():
-            yield bar(fraction, "stopping" if cancelled.is_set() else words)
-            thread.join(_BEAT)
-            while not said.empty():
-                fraction, words = said.get()
-    except GeneratorExit:
-        gone.set()
-        raise
-    finally:
-        app.working.pop(str(request.session_hash), None)
-        cancelled.set()
-    if "error" in outcome:
-        raise outcome["error"]
-    return outcome["result"]
-
-
 def unseen_results_message(what: str, error: Exception | None) -> str:
     """What became of work that nobody watched to its end."""
     if error is None:
@@ -126,5 +117,5 @@ def unseen_results_message(what: str, error: Exception | None) -> str:
 
 
 def prepared(task: dict[str, Any]) -> Callable[[Progress], Any]:
-    """A task of the data child, as something to `work` on."""
+    """A task of the data child, as something to do `during` which a bar is shown."""
     return lambda progress: preparing.run(task, progress=progress)

@@ -33,7 +33,8 @@ PARTS: dict[Kind, tuple[str, ...]] = {
 }
 
 # source_row: the row's number in its source, from 1. scores: {"chosen": x, "rejected": x} where the source has scores.
-EXTRAS = ("source_row", "scores")
+# provenance: JSON, where a row made of a vote is from.
+EXTRAS = ("source_row", "scores", "provenance")
 
 REASONS = {
     "chosen and rejected are identical": "identical",
@@ -75,6 +76,7 @@ REASONS = {
     "a message with an id that another one has": "unusable",
     "a message whose parent is missing": "unusable",
     "a message more than 100 turns deep": "unusable",
+    "a rating without the chat that it is of": "unusable",
     "marked in the source as not to be trained on: loss false or weight 0": "unusable",
     "nobody has said which answer is the better one": "unusable",
     "a tool call, or what a tool answered": "tools",

@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 
-from workbench.core.data.messages import Message, Row, prompt_key
+from workbench.core.data.messages import Message, prompt_key
 
 HELD_OUT_SHARE = 0.1
 
@@ -36,13 +36,6 @@ def sides(digests: Sequence[int], held_out_share: float) -> list[bool]:
     first, *others = distinct[:most]
     held_out = {first, *(other for other in others if is_held_out(other, held_out_share))}
     return [digest in held_out for digest in digests]
-
-
-def split_by_prompt(rows: Sequence[Row], held_out_share: float, seed: int) -> tuple[list[Row], list[Row]]:
-    """(training rows, held-out rows), by `sides`."""
-    held_out = sides([prompt_digest(row["prompt"], seed) for row in rows], held_out_share)
-    train = [row for row, held in zip(rows, held_out, strict=True) if not held]
-    return train, [row for row, held in zip(rows, held_out, strict=True) if held]
 
 
 def resolution(held_out: int) -> float:

@@ -10,11 +10,10 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import Literal, NamedTuple
 
 from workbench.core.data.messages import Kind
+from workbench.core.exact import Exact
 
 Part = Literal["prompt", "chosen", "rejected"]
 PieceKind = Literal["prompt", "trained", "cut", "skipped"]
@@ -32,8 +31,7 @@ MOST_SHOWN = 1500
 _AROUND = {"start": (0, 250), "answer": (200, 400), "cut": (250, 150), "end": (150, 0)}
 
 
-@dataclass(frozen=True)
-class CountedRow:
+class CountedRow(NamedTuple):
     """A row in tokens. See TokenCounts for what the numbers mean."""
 
     prompt: int
@@ -43,6 +41,9 @@ class CountedRow:
     chosen_end: int
     rejected_end: int
     flags: int
+
+
+COLUMNS = CountedRow._fields
 
 
 def count_row(
@@ -88,10 +89,6 @@ def _end(ids: Sequence[int], start: int, is_blank: Callable[[int], bool]) -> int
     return end
 
 
-def _numbers() -> "array[int]":
-    return array("I")
-
-
 @dataclass
 class TokenCounts:
     """Every row of a dataset version in tokens, as columns over row numbers.
@@ -103,13 +100,13 @@ class TokenCounts:
     """
 
     kind: Kind
-    prompt: "array[int]" = field(default_factory=_numbers)
-    chosen: "array[int]" = field(default_factory=_numbers)
-    rejected: "array[int]" = field(default_factory=_numbers)
-    shared: "array[int]" = field(default_factory=_numbers)
-    chosen_end: "array[int]" = field(default_factory=_numbers)
-    rejected_end: "array[int]" = field(default_factory=_numbers)
-    flags: "array[int]" = field(default_factory=_numbers)
+    prompt: "array[int]" = field(default_factory=lambda: array("I"))
+    chosen: "array[int]" = field(default_factory=lambda: array("I"))
+    rejected: "array[int]" = field(default_factory=lambda: array("I"))
+    shared: "array[int]" = field(default_factory=lambda: array("I"))
+    chosen_end: "array[int]" = field(default_factory=lambda: array("I"))
+    rejected_end: "array[int]" = field(default_factory=lambda: array("I"))
+    flags: "array[int]" = field(default_factory=lambda: array("I"))
 
     def __len__(self) -> int:
         return len(self.prompt)
@@ -201,13 +198,11 @@ class TokenCounts:
             yield ALWAYS if whole and self.kind == "preference" else shared
 
 
-COLUMNS = ("prompt", "chosen", "rejected", "shared", "chosen_end", "rejected_end", "flags")
-
 # Longer than any sequence: two that are the same as a whole stay so wherever they are cut.
 ALWAYS = 2**31 - 1
 
 
-class TemplateFacts(BaseModel):
+class TemplateFacts(Exact):
     """What a model's chat template makes of some rows.
 
     ends_with_eos: every answer ends in a token that the model stops at. last_token: what an answer ends in that does
@@ -216,8 +211,6 @@ class TemplateFacts(BaseModel):
     prompt and answer begin. template: the first digits of its sha256. deletes_thoughts: it takes <think>...</think> out of
     the answer that is trained on. opening: what it writes of thoughts where an answer is to begin, such as "<think>".
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     ends_with_eos: bool
     last_token: str
@@ -230,14 +223,12 @@ class TemplateFacts(BaseModel):
     opening: str = ""
 
 
-class TokenPiece(BaseModel):
+class TokenPiece(Exact):
     """One token, or several that make one character together, as text.
 
     kind: prompt is read and not trained on, trained is learned from, cut is never seen; skipped stands for `tokens`
     tokens that are not shown. special: a token of its own, such as the end of a turn.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     text: str
     kind: PieceKind
@@ -245,10 +236,8 @@ class TokenPiece(BaseModel):
     tokens: int = 1
 
 
-class TokenLane(BaseModel):
+class TokenLane(Exact):
     """A prompt with one answer. prompt, trained and cut count its tokens; an answer that is cut has no end."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     part: Part
     pieces: tuple[TokenPiece, ...]
@@ -258,10 +247,8 @@ class TokenLane(BaseModel):
     stops: bool
 
 
-class View(BaseModel):
+class View(Exact):
     """A row as the model gets it: a lane for the chosen and one for the rejected answer, or one alone."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     lanes: tuple[TokenLane, ...]
     max_length: int

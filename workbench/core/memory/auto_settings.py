@@ -55,7 +55,9 @@ def choose(shape: Shape | None, config: RunConfig, device: Device, offered: Comp
         words.append("Log-probabilities are computed in tiles: all logits at once would not fit.")
     if "optimizer" in changes and weighed and device.is_cuda and weighed.is_short(changes, taken):
         changes |= SMALL_OPTIMIZER
-        words.append("The optimizer is the paged one with 8 bits: it gives way when memory runs short.")
+        words.append(
+            "The optimizer is the paged one with 8 bits: it moves its state to main memory when the card is full."
+        )
     if config.optimizer.startswith("paged") and not device.is_cuda:
         changes["optimizer"] = "adamw_torch"
         words.append(f"The optimizer is adamw_torch: {config.optimizer} needs a card.")

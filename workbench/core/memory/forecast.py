@@ -44,7 +44,7 @@ _SMALLEST_8BIT = 4096
 _OPTIMIZER_BLOCK = 256
 
 # A process that uses CUDA takes .4 to 1.4 GB for itself (context, cuBLAS, loaded kernels), by card and driver.
-_CUDA_CONTEXT = 1_400_000_000
+CUDA_CONTEXT = 1_400_000_000
 # What Python and the libraries take on a machine without a card, where a forecast does not count them.
 LIBRARIES = 3 * 2**29  # bytes
 _ALLOCATION = 512  # PyTorch rounds every tensor on the card up to a multiple of this
@@ -178,7 +178,7 @@ def _context(shape: Shape, device: Device) -> int:
         return 0
     # Per linear layer: 6 tensors of NF4, a bias, and weight, gradient and two moments of lora_A and lora_B.
     modules = sum(linear.count for linear in shape.linears)
-    return _CUDA_CONTEXT + modules * 15 * _ALLOCATION
+    return CUDA_CONTEXT + modules * 15 * _ALLOCATION
 
 
 @dataclass(frozen=True)
@@ -208,16 +208,16 @@ def _worst_moment(
     kept = _kept_activations(step) + _casts(shape, config, device)
     logits, logits_waiting = _logits(step, objective, paths)
     moments = {
-        "while the layers flow back": (kept + _layer_at_work(step), 0, 0),
-        "while the loss is computed and flows back": (kept + _last_norm(step), logits, 0),
+        "in the backward pass": (kept + _layer_at_work(step), 0, 0),
+        "while the loss and its gradient are computed": (kept + _last_norm(step), logits, 0),
         # PyTorch's AdamW makes a copy of a moment of all weights at once, when activations are gone.
-        "while the optimizer steps": (2 * _FP32 * adapter_weights(shape, config.adapter.rank), 0, 0),
+        "in the optimizer step": (2 * _FP32 * adapter_weights(shape, config.adapter.rank), 0, 0),
     }
     if METHODS[objective].has_reference and not paths.precomputed_reference:
         reference = max(_reference_logits(step, paths), _layer_without_gradients(step))
         # What is kept of a reference is asked for before the trained model begins (engine/reference.py).
         waiting = (0, 0) if config.reference == "kept" else (kept + _last_norm(step), logits_waiting)
-        moments["while the reference answers"] = (*waiting, reference)
+        moments["in the pass of the reference"] = (*waiting, reference)
     worst = max(moments, key=lambda moment: sum(moments[moment]))
     activations, head, reference = (round(part * _SLACK) for part in moments[worst])
     return worst, {"activations": activations, "logits": head, "reference": reference}
@@ -318,7 +318,7 @@ def _layer_without_gradients(step: _Step) -> int:
 
 
 def _logits(step: _Step, objective: Stage, paths: ComputeOptions) -> tuple[int, int]:
-    """Bytes of the loss of the trained model at their peak, and while the reference answers."""
+    """Bytes of the loss of the trained model at their peak, and in the pass of the reference."""
     vocabulary, tokens, width = step.shape.vocabulary, step.tokens, step.head_width
     hidden = tokens * step.shape.hidden
     if METHODS[objective].tiles_loss:

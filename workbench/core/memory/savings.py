@@ -94,7 +94,7 @@ def shorter_examples(config: RunConfig, device: Device | None = None) -> Iterato
         length = max(SHORTEST, int(config.max_length * share) // 8 * 8)
         if length < config.max_length:
             words = (
-                f"Longest example {length:,} tokens: longer ones are cut at the end. The Data page shows how many are."
+                f"Max length {length:,} tokens: longer examples are cut at the end. The Data page shows how many are."
             )
             yield Saving(words, {"max_length": length}, cost=6 / share)
 

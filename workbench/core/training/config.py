@@ -82,7 +82,9 @@ class _Shared(Settings):
         description="Run whose adapter training continues from, with the same base model and rank. Empty: a fresh adapter on the base model.",
     )
     sft_data: str | None = Field(
-        None, title="SFT data", description="Dataset that SFT imitates. A preference dataset lends its chosen answers."
+        None,
+        title="SFT data",
+        description="Dataset that SFT imitates. Of a preference dataset, the chosen answers are used.",
     )
     preference_data: str | None = Field(
         None, title="Preference data", description="Dataset of pairs that DPO, ORPO or SimPO learns from."
@@ -203,6 +205,10 @@ class _Shared(Settings):
         """The settings that are a stage's own."""
         own: StageSettings = getattr(self, stage)
         return own
+
+    def beta_of(self, stage: Stage) -> float | None:
+        """How closely a stage was held to its reference; None where it has none."""
+        return float(getattr(self.own(stage), "beta")) if METHODS[stage].has_reference else None  # noqa: B009
 
     def data_of(self, stage: Stage) -> str | None:
         """Name of the dataset that a stage trains on."""

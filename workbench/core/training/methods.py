@@ -148,7 +148,7 @@ _METHODS = (
     ),
     Method(
         "kto", KtoSettings, "Kahneman-Tversky optimization",
-        "does so with single answers that have a thumb up or down.",
+        "learns from single answers with a thumb up or down, measured against a reference as DPO is.",
         ("unpaired",), "KTOTrainer", "KTOConfig", charts=("kto-loss", "margin", "rewards"), results=(LOSS, MARGIN),
         closing="On held-out answers it prefers the liked ones by a margin of {margin:.2f}.",
         up_front=("learning_rate", "beta"),
@@ -156,13 +156,13 @@ _METHODS = (
     ),
     Method(
         "orpo", OrpoSettings, "odds-ratio preference optimization",
-        "takes pairs and no reference: less time and memory, and nothing that holds the model to what it was.",
+        "learns from pairs and needs no reference: less time and memory, and nothing that holds the model to what it was.",
         ("preference",), "OrpoInTokens", "ORPOConfig", **_OF_PAIRS, up_front=("learning_rate", "weight"),
         health=("no reference",), experimental=True, copies_chosen=True,
     ),
     Method(
         "simpo", SimpoSettings, "simple preference optimization",
-        "does so too, by the mean log-probability of an answer's tokens.",
+        "learns from pairs without a reference too, by the mean log-probability of an answer's tokens.",
         ("preference",), "SimpoInTokens", "CPOConfig", **_OF_PAIRS, up_front=("learning_rate", "beta", "margin_ratio"),
         health=("no reference",), experimental=True,
     ),

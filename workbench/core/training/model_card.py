@@ -26,11 +26,13 @@ def model_card(
     if environment.get("backend") == "unsloth":
         tags.append("unsloth")
     front += ["tags:", *[f"- {tag}" for tag in tags], "---"]
+    scaled = environment.get("scaled")
     settings = {
         "Base model": base,
         "Method": how,
         "Started from": f"run {config.start_from}" if config.start_from else "",
         "Branched off at": fork.words if fork else "",
+        "Made of": f"{scaled['name']} at strength {scaled['strength']:g}, without training" if scaled else "",
         "Data": ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages})),
         "Precision of the base": environment.get("precision", config.precision),
         "Backend": environment.get("backend", ""),
@@ -64,7 +66,7 @@ def model_card(
             "",
             *(
                 [f"- {one.result.label} ({stage_title(one.stage)}): {one.value:.4g}" for one in results]
-                or ["Not measured: the run was stopped early."]
+                or ["Not measured at this strength." if scaled else "Not measured: the run was stopped early."]
             ),
             "",
             "## Limits",

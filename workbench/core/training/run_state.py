@@ -39,16 +39,16 @@ def why_lost(exit_code: int | None, log_tail: str, checkpoint: str = "", disk_is
     if exit_code in _KILLED:
         happened = (
             "The worker was killed from outside. On Linux that is most often the system, out of memory: "
-            "then a smaller batch size or a shorter longest example helps."
+            "then a smaller batch size or a smaller max length helps."
         )
     elif exit_code in (-11, -6, -7, 139, 134):
         happened = "The worker crashed inside a native library. Its last lines below may name it."
     elif exit_code is None:
-        happened = "The worker is gone: the machine was switched off, or somebody ended the process."
+        happened = "The worker is gone: the machine was switched off, or the process was ended from outside."
     else:
         happened = f"The worker ended with code {exit_code} before it could say why."
     if "No space left" in log_tail or (disk_is_full and exit_code not in _KILLED):
-        happened = "The disk is full, so the worker could not write on. Make room first."
+        happened = "The disk is full, so the worker could not write any further. Free some space first."
     if checkpoint:
         return (
             f"{happened} Nothing is lost but the steps since its last checkpoint. Resume continues from {checkpoint}."

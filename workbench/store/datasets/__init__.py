@@ -8,7 +8,7 @@ there whole or not at all: it grows in a draft folder, which is then renamed.
 Row numbers count from 0 over the training rows and then the held-out rows of a version.
 """
 
-from workbench.store.datasets.abouts import About, Step, about, all_abouts, damaged, write_about
+from workbench.store.datasets.abouts import About, about, all_abouts, damaged, write_about
 from workbench.store.datasets.changes import (
     add_row,
     apply_remedy,
@@ -23,39 +23,25 @@ from workbench.store.datasets.changes import (
     undo,
     versions,
 )
-from workbench.store.datasets.checking import Checked, check, checked
+from workbench.store.datasets.checking import check, checked
 from workbench.store.datasets.exporting import convert_file, export, sweep_beside
-from workbench.store.datasets.folders import (
-    DEMO_FOLDERS,
-    check_free,
-    delete,
-    free_name,
-    names,
-    path,
-    sweep_drafts,
-)
-from workbench.store.datasets.importing import Provenance, Take, add, add_file
-from workbench.store.datasets.previewing import PREVIEW_ROWS, Preview, preview, preview_file
+from workbench.store.datasets.folders import DEMO_FOLDERS, check_free, delete, free_name, names, path, sweep_drafts
+from workbench.store.datasets.importing import Provenance, Take, add
+from workbench.store.datasets.previewing import Preview, preview
 from workbench.store.datasets.reading import left_out_examples, read, report, row, search, thumbs
-from workbench.store.datasets.source import EXAMPLES_PER_REASON, Account, Progress
-from workbench.store.datasets.tables import Split, fingerprint, write_rows
+from workbench.store.datasets.source import Account, Progress
+from workbench.store.datasets.tables import fingerprint, write_rows
 
 __all__ = [
     "DEMO_FOLDERS",
-    "EXAMPLES_PER_REASON",
-    "PREVIEW_ROWS",
     "About",
     "Account",
-    "Checked",
     "Preview",
     "Progress",
     "Provenance",
-    "Split",
-    "Step",
     "Take",
     "about",
     "add",
-    "add_file",
     "add_row",
     "all_abouts",
     "damaged",
@@ -78,7 +64,6 @@ __all__ = [
     "names",
     "path",
     "preview",
-    "preview_file",
     "read",
     "redo",
     "report",

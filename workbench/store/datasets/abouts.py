@@ -2,22 +2,20 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from workbench.core.data.formats import SeenColumn
-from workbench.core.data.messages import Kind
 from workbench.core.data.split import HELD_OUT_SHARE
 from workbench.core.errors import WorkbenchError
+from workbench.core.exact import Exact
 from workbench.store.datasets.folders import folders, names, version_folder
+from workbench.store.datasets.source import Account
 from workbench.store.datasets.tables import SPLITS
 from workbench.store.home import write_json
 from workbench.store.records import Damaged, first_problem, parse
 
 
-class Step(BaseModel):
+class Step(Exact):
     """Something that made a dataset what it is. when: ISO 8601, UTC. words: for people."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     when: str
     action: str
@@ -26,36 +24,23 @@ class Step(BaseModel):
     rows_after: int
 
 
-class About(BaseModel):
+class About(Account):
     """What a version of a stored dataset is, as about.json holds it.
 
-    rows: read from the source = used + all of left_out. made: canonical rows that the used ones gave, of which not_taken
-    were not asked for; the others are what the first of `steps` had made, and each later step says what it changed.
-    kept: rows now = train_rows + held_out_rows. part: which of the rows that were made were taken, in words.
-    notes: what was mended on the way, by how often. unused: columns of the source of which nothing was taken. late: columns
-    that first appeared after the rows by which the format was recognised. mapping: part of a row -> column of the source.
+    rows, used, made: of the source, see Account. Of the canonical rows not_taken were not asked for; the others are what the
+    first of `steps` had made, and each later step says what it changed. kept: rows now = train_rows + held_out_rows.
+    part: which of the rows that were made were taken, in words. mapping: part of a row -> column of the source.
     revision: of a dataset on the Hub. fingerprint: see `fingerprint`. created: when this version was made, ISO 8601, UTC.
     parent: the version that a change was made to. steps: from the import on.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     name: str
     title: str
-    kind: Kind
     source: str
-    format: str
-    evidence: str
-    option: str = ""
-    rows: int
     used: int = 0
     made: int = 0
     kept: int
     not_taken: int = 0
-    left_out: dict[str, int] = {}
-    notes: dict[str, int] = {}
-    unused: tuple[SeenColumn, ...] = ()
-    late: tuple[SeenColumn, ...] = ()
     train_rows: int
     held_out_rows: int
     seed: int
@@ -79,11 +64,10 @@ def about(name: str, version: int | None = None) -> About:
     file = version_folder(name, version) / "about.json"
     try:
         return About.model_validate(parse(file))
-    except (FileNotFoundError, Damaged) as error:
-        why = str(error) if isinstance(error, Damaged) else "about.json is missing."
-        raise WorkbenchError(
-            f"The dataset {name} is damaged: {why} Remove its folder, {file.parent}, and import the data again."
-        ) from None
+    except FileNotFoundError:
+        why = "about.json is missing."
+    except Damaged as error:
+        why = str(error)
     except ValidationError as error:
         unknown = [str(one["loc"][-1]) for one in error.errors() if one["type"] == "extra_forbidden"]
         if len(unknown) == error.error_count():
@@ -91,10 +75,10 @@ def about(name: str, version: int | None = None) -> About:
                 f"The dataset {name} was made by a newer version of the workbench: its about.json says "
                 f"{', '.join(unknown)}, which this version does not know. Update the workbench, or import the data again."
             ) from None
-        raise WorkbenchError(
-            f"The dataset {name} is damaged: about.json: {first_problem(error)}. Remove its folder, {file.parent}, and import the "
-            "data again."
-        ) from None
+        why = f"about.json: {first_problem(error)}."
+    raise WorkbenchError(
+        f"The dataset {name} is damaged: {why} Remove its folder, {file.parent}, and import the data again."
+    )
 
 
 def all_abouts() -> list[About]:

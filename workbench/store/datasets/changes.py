@@ -30,18 +30,10 @@ from workbench.store.datasets.folders import (
     report_file,
     settle,
     settling,
-    storing,
     use_version,
     version_numbers,
 )
-from workbench.store.datasets.importing import (
-    Provenance,
-    Take,
-    fingerprint_of,
-    now,
-    store,
-    write_report,
-)
+from workbench.store.datasets.importing import Provenance, Take, fingerprint_of, now, store, write_report
 from workbench.store.datasets.reading import left_out_examples, report, stream_all
 from workbench.store.datasets.source import Conversion, Progress
 from workbench.store.datasets.tables import SPLITS, RowWriter, Split, extras_in, schema_of
@@ -75,23 +67,18 @@ def change(
     """
     own(name)
     before = before or about(name)
-    examination = Examination(before.kind) if examine else None
-    with storing(name), draft() as growing:
-        order, train_rows = _write_sides(growing, before, new_rows, examination, progress or _silent)
+    with writing(f"The dataset {name}"), draft() as growing:
+        kept, train_rows = _write_version(growing, before, new_rows, progress or _silent, examine)
         if not train_rows:
             raise WorkbenchError(
                 f"Nothing would be left in {name} to train on, so it stays as it is. Delete the dataset if you do not "
                 "want it any more."
             )
-        if examination:
-            examination.reorder(order, train_rows)
-            said = examination.report(before.left_out, before.rows, notes=before.notes, late=before.late)
-            write_report(growing / "report.json", said)
-        step = Step(when=now(), action=action, words=words, rows_before=before.kept, rows_after=len(order))
+        step = Step(when=now(), action=action, words=words, rows_before=before.kept, rows_after=kept)
         after = before.model_copy(
             update={
                 "parent": before.version, "steps": [*before.steps, step],
-                "kept": len(order), "train_rows": train_rows, "held_out_rows": len(order) - train_rows,
+                "kept": kept, "train_rows": train_rows, "held_out_rows": kept - train_rows,
                 "fingerprint": fingerprint_of(growing), "created": step.when, **facts,
             }
         )  # fmt: skip
@@ -162,7 +149,7 @@ def add_row(name: str, row: Row, progress: Progress | None = None) -> About:
     return change(name, rows, "add", words, before=described, examine=_small(described), progress=progress)
 
 
-def create_by_hand(name: str, rows: Sequence[Row], title: str | None = None) -> About:
+def create_by_hand(name: str, rows: Sequence[Row]) -> About:
     """A new dataset of pairs that a person wrote. One is enough to begin with; then nothing is held out yet."""
     check_free(name)
     if not rows:
@@ -172,7 +159,7 @@ def create_by_hand(name: str, rows: Sequence[Row], title: str | None = None) -> 
     columns = Columns(prompt="prompt", chosen="chosen", rejected="rejected")
     how = replace(by_hand(columns), evidence="Pairs written by hand.")
     conversion = Conversion(list(enumerate(rows, start=1)), how)
-    return store(conversion, name, Provenance("written by hand", title), take=Take(), one_prompt_will_do=True)
+    return store(conversion, name, Provenance("written by hand"), take=Take(), one_prompt_will_do=True)
 
 
 def split_again(
@@ -221,14 +208,10 @@ def copy(name: str, new_name: str, progress: Progress | None = None) -> About:
     """A dataset of one's own that begins as another one is now."""
     source = about(name)
     check_free(new_name)
-    with storing(new_name), draft() as growing:
+    with writing(f"The dataset {new_name}"), draft() as growing:
         folder = growing / new_name
         folder.mkdir()
-        examination = Examination(source.kind)
-        order, train_rows = _write_sides(folder, source, stream_all(source), examination, progress or _silent)
-        examination.reorder(order, train_rows)
-        said = examination.report(source.left_out, source.rows, notes=source.notes, late=source.late)
-        write_report(folder / "report.json", said)
+        _write_version(folder, source, stream_all(source), progress or _silent)
         lines = "".join(json.dumps(example) + "\n" for example in left_out_examples(name))
         write_text(folder / "left_out.jsonl", lines)
         step = Step(
@@ -277,26 +260,28 @@ def examine(
     return said
 
 
-def _write_sides(
-    folder: Path,
-    described: About,
-    rows: Iterable[tuple[Split, Row]],
-    examination: Examination | None,
-    progress: Progress,
-) -> tuple["array[int]", int]:
-    """Write rows as train.parquet and held_out.parquet. Gives their order, training first, and how many those are."""
+def _write_version(
+    folder: Path, described: About, rows: Iterable[tuple[Split, Row]], progress: Progress, examine: bool = True
+) -> tuple[int, int]:
+    """Write rows as train.parquet and held_out.parquet, and what the doctor says of them. Gives how many rows there are, and
+    how many of them are to train on."""
     schema = schema_of(described.kind, extras_in(path(described.name, "train", described.version)))
+    examination = Examination(described.kind)
     order: dict[Split, array[int]] = {split: array("q") for split in SPLITS}
     with RowWriter(folder / "train.parquet", schema) as train, RowWriter(folder / "held_out.parquet", schema) as held:
         writers: dict[Split, RowWriter] = {"train": train, "held_out": held}
         for number, (split, row) in enumerate(rows):
             writers[split].add(row)
             order[split].append(number)
-            if examination:
+            if examine:
                 examination.add(row)
             if number % _ROWS_PER_PROGRESS == 0:
                 progress(min(1.0, number / max(described.kept, 1)), f"{number:,} of {described.kept:,} rows")
-    return order["train"] + order["held_out"], len(order["train"])
+    if examine:
+        examination.reorder(order["train"] + order["held_out"], train.count)
+        said = examination.report(described.left_out, described.rows, notes=described.notes, late=described.late)
+        write_report(folder / "report.json", said)
+    return train.count + held.count, train.count
 
 
 def _put_in_use(name: str, growing: Path, before: About, after: About) -> About:

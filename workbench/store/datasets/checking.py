@@ -12,14 +12,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.abouts import About
 from workbench.store.datasets.folders import draft
 from workbench.store.datasets.reading import left_out_examples, numbered
-from workbench.store.datasets.source import (
-    Account,
-    Conversion,
-    Progress,
-    none_usable,
-    open_rows,
-    shortened,
-)
+from workbench.store.datasets.source import Account, Conversion, Progress, none_usable, open_rows, shortened
 from workbench.store.datasets.staging import Staged, stage
 from workbench.store.datasets.tables import rows_at
 from workbench.store.home import writing
@@ -48,13 +41,9 @@ class Checked(Account):
             {**finding.model_dump(include=_SAID), "examples": self.examples.get(finding.check, [])}
             for finding in self.report.findings
         ]
-        return {
-            "format": self.format, "evidence": self.evidence, "option": self.option, "kind": self.kind,
-            "unused": [column.model_dump(mode="json") for column in self.unused],
-            "late": [column.model_dump(mode="json") for column in self.late], "asked": list(self.asked), "rows": self.rows, "used": self.used, "kept": self.kept, "left_out": self.left_out, "notes": self.notes,
-            "findings": findings, "passed": list(self.report.passed), "not_checked": self.report.not_checked,
-            "summary": self.report.summary, "verdict": self.report.verdict,
-        }  # fmt: skip
+        report = self.report.model_dump(mode="json", include={"passed", "not_checked", "summary", "verdict"})
+        account = self.model_dump(mode="json", exclude={"made", "report", "examples"})
+        return {**account, "findings": findings, **report}
 
 
 _SAID = {"check", "title", "severity", "count", "share", "evidence", "effect", "advice"}
@@ -70,28 +59,26 @@ def check(
     progress: Progress | None = None,
 ) -> Checked:
     """Convert and examine rows, with the rows to measure on where there are some, and store nothing."""
-    share = _READING if held_out is None else _READING / 2
-    source, how = open_rows(rows, options, is_asking=False)
+    files = [rows] if held_out is None else [rows, held_out]
+    share = _READING / len(files)
+    opened = [open_rows(file, options, is_asking=False) for file in files]
+    how, other = opened[0][1], opened[-1][1]
+    if other.kind != how.kind:
+        raise WorkbenchError(f"The held-out rows are {other.format}, and the others {how.format}. {other.evidence}")
     examination = Examination(how.kind)
     with writing("What was read"), draft() as folder:
-        train = stage(
-            Conversion(source, how, progress=progress, share=share, is_asking=False), folder / "train", examination
-        )
-        parts = [train]
-        if held_out is not None:
-            more, other = open_rows(held_out, options, is_asking=False)
-            if other.kind != how.kind:
-                raise WorkbenchError(
-                    f"The held-out rows are {other.format}, and the others {how.format}. {other.evidence}"
-                )
-            conversion = Conversion(more, other, progress=progress, begun=share, share=share, is_asking=False)
-            parts.append(stage(conversion, folder / "held_out", examination))
+        parts = []
+        for place, (source, recognised) in enumerate(opened):
+            conversion = Conversion(
+                source, recognised, progress=progress, begun=place * share, share=share, is_asking=False
+            )
+            parts.append(stage(conversion, folder / f"{place}.parquet", examination))
         account = _together(parts)
         if not account.made:
-            raise none_usable(train.conversion)
+            raise none_usable(parts[0].conversion)
         if progress:
             progress(_READING, f"checking {account.made:,} rows")
-        examination.reorder(range(account.made), len(train.digests))
+        examination.reorder(range(account.made), len(parts[0].digests))
         report = examination.report(account.left_out, account.rows, notes=account.notes, late=account.late)
         left_out = [example for part in parts for example in part.conversion.examples]
         examples = _examples(report, lambda numbers: _staged_rows(parts, numbers), left_out)

@@ -1,5 +1,6 @@
 """Canonical rows out again, as files that `datasets.load_dataset` and TRL's trainers load as they are."""
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ from workbench.store.datasets.abouts import about
 from workbench.store.datasets.folders import abandoned, draft_prefix
 from workbench.store.datasets.reading import stream
 from workbench.store.datasets.source import Account, Conversion, Progress, none_usable, open_rows
-from workbench.store.datasets.tables import SPLITS, RowWriter, Split, schema_of, write_lines
+from workbench.store.datasets.tables import SPLITS, RowWriter, Split, schema_of
 
 SUFFIXES = (".jsonl", ".parquet")
 
@@ -60,7 +61,7 @@ def _write(file: Path, rows: Iterable[Row], kind: Kind) -> None:
     parts = PARTS[kind]
     if file.suffix == ".jsonl":
         with open(file, "w", encoding="utf-8", newline="\n") as sink:
-            write_lines(sink, ({part: row[part] for part in parts} for row in rows))
+            sink.writelines(json.dumps({part: row[part] for part in parts}, ensure_ascii=False) + "\n" for row in rows)
         return
     with RowWriter(file, schema_of(kind)) as writer:
         for row in rows:

@@ -96,7 +96,7 @@ def version_numbers(name: str) -> list[int]:
 @contextmanager
 def settling(name: str) -> Iterator[None]:
     """Alone among all processes, for the moments in which a dataset gets its place, another version, or goes."""
-    with storing(name), _alone():
+    with writing(f"The dataset {name}"), _alone():
         yield
 
 
@@ -179,13 +179,6 @@ def abandoned(place: Path) -> list[Path]:
     """Drafts in a folder whose processes are gone."""
     drafts = ((file, _DRAFT.match(file.name)) for file in place.iterdir())
     return [file for file, owner in drafts if owner and not alive(int(owner[1]), float(owner[2]))]
-
-
-@contextmanager
-def storing(name: str) -> Iterator[None]:
-    """A disk that is full or cannot be written to, in words."""
-    with writing(f"The dataset {name}"):
-        yield
 
 
 def remove_versions(name: str, numbers: list[int]) -> None:

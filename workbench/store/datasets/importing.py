@@ -3,7 +3,6 @@
 import json
 import random
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -17,12 +16,11 @@ from workbench.core.data.messages import RawRow
 from workbench.core.data.split import HELD_OUT_SHARE, sides
 from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.abouts import About, Step, write_about
-from workbench.store.datasets.folders import check_free, draft, settle, storing
+from workbench.store.datasets.folders import check_free, draft, settle
 from workbench.store.datasets.source import Conversion, Progress, none_usable, open_rows, reasons
 from workbench.store.datasets.staging import HELD_OUT, NOT_TAKEN, TRAIN, Staged, order_of, stage, write_sides
 from workbench.store.datasets.tables import SPLITS, fingerprint, stored_rows
-from workbench.store.files import read_rows
-from workbench.store.home import write_text
+from workbench.store.home import write_text, writing
 
 # How much of the work is done when all rows are read.
 _READING = 0.9
@@ -56,33 +54,8 @@ class Provenance:
     """
 
     source: str
-    title: str | None = None
     licence: str | None = None
     revision: str | None = None
-
-
-def add_file(
-    file: Path,
-    name: str,
-    *,
-    original_name: str | None = None,
-    options: ReadOptions = AS_RECOGNISED,
-    take: Take | None = None,
-    licence: str | None = None,
-    progress: Progress | None = None,
-) -> About:
-    """Store the rows of a data file as a dataset. See `add`."""
-    shown = Path(original_name or file.name).name
-    check_free(name)
-    with closing(read_rows(file, original_name)) as rows:
-        return add(
-            rows,
-            name,
-            source=Provenance(f"upload: {shown}", licence=licence),
-            options=options,
-            take=take,
-            progress=progress,
-        )
 
 
 def add(
@@ -92,7 +65,6 @@ def add(
     source: Provenance,
     options: ReadOptions = AS_RECOGNISED,
     take: Take | None = None,
-    held_out_share: float = HELD_OUT_SHARE,
     progress: Progress | None = None,
 ) -> About:
     """Convert, choose, split, examine and store rows as a new dataset, whole or not at all.
@@ -108,26 +80,20 @@ def add(
     numbered, how = open_rows(rows, options)
     most = take.n if take.how == "first" else None
     conversion = Conversion(numbered, how, take.seed, progress, until=most, share=_READING)
-    return store(conversion, name, source, take=take, held_out_share=held_out_share)
+    return store(conversion, name, source, take=take)
 
 
 def store(
-    conversion: Conversion,
-    name: str,
-    provenance: Provenance,
-    *,
-    take: Take,
-    held_out_share: float = HELD_OUT_SHARE,
-    one_prompt_will_do: bool = False,
+    conversion: Conversion, name: str, provenance: Provenance, *, take: Take, one_prompt_will_do: bool = False
 ) -> About:
     """Make a dataset of the rows of a conversion. one_prompt_will_do: nothing may be held out."""
     progress = conversion.progress or (lambda fraction, text: None)
-    with storing(name), draft() as growing:
+    with writing(f"The dataset {name}"), draft() as growing:
         folder = growing / name
         folder.mkdir()
         examination = Examination(conversion.how.kind)
         staged = stage(conversion, growing / "staged.parquet", examination, conversion.until)
-        parted = _sides(staged, take, held_out_share, one_prompt_will_do)
+        parted = _sides(staged, take, one_prompt_will_do)
         order, train_rows = order_of(parted)
         progress(_READING, f"storing {len(order):,} rows")
         write_sides(staged, parted, folder)
@@ -142,7 +108,7 @@ def store(
         made = len(staged.digests)
         facts: dict[str, Any] = {
             "kept": len(order), "not_taken": conversion.made - len(order), "train_rows": train_rows,
-            "held_out_rows": len(order) - train_rows, "seed": take.seed, "held_out_share": held_out_share,
+            "held_out_rows": len(order) - train_rows, "seed": take.seed, "held_out_share": HELD_OUT_SHARE,
             "part": take.words(made), "fingerprint": fingerprint_of(folder),
         }  # fmt: skip
         described = _described(name, conversion, provenance, facts)
@@ -165,14 +131,14 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _sides(staged: Staged, take: Take, held_out_share: float, one_prompt_will_do: bool) -> bytearray:
+def _sides(staged: Staged, take: Take, one_prompt_will_do: bool) -> bytearray:
     """Of each staged row TRAIN, HELD_OUT or NOT_TAKEN."""
     made = len(staged.digests)
     left_out = staged.conversion.left_out
     if not made:
         raise none_usable(staged.conversion)
     chosen = take.chosen(made)
-    held_out = sides([staged.digests[index] for index in chosen], held_out_share)
+    held_out = sides([staged.digests[index] for index in chosen], HELD_OUT_SHARE)
     if not any(held_out) and not one_prompt_will_do:
         also = f" Left out: {reasons(left_out)}." if left_out else ""
         raise WorkbenchError(
@@ -194,7 +160,7 @@ def _described(name: str, conversion: Conversion, provenance: Provenance, facts:
     )  # fmt: skip
     return About(
         name=name,
-        title=provenance.title or name,
+        title=name,
         source=provenance.source,
         licence=provenance.licence,
         revision=provenance.revision,

@@ -1,63 +1,36 @@
 """A look at the first rows of a source, before anything is stored."""
 
 from collections.abc import Iterable
-from contextlib import closing
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from workbench.core.data.formats import AS_RECOGNISED, ReadOptions, Recognised, SeenColumn, recognise
+from workbench.core.data.formats import AS_RECOGNISED, ReadOptions, Recognised, recognise
 from workbench.core.data.messages import RawRow, Row
-from workbench.store.datasets.source import Conversion, check_options, columns_of, shortened
-from workbench.store.files import read_rows
+from workbench.core.exact import Exact
+from workbench.store.datasets.source import Account, Conversion, check_options, columns_of, shortened
 
 PREVIEW_ROWS = 1000
+SHOWN_ROWS = 5
 
 
-class Preview(BaseModel):
+class Preview(Exact):
     """What the first rows of a source are and what they would give.
 
-    recognised: None where no format was. rows: as they were read, long texts cut. converted: canonical rows.
-    sampled = usable + all of left_out, and is 0 where no format was recognised; the usable ones made `made` rows.
-    notes: what was mended on the way, by how often. unused: columns of which nothing would be taken. late: those that first
-    appear after the rows by which the format was recognised. total: rows in the whole source, exact or estimated from the
-    sample; None where it cannot be told.
+    recognised, account: what the rows are and what became of them; None where no format was recognised. rows: as they were
+    read, long texts cut. converted: canonical rows. total: rows in the whole source, exact or estimated from the sample; None
+    where it cannot be told.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     columns: tuple[str, ...]
     recognised: Recognised | None
     rows: list[dict[str, Any]]
     converted: list[Row]
-    unused: tuple[SeenColumn, ...] = ()
-    late: tuple[SeenColumn, ...] = ()
-    sampled: int
-    usable: int
-    made: int
-    left_out: dict[str, int]
-    notes: dict[str, int]
+    account: Account | None
     total: int | None
     total_is_exact: bool
 
 
-def preview_file(
-    file: Path,
-    original_name: str | None = None,
-    options: ReadOptions = AS_RECOGNISED,
-) -> Preview:
-    """A look at the first rows of a data file. See `preview`."""
-    with closing(read_rows(file, original_name)) as rows:
-        return preview(rows, options)
-
-
-def preview(
-    rows: Iterable[tuple[int, RawRow]],
-    options: ReadOptions = AS_RECOGNISED,
-    shown: int = 5,
-) -> Preview:
+def preview(rows: Iterable[tuple[int, RawRow]], options: ReadOptions = AS_RECOGNISED) -> Preview:
     """A look at the first rows of any source, by the format that they have or as a person says."""
     numbered = iter(rows)
     sample = list(islice(numbered, PREVIEW_ROWS))
@@ -72,15 +45,9 @@ def preview(
     return Preview(
         columns=columns,
         recognised=recognised,
-        rows=[shortened(dict(row)) for _, row in sample[:shown]],
-        converted=converted[:shown],
-        unused=conversion.watch.unused() if conversion else (),
-        late=conversion.watch.late() if conversion else (),
-        sampled=conversion.rows if conversion else 0,
-        usable=conversion.used if conversion else 0,
-        made=len(converted),
-        left_out=dict(conversion.left_out.most_common()) if conversion else {},
-        notes=dict(conversion.notes.most_common()) if conversion else {},
+        rows=[shortened(dict(row)) for _, row in sample[:SHOWN_ROWS]],
+        converted=converted[:SHOWN_ROWS],
+        account=conversion.account() if conversion else None,
         total=estimate if more else len(sample),
         total_is_exact=not more,
     )

@@ -17,7 +17,7 @@ from workbench.core.data.messages import Row
 from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.abouts import About, about
 from workbench.store.datasets.folders import existing, path, report_file
-from workbench.store.datasets.tables import SPLITS, Split, damaged, rows_at, stored_rows, texts
+from workbench.store.datasets.tables import SPLITS, Split, intact, rows_at, stored_rows, texts
 
 
 def read(name: str, split: Split, limit: int | None = None, extras: bool = False) -> list[Row]:
@@ -28,10 +28,8 @@ def read(name: str, split: Split, limit: int | None = None, extras: bool = False
 def stream(name: str, split: Split, extras: bool = False, version: int | None = None) -> Iterator[Row]:
     """The canonical rows of a split, one after the other; only a batch of them is in memory."""
     file = path(name, split, version)
-    try:
+    with intact(name, file):
         yield from stored_rows(file, extras)
-    except (pa.ArrowException, OSError):
-        raise damaged(name, file) from None
 
 
 def stream_all(described: About, extras: bool = True) -> Iterator[tuple[Split, Row]]:
@@ -44,10 +42,8 @@ def stream_all(described: About, extras: bool = True) -> Iterator[tuple[Split, R
 def thumbs(name: str) -> tuple[int, int]:
     """How many training answers have a thumb up, and how many a thumb down."""
     file = path(name, "train")
-    try:
+    with intact(name, file):
         labels = pq.read_table(file, columns=["label"])["label"]
-    except (pa.ArrowException, OSError):
-        raise damaged(name, file) from None
     liked = pc.sum(labels).as_py() or 0
     return liked, len(labels) - liked
 
@@ -65,23 +61,16 @@ def numbered(name: str, numbers: Sequence[int], extras: bool = False) -> Iterato
     start = 0
     for split in SPLITS:
         file = path(name, split)
-        try:
+        with intact(name, file):
             end = start + pq.read_metadata(file).num_rows
             here = [number for number in numbers if start <= number < end]
             if here:
                 yield from zip(here, rows_at(file, [number - start for number in here], extras), strict=True)
-        except (pa.ArrowException, OSError):
-            raise damaged(name, file) from None
         start = end
 
 
 def search(
-    name: str,
-    text: str = "",
-    check: str | None = None,
-    split: Split | None = None,
-    start: int = 0,
-    limit: int = 50,
+    name: str, text: str = "", check: str | None = None, split: Split | None = None, start: int = 0, limit: int = 50
 ) -> tuple[list[tuple[int, Row]], int]:
     """(number, row) of some of the rows that fit, and how many fit.
 
@@ -140,13 +129,11 @@ def _holding(name: str, text: str) -> set[int]:
     start = 0
     for split in SPLITS:
         file = path(name, split)
-        try:
+        with intact(name, file):
             for table in texts(file):
                 for column in table.columns:
                     found.update(start + place for place in _places(column, text))
                 start += table.num_rows
-        except (pa.ArrowException, OSError):
-            raise damaged(name, file) from None
     return found
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from workbench.core.data.formats import (
     SAMPLE_ROWS,
     ColumnWatch,
@@ -26,6 +24,7 @@ from workbench.core.data.formats.column_names import plain_name
 from workbench.core.data.formats.threads import PARENTS
 from workbench.core.data.messages import Kind, LeftOut, RawRow, Row
 from workbench.core.errors import WorkbenchError
+from workbench.core.exact import Exact
 
 Progress = Callable[[float, str], None]
 """Called now and then with the fraction done and a text; it may raise to cancel."""
@@ -37,28 +36,18 @@ _EXAMPLE_ITEMS = 50
 _EXAMPLE_DEPTH = 12
 _SENTENCE = re.compile(r"[.!?…]\s*$|^-?\d+([.,]\d+)?$|\n")
 _OF_AN_ERROR = {
-    "error",
-    "errors",
-    "message",
-    "detail",
-    "code",
-    "status",
-    "statusCode",
-    "error_description",
-    "request_id",
-}
+    "error", "errors", "message", "detail", "code", "status", "statusCode", "error_description", "request_id",
+}  # fmt: skip
 _WORDS_OF_A_NAME = 4
 _BEAT = 0.1  # seconds between two calls of progress
 
 
-class Account(BaseModel):
+class Account(Exact):
     """What became of the rows of a source: rows = used + all of left_out; the used ones made `made` canonical rows.
 
     notes: what was mended on the way, by how often. unused: the columns of which nothing was taken. late: those that first
     appeared after the rows by which the format was recognised.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: str
     kind: Kind
@@ -211,7 +200,7 @@ def recognised_as(sample: Sequence[RawRow], options: ReadOptions) -> Recognised:
     if recognised is None and (row := header_that_is_a_row(columns)):
         raise WorkbenchError(
             f"The columns have no names, it seems: the first line of the table is a row already ({row}). Put a line with the "
-            "names before it, such as prompt,chosen,rejected.",
+            "names before it, such as prompt,chosen,rejected."
         )
     if recognised is None:
         raise WorkbenchError(

@@ -5,10 +5,9 @@ and the split, which need to know all of them, are made by row number.
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -16,7 +15,7 @@ from workbench.core.data.doctor.report import Examination
 from workbench.core.data.split import prompt_digest
 from workbench.core.errors import WorkbenchError
 from workbench.store.datasets.source import Conversion
-from workbench.store.datasets.tables import SCORES, SPLITS, RowWriter, schema_of, tables
+from workbench.store.datasets.tables import PROVENANCE, SCORES, SPLITS, RowWriter, schema_of, tables
 
 MAX_CHARACTERS = 2_000_000_000
 
@@ -27,7 +26,7 @@ TRAIN, HELD_OUT, NOT_TAKEN = range(3)
 class Staged:
     """The canonical rows of a source in a file, row by row in its order.
 
-    digests: of each row's prompt, see core/data/split.py. scored: whether a row has scores.
+    digests: of each row's prompt, see core/data/split.py. scored, told: whether a row has scores, and whether one says where it is from.
     """
 
     file: Path
@@ -35,11 +34,12 @@ class Staged:
     examination: Examination
     digests: "array[int]" = field(default_factory=lambda: array("Q"))
     scored: bool = False
+    told: bool = False
 
     @property
     def extras(self) -> list[str]:
         """The extra columns that the rows need."""
-        return ["source_row", *(SCORES if self.scored else ())]
+        return ["source_row", *(SCORES if self.scored else ()), *([PROVENANCE] if self.told else [])]
 
 
 def stage(conversion: Conversion, file: Path, examination: Examination, most: int | None = None) -> Staged:
@@ -48,12 +48,13 @@ def stage(conversion: Conversion, file: Path, examination: Examination, most: in
     Raises WorkbenchError for more text than a dataset may have.
     """
     staged = Staged(file, conversion, examination)
-    with RowWriter(file, schema_of(conversion.how.kind, ["source_row", *SCORES])) as writer:
+    with RowWriter(file, schema_of(conversion.how.kind, ["source_row", *SCORES, PROVENANCE])) as writer:
         for row in conversion:
             writer.add(row)
             examination.add(row)
             staged.digests.append(prompt_digest(row["prompt"], conversion.seed))
             staged.scored = staged.scored or "scores" in row
+            staged.told = staged.told or PROVENANCE in row
             if writer.characters > MAX_CHARACTERS:
                 raise WorkbenchError(
                     f"After {writer.count:,} rows the dataset has more than {MAX_CHARACTERS:,} characters, the most "
@@ -77,14 +78,9 @@ def write_sides(staged: Staged, sides: Sequence[int], folder: Path) -> None:
     schema = schema_of(staged.conversion.how.kind, staged.extras)
     train, held_out = (RowWriter(folder / f"{split}.parquet", schema) for split in SPLITS)
     with train, held_out:
-        for start, table in _numbered(tables(staged.file, schema.names)):
+        start = 0
+        for table in tables(staged.file, schema.names):
             here = sides[start : start + table.num_rows]
             for side, writer in ((TRAIN, train), (HELD_OUT, held_out)):
                 writer.add_table(table.filter(pa.array([one == side for one in here], pa.bool_())))
-
-
-def _numbered(found: Iterator[Any]) -> Iterator[tuple[int, Any]]:
-    start = 0
-    for table in found:
-        yield start, table
-        start += table.num_rows
+            start += table.num_rows

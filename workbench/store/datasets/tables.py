@@ -4,10 +4,10 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,11 +24,17 @@ BATCH_ROWS = 1000
 BATCH_CHARACTERS = 8_000_000
 
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-_EXTRAS = {"source_row": pa.int64(), "score_chosen": pa.float64(), "score_rejected": pa.float64()}
+PROVENANCE = "provenance"
+_EXTRAS = {
+    "source_row": pa.int64(),
+    "score_chosen": pa.float64(),
+    "score_rejected": pa.float64(),
+    PROVENANCE: pa.string(),
+}
 
 
 def schema_of(kind: Kind, extras: Collection[str] = ()) -> pa.Schema:
-    """The columns of a Parquet file: the parts of a row, and such of source_row and SCORES as are in `extras`."""
+    """The columns of a Parquet file: the parts of a row, and such of the extra ones as are in `extras`."""
     parts = [(part, pa.bool_() if part == "label" else _MESSAGES) for part in PARTS[kind]]
     return pa.schema(parts + [(name, type_) for name, type_ in _EXTRAS.items() if name in extras])
 
@@ -152,6 +158,8 @@ def rows_of(table: pa.Table) -> Iterator[Row]:
             row["source_row"] = cells["source_row"]
         if cells.get("score_chosen") is not None:
             row["scores"] = {"chosen": cells["score_chosen"], "rejected": cells["score_rejected"]}
+        if cells.get(PROVENANCE) is not None:
+            row[PROVENANCE] = cells[PROVENANCE]
         yield row
 
 
@@ -174,15 +182,15 @@ def characters(row: Row) -> int:
     return sum(len(message["content"]) for part in row.values() if isinstance(part, list) for message in part)
 
 
-def damaged(name: str, file: Path) -> WorkbenchError:
-    """What to say of a Parquet file of a dataset that cannot be read."""
-    return WorkbenchError(f"The dataset {name} is damaged: {file.name} cannot be read. Delete it and import it again.")
-
-
-def write_lines(sink: IO[str], rows: Iterable[Row]) -> None:
-    """Rows as JSONL."""
-    for row in rows:
-        sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+@contextmanager
+def intact(name: str, file: Path) -> Iterator[None]:
+    """A Parquet file of a dataset that cannot be read, in words."""
+    try:
+        yield
+    except (pa.ArrowException, OSError):
+        raise WorkbenchError(
+            f"The dataset {name} is damaged: {file.name} cannot be read. Delete it and import it again."
+        ) from None
 
 
 def _to_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:

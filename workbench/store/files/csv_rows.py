@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 from workbench.core.errors import WorkbenchError
 from workbench.store.files.rows import Numbered
@@ -22,7 +23,7 @@ def csv_rows(stream: Unpacked) -> Numbered:
     if said := _SEPARATOR.fullmatch(header_line):
         header_line, skipped = next(lines, ""), 1
     delimiter = said["mark"] if said else max(",;\t", key=header_line.count)
-    reader = csv.reader(_with_first(header_line, lines), delimiter=delimiter, strict=True)
+    reader = csv.reader(chain([header_line], lines), delimiter=delimiter, strict=True)
     before = 1 + skipped
     try:
         header = _header(next(reader, []), header_line, stream.name)
@@ -69,8 +70,3 @@ def _lines(stream: Unpacked) -> Iterator[str]:
                 'Excel: "CSV UTF-8").'
             )
         yield text
-
-
-def _with_first(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest

@@ -3,8 +3,9 @@
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from workbench.core.errors import WorkbenchError
@@ -89,23 +90,28 @@ def _object_rows(text: "_LongJson") -> Numbered:
     first: dict[str, Any] = {}
     with _as_workbench_error(text, 1):
         text.take("{")
-        while not text.take("}"):
-            key = _key(text)
+        names = _names(text)
+        for key in names:
             if key == "data" and text.take("["):
                 yield from _items(text, _names_of_columns(first))
-                _read_to_the_end(text)
+                for _ in names:  # a file that was cut short behind the list is not taken for whole
+                    text.value()
+                _refuse_more(text)
                 return
             if key in first:
                 raise ValueError(_twice(key))
             if not first and text.take("{"):
-                inner = {} if text.take("}") else _begun(text)
-                if inner and _is_label(next(iter(inner))) != _is_label(key):
-                    yield from _by_columns(text, key, inner) if _is_label(next(iter(inner))) else _by_rows(text, inner)
+                inside = _names(text)
+                label = next(inside, None)
+                inner = chain([] if label is None else [label], inside)
+                if label is not None and _is_label(label) != _is_label(key):
+                    yield from (
+                        _by_columns(text, key, names, inner) if _is_label(label) else _by_rows(text, names, inner)
+                    )
                     return
-                first[key] = _ended(text, inner)
+                first[key] = _object_of(text, inner)
             else:
                 first[key] = _value(text, [*first, key])
-            text.separator("}")
         if not text.next() and not first.keys() >= _CHAT:
             raise _one_object(text.name, list(first))
         yield 1, first, text.fraction
@@ -128,24 +134,23 @@ def _value(text: "_LongJson", keys: list[str]) -> Any:
         raise _one_object(text.name, keys) from None
 
 
-def _begun(text: "_LongJson") -> dict[str, Any]:
-    """The first entry of an object that is not empty."""
-    key = _key(text)
-    return {key: _value(text, [key])}
-
-
-def _ended(text: "_LongJson", begun: dict[str, Any]) -> dict[str, Any]:
-    """An object of which the first entry is read, or the opening bracket and nothing else in it."""
-    if not begun:
-        return begun
-    text.separator("}")
+def _names(text: "_LongJson") -> Iterator[str]:
+    """The names in an object behind its opening bracket. The value of each is to be taken before the next is asked for."""
     while not text.take("}"):
-        key = _key(text)
-        if key in begun:
-            raise ValueError(_twice(key))
-        begun[key] = _value(text, [key])
+        name = text.value()
+        if not isinstance(name, str) or not text.take(":"):
+            raise text.unexpected('a name in quotes and ":" were expected')
+        yield name
         text.separator("}")
-    return begun
+
+
+def _object_of(text: "_LongJson", names: Iterable[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in names:
+        if name in found:
+            raise ValueError(_twice(name))
+        found[name] = _value(text, [name])
+    return found
 
 
 def _is_label(key: str) -> bool:
@@ -153,16 +158,14 @@ def _is_label(key: str) -> bool:
     return key.isdecimal()
 
 
-def _by_columns(text: "_LongJson", column: str, begun: dict[str, Any]) -> Numbered:
+def _by_columns(text: "_LongJson", column: str, others: Iterable[str], labels_in_first: Iterable[str]) -> Numbered:
     start = text.characters
-    table = {column: _ended(text, begun)}
+    table = {column: _object_of(text, labels_in_first)}
     labels = list(table[column])
-    text.separator("}")
-    while not text.take("}"):
-        column = _key(text)
+    for column in others:
         if column in table or not text.take("{"):
             raise ValueError(f"the column {excerpt(column)} is there twice, or is no object as the first one is")
-        table[column] = _ended(text, {} if text.take("}") else _begun(text))
+        table[column] = _object_of(text, _names(text))
         if list(table[column]) != labels:
             raise ValueError(f"the column {excerpt(column)} does not have the same rows as the first one")
         if text.characters - start > _MOST_TURNED:
@@ -170,21 +173,15 @@ def _by_columns(text: "_LongJson", column: str, begun: dict[str, Any]) -> Number
                 f"{text.name} is a table by columns with more than {_MOST_TURNED // MB} million characters, which would have "
                 'to be in memory as a whole. Save it by rows; in pandas: df.to_json(path, orient="records", lines=True).'
             )
-        text.separator("}")
     _refuse_more(text)
     for number, label in enumerate(labels, 1):
         yield number, {name: cells[label] for name, cells in table.items()}, text.fraction
 
 
-def _by_rows(text: "_LongJson", begun: dict[str, Any]) -> Numbered:
-    yield 1, _ended(text, begun), text.fraction
-    number = 1
-    text.separator("}")
-    while not text.take("}"):
-        number += 1
-        label = _key(text)
+def _by_rows(text: "_LongJson", others: Iterable[str], columns_of_first: Iterable[str]) -> Numbered:
+    yield 1, _object_of(text, columns_of_first), text.fraction
+    for number, label in enumerate(others, 2):
         yield number, _item(text, number, f"The row {excerpt(label)} of {text.name}"), text.fraction
-        text.separator("}")
     _refuse_more(text)
 
 
@@ -231,29 +228,12 @@ def _item(text: "_LongJson", number: int, what: str, names: list[str] | None = N
     return value
 
 
-def _read_to_the_end(text: "_LongJson") -> None:
-    """What stands behind the list under `data`: a file that was cut short there is not taken for whole."""
-    text.separator("}")
-    while not text.take("}"):
-        _key(text)
-        text.value()
-        text.separator("}")
-    _refuse_more(text)
-
-
 def _refuse_more(text: "_LongJson") -> None:
     if text.next():
         raise WorkbenchError(
             f"{text.name} goes on at line {text.line()} behind the end of its list. Found: {text.found()}. Keep one list, "
             "or save it as JSONL, one object per line."
         )
-
-
-def _key(text: "_LongJson") -> str:
-    key = text.value()
-    if not isinstance(key, str) or not text.take(":"):
-        raise text.unexpected('a name in quotes and ":" were expected')
-    return key
 
 
 class _TooLong(Exception):

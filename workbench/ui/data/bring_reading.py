@@ -1,7 +1,6 @@
 """How the rows of a source are read, on the Data page: as recognised, or as a person says."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -15,7 +14,6 @@ from workbench.core.masking import masked
 from workbench.jobs import preparing
 from workbench.store.datasets import Preview
 from workbench.store.sources import Source
-from workbench.ui.border import border
 from workbench.ui.data import display
 from workbench.ui.data.bring_source import SourceView
 from workbench.ui.updates import LATEST, Updates
@@ -41,16 +39,24 @@ NO_COLUMN = "(none)"
 AS_SEEN = ""
 
 
-@dataclass(frozen=True)
 class ReadingView:
     """asked: about a column that may belong to the prompt. option: the choice that a format leaves. columns: by part."""
 
-    asked: gr.Radio
-    option: gr.Radio
-    override: gr.Accordion
-    format: gr.Dropdown
-    columns: dict[str, gr.Dropdown]
-    ignore: gr.Dropdown
+    def __init__(self) -> None:
+        self.asked = gr.Radio([], label="", visible=False, elem_id="wb-data-asked")
+        self.option = gr.Radio([], label="A choice that this format leaves", visible=False, elem_id="wb-data-option")
+        with gr.Accordion("Not right? Say what it is", open=False, elem_id="wb-data-mapping") as self.override:
+            self.format = gr.Dropdown(
+                [("As recognised", AS_SEEN), *[(one.title, one.id) for one in FORMATS]], value=AS_SEEN, label="Format",
+                elem_id="wb-data-format",
+            )  # fmt: skip
+            self.columns = {
+                part: gr.Dropdown(
+                    [NO_COLUMN], value=NO_COLUMN, label=label, interactive=True, elem_id=f"wb-column-{part}"
+                )
+                for part, label in PARTS_TO_MAP.items()
+            }
+            self.ignore = gr.Dropdown([], value=[], multiselect=True, label="Not to be used", elem_id="wb-data-ignore")
 
     @property
     def what(self) -> dict[str, Component]:
@@ -67,95 +73,74 @@ class ReadingView:
         mapping = mapping_of({part: said[part] for part in PARTS_TO_MAP})
         return ReadOptions(mapping, said["format"] or None, said["option"] or None, tuple(said["ignore"] or ()))
 
+    def wire(self, source: SourceView, meaning: gr.HTML) -> None:
+        """meaning: shows the preview."""
+        columns, where, what = list(self.columns.values()), list(source.where.values()), list(self.what.values())
 
-def draw() -> ReadingView:
-    asked = gr.Radio([], label="", visible=False, elem_id="wb-data-asked")
-    option = gr.Radio([], label="A choice that this format leaves", visible=False, elem_id="wb-data-option")
-    with gr.Accordion("Not right? Say what it is", open=False, elem_id="wb-data-mapping") as override:
-        format = gr.Dropdown(
-            [("As recognised", AS_SEEN), *[(one.title, one.id) for one in FORMATS]], value=AS_SEEN, label="Format",
-            elem_id="wb-data-format",
-        )  # fmt: skip
-        columns = {
-            part: gr.Dropdown([NO_COLUMN], value=NO_COLUMN, label=label, interactive=True, elem_id=f"wb-column-{part}")
-            for part, label in PARTS_TO_MAP.items()
+        def look_again(*values: Any) -> Updates:
+            """The preview after something was said by hand: what is missing in a mapping is said, and is no error yet."""
+            chosen = source.source(values[: len(where)])
+            if chosen is None:
+                return {}
+            how = self.how(values[len(where) :])
+            try:
+                preview = preview_of(chosen, how)
+            except WorkbenchError as error:
+                if not how.mapping:
+                    raise
+                return {meaning: display.unfinished_html(error.problems, preview_of(chosen, AS_RECOGNISED))}
+            return {meaning: display.preview_html(preview), **self.left_open(preview)}
+
+        def answer(said: str, ignore: list[str] | None, *chosen: str) -> Updates:
+            """What a person says of a column that may belong to the prompt, as the fields for it hold it."""
+            part, column = said.split(":", 1)
+            if part == "ignore":
+                return {self.ignore: [*(ignore or ()), column]}
+            taken = dict(zip(self.columns, chosen, strict=True))[part]
+            if taken not in (NO_COLUMN, column):
+                raise WorkbenchError(
+                    f"{PARTS_TO_MAP[part]} is {taken} already. Choose another answer, or put both texts into one column."
+                )
+            return {self.columns[part]: column}
+
+        said = [meaning, self.option, self.asked]
+        for field in what:
+            field.input(look_again, [*where, *what], said, **LATEST)
+        self.asked.input(answer, [self.asked, self.ignore, *columns], [self.ignore, *columns], **LATEST).then(
+            look_again, [*where, *what], said, **LATEST
+        )
+
+    def fresh(self, preview: Preview | None) -> Updates:
+        """A source that was chosen just now: nothing is said by hand yet, and the columns are offered that there are.
+
+        The mapping opens where they are not known. preview: None where nothing is chosen.
+        """
+        there = list(preview.columns) if preview else []
+        return {
+            self.override: gr.Accordion(open=preview is not None and preview.recognised is None),
+            self.format: gr.Dropdown(value=AS_SEEN),
+            self.ignore: gr.Dropdown(there, value=[]),
+            **{field: gr.Dropdown([NO_COLUMN, *there], value=NO_COLUMN) for field in self.columns.values()},
+            **self.left_open(preview),
         }
-        ignore = gr.Dropdown([], value=[], multiselect=True, label="Not to be used", elem_id="wb-data-ignore")
-    return ReadingView(asked, option, override, format, columns, ignore)
 
+    def left_open(self, preview: Preview | None) -> Updates:
+        """What only a person can say: a choice that the format leaves, and the first column that may belong to the prompt.
 
-def wire(view: ReadingView, source: SourceView, meaning: gr.HTML) -> None:
-    """meaning: shows the preview."""
-    columns, where, what = list(view.columns.values()), list(source.where.values()), list(view.what.values())
-
-    @border
-    def look_again(*values: Any) -> Updates:
-        """The preview after something was said by hand: what is missing in a mapping is said, and is no error yet."""
-        chosen = source.source(values[: len(where)])
-        if chosen is None:
-            return {}
-        how = view.how(values[len(where) :])
-        try:
-            preview = preview_of(chosen, how)
-        except WorkbenchError as error:
-            if not how.mapping:
-                raise
-            return {meaning: display.unfinished_html(error.problems, preview_of(chosen, AS_RECOGNISED))}
-        return {meaning: display.preview_html(preview), **left_open(view, preview)}
-
-    @border
-    def answer(said: str, ignore: list[str] | None, *chosen: str) -> Updates:
-        """What a person says of a column that may belong to the prompt, as the fields for it hold it."""
-        part, column = said.split(":", 1)
-        if part == "ignore":
-            return {view.ignore: [*(ignore or ()), column]}
-        taken = dict(zip(view.columns, chosen, strict=True))[part]
-        if taken not in (NO_COLUMN, column):
-            raise WorkbenchError(
-                f"{PARTS_TO_MAP[part]} is {taken} already. Choose another answer, or put both texts into one column."
-            )
-        return {view.columns[part]: column}
-
-    said = [meaning, view.option, view.asked]
-    for field in what:
-        field.input(look_again, [*where, *what], said, **LATEST)
-    view.asked.input(answer, [view.asked, view.ignore, *columns], [view.ignore, *columns], **LATEST).then(
-        look_again, [*where, *what], said, **LATEST
-    )
-
-
-def fresh(view: ReadingView, preview: Preview | None) -> Updates:
-    """A source that was chosen just now: nothing is said by hand yet, and the columns are offered that there are.
-
-    The mapping opens where they are not known. preview: None where nothing is chosen.
-    """
-    there = list(preview.columns) if preview else []
-    return {
-        view.override: gr.Accordion(open=preview is not None and preview.recognised is None),
-        view.format: gr.Dropdown(value=AS_SEEN),
-        view.ignore: gr.Dropdown(there, value=[]),
-        **{field: gr.Dropdown([NO_COLUMN, *there], value=NO_COLUMN) for field in view.columns.values()},
-        **left_open(view, preview),
-    }
-
-
-def left_open(view: ReadingView, preview: Preview | None) -> Updates:
-    """What only a person can say: a choice that the format leaves, and the first column that may belong to the prompt.
-
-    The next such column follows the answer.
-    """
-    known = preview.recognised if preview else None
-    nothing = gr.Radio([], value=None, visible=False)
-    updates: Updates = {view.asked: nothing, view.option: nothing}
-    if known and known.asked:
-        column = known.asked[0]
-        answers = [(words, f"{part}:{column}") for words, part in ANSWERS_TO_ASKED]
-        label = f"Does the column {column} belong to the prompt?"
-        updates[view.asked] = gr.Radio(answers, value=None, label=label, visible=True)
-    if known and known.options:
-        options = [(one.words, one.id) for one in known.options]
-        updates[view.option] = gr.Radio(options, value=known.option or None, visible=True)
-    return updates
+        The next such column follows the answer.
+        """
+        known = preview.recognised if preview else None
+        nothing = gr.Radio([], value=None, visible=False)
+        updates: Updates = {self.asked: nothing, self.option: nothing}
+        if known and known.asked:
+            column = known.asked[0]
+            answers = [(words, f"{part}:{column}") for words, part in ANSWERS_TO_ASKED]
+            label = f"Does the column {column} belong to the prompt?"
+            updates[self.asked] = gr.Radio(answers, value=None, label=label, visible=True)
+        if known and known.options:
+            options = [(one.words, one.id) for one in known.options]
+            updates[self.option] = gr.Radio(options, value=known.option or None, visible=True)
+        return updates
 
 
 def preview_of(source: Source, how: ReadOptions) -> Preview:

@@ -1,7 +1,6 @@
 """Where data comes from, on the Data page: a file, a path, a public set, the Hugging Face Hub, or the votes of Compare."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from workbench.jobs.environment import on_space
 from workbench.store import datasets, hub_data, presets, votes
 from workbench.store.files import ENDINGS
 from workbench.store.sources import FileSource, HubSource, RowsSource, Source, file_at
-from workbench.ui.border import border
 from workbench.ui.data import display
 from workbench.ui.updates import LATEST, Updates, shown_if
 
@@ -27,103 +25,92 @@ SOURCES = [
 ]
 
 
-@dataclass(frozen=True)
 class SourceView:
     """where: the fields that say where the data is, by the names of the arguments of `source_of`.
 
     groups: what is shown for each of SOURCES. look: asks for the first rows, where choosing alone does not.
     """
 
-    where: dict[str, Component]
-    groups: dict[str, gr.Column]
-    preset_facts: gr.HTML
-    look_up: gr.Button
-    look: gr.Button
+    def __init__(self) -> None:
+        self.groups: dict[str, gr.Column] = {}
+        self.where: dict[str, Component] = {}
+        self.where["kind"] = gr.Radio(
+            sources(), value="file", label="Where the data comes from", elem_id="wb-data-source"
+        )
+        with gr.Column() as self.groups["file"]:
+            self.where["file"] = gr.File(
+                label="A file: .jsonl, .json, .csv, .tsv, .parquet or .arrow, also with .gz or .zst",
+                file_types=list(ENDINGS), height=160, elem_id="wb-data-file",
+            )  # fmt: skip
+        with gr.Column(visible=False) as self.groups["path"]:
+            self.where["path"] = gr.Textbox(
+                label="Path of a data file", info="On the machine that runs the workbench; nothing is uploaded.",
+                placeholder="/data/pairs.jsonl or C:\\data\\pairs.jsonl", max_lines=1, elem_id="wb-data-path",
+            )  # fmt: skip
+        with gr.Column(visible=False) as self.groups["preset"]:
+            known = presets.datasets()
+            self.where["preset"] = gr.Dropdown(
+                [(f"{one.title} · {one.rows:,} rows · {one.licence}", one.id) for one in known], value=known[0].id,
+                label="Public set", info="Downloaded from the Hugging Face Hub when it is stored.", elem_id="wb-data-preset",
+            )  # fmt: skip
+            self.preset_facts = gr.HTML(display.preset_html(known[0]))
+        with gr.Column(visible=False) as self.groups["hub"]:
+            self.where["hub_id"] = gr.Textbox(
+                label="Hugging Face id", info="owner/name, as in the address of the dataset's page.",
+                placeholder="trl-lib/ultrafeedback_binarized", max_lines=1, elem_id="wb-data-hub",
+            )  # fmt: skip
+            self.look_up = gr.Button("Look it up", elem_id="wb-data-look-up")
+            with gr.Row():
+                self.where["config"] = gr.Dropdown([], label="Configuration", interactive=True, visible=False)
+                self.where["split"] = gr.Dropdown([], label="Split", interactive=True, visible=False)
+        self.groups["votes"] = gr.Column(visible=False)
+        self.look = gr.Button("Look at the first rows", visible=False, elem_id="wb-data-look")
 
     def source(self, values: Sequence[Any]) -> Source | None:
         """What the values of `where` name."""
         return source_of(**dict(zip(self.where, values, strict=True)))
 
+    def wire(self, name: gr.Textbox, meaning: gr.HTML) -> None:
+        """name: to store the data under. meaning: says what the chosen source holds."""
+        where = self.where
 
-def draw() -> SourceView:
-    groups: dict[str, gr.Column] = {}
-    where: dict[str, Component] = {}
-    where["kind"] = gr.Radio(sources(), value="file", label="Where the data comes from", elem_id="wb-data-source")
-    with gr.Column() as groups["file"]:
-        where["file"] = gr.File(
-            label="A file: .jsonl, .json, .csv, .tsv, .parquet or .arrow, also with .gz or .zst",
-            file_types=list(ENDINGS), height=160, elem_id="wb-data-file",
-        )  # fmt: skip
-    with gr.Column(visible=False) as groups["path"]:
-        where["path"] = gr.Textbox(
-            label="Path of a data file", info="On the machine that runs the workbench; nothing is uploaded.",
-            placeholder="/data/pairs.jsonl or C:\\data\\pairs.jsonl", max_lines=1, elem_id="wb-data-path",
-        )  # fmt: skip
-    with gr.Column(visible=False) as groups["preset"]:
-        known = presets.datasets()
-        where["preset"] = gr.Dropdown(
-            [(f"{one.title} · {one.rows:,} rows · {one.licence}", one.id) for one in known], value=known[0].id,
-            label="Public set", info="Downloaded from the Hugging Face Hub when it is stored.", elem_id="wb-data-preset",
-        )  # fmt: skip
-        preset_facts = gr.HTML(display.preset_html(known[0]))
-    with gr.Column(visible=False) as groups["hub"]:
-        where["hub_id"] = gr.Textbox(
-            label="Hugging Face id", info="owner/name, as in the address of the dataset's page.",
-            placeholder="trl-lib/ultrafeedback_binarized", max_lines=1, elem_id="wb-data-hub",
-        )  # fmt: skip
-        look_up = gr.Button("Look it up", elem_id="wb-data-look-up")
-        with gr.Row():
-            where["config"] = gr.Dropdown([], label="Configuration", interactive=True, visible=False)
-            where["split"] = gr.Dropdown([], label="Split", interactive=True, visible=False)
-    groups["votes"] = gr.Column(visible=False)
-    look = gr.Button("Look at the first rows", visible=False, elem_id="wb-data-look")
-    return SourceView(where, groups, preset_facts, look_up, look)
+        def which_source(source: str, preset: str) -> Updates:
+            names = {"preset": free_name_of(preset), "votes": datasets.free_name("votes")}
+            nothing = display.nothing_chosen_html()
+            return {
+                **{group: shown_if(source == one) for one, group in self.groups.items()},
+                self.look: shown_if(source != "file"),
+                meaning: display.votes_html(votes.all_votes(), votes.unreadable()) if source == "votes" else nothing,
+                **({name: names[source]} if source in names else {}),
+            }
+
+        def which_preset(id: str) -> Updates:
+            return {self.preset_facts: display.preset_html(preset_of(id)), name: free_name_of(id)}
+
+        def look_up(hub_id: str) -> Updates:
+            found = hub_data.configs_and_splits(hub_id)
+            config = next(iter(found))
+            return {
+                where["config"]: gr.Dropdown(list(found), value=config, visible=True),
+                where["split"]: gr.Dropdown(found[config], value=found[config][0], visible=True),
+                name: free_name_of(hub_data.parse_id(hub_id)),
+            }
+
+        def splits_of(hub_id: str, config: str) -> gr.Dropdown:
+            there = hub_data.configs_and_splits(hub_id)[config]
+            return gr.Dropdown(there, value=there[0])
+
+        where["kind"].input(
+            which_source, [where["kind"], where["preset"]], [*self.groups.values(), self.look, meaning, name], **LATEST
+        )
+        where["preset"].input(which_preset, where["preset"], [self.preset_facts, name], **LATEST)
+        self.look_up.click(look_up, where["hub_id"], [where["config"], where["split"], name])
+        where["config"].input(splits_of, [where["hub_id"], where["config"]], where["split"], **LATEST)
 
 
 def sources() -> list[tuple[str, str]]:
     """Where data can come from. A Space's machine is not the visitor's, and its files are none of their business."""
     return [one for one in SOURCES if one[1] != "path" or not on_space()]
-
-
-def wire(view: SourceView, name: gr.Textbox, meaning: gr.HTML) -> None:
-    """name: to store the data under. meaning: says what the chosen source holds."""
-    where = view.where
-
-    @border
-    def which_source(source: str, preset: str) -> Updates:
-        names = {"preset": free_name_of(preset), "votes": datasets.free_name("votes")}
-        nothing = display.nothing_chosen_html()
-        return {
-            **{group: shown_if(source == one) for one, group in view.groups.items()},
-            view.look: shown_if(source != "file"),
-            meaning: display.votes_html(votes.all_votes(), votes.unreadable()) if source == "votes" else nothing,
-            **({name: names[source]} if source in names else {}),
-        }
-
-    def which_preset(id: str) -> Updates:
-        return {view.preset_facts: display.preset_html(preset_of(id)), name: free_name_of(id)}
-
-    @border
-    def look_up(hub_id: str) -> Updates:
-        found = hub_data.configs_and_splits(hub_id)
-        config = next(iter(found))
-        return {
-            where["config"]: gr.Dropdown(list(found), value=config, visible=True),
-            where["split"]: gr.Dropdown(found[config], value=found[config][0], visible=True),
-            name: free_name_of(hub_data.parse_id(hub_id)),
-        }
-
-    @border
-    def splits_of(hub_id: str, config: str) -> gr.Dropdown:
-        there = hub_data.configs_and_splits(hub_id)[config]
-        return gr.Dropdown(there, value=there[0])
-
-    where["kind"].input(
-        which_source, [where["kind"], where["preset"]], [*view.groups.values(), view.look, meaning, name], **LATEST
-    )
-    where["preset"].input(which_preset, where["preset"], [view.preset_facts, name], **LATEST)
-    view.look_up.click(look_up, where["hub_id"], [where["config"], where["split"], name])
-    where["config"].input(splits_of, [where["hub_id"], where["config"]], where["split"], **LATEST)
 
 
 def source_of(

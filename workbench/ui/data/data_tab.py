@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import gradio as gr
 
 from workbench.core.training.config import RunConfig
 from workbench.core.training.methods import DATA_KINDS
 from workbench.jobs.app_state import AppState
 from workbench.store import choices, datasets
-from workbench.ui.border import border
-from workbench.ui.data import bring_view, display, doctor_view, export_view, lengths_view, rows_view, write_view
+from workbench.ui.data import display
 from workbench.ui.data.bring_view import BringView
 from workbench.ui.data.doctor_view import DoctorView
 from workbench.ui.data.export_view import OutView
@@ -26,87 +23,69 @@ from workbench.ui.parts import page_head
 from workbench.ui.updates import LATEST, Updates
 
 
-@dataclass(frozen=True)
 class DataTab:
-    shown: Shown
-    bring_other: gr.Button
-    use: gr.Button
-    line: gr.HTML
-    untold: gr.HTML
-    doctor: DoctorView
-    rows: RowsView
-    lengths: LengthsView
-    write: WriteView
-    out: OutView
-    bring: BringView
-
-
-def draw() -> DataTab:
-    gr.HTML(
-        page_head(
-            "Which preferences?",
-            "A preference is a prompt with two answers: the chosen one is better, the rejected one worse. Alignment learns the difference.",
+    def __init__(self) -> None:
+        gr.HTML(
+            page_head(
+                "Which preferences?",
+                "A preference is a prompt with two answers: the chosen one is better, the rejected one worse. Alignment learns the difference.",
+            )
         )
-    )
-    with gr.Row(elem_classes="wb-choose"):
-        dataset = open_dropdown(
-            dataset_choices(), value=DEMO, label="Dataset", info="The demo sets, and all that you stored.", scale=3,
-            elem_id="wb-data-dataset",
-        )  # fmt: skip
-        bring_other = gr.Button("Bring other data", scale=1, elem_id="wb-data-bring")
-        use = gr.Button("Use this data → Train", variant="primary", scale=1, elem_id="wb-data-use")
-    line = gr.HTML(elem_id="wb-data-line")
-    untold = gr.HTML(elem_id="wb-data-untold")
-    with gr.Tabs(selected="check", elem_id="wb-data-views", elem_classes="wb-views", overflow_behavior="wrap") as views:
-        with gr.Tab("Check", id="check"):
-            doctor = doctor_view.draw()
-        with gr.Tab("Rows", id="rows"):
-            rows = rows_view.draw()
-        with gr.Tab("Lengths", id="lengths"):
-            lengths = lengths_view.draw()
-        with gr.Tab("Write pairs", id="write"):
-            write = write_view.draw()
-        with gr.Tab("Split and export", id="out"):
-            out = export_view.draw()
-        with gr.Tab("Bring data", id="bring"):
-            bring = bring_view.draw()
-    shown = Shown(dataset, gr.State(""), gr.State(RunConfig.model_fields["max_length"].default), views)
-    return DataTab(shown, bring_other, use, line, untold, doctor, rows, lengths, write, out, bring)
+        with gr.Row(elem_classes="wb-choose"):
+            dataset = open_dropdown(
+                dataset_choices(), value=DEMO, label="Dataset", info="The demo sets, and all that you stored.", scale=3,
+                elem_id="wb-data-dataset",
+            )  # fmt: skip
+            self.bring_other = gr.Button("Bring other data", scale=1, elem_id="wb-data-bring")
+            self.use = gr.Button("Use this data → Train", variant="primary", scale=1, elem_id="wb-data-use")
+        self.line = gr.HTML(elem_id="wb-data-line")
+        self.untold = gr.HTML(elem_id="wb-data-untold")
+        with gr.Tabs(
+            selected="check", elem_id="wb-data-views", elem_classes="wb-views", overflow_behavior="wrap"
+        ) as views:
+            with gr.Tab("Check", id="check"):
+                self.doctor = DoctorView()
+            with gr.Tab("Rows", id="rows"):
+                self.rows = RowsView()
+            with gr.Tab("Lengths", id="lengths"):
+                self.lengths = LengthsView()
+            with gr.Tab("Write pairs", id="write"):
+                self.write = WriteView()
+            with gr.Tab("Split and export", id="out"):
+                self.out = OutView()
+            with gr.Tab("Bring data", id="bring"):
+                self.bring = BringView()
+        self.shown = Shown(dataset, gr.State(""), gr.State(RunConfig.model_fields["max_length"].default), views)
 
+    def wire(self, frame: Frame, app: AppState) -> None:
+        shown = self.shown
 
-def wire(tab: DataTab, frame: Frame, app: AppState) -> None:
-    shown = tab.shown
+        def choose(name: str | None) -> str:
+            return seen_of(name or DEMO)
 
-    @border
-    def choose(name: str | None) -> str:
-        return seen_of(name or DEMO)
+        def enter(seen: str) -> Updates:
+            """The page is opened: the dataset that was looked at last, as it is now; the demo's where it is gone."""
+            name = seen.split("@")[0] or choices.read().dataset
+            return shown.now(name if name and name in {one.name for one in datasets.all_abouts()} else DEMO)
 
-    @border
-    def enter(seen: str) -> Updates:
-        """The page is opened: the dataset that was looked at last, as it is now; the demo's where it is gone."""
-        name = seen.split("@")[0] or choices.read().dataset
-        return shown.now(name if name and name in {one.name for one in datasets.all_abouts()} else DEMO)
+        def use(seen: str) -> gr.Tabs:
+            about = about_of(seen)
+            choices.update(**{DATA_KINDS[about.kind].setting: about.name})
+            return go_to("train")
 
-    @border
-    def use(seen: str) -> gr.Tabs:
-        about = about_of(seen)
-        choices.update(**{DATA_KINDS[about.kind].setting: about.name})
-        return go_to("train")
+        def line(seen: str) -> str:
+            about = about_of(seen)
+            choices.update(dataset=about.name)
+            return display.line_html(about, report_of(about))
 
-    @border
-    def line(seen: str) -> str:
-        about = about_of(seen)
-        choices.update(dataset=about.name)
-        return display.line_html(about, report_of(about))
-
-    shown.dataset.input(choose, shown.dataset, shown.seen, **LATEST)
-    shown.seen.change(line, shown.seen, tab.line, **LATEST)
-    tab.bring_other.click(lambda: go_to_view("bring"), None, shown.views, **LATEST)
-    tab.use.click(use, shown.seen, frame.tabs, **LATEST)
-    frame.opened["data"].select(enter, shown.seen, shown.outputs, **LATEST)
-    doctor_view.wire(tab.doctor, shown, tab.rows.list.check, app)
-    rows_view.wire(tab.rows, shown, app)
-    lengths_view.wire(tab.lengths, shown, tab.rows.one.length, app)
-    write_view.wire(tab.write, shown, app)
-    export_view.wire(tab.out, shown, app)
-    bring_view.wire(tab.bring, shown, app)
+        shown.dataset.input(choose, shown.dataset, shown.seen, **LATEST)
+        shown.seen.change(line, shown.seen, self.line, **LATEST)
+        self.bring_other.click(lambda: go_to_view("bring"), None, shown.views, **LATEST)
+        self.use.click(use, shown.seen, frame.tabs, **LATEST)
+        frame.opened["data"].select(enter, shown.seen, shown.outputs, **LATEST)
+        self.doctor.wire(shown, self.rows.list.check, app)
+        self.rows.wire(shown, app)
+        self.lengths.wire(shown, self.rows.one.length, app)
+        self.write.wire(shown, app)
+        self.out.wire(shown, app)
+        self.bring.wire(shown, app)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from workbench.core.data.doctor.checks import check_title
 from workbench.core.data.doctor.findings import VERDICT_LABELS, Finding, Report
-from workbench.core.data.doctor.report import check_title
 from workbench.core.data.formats import Recognised, SeenColumn
-from workbench.core.data.messages import NOTED, Kind, Row, check_of
+from workbench.core.data.messages import NOTED, Kind, Row
 from workbench.core.severity import SEVERITY_LABELS
 from workbench.core.training.methods import DATA_KINDS, METHODS
 from workbench.store.datasets import About, Preview
@@ -52,7 +52,8 @@ def row_html(row: Row) -> Html:
 
 def preview_html(preview: Preview) -> Html:
     """What a source is, with the evidence; what would be left out, and why; the first rows as they would be stored."""
-    if preview.recognised is None:
+    recognised, account = preview.recognised, preview.account
+    if recognised is None or account is None:
         return join(
             notice(
                 "warning",
@@ -63,20 +64,19 @@ def preview_html(preview: Preview) -> Html:
             ),
             raw_html(preview),
         )
-    recognised = preview.recognised
     count = "" if preview.total is None else f"{'' if preview.total_is_exact else 'about '}{preview.total:,}"
     pairs: list[tuple[str, object]] = [
         ("It is", kind_label(recognised.kind)),
         ("Evidence", recognised.evidence),
         ("Rows", count or "not known yet"),
-        ("Usable", f"{preview.usable:,} of the first {preview.sampled:,}"),
+        ("Usable", f"{account.used:,} of the first {account.rows:,}"),
     ]
     if recognised.options:
         pairs.insert(2, ("Choice", option_summary(recognised)))
-    pairs += column_facts(preview.unused, preview.late)
+    pairs += column_facts(account.unused, account.late)
     pieces = [card("What this is", facts(pairs)), *asked_html(preview)]
-    if preview.left_out:
-        pieces.append(left_out_html(preview.left_out, f"among the first {preview.sampled:,} rows"))
+    if account.left_out:
+        pieces.append(left_out_html(account.left_out, f"among the first {account.rows:,} rows"))
     pieces += [row_html(row) for row in preview.converted[:2]]
     return join(*pieces)
 
@@ -179,11 +179,6 @@ def place_html(number: int, of: int, row: int, about: About) -> Html:
     """Which example this is, and where it stands. number, row: from 0."""
     side = "held out" if row >= about.train_rows else "training"
     return text(f"Example {number + 1:,} of {of:,}: row {row + 1:,} ({side})")
-
-
-def check_of_reason(reason: str) -> str:
-    """The check that a reason for leaving a row out belongs to."""
-    return check_of(reason)
 
 
 def votes_html(votes: Sequence[Vote], unreadable: int = 0) -> Html:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
@@ -12,7 +11,6 @@ from workbench.core.training.methods import DATA_KINDS
 from workbench.jobs.app_state import AppState
 from workbench.store import datasets
 from workbench.store.datasets import About
-from workbench.ui.border import border
 from workbench.ui.data.seen import DEMO, Shown, about_of, about_to_change, is_own
 from workbench.ui.environment import uploads
 from workbench.ui.parts import Html, card, facts, join, notice
@@ -24,103 +22,83 @@ FORMATS = [("JSON lines (.jsonl)", "jsonl"), ("Parquet (.parquet)", "parquet")]
 PARTS = [("Training", "train"), ("Held out", "held_out"), ("Both in one file", "all")]
 
 
-@dataclass(frozen=True)
 class OutView:
-    share: gr.Slider
-    seed: gr.Number
-    split: gr.Button
-    work: WorkView
-    size: gr.HTML
-    format: gr.Radio
-    part: gr.Radio
-    export: gr.DownloadButton
-    delete: gr.Button
-    really: gr.Button
+    def __init__(self) -> None:
+        with gr.Row(elem_classes="wb-two"):
+            with gr.Column():
+                self.share = gr.Slider(
+                    1, 50, value=10, step=1, label="Held out (%)",
+                    info="Rows that training never sees, to measure with. Rows with the same prompt always stay together.",
+                    elem_id="wb-out-share",
+                )  # fmt: skip
+                self.seed = gr.Number(
+                    17, label="Seed", info="Same seed, same split.", precision=0, minimum=0, elem_id="wb-out-seed"
+                )
+                with gr.Row(elem_classes="wb-actions"):
+                    self.split = gr.Button("Split again", elem_id="wb-out-split")
+                    cancel = cancel_button()
+                self.work = WorkView(gr.HTML(), cancel)
+                self.format = gr.Radio(FORMATS, value="jsonl", label="Export as", elem_id="wb-out-format")
+                self.part = gr.Radio(PARTS, value="train", label="Which rows", elem_id="wb-out-part")
+                self.export = gr.DownloadButton("Prepare the file", elem_id="wb-out-export")
+                self.delete = gr.Button("Delete this dataset", size="sm", visible=False, elem_id="wb-data-delete")
+                self.really = gr.Button(
+                    "Yes, delete it with all its versions",
+                    size="sm",
+                    variant="stop",
+                    visible=False,
+                    elem_id="wb-data-really",
+                )
+            with gr.Column():
+                self.size = gr.HTML(elem_id="wb-out-size")
 
+    def wire(self, shown: Shown, app: AppState) -> None:
+        def show(seen: str) -> Updates:
+            about = about_of(seen)
+            share = max(1, min(50, round(100 * about.held_out_rows / max(1, about.kept))))
+            own = is_own(about.name)
+            return {
+                self.share: share,
+                self.seed: about.seed,
+                self.split: gr.Button(interactive=own),
+                self.size: size_html(about, share),
+                self.delete: shown_if(own),
+                self.really: shown_if(False),
+            }
 
-def draw() -> OutView:
-    with gr.Row(elem_classes="wb-two"):
-        with gr.Column():
-            share = gr.Slider(
-                1, 50, value=10, step=1, label="Held out (%)",
-                info="Rows that training never sees, to measure with. Rows with the same prompt always stay together.",
-                elem_id="wb-out-share",
-            )  # fmt: skip
-            seed = gr.Number(
-                17, label="Seed", info="Same seed, same split.", precision=0, minimum=0, elem_id="wb-out-seed"
-            )
-            with gr.Row(elem_classes="wb-actions"):
-                split = gr.Button("Split again", elem_id="wb-out-split")
-                cancel = cancel_button()
-            work = WorkView(gr.HTML(), cancel)
-            format = gr.Radio(FORMATS, value="jsonl", label="Export as", elem_id="wb-out-format")
-            part = gr.Radio(PARTS, value="train", label="Which rows", elem_id="wb-out-part")
-            export = gr.DownloadButton("Prepare the file", elem_id="wb-out-export")
-            delete = gr.Button("Delete this dataset", size="sm", visible=False, elem_id="wb-data-delete")
-            really = gr.Button(
-                "Yes, delete it with all its versions",
-                size="sm",
-                variant="stop",
-                visible=False,
-                elem_id="wb-data-really",
-            )
-        with gr.Column():
-            size = gr.HTML(elem_id="wb-out-size")
-    return OutView(share, seed, split, work, size, format, part, export, delete, really)
+        def size(seen: str, share: float) -> Html:
+            return size_html(about_of(seen), share)
 
+        def split(seen: str, share: float, seed: float | None, request: gr.Request) -> Iterator[Updates]:
+            about = about_to_change(seen)
+            task = {"do": "split", "name": about.name, "share": share / 100, "seed": int(seed or 0)}
+            yield from self.work.during(app, request, prepared(task), f"Splitting {about.name}")
+            yield {**self.work.over(), **shown.now(about.name)}
 
-def wire(view: OutView, shown: Shown, app: AppState) -> None:
-    @border
-    def show(seen: str) -> Updates:
-        about = about_of(seen)
-        share = max(1, min(50, round(100 * about.held_out_rows / max(1, about.kept))))
-        own = is_own(about.name)
-        return {
-            view.share: share,
-            view.seed: about.seed,
-            view.split: gr.Button(interactive=own),
-            view.size: size_html(about, share),
-            view.delete: shown_if(own),
-            view.really: shown_if(False),
-        }
+        def export(seen: str, format: str, part: str) -> gr.DownloadButton:
+            about = about_of(seen)
+            target = export_folder() / f"{about.name}-v{about.version}-{part}.{format}"
+            datasets.export(about.name, target, None if part == "all" else part)  # type: ignore[arg-type]
+            return gr.DownloadButton(f"Download {target.name}", value=str(target))
 
-    @border
-    def size(seen: str, share: float) -> Html:
-        return size_html(about_of(seen), share)
+        def delete(seen: str) -> Updates:
+            datasets.delete(about_of(seen).name)
+            return shown.now(DEMO)
 
-    @border
-    def split(seen: str, share: float, seed: float | None, request: gr.Request) -> Iterator[Updates]:
-        about = about_to_change(seen)
-        task = {"do": "split", "name": about.name, "share": share / 100, "seed": int(seed or 0)}
-        yield from view.work.during(app, request, prepared(task), f"Splitting {about.name}")
-        yield {**view.work.over(), **shown.now(about.name)}
+        def forget() -> gr.DownloadButton:
+            """A prepared file is not what the fields say any more."""
+            return gr.DownloadButton("Prepare the file", value=None)
 
-    @border
-    def export(seen: str, format: str, part: str) -> gr.DownloadButton:
-        about = about_of(seen)
-        target = export_folder() / f"{about.name}-v{about.version}-{part}.{format}"
-        datasets.export(about.name, target, None if part == "all" else part)  # type: ignore[arg-type]
-        return gr.DownloadButton(f"Download {target.name}", value=str(target))
-
-    @border
-    def delete(seen: str) -> Updates:
-        datasets.delete(about_of(seen).name)
-        return shown.now(DEMO)
-
-    def forget() -> gr.DownloadButton:
-        """A prepared file is not what the fields say any more."""
-        return gr.DownloadButton("Prepare the file", value=None)
-
-    shown.seen.change(
-        show, shown.seen, [view.share, view.seed, view.split, view.size, view.delete, view.really], **LATEST
-    )
-    view.share.input(size, [shown.seen, view.share], view.size, **LATEST)
-    view.split.click(split, [shown.seen, view.share, view.seed], [*view.work.outputs, *shown.outputs], **QUIET)
-    view.work.wire(app)
-    view.export.click(export, [shown.seen, view.format, view.part], view.export)
-    gr.on([view.format.input, view.part.input, shown.seen.change], forget, None, view.export, **LATEST)
-    view.delete.click(lambda: shown_if(True), None, view.really, **LATEST)
-    view.really.click(delete, shown.seen, shown.outputs, **LATEST)
+        shown.seen.change(
+            show, shown.seen, [self.share, self.seed, self.split, self.size, self.delete, self.really], **LATEST
+        )
+        self.share.input(size, [shown.seen, self.share], self.size, **LATEST)
+        self.split.click(split, [shown.seen, self.share, self.seed], [*self.work.outputs, *shown.outputs], **QUIET)
+        self.work.wire(app)
+        self.export.click(export, [shown.seen, self.format, self.part], self.export)
+        gr.on([self.format.input, self.part.input, shown.seen.change], forget, None, self.export, **LATEST)
+        self.delete.click(lambda: shown_if(True), None, self.really, **LATEST)
+        self.really.click(delete, shown.seen, shown.outputs, **LATEST)
 
 
 def export_folder() -> Path:

@@ -1,105 +1,103 @@
 """One finding of the doctor on the Data page: what it means, what can be done about it, and the rows that it is about."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import gradio as gr
 from gradio.blocks import Block
 
 from workbench.core.data.doctor.findings import Finding
+from workbench.core.data.messages import check_of
 from workbench.store import datasets
 from workbench.store.datasets import About
-from workbench.ui.border import border
 from workbench.ui.data import display
 from workbench.ui.data.seen import Shown, about_of, go_to_view, is_own, report_of
 from workbench.ui.parts import Html, join, notice
 from workbench.ui.updates import LATEST, Updates, hidden_except, shown_if
 
 
-@dataclass(frozen=True)
 class ExampleView:
     """One affected row at a time. number: which one, from 0."""
 
-    before: gr.Button
-    after: gr.Button
-    place: gr.HTML
-    row: gr.HTML
-    number: gr.State
+    def __init__(self) -> None:
+        with gr.Row(elem_classes="wb-actions"):
+            self.before = gr.Button("‹ Previous example", size="sm", visible=False, elem_id="wb-data-example-before")
+            self.after = gr.Button("Next example ›", size="sm", visible=False, elem_id="wb-data-example-after")
+        self.place = gr.HTML(elem_id="wb-data-example-place")
+        self.row = gr.HTML(elem_id="wb-data-example")
+        self.number = gr.State(0)
 
     @property
     def all(self) -> list[Block]:
         return [self.before, self.after, self.place, self.row, self.number]
 
+    def updates(self, about: About, check: str | None, number: int) -> Updates:
+        """One affected row. Past either end it goes on at the other."""
+        found = find(about, check)
+        if found is None or not found.rows:
+            left_out = _left_out_examples(about, found) if found and found.left_out else ""
+            return hidden_except([self.before, self.after], {self.place: "", self.row: left_out, self.number: 0})
+        number %= len(found.rows)
+        place = found.rows[number]
+        several = len(found.rows) > 1
+        return {
+            self.before: shown_if(several),
+            self.after: shown_if(several),
+            self.place: display.place_html(number, len(found.rows), place, about),
+            self.row: display.row_html(datasets.row(about.name, place)),
+            self.number: number,
+        }
 
-@dataclass(frozen=True)
+
 class FindingView:
-    detail: gr.HTML
-    remedy: gr.Button
-    show_rows: gr.Button
-    example: ExampleView
+    def __init__(self) -> None:
+        self.detail = gr.HTML(elem_id="wb-data-finding")
+        with gr.Row(elem_classes="wb-actions"):
+            self.remedy = gr.Button("Fix", variant="primary", visible=False, elem_id="wb-data-remedy")
+            self.show_rows = gr.Button("Show all of them", visible=False, elem_id="wb-data-show-rows")
+        self.example = ExampleView()
 
     @property
     def all(self) -> list[Block]:
         return [self.detail, self.remedy, self.show_rows, *self.example.all]
 
+    def wire(self, findings: gr.Radio, shown: Shown, filter_by: gr.Dropdown) -> None:
+        """findings: the list in which one is chosen. filter_by: the rows' filter by finding, which "Show all of them" sets."""
 
-def draw() -> FindingView:
-    detail = gr.HTML(elem_id="wb-data-finding")
-    with gr.Row(elem_classes="wb-actions"):
-        remedy = gr.Button("Fix", variant="primary", visible=False, elem_id="wb-data-remedy")
-        show_rows = gr.Button("Show all of them", visible=False, elem_id="wb-data-show-rows")
-    return FindingView(detail, remedy, show_rows, _draw_example())
+        def choose(seen: str, check: str | None) -> Updates:
+            return self.updates(about_of(seen), check)
 
+        def turn(by: int) -> Callable[[str, str | None, int], Updates]:
+            def to_another(seen: str, check: str | None, number: int) -> Updates:
+                return self.example.updates(about_of(seen), check, number + by)
 
-def _draw_example() -> ExampleView:
-    with gr.Row(elem_classes="wb-actions"):
-        before = gr.Button("‹ Previous example", size="sm", visible=False, elem_id="wb-data-example-before")
-        after = gr.Button("Next example ›", size="sm", visible=False, elem_id="wb-data-example-after")
-    place = gr.HTML(elem_id="wb-data-example-place")
-    return ExampleView(before, after, place, gr.HTML(elem_id="wb-data-example"), gr.State(0))
+            return to_another
 
+        findings.input(choose, [shown.seen, findings], self.all, **LATEST)
+        for button, by in ((self.example.before, -1), (self.example.after, 1)):
+            button.click(turn(by), [shown.seen, findings, self.example.number], self.example.all, **LATEST)
+        self.show_rows.click(
+            lambda check: {filter_by: gr.Dropdown(value=check), shown.views: go_to_view("rows")},
+            findings,
+            [filter_by, shown.views],
+            **LATEST,
+        )
 
-def wire(view: FindingView, findings: gr.Radio, shown: Shown, filter_by: gr.Dropdown) -> None:
-    """findings: the list in which one is chosen. filter_by: the rows' filter by finding, which "Show all of them" sets."""
-
-    @border
-    def choose(seen: str, check: str | None) -> Updates:
-        return updates(view, about_of(seen), check)
-
-    def turn(by: int) -> Callable[[str, str | None, int], Updates]:
-        @border
-        def to_another(seen: str, check: str | None, number: int) -> Updates:
-            return _example_updates(view.example, about_of(seen), check, number + by)
-
-        return to_another
-
-    findings.input(choose, [shown.seen, findings], view.all, **LATEST)
-    for button, by in ((view.example.before, -1), (view.example.after, 1)):
-        button.click(turn(by), [shown.seen, findings, view.example.number], view.example.all, **LATEST)
-    view.show_rows.click(
-        lambda check: {filter_by: gr.Dropdown(value=check), shown.views: go_to_view("rows")},
-        findings,
-        [filter_by, shown.views],
-        **LATEST,
-    )
-
-
-def updates(view: FindingView, about: About, check: str | None) -> Updates:
-    """What one finding means, what can be done about it, and the first row that it is about."""
-    found = find(about, check)
-    if found is None:
+    def updates(self, about: About, check: str | None) -> Updates:
+        """What one finding means, what can be done about it, and the first row that it is about."""
+        found = find(about, check)
+        if found is None:
+            return {
+                **hidden_except([self.remedy, self.show_rows], {self.detail: ""}),
+                **self.example.updates(about, None, 0),
+            }
         return {
-            **hidden_except([view.remedy, view.show_rows], {view.detail: ""}),
-            **_example_updates(view.example, about, None, 0),
+            self.detail: join(display.finding_html(found), _copy_first(about, found)),
+            self.remedy: gr.update(
+                value=found.remedy.label if found.remedy else "", visible=bool(found.remedy) and is_own(about.name)
+            ),
+            self.show_rows: gr.update(value=f"Show all {len(found.rows):,}", visible=bool(found.rows)),
+            **self.example.updates(about, check, 0),
         }
-    return {
-        view.detail: join(display.finding_html(found), _copy_first(about, found)),
-        view.remedy: gr.update(
-            value=found.remedy.label if found.remedy else "", visible=bool(found.remedy) and is_own(about.name)
-        ),
-        view.show_rows: gr.update(value=f"Show all {len(found.rows):,}", visible=bool(found.rows)),
-        **_example_updates(view.example, about, check, 0),
-    }
 
 
 def find(about: About, check: str | None) -> Finding | None:
@@ -108,28 +106,8 @@ def find(about: About, check: str | None) -> Finding | None:
     return next((one for one in report.findings if one.check == check), None) if report else None
 
 
-def _example_updates(view: ExampleView, about: About, check: str | None, number: int) -> Updates:
-    """One affected row. Past either end it goes on at the other."""
-    found = find(about, check)
-    if found is None or not found.rows:
-        left_out = _left_out_examples(about, found) if found and found.left_out else ""
-        return hidden_except([view.before, view.after], {view.place: "", view.row: left_out, view.number: 0})
-    number %= len(found.rows)
-    place = found.rows[number]
-    several = len(found.rows) > 1
-    return {
-        view.before: shown_if(several),
-        view.after: shown_if(several),
-        view.place: display.place_html(number, len(found.rows), place, about),
-        view.row: display.row_html(datasets.row(about.name, place)),
-        view.number: number,
-    }
-
-
 def _left_out_examples(about: About, found: Finding) -> Html:
-    examples = [
-        one for one in datasets.left_out_examples(about.name) if display.check_of_reason(one["reason"]) == found.check
-    ]
+    examples = [one for one in datasets.left_out_examples(about.name) if check_of(one["reason"]) == found.check]
     return display.left_out_rows_html(examples)
 
 

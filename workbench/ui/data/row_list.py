@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -12,7 +11,6 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.masking import masked
 from workbench.store import datasets
 from workbench.store.datasets import About
-from workbench.ui.border import border
 from workbench.ui.data.seen import Shown, about_of, report_of
 from workbench.ui.parts import text
 from workbench.ui.updates import LATEST, Updates
@@ -22,84 +20,68 @@ ALL = ""
 SIDES = [("All rows", ALL), ("Training", "train"), ("Held out", "held_out")]
 
 
-@dataclass(frozen=True)
 class RowList:
     """start: how many rows come before the page that is shown."""
 
-    words: gr.Textbox
-    side: gr.Radio
-    check: gr.Dropdown
-    found: gr.HTML
-    rows: gr.Dataframe
-    start: gr.State
-    earlier: gr.Button
-    later: gr.Button
+    def __init__(self) -> None:
+        self.words = gr.Textbox(
+            label="Search", placeholder="words in a prompt or an answer", max_lines=1, elem_id="wb-rows-search"
+        )
+        self.side = gr.Radio(SIDES, value=ALL, label="Side", elem_id="wb-rows-side")
+        self.check = gr.Dropdown([("Any", ALL)], value=ALL, label="With a finding", elem_id="wb-rows-check")
+        self.found = gr.HTML(elem_id="wb-rows-found")
+        self.rows = gr.Dataframe(
+            headers=["#", "prompt", "answers"], datatype="str", interactive=False, show_label=False, wrap=True, max_chars=240,
+            column_widths=["12%", "38%", "50%"], max_height=460, elem_id="wb-rows-table", buttons=[],
+        )  # fmt: skip
+        with gr.Row(elem_classes="wb-actions"):
+            self.earlier = gr.Button("‹ Earlier rows", size="sm", elem_id="wb-rows-earlier")
+            self.later = gr.Button("Later rows ›", size="sm", elem_id="wb-rows-later")
+        self.start = gr.State(0)
 
+    def wire(self, shown: Shown) -> None:
+        filters = [self.words, self.side, self.check]
+        listed = [self.rows, self.found, self.start]
 
-def draw() -> RowList:
-    words = gr.Textbox(
-        label="Search", placeholder="words in a prompt or an answer", max_lines=1, elem_id="wb-rows-search"
-    )
-    side = gr.Radio(SIDES, value=ALL, label="Side", elem_id="wb-rows-side")
-    check = gr.Dropdown([("Any", ALL)], value=ALL, label="With a finding", elem_id="wb-rows-check")
-    found = gr.HTML(elem_id="wb-rows-found")
-    rows = gr.Dataframe(
-        headers=["#", "prompt", "answers"], datatype="str", interactive=False, show_label=False, wrap=True, max_chars=240,
-        column_widths=["12%", "38%", "50%"], max_height=460, elem_id="wb-rows-table", buttons=[],
-    )  # fmt: skip
-    with gr.Row(elem_classes="wb-actions"):
-        earlier = gr.Button("‹ Earlier rows", size="sm", elem_id="wb-rows-earlier")
-        later = gr.Button("Later rows ›", size="sm", elem_id="wb-rows-later")
-    return RowList(words, side, check, found, rows, gr.State(0), earlier, later)
+        def show(seen: str, words: str, side: str | None, check: str | None, start: int) -> Updates:
+            """A dataset that was chosen or changed: its list, from where it stood."""
+            about = about_of(seen)
+            options = check_options(about)
+            check = check if check in [value for _, value in options] else ALL
+            start = start if start < about.kept else 0
+            return {self.check: gr.Dropdown(options, value=check), **self.updates(about, (words, side, check), start)}
 
+        def search(seen: str, words: str, side: str | None, check: str | None) -> Updates:
+            return self.updates(about_of(seen), (words, side, check), 0)
 
-def wire(view: RowList, shown: Shown) -> None:
-    filters = [view.words, view.side, view.check]
-    listed = [view.rows, view.found, view.start]
+        def turn(by: int) -> Callable[..., Updates]:
+            def page(seen: str, words: str, side: str | None, check: str | None, start: int) -> Updates:
+                return self.updates(about_of(seen), (words, side, check), max(0, start + by))
 
-    @border
-    def show(seen: str, words: str, side: str | None, check: str | None, start: int) -> Updates:
-        """A dataset that was chosen or changed: its list, from where it stood."""
-        about = about_of(seen)
-        options = check_options(about)
-        check = check if check in [value for _, value in options] else ALL
-        start = start if start < about.kept else 0
-        return {view.check: gr.Dropdown(options, value=check), **updates(view, about, (words, side, check), start)}
+            return page
 
-    @border
-    def search(seen: str, words: str, side: str | None, check: str | None) -> Updates:
-        return updates(view, about_of(seen), (words, side, check), 0)
+        shown.seen.change(show, [shown.seen, *filters, self.start], [self.check, *listed], **LATEST)
+        for field in filters:
+            field.change(search, [shown.seen, *filters], listed, **LATEST)
+        self.earlier.click(turn(-PAGE), [shown.seen, *filters, self.start], listed, **LATEST)
+        self.later.click(turn(PAGE), [shown.seen, *filters, self.start], listed, **LATEST)
 
-    def turn(by: int) -> Callable[..., Updates]:
-        @border
-        def page(seen: str, words: str, side: str | None, check: str | None, start: int) -> Updates:
-            return updates(view, about_of(seen), (words, side, check), max(0, start + by))
+    def updates(self, about: About, filters: tuple[str | None, str | None, str | None], start: int) -> Updates:
+        """A page of the rows that fit; the last one where there are fewer. filters: words, side, finding.
 
-        return page
-
-    shown.seen.change(show, [shown.seen, *filters, view.start], [view.check, *listed], **LATEST)
-    for field in filters:
-        field.change(search, [shown.seen, *filters], listed, **LATEST)
-    view.earlier.click(turn(-PAGE), [shown.seen, *filters, view.start], listed, **LATEST)
-    view.later.click(turn(PAGE), [shown.seen, *filters, view.start], listed, **LATEST)
-
-
-def updates(view: RowList, about: About, filters: tuple[str | None, str | None, str | None], start: int) -> Updates:
-    """A page of the rows that fit; the last one where there are fewer. filters: words, side, finding.
-
-    A filter that was never drawn, because the view was not opened yet, is None.
-    """
-    words, side, check = filters
-    wanted: dict[str, Any] = {"text": (words or "").strip(), "check": check or None, "split": side or None}
-    found, total = datasets.search(about.name, **wanted, start=start, limit=PAGE)
-    if start and start >= total:
-        start = max(0, (total - 1) // PAGE * PAGE)
+        A filter that was never drawn, because the view was not opened yet, is None.
+        """
+        words, side, check = filters
+        wanted: dict[str, Any] = {"text": (words or "").strip(), "check": check or None, "split": side or None}
         found, total = datasets.search(about.name, **wanted, start=start, limit=PAGE)
-    return {
-        view.rows: [[str(number + 1), _last(row["prompt"], 140), _answers(row)] for number, row in found],
-        view.found: text(_found_summary(start, len(found), total)),
-        view.start: start,
-    }
+        if start and start >= total:
+            start = max(0, (total - 1) // PAGE * PAGE)
+            found, total = datasets.search(about.name, **wanted, start=start, limit=PAGE)
+        return {
+            self.rows: [[str(number + 1), _last(row["prompt"], 140), _answers(row)] for number, row in found],
+            self.found: text(_found_summary(start, len(found), total)),
+            self.start: start,
+        }
 
 
 def chosen_row(event: gr.SelectData) -> float:

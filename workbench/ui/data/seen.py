@@ -46,6 +46,10 @@ class Shown:
         """After a dataset was chosen, made or changed."""
         return {self.dataset: gr.Dropdown(choices(), value=name), self.seen: seen_of(name)}
 
+    def undone(self, seen: str) -> Updates:
+        """After the last change of the dataset that is shown was undone."""
+        return self.now(datasets.undo(about_to_change(seen).name).name)
+
 
 def choices() -> list[tuple[str, str]]:
     """Every stored dataset, with what it holds."""

@@ -276,7 +276,7 @@ CHECKS: dict[str, Check] = {
         title="Prompts that change when an answer follows",
         effect="The template or the tokenizer renders the prompt alone in another way than with its answer. Some "
         "tokens of the prompt are then trained on as if they were the answer.",
-        advice="Look at such a row as the model gets it. If the template is at fault, use another one.",
+        advice="Look at such a row as the model sees it. If the template is at fault, use another one.",
         warning=0.01,
         blocker=0.5,
         why="Now and then two tokens merge where prompt and answer meet; beyond 1 % it is the template.",
@@ -297,7 +297,7 @@ CHECKS: dict[str, Check] = {
         advice="Look at these rows. If the column belongs to the prompt, bring the data again and say so.",
         warning=None,
         blocker=None,
-        why="A column that joins the prompt is only told; one of which nothing is taken deserves a look.",
+        why="A column that joins the prompt is only mentioned; one of which nothing is taken deserves a look.",
     ),
     "few_rows": Check(
         title="Few rows",

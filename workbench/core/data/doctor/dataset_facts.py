@@ -20,22 +20,6 @@ _TAIL = 0.05
 BALANCED = 0.6
 
 
-def _bits() -> "array[int]":
-    return array("I")
-
-
-def _hashes() -> "array[int]":
-    return array("q")
-
-
-def _bytes() -> "array[int]":
-    return array("B")
-
-
-def _numbers() -> "array[float]":
-    return array("d")
-
-
 @dataclass
 class RowTable:
     """Facts of many rows as columns over row numbers, about 60 bytes a row: see RowFacts.
@@ -45,17 +29,17 @@ class RowTable:
     """
 
     kind: Kind
-    faults: "array[int]" = field(default_factory=_bits)
-    prompt: "array[int]" = field(default_factory=_hashes)
-    content: "array[int]" = field(default_factory=_hashes)
-    turned: "array[int]" = field(default_factory=_hashes)
-    chosen: "array[int]" = field(default_factory=_bits)
-    rejected: "array[int]" = field(default_factory=_bits)
-    language: "array[int]" = field(default_factory=_bytes)
-    other_language: "array[int]" = field(default_factory=_bytes)
-    label: "array[int]" = field(default_factory=_bytes)
-    chosen_score: "array[float]" = field(default_factory=_numbers)
-    rejected_score: "array[float]" = field(default_factory=_numbers)
+    faults: "array[int]" = field(default_factory=lambda: array("I"))
+    prompt: "array[int]" = field(default_factory=lambda: array("q"))
+    content: "array[int]" = field(default_factory=lambda: array("q"))
+    turned: "array[int]" = field(default_factory=lambda: array("q"))
+    chosen: "array[int]" = field(default_factory=lambda: array("I"))
+    rejected: "array[int]" = field(default_factory=lambda: array("I"))
+    language: "array[int]" = field(default_factory=lambda: array("B"))
+    other_language: "array[int]" = field(default_factory=lambda: array("B"))
+    label: "array[int]" = field(default_factory=lambda: array("B"))
+    chosen_score: "array[float]" = field(default_factory=lambda: array("d"))
+    rejected_score: "array[float]" = field(default_factory=lambda: array("d"))
 
     def __len__(self) -> int:
         return len(self.faults)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
+from workbench.core.exact import Exact
 from workbench.core.severity import Severity, with_former_names
 
 Verdict = Literal["good", "warning", "blocker"]
@@ -13,15 +14,13 @@ Verdict = Literal["good", "warning", "blocker"]
 VERDICT_LABELS: dict[Verdict, str] = {"good": "good", "warning": "usable with care", "blocker": "do not train on this"}
 
 
-class Remedy(BaseModel):
+class Remedy(Exact):
     """What one click does about a finding. It makes a new version of the dataset; undo goes back.
 
     action: drop removes `rows`; clean takes markup out of `rows`; split splits training and held-out rows again.
     label: words for the button. words: what it does, with the count, as a line of the dataset's history.
     rows: numbers of the rows that it changes, counted from 0 over the training rows and then the held-out rows.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     action: Literal["drop", "clean", "split"]
     label: str
@@ -43,7 +42,7 @@ class Found:
     left_out: bool = False
 
 
-class Finding(BaseModel):
+class Finding(Exact):
     """Something that a check found.
 
     check: id of the check. title: what it found, in words. share: count / the rows that were looked at, 0 to 1.
@@ -51,8 +50,6 @@ class Finding(BaseModel):
     rows: numbers of all affected rows that are in the dataset, as in Remedy. left_out: the rows were left out when the
     dataset was made, so nothing is left to do; they are counted by reason in About.left_out.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     check: str
     title: str
@@ -72,7 +69,7 @@ class Finding(BaseModel):
         return with_former_names(values, weight="severity")
 
 
-class Report(BaseModel):
+class Report(Exact):
     """The whole examination of a dataset.
 
     rows: training and held-out rows that were looked at. passed: ids of the checks that found nothing.
@@ -80,8 +77,6 @@ class Report(BaseModel):
     languages: share of each language (by its name) among the answers, the commonest first.
     model, max_length: whose tokenizer counted, and the longest example; None where no tokens were counted.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     rows: int
     held_out_rows: int

@@ -1,13 +1,12 @@
 """The doctor: what is wrong with a dataset, told with evidence. Rows stream by once; their text is not kept."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from workbench.core.data.doctor import dataset_facts
 from workbench.core.data.doctor.checks import CHECKS, NEEDS_TOKENS, check_title
 from workbench.core.data.doctor.dataset_facts import RowTable
-from workbench.core.data.doctor.findings import VERDICT_LABELS, Finding, Remedy, Report, Verdict
-from workbench.core.data.doctor.findings import Found as _Found
+from workbench.core.data.doctor.findings import VERDICT_LABELS, Finding, Found, Remedy, Report, Verdict
 from workbench.core.data.doctor.row_facts import FAULTS
 from workbench.core.data.doctor.thought_checks import mismatch_cause, of_template, of_thoughts, with_notes
 from workbench.core.data.formats import SeenColumn
@@ -15,8 +14,6 @@ from workbench.core.data.messages import Kind, Row, check_of
 from workbench.core.data.token_counts import TemplateFacts, TokenCounts
 from workbench.core.severity import Severity
 from workbench.core.statistics import wilson
-
-__all__ = ["CHECKS", "Examination", "check_title"]
 
 FEW_ROWS = 50
 SMALL_ROWS = 300
@@ -46,19 +43,17 @@ _RATIOS = (0.7, 1.5)
 _THUMBS_CARE, _THUMBS_STOP = 0.2, 0.02
 
 
-@dataclass
 class Examination:
     """Facts of rows as they stream by, and the findings at the end. About 60 bytes a row, never the text.
 
-    kind: what the rows are. table: their facts. train_rows: the first so many are for training; None: all are.
+    table: their facts. train_rows: the first so many are for training; None: all are.
     """
 
-    kind: Kind
-    table: RowTable = field(init=False)
-    train_rows: int | None = None
-
-    def __post_init__(self) -> None:
-        self.table = RowTable(self.kind)
+    def __init__(self, kind: Kind):
+        """kind: what the rows are."""
+        self.kind = kind
+        self.table = RowTable(kind)
+        self.train_rows: int | None = None
 
     def add(self, row: Row) -> None:
         """The next row. Rows are numbered from 0 in the order of adding."""
@@ -137,14 +132,14 @@ class Examination:
         return {check: why for check, why in reasons.items() if self.kind in CHECKS[check].kinds}
 
 
-def _of_rows(table: RowTable) -> dict[str, _Found]:
+def _of_rows(table: RowTable) -> dict[str, Found]:
     """What single rows show."""
     found = {}
     for check, faults in FAULTS.items():
         rows = dataset_facts.with_fault(table, sum(faults))
         if rows:
             evidence = _fault_evidence(table, rows, faults)
-            found[check] = _Found(rows, evidence, len(table), _row_remedy(check, rows))
+            found[check] = Found(rows, evidence, len(table), _row_remedy(check, rows))
     return found
 
 
@@ -170,7 +165,7 @@ def _drop(rows: Sequence[int], check: str) -> Remedy:
     return Remedy(action="drop", label=f"Drop {_rows(len(rows))}", words=words, rows=tuple(rows))
 
 
-def _of_all(table: RowTable, train_rows: int) -> dict[str, _Found]:
+def _of_all(table: RowTable, train_rows: int) -> dict[str, Found]:
     """What rows show beside one another."""
     found = {
         "duplicate": _duplicates(table),
@@ -184,34 +179,34 @@ def _of_all(table: RowTable, train_rows: int) -> dict[str, _Found]:
     return {check: one for check, one in found.items() if one}
 
 
-def _duplicates(table: RowTable) -> _Found | None:
+def _duplicates(table: RowTable) -> Found | None:
     rows = dataset_facts.duplicates(table)
     if not rows:
         return None
     evidence = f"{_rows(len(rows))} of {len(table):,} repeat an earlier row."
-    return _Found(rows, evidence, len(table), _drop(rows, "duplicate"))
+    return Found(rows, evidence, len(table), _drop(rows, "duplicate"))
 
 
-def _contradictions(table: RowTable) -> _Found | None:
+def _contradictions(table: RowTable) -> Found | None:
     rows = dataset_facts.contradictions(table) if table.kind != "sft" else []
     if not rows:
         return None
     what = "the same two answers the other way round" if table.kind == "preference" else "the same answer, other thumb"
     evidence = f"{_rows(len(rows))} of {len(table):,} have an opposite: the same prompt and {what}."
-    return _Found(rows, evidence, len(table), _drop(rows, "contradiction"))
+    return Found(rows, evidence, len(table), _drop(rows, "contradiction"))
 
 
-def _leak(table: RowTable, train_rows: int) -> _Found | None:
+def _leak(table: RowTable, train_rows: int) -> Found | None:
     rows = dataset_facts.leaked(table, train_rows)
     if not rows:
         return None
     held_out = len(table) - train_rows
     evidence = f"{len(rows):,} of {held_out:,} held-out rows have a prompt that is in the training rows too."
     words = f"Split training and held-out rows again, by prompt: {_rows(len(rows))} shared a prompt across the split"
-    return _Found(rows, evidence, held_out, Remedy(action="split", label="Split again by prompt", words=words))
+    return Found(rows, evidence, held_out, Remedy(action="split", label="Split again by prompt", words=words))
 
 
-def _few_rows(train_rows: int) -> _Found | None:
+def _few_rows(train_rows: int) -> Found | None:
     if train_rows >= SMALL_ROWS:
         return None
     severity: Severity = "blocker" if not train_rows else "warning" if train_rows < FEW_ROWS else "info"
@@ -221,10 +216,10 @@ def _few_rows(train_rows: int) -> _Found | None:
         "info": " Enough for a first impression.",
     }
     evidence = f"There {'is' if train_rows == 1 else 'are'} {_rows(train_rows)} to train on.{told[severity]}"
-    return _Found((), evidence, train_rows, severity=severity, count=train_rows, share=1.0)
+    return Found((), evidence, train_rows, severity=severity, count=train_rows, share=1.0)
 
 
-def _length(table: RowTable) -> _Found | None:
+def _length(table: RowTable) -> Found | None:
     if not len(table):
         return None
     facts = dataset_facts.length_facts(table)
@@ -246,7 +241,7 @@ def _length(table: RowTable) -> _Found | None:
         "(50 % is no connection)."
     )
     stop = share > _LENGTH_STOP_SHARE or predicts > _LENGTH_STOP_AUC
-    return _Found(rows, evidence, len(table), _balance(table, word), "blocker" if stop else "warning")
+    return Found(rows, evidence, len(table), _balance(table, word), "blocker" if stop else "warning")
 
 
 def _balance(table: RowTable, word: str) -> Remedy | None:
@@ -257,7 +252,7 @@ def _balance(table: RowTable, word: str) -> Remedy | None:
     return Remedy(action="drop", label=f"Balance: drop {_rows(len(rows))}", words=words, rows=tuple(rows))
 
 
-def _close_scores(table: RowTable) -> _Found | None:
+def _close_scores(table: RowTable) -> Found | None:
     rows = dataset_facts.close_scores(table)
     if not rows:
         return None
@@ -273,10 +268,10 @@ def _close_scores(table: RowTable) -> _Found | None:
     evidence = f"{said[0].upper()}{said[1:]}."
     if 2 * swapped > len(table):
         evidence += " Check whether chosen and rejected are swapped, or whether a lower score is better."
-    return _Found(rows, evidence, len(table), _drop(rows, "score_gap"))
+    return Found(rows, evidence, len(table), _drop(rows, "score_gap"))
 
 
-def _thumbs(table: RowTable) -> _Found | None:
+def _thumbs(table: RowTable) -> Found | None:
     if not len(table):
         return None
     up = sum(table.label) / len(table)
@@ -287,44 +282,35 @@ def _thumbs(table: RowTable) -> _Found | None:
     rare = up < 0.5
     rows = [row for row, label in enumerate(table.label) if bool(label) is rare]
     evidence = f"{up:.0%} of {len(table):,} answers have a thumb up, {1 - up:.0%} a thumb down."
-    return _Found(rows, evidence, len(table), severity="blocker" if rarer < _THUMBS_STOP else "warning")
+    return Found(rows, evidence, len(table), severity="blocker" if rarer < _THUMBS_STOP else "warning")
 
 
-def _late_columns(late: Sequence[SeenColumn], rows_read: int) -> _Found:
+def _late_columns(late: Sequence[SeenColumn], rows_read: int) -> Found:
     said = []
     for column in late:
         first = ", ".join(f"{number:,}" for number in column.first_rows)
         said.append(f"{column.words}, first in row {first}: {column.use}.")
     count = max(column.rows for column in late)
     severity: Severity = "info" if all(column.part for column in late) else "warning"
-    return _Found((), " ".join(said), max(rows_read, 1), severity=severity, count=count)
+    return Found((), " ".join(said), max(rows_read, 1), severity=severity, count=count)
 
 
-def _of_tokens(tokens: TokenCounts, max_length: int) -> dict[str, _Found]:
+def _of_tokens(tokens: TokenCounts, max_length: int) -> dict[str, Found]:
     """What truncation takes."""
-    said = {
-        "truncated_equal": "have two answers that are the same tokens",
-        "eos_lost": "lose the end of an answer",
-        "prompt_too_long": "have a prompt that alone fills max length",
+    found = {
+        "truncated_equal": (tokens.equal_after_truncation(max_length), "have two answers that are the same tokens"),
+        "eos_lost": (tokens.loses_end(max_length), "lose the end of an answer"),
+        "prompt_too_long": (tokens.over_long_prompts(max_length), "have a prompt that alone fills max length"),
     }
-    rows = {
-        "truncated_equal": tokens.equal_after_truncation(max_length),
-        "eos_lost": tokens.loses_end(max_length),
-        "prompt_too_long": tokens.over_long_prompts(max_length),
-    }
+    start = f"Cut at {max_length:,} tokens"
     return {
-        check: _Found(
-            rows[check],
-            f"Cut at {max_length:,} tokens, {_rows(len(rows[check]))} of {len(tokens):,} {words}.",
-            len(tokens),
-            _drop(rows[check], check),
-        )
-        for check, words in said.items()
-        if rows[check]
+        check: Found(rows, f"{start}, {_rows(len(rows))} of {len(tokens):,} {words}.", len(tokens), _drop(rows, check))
+        for check, (rows, words) in found.items()
+        if rows
     }
 
 
-def _of_template(template: TemplateFacts, tokens: TokenCounts | None, total: int) -> dict[str, _Found]:
+def _of_template(template: TemplateFacts, tokens: TokenCounts | None, total: int) -> dict[str, Found]:
     """What the chat template makes of rows."""
     found = {}
     if not template.ends_with_eos:
@@ -336,25 +322,25 @@ def _of_template(template: TemplateFacts, tokens: TokenCounts | None, total: int
             if rows
             else f"An answer ends in {template.last_token!r}; the model stops at {stops}."
         )
-        found["template_end"] = _Found(rows, evidence, total, count=len(rows) or total, share=None if rows else 1.0)
+        found["template_end"] = Found(rows, evidence, total, count=len(rows) or total, share=None if rows else 1.0)
     if template.double_bos:
         evidence = "The text of a row begins with two BOS tokens."
-        found["double_bos"] = _Found((), evidence, total, count=total, share=1.0)
+        found["double_bos"] = Found((), evidence, total, count=total, share=1.0)
     mismatch = _mismatch(template, tokens)
     return found | ({"prompt_mismatch": mismatch} if mismatch else {})
 
 
-def _mismatch(template: TemplateFacts, tokens: TokenCounts | None) -> _Found | None:
+def _mismatch(template: TemplateFacts, tokens: TokenCounts | None) -> Found | None:
     rows = tokens.prompt_mismatches() if tokens is not None else []
     count, whole = (len(rows), len(tokens)) if tokens else (template.prefix_mismatches, template.checked)
     if not count:
         return None
     evidence = f"In {_rows(count)} of {whole:,} the tokens of the prompt alone are not how prompt and answer begin."
     evidence += mismatch_cause(template)
-    return _Found(rows, evidence, whole, count=count)
+    return Found(rows, evidence, whole, count=count)
 
 
-def _with_left_out(found: Mapping[str, _Found], left_out: Mapping[str, int], rows_read: int) -> dict[str, _Found]:
+def _with_left_out(found: Mapping[str, Found], left_out: Mapping[str, int], rows_read: int) -> dict[str, Found]:
     """The findings, with what was left out already: as findings of its own, or told beside the rows still there."""
     all_found = dict(found)
     for check in sorted({check_of(reason) for reason, count in left_out.items() if count}):
@@ -368,12 +354,12 @@ def _with_left_out(found: Mapping[str, _Found], left_out: Mapping[str, int], row
     return _with_all_left_out(all_found, left_out, max(rows_read, 1))
 
 
-def _left_out(reasons: Mapping[str, int], told: str, whole: int) -> _Found:
+def _left_out(reasons: Mapping[str, int], told: str, whole: int) -> Found:
     count = sum(reasons.values())
     faulty = sum(number for reason, number in reasons.items() if reason not in NATURAL)
     severity = CHECKS["unusable"].severity(faulty / whole)
     evidence = f"Of {_rows(whole)} in the source, {told}"
-    return _Found((), evidence, whole, severity=severity, count=count, left_out=True)
+    return Found((), evidence, whole, severity=severity, count=count, left_out=True)
 
 
 def _left_out_summary(reasons: Mapping[str, int]) -> str:
@@ -383,7 +369,7 @@ def _left_out_summary(reasons: Mapping[str, int]) -> str:
     return f"{count:,} {'was' if count == 1 else 'were'} left out when the dataset was made: {named}."
 
 
-def _with_all_left_out(found: dict[str, _Found], left_out: Mapping[str, int], whole: int) -> dict[str, _Found]:
+def _with_all_left_out(found: dict[str, Found], left_out: Mapping[str, int], whole: int) -> dict[str, Found]:
     """Several reasons may together take half of the data, though none of them does alone: the largest then says so."""
     faulty = sum(count for reason, count in left_out.items() if reason not in NATURAL)
     limit = CHECKS["unusable"].blocker
@@ -395,7 +381,7 @@ def _with_all_left_out(found: dict[str, _Found], left_out: Mapping[str, int], wh
     return found
 
 
-def _finding(check: str, found: _Found) -> Finding:
+def _finding(check: str, found: Found) -> Finding:
     known = CHECKS[check]
     count = len(found.rows) if found.count is None else found.count
     share = count / max(found.whole, 1) if found.share is None else found.share
@@ -414,7 +400,7 @@ def _finding(check: str, found: _Found) -> Finding:
     )
 
 
-def _is_settled(check: str, found: _Found) -> bool:
+def _is_settled(check: str, found: Found) -> bool:
     return found.left_out and check != "unusable"
 
 

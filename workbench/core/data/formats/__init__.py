@@ -4,8 +4,7 @@ A format is an entry of FORMATS: it finds its columns in a row, says what was se
 holds (text, messages, a dialogue, messages written as text) is seen value by value.
 """
 
-from workbench.core.data.formats.columns import Columns, Converted, Format, Option, Recognised
-from workbench.core.data.formats.options import AS_RECOGNISED, ReadOptions
+from workbench.core.data.formats.columns import AS_RECOGNISED, Columns, Format, ReadOptions, Recognised
 from workbench.core.data.formats.recognise import (
     FORMATS,
     SAMPLE_ROWS,
@@ -23,9 +22,7 @@ __all__ = [
     "SAMPLE_ROWS",
     "ColumnWatch",
     "Columns",
-    "Converted",
     "Format",
-    "Option",
     "ReadOptions",
     "Recognised",
     "SeenColumn",

@@ -16,8 +16,8 @@ from workbench.core.data.formats.column_names import (
 )
 from workbench.core.data.formats.columns import ADDED, Columns, Recognised
 from workbench.core.data.formats.marks import note_on
+from workbench.core.data.formats.pairs import REJECTED
 from workbench.core.data.formats.prompts import CONTEXTS, HISTORIES, below
-from workbench.core.data.formats.rejected import REJECTED
 from workbench.core.data.messages import RawRow
 from workbench.core.errors import WorkbenchError
 
@@ -80,16 +80,8 @@ def asked_about(rows: Sequence[RawRow], how: Recognised) -> tuple[str, ...]:
 
 
 def _is_answered(row: RawRow, mapping: Columns) -> bool:
-    parts = (
-        mapping.chosen,
-        mapping.completion,
-        mapping.messages,
-        mapping.first,
-        mapping.answers,
-        mapping.answer,
-        mapping.tree,
-    )
-    return any(is_filled(row.get(column)) for column in parts if column)
+    parts = ("chosen", "completion", "messages", "first", "answers", "answer", "tree")
+    return any(is_filled(row.get(column)) for part, column in mapping.named().items() if part in parts)
 
 
 def _is_asked_about(rows: Sequence[RawRow], column: str, how: Recognised) -> bool:

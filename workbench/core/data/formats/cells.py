@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workbench.core.data.formats.column_names import number
-from workbench.core.data.messages import LeftOut, is_messages, text_of_parts, written_messages
+from workbench.core.data.formats.column_names import holds_messages, number
+from workbench.core.data.messages import is_messages, text_of_parts
 
 EXAMPLE_CHARACTERS = 80
 
@@ -39,10 +39,7 @@ def holds(value: Any) -> str:
 def _of_text(value: str) -> str:
     if number(value) is not None:
         return "a number written as text"
-    try:
-        return "text" if written_messages(value) is None else "messages written as text"
-    except LeftOut:
-        return "messages written as text"
+    return "messages written as text" if holds_messages(value) else "text"
 
 
 def _several(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Two answers, and a choice or two scores that say which is better: SHP, summarise-from-feedback, arenas, our votes.
+"""Two answers, and a choice or two scores that say which is better: SHP, summarise-from-feedback, arenas.
 
 Words ("model_a", "left", the answer itself) are plain. A number can mean either answer, so what it means is decided over
 all sampled rows; where nothing decides it, a person must, and until then no row is used.
@@ -153,7 +153,7 @@ def place(row: RawRow, columns: Columns, reading: str) -> int:
         return named
     whole = _whole(value)
     if whole is None:
-        raise LeftOut("neither answer was preferred" if _is_neither(value) else "a choice that names neither answer")
+        raise LeftOut("neither answer was preferred" if is_neither(value) else "a choice that names neither answer")
     if not reading:
         raise LeftOut("nobody has said which answer the numbers mean")
     places = _BY_ID[reading].places
@@ -181,7 +181,8 @@ def _scores(row: RawRow, columns: Columns) -> tuple[float | None, float | None]:
     return -one, -other
 
 
-def _is_neither(value: Any) -> bool:
+def is_neither(value: Any) -> bool:
+    """Whether a choice says that neither answer is better."""
     return isinstance(value, str) and plain_name(value) in _NEITHER
 
 
@@ -265,7 +266,7 @@ def _list_of_two(names: Names, prompt: str | None) -> Columns | None:
 def _can_choose(value: Any, row: RawRow, first: str, second: str) -> bool:
     whole = _whole(value)
     is_step = whole is not None and abs(whole) <= max(_STEPS)
-    return value is None or is_step or _is_neither(value) or place_of_word(value, row, first, second) is not None
+    return value is None or is_step or is_neither(value) or place_of_word(value, row, first, second) is not None
 
 
 def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described | None:
@@ -349,28 +350,8 @@ def _agrees(row: RawRow, columns: Columns, reading: Reading) -> bool | None:
     return better == (0 if first > second else 1)
 
 
-def _votes(row: RawRow) -> Columns | None:
-    """Votes of the Compare page."""
-    if not {"prompt", "left", "right", "vote"} <= set(row) or not (is_text(row["left"]) and is_text(row["right"])):
-        return None
-    is_vote = row["vote"] in ("left", "right") or _is_neither(row["vote"])
-    return Columns(prompt="prompt", first="left", second="right", choice="vote") if is_vote else None
-
-
-def _describe_votes(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described:
-    return Described(
-        "`vote` says which of `left` and `right` a person preferred; a tie and two bad answers make no pair."
-    )
-
-
-CHOICE_PAIRS = (
-    Format(
-        "votes", "Votes of the Compare page", "a prompt, the answers `left` and `right`, and a `vote`",
-        _votes, _describe_votes, _convert,
-    ),
-    Format(
+CHOICE_PAIRS = Format(
         "choice-pairs", "Two answers and a choice",
         "a prompt, two answers such as `response_a` and `response_b`, and a choice such as `winner`, or two scores",
         _choice_pairs, _describe, _convert,
-    ),
 )  # fmt: skip

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any, Self
 
 from workbench.core.data.messages import Kind, RawRow, Row
+from workbench.core.exact import Exact
 
 ADDED = {"system", "context", "input", "history"}
 """The parts of a row that belong to the prompt and stand in columns of their own."""
@@ -19,7 +18,7 @@ MAPPED = (
 """The parts of a row that a person can name a column for."""
 
 
-class Columns(BaseModel):
+class Columns(Exact):
     """Which column of a row holds which part; a mapping made by hand has this form too.
 
     chosen and rejected: two answers, or two whole conversations that differ in the last answer.
@@ -32,8 +31,6 @@ class Columns(BaseModel):
     the column `scores`. Without answers, `answer` and `score` are columns of rows with one answer each. parent: the id of the row whose turns come before.
     tree: a question with its replies, or (one message per row) the id of the parent message.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     prompt: str | None = None
     chosen: str | None = None
@@ -78,6 +75,28 @@ class Columns(BaseModel):
 
 
 @dataclass(frozen=True)
+class ReadOptions:
+    """How rows are to be read; what is left out is as recognised. See `recognise`.
+
+    mapping: columns named by hand; where it names no answers, it only adds to what is recognised. format, option: ids.
+    ignore: columns that are not to be used, as if they were not there.
+    """
+
+    mapping: Columns | None = None
+    format: str | None = None
+    option: str | None = None
+    ignore: tuple[str, ...] = ()
+
+    @property
+    def by_hand(self) -> Columns | None:
+        """A mapping that names the answers; without them it only adds to what is recognised."""
+        return self.mapping if self.mapping and not self.mapping.only_adds else None
+
+
+AS_RECOGNISED = ReadOptions()
+
+
+@dataclass(frozen=True)
 class Option:
     """A way to make canonical rows where a format leaves a choice: which two of several answers become the pair.
 
@@ -97,6 +116,12 @@ class Described:
     options: tuple[Option, ...] = ()
     option: str = ""
     reads: tuple[str, ...] = ()
+
+    @classmethod
+    def taking(cls, said: str, options: tuple[Option, ...], option: str | None, more: str = "") -> Self:
+        """With the option that a person chose, or else the first, named behind what is said."""
+        one = next((one for one in options if one.id == option), options[0])
+        return cls(f"{said}; taken: {one.words}{more}.", options, one.id)
 
 
 @dataclass(frozen=True)

@@ -353,8 +353,7 @@ def _spoken(said: Mapping[str, Any], notes: list[str]) -> Message | None:
 
 def _describe_chats(what: str) -> Any:
     def describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described:
-        taken = next(one for one in OPTIONS if one.id == (option or OPTIONS[0].id))
-        return Described(f"{what}, and there is no rejected answer; taken: {taken.words}.", OPTIONS, taken.id)
+        return Described.taking(f"{what}, and there is no rejected answer", OPTIONS, option)
 
     return describe
 

@@ -94,7 +94,7 @@ def _says(value: Any) -> bool:
 _KINDS = {
     **dict.fromkeys(_TOOLS, TOOLS_DROPPED),
     **dict.fromkeys(_THOUGHTS, THOUGHTS_DROPPED),
-    **dict.fromkeys((*MEDIA, "audios", "sound", "sounds"), MEDIA_DROPPED),
+    **dict.fromkeys((*MEDIA, "audios", "sound", "sounds", "attachments"), MEDIA_DROPPED),
 }
 
 

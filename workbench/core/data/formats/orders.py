@@ -40,13 +40,9 @@ def doubtful_ten(answer: Any) -> bool:
     if not isinstance(answer, Mapping) or (number(answer.get("overall_score")) or 0) < 10:
         return False
     fine = number(answer.get("fine-grained_score"))
-    if fine is None:
-        marks = answer.get("annotations")
-        rated = (
-            [number(one.get("Rating")) for one in marks.values() if isinstance(one, Mapping)]
-            if isinstance(marks, Mapping)
-            else []
-        )
+    marks = answer.get("annotations")
+    if fine is None and isinstance(marks, Mapping):
+        rated = [number(one.get("Rating")) for one in marks.values() if isinstance(one, Mapping)]
         known = [one for one in rated if one is not None]
         fine = sum(known) / len(known) if known else None
     return fine is not None and fine <= _POOR

@@ -16,15 +16,33 @@ from workbench.core.data.formats.column_names import (
     is_number_or_none,
     is_sharegpt,
     is_text,
+    is_text_or_messages,
+    listed,
     number,
     plain_name,
+    with_more,
     with_system,
 )
 from workbench.core.data.formats.columns import Columns, Converted, Described, Format, Option, Recognised
 from workbench.core.data.formats.prompts import asked, beside
-from workbench.core.data.formats.rows import labelled_pair
+from workbench.core.data.formats.rows import labelled_pair, several_pairs
 from workbench.core.data.formats.transcripts import transcript
-from workbench.core.data.messages import LeftOut, Message, RawRow, dialogue, read_messages, same, shared_turns
+from workbench.core.data.messages import (
+    LeftOut,
+    Message,
+    RawRow,
+    dialogue,
+    is_empty,
+    message,
+    read_messages,
+    same,
+    shared_turns,
+)
+
+REJECTED = (
+    "rejected_response", "rejected_messages", "rejected_answer", "rejected_output", "rejected_completion", "rejected_text",
+    "rejected", "rejected_responses", "rejected_answers", "dispreferred", "non_preferred_output", "negative_response",
+)  # fmt: skip
 
 
 def _dialogue_pairs(row: RawRow) -> Columns | None:
@@ -37,7 +55,7 @@ def _dialogue_pairs(row: RawRow) -> Columns | None:
     for chosen, rejected in _answers(names, is_text):
         both = transcript(row[chosen]), transcript(row[rejected])
         if all(both) and (prompt is None or all(_begins(turns or (), row[prompt]) for turns in both)):
-            return Columns(prompt=prompt, chosen=chosen, rejected=rejected, **_beside(names, prompt, chosen, rejected))
+            return _columns(names, prompt, chosen, rejected)
     return None
 
 
@@ -58,7 +76,7 @@ def _message_pairs(row: RawRow) -> Columns | None:
     for chosen, rejected in _answers(names, holds_messages):
         alone = len(_turns(row[chosen])) == 1
         prompt = names.prompt() or (names.first(CONVERSATIONS, holds_messages) if alone else None)
-        return Columns(prompt=prompt, chosen=chosen, rejected=rejected, **_beside(names, prompt, chosen, rejected))
+        return _columns(names, prompt, chosen, rejected)
     return None
 
 
@@ -70,7 +88,7 @@ def _sharegpt_pairs(row: RawRow) -> Columns | None:
         return columns
     conversation = names.first(CONVERSATIONS, is_sharegpt)
     for chosen, rejected in _answers(names, is_text) if conversation else ():
-        return Columns(prompt=conversation, chosen=chosen, rejected=rejected, **_beside(names, None, chosen, rejected))
+        return _columns(names, None, chosen, rejected).model_copy(update={"prompt": conversation})
     return None
 
 
@@ -79,11 +97,11 @@ def _text_pairs(row: RawRow) -> Columns | None:
     names = Names(row)
     prompt = names.prompt() or names.first(CONVERSATIONS, holds_messages)
     for chosen, rejected in _answers(names, is_text) if prompt else ():
-        return Columns(prompt=prompt, chosen=chosen, rejected=rejected, **_beside(names, prompt, chosen, rejected))
+        return _columns(names, prompt, chosen, rejected)
     for chosen, rejected in _answers(names, lambda value: bare_text(value) is not None) if prompt else ():
         # Two numbers may also count answers in a list.
         if not is_number_or_none(row[chosen]) or not any(isinstance(value, list) for value in row.values()):
-            return Columns(prompt=prompt, chosen=chosen, rejected=rejected, **_beside(names, prompt, chosen, rejected))
+            return _columns(names, prompt, chosen, rejected)
     return None
 
 
@@ -108,13 +126,12 @@ def _is_word(value: Any) -> bool:
     return isinstance(value, str) and len(value.split()) == 1
 
 
-def _beside(names: Names, prompt: str | None, chosen: str, rejected: str) -> dict[str, str | None]:
-    return {**beside(names, prompt, (chosen, rejected)), **_scores(names, chosen, rejected)}
-
-
-def _scores(names: Names, chosen: str, rejected: str) -> dict[str, str | None]:
+def _columns(names: Names, prompt: str | None, chosen: str, rejected: str) -> Columns:
     good, bad = names.scores(chosen, rejected)
-    return {"chosen_score": good, "rejected_score": bad}
+    return Columns(
+        prompt=prompt, chosen=chosen, rejected=rejected, chosen_score=good, rejected_score=bad,
+        **beside(names, prompt, (chosen, rejected)),
+    )  # fmt: skip
 
 
 def _turns(value: Any) -> list[Message]:
@@ -235,6 +252,64 @@ def _convert_dialogues(row: RawRow, how: Recognised, seed: int) -> Converted:
     return labelled_pair(row, columns)
 
 
+def _rejected_beside(row: RawRow) -> Columns | None:
+    """An answer to imitate with a rejected one beside it, as ms-swift writes pairs: nothing there is called chosen."""
+    names = Names(row)
+    # By its presence alone: a row without a rejected answer is left out and does not make the others SFT.
+    rejected = names.first(
+        REJECTED, lambda value: value is None or is_text_or_messages(value) or _texts(value) is not None
+    )
+    if not rejected:
+        return None
+    messages = names.first(CONVERSATIONS, holds_messages)
+    if messages:
+        return Columns(chosen=messages, rejected=rejected, system=names.system())
+    prompt, chosen = names.prompt(), names.first(COMPLETIONS, is_text_or_messages)
+    if not prompt or not chosen or prompt == chosen:
+        return None
+    return Columns(prompt=prompt, chosen=chosen, rejected=rejected, **beside(names, prompt, (chosen, rejected)))
+
+
+def _texts(value: Any) -> list[str] | None:
+    """A list of texts, as it is or as JSON."""
+    if isinstance(value, Mapping) or (isinstance(value, str) and not value.lstrip().startswith("[")):
+        return None
+    found = listed(value)
+    return found if found and all(map(is_text, found)) else None
+
+
+def _describe_beside(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described | None:
+    cells = [row.get(columns.rejected or "") for row in rows]
+    if not any(cells):
+        return None
+    several = ", each of which makes a pair" if any(len(_texts(cell) or ()) > 1 for cell in cells) else ""
+    what = (
+        f"`{columns.prompt}` is answered by `{columns.chosen}`, which is chosen,"
+        if columns.prompt
+        else f"`{columns.chosen}` ends with the chosen answer"
+    )
+    return Described(f"{what} and `{columns.rejected}` is the rejected one{several}{with_more(columns)}.")
+
+
+def _convert_beside(row: RawRow, how: Recognised, seed: int) -> Converted:
+    columns = how.mapping
+    chosen, rejected = row.get(columns.chosen or ""), row.get(columns.rejected or "")
+    if is_empty(chosen):
+        raise LeftOut("empty chosen answer")
+    answers: Sequence[Any] = _texts(rejected) or [rejected]
+    pairs = [(chosen, answer if columns.prompt else _ending(chosen, answer)) for answer in answers]
+    return several_pairs(row, columns, pairs)
+
+
+def _ending(chosen: Any, answer: Any) -> Any:
+    """The chosen conversation with another answer at its end; a conversation that is whole already stays so."""
+    if answer is None or (isinstance(answer, str) and not holds_messages(answer)):
+        last = [message("assistant", (answer or "").strip())]
+    else:
+        last = read_messages(answer)
+    return [*read_messages(chosen)[:-1], *last] if len(last) == 1 else last
+
+
 SEARCH_OPTIONS = (Option("answers", "two answers to the query, of which the positive one is the better"),)
 
 PAIRS = (
@@ -257,5 +332,10 @@ PAIRS = (
         "text-pairs", "Prompt, chosen and rejected as text",
         "a prompt, and a chosen and a rejected answer as text",
         _text_pairs, _describe_texts, _convert,
+    ),
+    Format(
+        "rejected-beside", "An answer, with a rejected one in its own column (ms-swift)",
+        "`messages`, or a prompt and its answer, and a column such as `rejected_response`",
+        _rejected_beside, _describe_beside, _convert_beside,
     ),
 )  # fmt: skip

@@ -3,7 +3,7 @@
 Other columns can hold the system message, texts that belong below the prompt, and the turns before it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -73,7 +73,7 @@ def _says_more(row: RawRow, prompt: str, column: str) -> bool:
     if value is None or value == "":
         return True
     text = below(value)
-    if text is None or (not _is_list_of_texts(value) and earlier_turns(value)):
+    if text is None or (not _is_list_of_texts(value) and if_readable(earlier, value)):
         return False
     return not isinstance(said, str) or not (_repeats(said.strip(), text) or _repeats(text, said.strip()))
 
@@ -109,9 +109,9 @@ def _history(names: Names, prompt: str | None, answers: Sequence[str]) -> str | 
             return column
         if not is_whole(column) and _cannot_be_trained_on(value):
             return column
-        turns = earlier_turns(value)
+        turns = if_readable(earlier, value)
         if turns and before(
-            turns, _prompt_of(names.row[prompt]), [names.row[one] for one in answers], is_whole(column)
+            turns, if_readable(asked, names.row[prompt]), [names.row[one] for one in answers], is_whole(column)
         ):
             return column
     return None
@@ -126,17 +126,10 @@ def _cannot_be_trained_on(value: Any) -> bool:
     return False
 
 
-def _prompt_of(value: Any) -> list[Message]:
+def if_readable(read: Callable[[Any], list[Message]], value: Any) -> list[Message]:
+    """What is read in a cell; nothing where it holds something else."""
     try:
-        return asked(value)
-    except LeftOut:
-        return []
-
-
-def earlier_turns(value: Any) -> list[Message]:
-    """The turns in a cell of history; none where it holds something else or nothing."""
-    try:
-        return earlier(value)
+        return read(value)
     except LeftOut:
         return []
 
@@ -240,7 +233,7 @@ def with_earlier(prompt: list[Message], row: RawRow, columns: Columns, answers: 
         return prompt
     value = row.get(columns.history)
     # The same column may hold a text below the prompt in one row, and the turns before it in another.
-    turns = earlier_turns(value) if columns.history in (columns.input, columns.context) else earlier(value)
+    turns = if_readable(earlier, value) if columns.history in (columns.input, columns.context) else earlier(value)
     turns = before(turns, prompt, answers, is_whole(columns.history))
     first = [one for one in prompt[:1] if one["role"] == "system" and not any(t["role"] == "system" for t in turns)]
     return [*first, *turns, *prompt[len(first) :]]

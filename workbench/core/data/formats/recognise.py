@@ -8,48 +8,49 @@ from workbench.core.data.formats.asking import asked_about, with_added, without
 from workbench.core.data.formats.cells import not_text
 from workbench.core.data.formats.choices import CHOICE_PAIRS
 from workbench.core.data.formats.column_names import bare_text
-from workbench.core.data.formats.columns import Columns, Converted, Format, Gathered, Numbered, Recognised, one_by_one
+from workbench.core.data.formats.columns import (
+    AS_RECOGNISED,
+    Columns,
+    Converted,
+    Format,
+    Gathered,
+    Numbered,
+    ReadOptions,
+    Recognised,
+    one_by_one,
+)
 from workbench.core.data.formats.exports import EXPORTS
+from workbench.core.data.formats.feedback import FEEDBACK
 from workbench.core.data.formats.marks import passed_over
-from workbench.core.data.formats.options import AS_RECOGNISED, ReadOptions
 from workbench.core.data.formats.pairs import PAIRS
 from workbench.core.data.formats.readings import parted
-from workbench.core.data.formats.rejected import REJECTED_BESIDE
 from workbench.core.data.formats.rows import labelled_pair, sft_row
 from workbench.core.data.formats.scored_answers import SCORED_ANSWERS
 from workbench.core.data.formats.sft import LESSONS
 from workbench.core.data.formats.threads import parent_column, threaded, with_threads
 from workbench.core.data.formats.thumbs import THUMBS, with_thumb
 from workbench.core.data.formats.trees import TREES
+from workbench.core.data.formats.votes import VOTES
 from workbench.core.data.messages import LeftOut, RawRow
 from workbench.core.errors import WorkbenchError
 
 SAMPLE_ROWS = 200
 
-_VOTES, _CHOICE_PAIRS = CHOICE_PAIRS
 # The more specific before the more general: of two formats that fit, the first is taken.
 FORMATS: tuple[Format, ...] = (
-    _VOTES,
+    VOTES,
+    *FEEDBACK,
     *TREES,
     *PAIRS,
-    REJECTED_BESIDE,
     SCORED_ANSWERS,
-    _CHOICE_PAIRS,
+    CHOICE_PAIRS,
     THUMBS,
     *LESSONS,
     *EXPORTS,
 )
 IN_SOME_ROWS = {
-    "prompt",
-    "system",
-    "context",
-    "input",
-    "history",
-    "chosen_score",
-    "rejected_score",
-    "first_score",
-    "second_score",
-}
+    "prompt", "system", "context", "input", "history", "chosen_score", "rejected_score", "first_score", "second_score",
+}  # fmt: skip
 _BY_ID = {format.id: format for format in FORMATS}
 
 

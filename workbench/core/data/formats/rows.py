@@ -24,6 +24,7 @@ from workbench.core.data.messages import (
 )
 
 NO_SYSTEM = "an empty system message was dropped"
+IDENTICAL = "a pair of identical answers was skipped"
 WOVEN = "a conversation was built from the list of its questions and the list of its answers"
 
 
@@ -63,6 +64,28 @@ def pair(
     if chosen_score is not None and rejected_score is not None:
         made["scores"] = {"chosen": chosen_score, "rejected": rejected_score}
     return Converted([made], notes)
+
+
+def several_pairs(row: RawRow, columns: Columns, pairs: Sequence[tuple[Any, ...]]) -> Converted:
+    """Preference rows, each from two answers and perhaps their scores as `pair` takes them; identical ones are noted.
+
+    Raises LeftOut where one pair cannot be used for another reason, or none is left.
+    """
+    rows: list[Row] = []
+    notes: list[str] = []
+    for answers in pairs:
+        try:
+            made = pair(row, columns, *answers)
+        except LeftOut as out:
+            if out.reason != "chosen and rejected are identical":
+                raise
+            notes.append(IDENTICAL)
+            continue
+        rows += made.rows
+        notes += made.notes
+    if not rows:
+        raise LeftOut("chosen and rejected are identical")
+    return Converted(rows, tuple(notes))
 
 
 def interwoven(asked: Sequence[str], answered: Sequence[Any]) -> list[Message]:

@@ -36,9 +36,9 @@ from workbench.core.data.formats.columns import (
 from workbench.core.data.formats.orders import ORDERS, doubtful_ten, ranks_of, readings_of
 from workbench.core.data.formats.prompts import beside
 from workbench.core.data.formats.readings import thumb
-from workbench.core.data.formats.rows import pair
+from workbench.core.data.formats.rows import several_pairs
 from workbench.core.data.formats.thumbs import LABELS
-from workbench.core.data.messages import DOUBTFUL_TEN, LeftOut, RawRow, Row
+from workbench.core.data.messages import DOUBTFUL_TEN, LeftOut, RawRow
 
 LISTS = (
     *LISTS_OF_TWO, "replies", "choices", "samples", "ranked_answers", "ranked_responses", "response", "completion", "output",
@@ -61,7 +61,6 @@ OPTIONS = (
 # "all" makes up to 1,225 pairs of as many answers; a row of a million characters could hold billions.
 MOST_FOR_ALL = 50
 PASSED_OVER = "an answer without a text or a score was skipped"
-IDENTICAL = "a pair of identical answers was skipped"
 
 
 @dataclass(frozen=True)
@@ -217,8 +216,9 @@ def _converted(row: RawRow, columns: Columns, option: str, seed: int) -> Convert
     chosen = pairs_of(scored, option.removesuffix("-by-rank"), f"{seed}:{row.get(columns.prompt or '')}")
     if not chosen:
         raise LeftOut("both answers have the same score")
-    rows, notes = _rows(row, columns, chosen)
-    return Converted(rows, (*notes, *[PASSED_OVER] * passed_over, *[DOUBTFUL_TEN] * doubtful))
+    pairs = [(better.answer, worse.answer, better.score, worse.score) for better, worse in chosen]
+    made = several_pairs(row, columns, pairs)
+    return Converted(made.rows, (*made.notes, *[PASSED_OVER] * passed_over, *[DOUBTFUL_TEN] * doubtful))
 
 
 def _without_doubtful(row: RawRow, columns: Columns) -> tuple[RawRow, int]:
@@ -228,25 +228,6 @@ def _without_doubtful(row: RawRow, columns: Columns) -> tuple[RawRow, int]:
     if items is None or len(kept) == len(items):
         return row, 0
     return {**row, columns.answers or "": kept}, len(items) - len(kept)
-
-
-def _rows(row: RawRow, columns: Columns, chosen: Sequence[tuple[Scored, Scored]]) -> tuple[list[Row], tuple[str, ...]]:
-    """The canonical rows of pairs. Raises LeftOut where none of them is left."""
-    rows: list[Row] = []
-    notes: list[str] = []
-    for better, worse in chosen:
-        try:
-            made = pair(row, columns, better.answer, worse.answer, better.score, worse.score)
-        except LeftOut as out:
-            if len(chosen) == 1 or out.reason != "chosen and rejected are identical":
-                raise
-            notes.append(IDENTICAL)
-            continue
-        rows += made.rows
-        notes += made.notes
-    if not rows:
-        raise LeftOut("chosen and rejected are identical")
-    return rows, tuple(notes)
 
 
 def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described | None:
@@ -267,8 +248,7 @@ def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> D
         return Described(f"{said}; {doubt}{with_more(columns)}.", offered)
     best = "the lowest is the best" if is_rank(name) else "the highest is the best"
     best = "from the best to the worst" if taken.endswith("-by-order") or plain_name(name) in ORDERS else best
-    words = next(one.words for one in offered if one.id == taken)
-    return Described(f"{said} ({best}); taken: {words}{with_more(columns)}.", offered, taken)
+    return Described.taking(f"{said} ({best})", offered, taken, with_more(columns))
 
 
 def _describe_gathered(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described | None:
@@ -280,13 +260,11 @@ def _describe_gathered(rows: Sequence[RawRow], columns: Columns, option: str | N
     if 2 * sum(several) < len(rows) or (plain_name(name) == "rating" and scores <= {-1, 0, 1}):
         return None
     best = "the lowest is the best" if is_rank(name) else "the highest is the best"
-    words = next(one.words for one in OPTIONS if one.id == (option or OPTIONS[0].id))
-    return Described(
+    said = (
         f"`{columns.answer}` is one answer to `{columns.prompt}` with its `{name}` ({best}), and {len(several)} prompts of "
-        f"the first {len(rows)} rows have several; taken: {words}{with_more(columns)}.",
-        OPTIONS,
-        option or OPTIONS[0].id,
+        f"the first {len(rows)} rows have several"
     )
+    return Described.taking(said, OPTIONS, option, with_more(columns))
 
 
 # The key of the list that gathered answers stand in.

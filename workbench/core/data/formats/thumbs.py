@@ -55,7 +55,7 @@ OPTIONS = (
     Option("pairs", "a liked and a disliked answer to the same prompt become a pair", "preference"),
     Option("liked", "only the liked answers, to be imitated", "sft"),
 )
-_NO_RIVAL = {
+NO_RIVAL = {
     True: "no disliked answer to the same prompt to pair it with",
     False: "no liked answer to the same prompt to pair it with",
 }
@@ -99,7 +99,7 @@ def _convert(row: RawRow, how: Recognised, seed: int) -> Converted:
     if option == "thumbs":
         return made
     if option == "pairs":
-        raise LeftOut(_NO_RIVAL[liked])
+        raise LeftOut(NO_RIVAL[liked])
     if not liked:
         raise LeftOut("a disliked answer")
     return Converted([{part: made.rows[0][part] for part in ("prompt", "completion")}], made.notes)
@@ -171,7 +171,7 @@ def _pairs(asked: Mapping[str, Any]) -> Converted:
             left_out += ["chosen and rejected are identical"] * 2
         else:
             rows.append({"prompt": asked["prompt"], "chosen": chosen, "rejected": rejected})
-    left_out += [_NO_RIVAL[True]] * (len(liked) - len(disliked)) + [_NO_RIVAL[False]] * (len(disliked) - len(liked))
+    left_out += [NO_RIVAL[True]] * (len(liked) - len(disliked)) + [NO_RIVAL[False]] * (len(disliked) - len(liked))
     return Converted(rows, asked["notes"], tuple(left_out))
 
 

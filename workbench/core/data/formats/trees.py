@@ -210,34 +210,22 @@ def _grown(
     return tree, beyond
 
 
-def _describe_trees(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described:
-    words = next(one.words for one in OPTIONS if one.id == (option or OPTIONS[0].id))
-    return Described(
-        f"`{columns.tree}` is a tree of messages with `replies` (OASST), ranked from 0, the best; taken: {words}.",
-        OPTIONS,
-        option or OPTIONS[0].id,
-    )
-
-
-def _describe_messages(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described:
-    words = next(one.words for one in OPTIONS if one.id == (option or OPTIONS[0].id))
-    return Described(
-        "Each row is one message, and `parent_id` names the one that it answers (OASST); answers are ranked from 0, the "
-        f"best; taken: {words}.",
-        OPTIONS,
-        option or OPTIONS[0].id,
-    )
+def _describe(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described:
+    what = f"`{columns.tree}` is a tree of messages with `replies` (OASST), ranked"
+    if columns.tree == "parent_id":
+        what = "Each row is one message, and `parent_id` names the one that it answers (OASST); answers are ranked"
+    return Described.taking(f"{what} from 0, the best", OPTIONS, option)
 
 
 TREES = (
     Format(
         "oasst-trees", "Message trees with ranks, one per row (OASST)",
         "a message with `text`, `role` and `replies`, which have ranks",
-        _tree, _describe_trees, _convert,
+        _tree, _describe, _convert,
     ),
     Format(
         "oasst-messages", "Message trees with ranks, one message per row (OASST)",
         "`message_id`, `parent_id`, `text`, `role` and `rank`",
-        _messages, _describe_messages, _convert, _gather, _FIELDS,
+        _messages, _describe, _convert, _gather, _FIELDS,
     ),
 )  # fmt: skip

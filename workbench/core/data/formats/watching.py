@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from workbench.core.data.formats.asking import MEANINGFUL, used_columns, without
 from workbench.core.data.formats.cells import example, holds, is_filled
 from workbench.core.data.formats.column_names import plain_name
@@ -17,20 +15,19 @@ from workbench.core.data.formats.columns import Recognised
 from workbench.core.data.formats.recognise import IN_SOME_ROWS, SAMPLE_ROWS, columns_in, gathers, recognise
 from workbench.core.data.messages import RawRow
 from workbench.core.errors import WorkbenchError
+from workbench.core.exact import Exact
 
 FIRST_ROWS = 5
 # A row of so many shapes that none is like another is only looked at for its columns.
 MOST_SHAPES = 500
 
 
-class SeenColumn(BaseModel):
+class SeenColumn(Exact):
     """A column of a source, as all of its rows show it.
 
     holds, example: what its first filled cell is, in words, and its beginning. rows: how many are filled. first_rows: the
     numbers of the first of them. part: of a row, that it is used for; "" where it is not used.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     column: str
     holds: str

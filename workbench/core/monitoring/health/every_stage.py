@@ -179,7 +179,7 @@ def repeats_itself(curve: Curve) -> RunFinding | None:
     return found_by(
         "repeats_itself",
         curve,
-        f"{now['samples/repetition']:.0%} of the sample answers is said for a second time, word by word; before the first "
+        f"{now['samples/repetition']:.0%} of the text in the sample answers repeats earlier words; before the first "
         f"step it was {start['samples/repetition']:.0%}. {now['samples/repeats_more']:.0%} of "
         f"{now['samples/answers']:.0f} answers do it more than then.",
         changes={f"{curve.stage}.learning_rate": rounded(curve.rate / 2)},

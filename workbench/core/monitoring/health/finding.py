@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from workbench.core.exact import Exact
 from workbench.core.severity import Severity
 from workbench.core.training.config import RunConfig, Stage, fields, nested, overlay, read_config, value_of
 
 
-class RunFinding(BaseModel):
+class RunFinding(Exact):
     """Something that a rule found in a run.
 
     rule: id of the rule. step: of the stage, at which the rule looked; of an exploding step, that step itself.
@@ -16,8 +15,6 @@ class RunFinding(BaseModel):
     as settings by their dotted names, for a new run; empty where no setting helps. from_step: the last step that was
     still good, to start again from; None to start from the beginning. stop: the run is lost, its worker should end it.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     rule: str
     severity: Severity

@@ -36,7 +36,7 @@ FIRST_FIFTH = 0.2
 RULES: dict[str, Rule] = {
     "wrong_reference": Rule(
         title="The run did not start from its reference",
-        meaning="Every reward compares the model with another one than it started from, so every later number misleads.",
+        meaning="Every reward is measured against the wrong starting model, so every later number is misleading.",
         advice="Stop. This is a fault of the workbench or of a library: please report it, with the run's folder.",
         severity="blocker",
         limit=REFERENCE_LOSS,
@@ -45,7 +45,7 @@ RULES: dict[str, Rule] = {
     ),
     "exploding": Rule(
         title="A step exploded",
-        meaning="The weights were thrown far from where they were. What follows is repair at best.",
+        meaning="The weights were thrown far off. At best, what follows repairs the damage.",
         advice="Halve the learning rate and start again.",
         severity="blocker",
         limit=10,
@@ -80,7 +80,7 @@ RULES: dict[str, Rule] = {
     ),
     "hardly_moves": Rule(
         title="The model hardly moves",
-        meaning="At this pace it will be the base model still when the run ends.",
+        meaning="At this pace the run will end with what is still the base model.",
         advice="Raise the learning rate. Ten times as much is a usual next try.",
         severity="warning",
         limit=0.02,
@@ -88,7 +88,7 @@ RULES: dict[str, Rule] = {
     ),
     "beta_too_low": Rule(
         title="Beta is too low to hold the model",
-        meaning="The loss does not feel the reference until the margin is hundreds of nats, which no answer survives.",
+        meaning="The reference has no effect on the loss until the margin is hundreds of nats, and by then answers are broken.",
         advice="Take a beta that its loss is used with.",
         severity="warning",
         limit=0.005,
@@ -100,26 +100,26 @@ RULES: dict[str, Rule] = {
         advice="Take a beta that its loss is used with.",
         severity="warning",
         limit=1.0,
-        why="Nats of margin at which the loss is already saturated. With sigmoid at a beta up to .5 that takes two nats.",
+        why="Nats of margin at which the loss is already saturated. With sigmoid at a beta up to .5 two nats are enough.",
     ),
     "too_easy": Rule(
         title="The pairs are separated at once",
-        meaning="There is little to learn in them, or something else than the answer's worth gives the chosen one away. "
-        "What comes next is overfitting.",
+        meaning="There is little to learn from them, or something other than quality gives the chosen answer away. "
+        "What follows is overfitting.",
         advice="Look at the data: length, a fixed phrase, a broken answer. If it is as it should be, take fewer epochs, "
         "half the learning rate or a higher beta.",
         severity="warning",
         limit=1.0,
-        why="Margin as the loss feels it within the first fifth of the steps, at an accuracy above .98: at 1 less than "
+        why="Margin times beta within the first fifth of the steps, at an accuracy above .98: at 1 less than "
         "half of sigmoid's loss is left, and nothing of hinge's. Healthy runs are below .2 there.",
     ),
     "too_fast": Rule(
         title="The model diverges from the reference in its first steps",
-        meaning="It has moved further from the reference than whole runs with known results. Its language will not last.",
+        meaning="It has moved further from the reference than whole runs with known results. Soon its answers will be broken.",
         advice="Take a tenth of the learning rate. If it diverges again, look at the data for what gives chosen answers away.",
         severity="warning",
         limit=1.0,
-        why="Nats of margin for each token within the first fifth of the steps. Ten published runs end, after all of theirs, "
+        why="Nats of margin for each token within the first fifth of the steps. Ten published runs end, after all their steps, "
         "with 102 to 158 nats in answers of some hundred tokens.",
     ),
     "chosen_falls": Rule(
@@ -130,7 +130,7 @@ RULES: dict[str, Rule] = {
         severity="warning",
         limit=1.0,
         why="Nats per token lost against the reference. Ten published runs at beta .01 lost 215 to 370 nats in answers of "
-        "some hundred tokens, and were well.",
+        "some hundred tokens, and were fine.",
     ),
     "rate_too_high": Rule(
         title="The loss is above its start",
@@ -152,7 +152,7 @@ RULES: dict[str, Rule] = {
     ),
     "over_optimised": Rule(
         title="Past its best",
-        meaning="The held-out loss rises while the training margin still grows: from here on it over-fits.",
+        meaning="The held-out loss rises while the training margin still grows: from here on it overfits.",
         advice="End the run where the held-out loss was lowest.",
         severity="warning",
         limit=0.02,
@@ -193,12 +193,12 @@ RULES: dict[str, Rule] = {
     ),
     "repeats_itself": Rule(
         title="Answers repeat themselves",
-        meaning="The model falls into loops: it was pushed further than its language holds.",
+        meaning="The model falls into loops: it was pushed so far that its language breaks down.",
         advice="Halve the learning rate, raise beta, or take fewer epochs.",
         severity="warning",
         limit=0.05,
-        why="By how much more of the sample answers' runs of four tokens stood in them before, with more than one answer "
-        "to it.",
+        why="How much larger the share of repeated four-token sequences in the sample answers has become, in more than one "
+        "of them.",
     ),
     "no_end": Rule(
         title="Answers without an end",
@@ -218,7 +218,7 @@ RULES: dict[str, Rule] = {
         why="Share by which the held-out loss has fallen after a fifth of the steps. Real runs fall by 1 to 30 %.",
     ),
     "sft_rises": Rule(
-        title="SFT makes it worse",
+        title="SFT makes the model worse",
         meaning="The loss is higher than before the first step: the steps overshoot and break what the model knew.",
         advice="Halve the learning rate.",
         severity="blocker",
@@ -226,7 +226,7 @@ RULES: dict[str, Rule] = {
         why="Held-out loss over that before the first step; new data can cost a few percent at first.",
     ),
     "sft_too_easy": Rule(
-        title="SFT has learned its answers at once",
+        title="SFT learned its answers almost at once",
         meaning="The answers are nearly all alike, or the model is overfitting.",
         advice="Look at the data for copies of one answer. If it is as it should be, take fewer epochs.",
         severity="warning",
