@@ -13,8 +13,9 @@ from workbench.jobs.app_state import AppState
 from workbench.jobs.chat import Chat
 from workbench.jobs.lanes import SUGGESTED, suggested_questions
 from workbench.store import choices, datasets
-from workbench.ui.compare_tab import CompareTab, Suggestions
-from workbench.ui.talk import Talk
+from workbench.ui.compare.chat_view import Suggestions
+from workbench.ui.compare.compare_tab import CompareTab
+from workbench.ui.compare.talk import Talk
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_half_a_character_is_refused_in_words_before_a_model_is_loaded(question,
     with gr.Blocks():
         tab = CompareTab()
     with pytest.raises(WorkbenchError, match=f"The {what}"):
-        next(tab.converse(app, Talk(system=system), question))
+        next(tab.chat.converse(tab.who, app, Talk(system=system), question))
     assert app.chat.state == "closed"
 
 
@@ -36,12 +37,12 @@ def test_a_question_loads_the_model_and_both_lanes_show_their_answers():
     with gr.Blocks():
         tab = CompareTab()
     try:
-        *_, last = tab.converse(app, Talk(sampling={"max_new_tokens": 2}), "hello")
+        *_, last = tab.chat.converse(tab.who, app, Talk(sampling={"max_new_tokens": 2}), "hello")
     finally:
         app.close()
     for side, text in (("left", "hello0 hello0"), ("right", "hello1 hello1")):
-        assert text in str(last[tab.lanes.said[side]])
-    assert last[tab.talk].turns[0].answers.right.ended == "limit" and last[tab.talk].verified
+        assert text in str(last[tab.chat.lanes.said[side]])
+    assert last[tab.chat.talk].turns[0].answers.right.ended == "limit" and last[tab.chat.talk].verified
 
 
 def test_questions_to_begin_with_suit_the_model_that_answers():

@@ -21,7 +21,8 @@ from workbench.core.errors import WorkbenchError
 from workbench.jobs import lanes, proposals
 from workbench.jobs.app_state import AppState
 from workbench.store.runs import all_runs, open_run
-from workbench.ui import compare_tab, lane_view, run_actions, shell, train_form, train_summary, train_tab, watch_tab
+from workbench.ui import run_actions, shell, train_form, train_summary, train_tab, watch_tab
+from workbench.ui.compare import who_answers
 from workbench.ui.status import status_html
 
 FILES = sorted(
@@ -69,8 +70,8 @@ def look_everywhere(app: AppState, name: str) -> None:
     before = watch_tab.signature(app, name)
     watch_page(name, app)
     watch_page(name, app, before)  # one that has seen the run before
-    lane_view.lane_choices()
-    compare_tab.nothing_to_compare()
+    who_answers.who_choices()
+    who_answers.newest_adapter()
     lanes.suggested_questions("", name)
     starts(name)
     train_tab.offer_now(app)

@@ -5,13 +5,13 @@ import json
 import pytest
 from damage import JUNK, WRONG, every_place, replaced
 
+from workbench.core.chat import Answerer
 from workbench.core.errors import WorkbenchError
 from workbench.core.votes.sitting import Question, Sitting, held_out_prompts, seated, shown, teaches
-from workbench.core.votes.vote import Answerer
 from workbench.store import sittings, votes
 from workbench.store.home import home
 
-BASE, RUN = Answerer(), Answerer(run="kind", strength=0.5)
+BASE, RUN = Answerer(), Answerer("kind", 0.5)
 
 
 def asked(text):
@@ -84,7 +84,7 @@ def test_a_teaching_sitting_asks_first_where_the_rewards_are_least_sure():
 
 def test_of_three_answerers_every_pair_comes_equally_often():
     three = [Question(prompt=asked(str(number)), answers=["one", "two", "three"]) for number in range(30)]
-    many = sitting(0).model_copy(update={"questions": three, "answerers": [BASE, RUN, Answerer(run="other")]})
+    many = sitting(0).model_copy(update={"questions": three, "answerers": [BASE, RUN, Answerer("other")]})
     pairs = [(match.first, match.second) for match in seated(many).matches]
     assert {pair: pairs.count(pair) for pair in pairs} == {(0, 1): 10, (0, 2): 10, (1, 2): 10}
     assert len(seated(many.model_copy(update={"every_pair": True})).matches) == 90
@@ -94,11 +94,11 @@ def test_names_are_shown_only_after_the_vote():
     made = seated(sitting())
     before, after = shown(made, 0, voted=set()), shown(made, 0, voted={0})
     assert before.names is None
-    expected = ("kind at 0.5", "base") if made.matches[0].swapped else ("base", "kind at 0.5")
+    expected = ("kind × 0.5", "base") if made.matches[0].swapped else ("base", "kind × 0.5")
     assert after.names == expected
     assert (before.left, before.right) == (after.left, after.right)
     drafts = seated(sitting().model_copy(update={"answerers": [RUN, RUN]}))
-    assert set(shown(drafts, 0, voted={0}).names) == {"kind at 0.5, answer 1", "kind at 0.5, answer 2"}
+    assert set(shown(drafts, 0, voted={0}).names) == {"kind × 0.5, answer 1", "kind × 0.5, answer 2"}
 
 
 def test_a_vote_says_all_that_is_known_of_both_answers():

@@ -28,8 +28,8 @@ CORE_MAY_IMPORT = {
     "training": set(),
     "memory": {"training"},
     "monitoring": {"training"},
-    "votes": {"data"},
     "chat": {"data", "training"},
+    "votes": {"data", "chat"},
 }
 """Folders of core, most particular first, and the one file that stands on two of them. Every one may also import the other
 files that lie in core itself, which import no folder."""

@@ -21,7 +21,7 @@ from workbench.core.votes.result import (
 )
 from workbench.core.votes.vote import Answerer, Vote
 
-BASE, ONE, TWO = Answerer(), Answerer(run="one"), Answerer(run="two", strength=0.5)
+BASE, ONE, TWO = Answerer(), Answerer("one"), Answerer("two", strength=0.5)
 CONTENT = "Plain words stand here for an answer"
 
 
@@ -194,7 +194,7 @@ def test_bradley_terry_orders_several_answerers():
 
 
 def test_who_is_not_connected_with_the_reference_has_no_standing():
-    far = [Answerer(run="far"), Answerer(run="farther")]
+    far = [Answerer("far"), Answerer("farther")]
     votes = games(ONE, BASE, 5, 3) + games(*far, 9, 1)
     assert {one.answerer for one in standings(votes, BASE)} == {ONE, BASE}
     assert standings([], BASE) == []

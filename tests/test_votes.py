@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from old_home import OLD_HOME
 
+from workbench.core.chat import Answerer
 from workbench.core.data.formats import ReadOptions, convert, recognise
 from workbench.core.data.messages import LeftOut
 from workbench.core.errors import WorkbenchError
-from workbench.core.votes.vote import Answerer
 from workbench.store import datasets, votes
 from workbench.store.votes import Vote
 
@@ -38,7 +38,7 @@ def test_a_vote_is_written_down_and_read_as_a_row():
         {"prompt": ASKED, "left": "It scatters light.", "right": "It is blue.", "vote": "tie"},
     ]
     stored = [dict(row) for _, row in votes.rows()]
-    assert all(row.pop("provenance")["right"]["run"] == "demo" for row in stored)
+    assert all(row.pop("provenance")["right"]["name"] == "demo" for row in stored)
     assert stored == rows
     assert votes.all_votes()[0].time.endswith("+00:00")
 
@@ -114,7 +114,7 @@ def test_votes_of_earlier_versions_are_read_and_become_rows():
         file.write(json.dumps(row | {"left_model": "", "right_model": "first", "base": "demo"}) + "\n")
     old, older = votes.all_votes()
     assert votes.unreadable() == 0
-    assert (old.answerer("left"), old.answerer("right")) == (Answerer(run="first"), Answerer())
+    assert (old.answerer("left"), old.answerer("right")) == (Answerer("first"), Answerer())
     assert (old.words("left"), old.words("right"), old.purpose, older.time) == (1, 4, None, "")
     assert [row["vote"] for _, row in votes.rows()] == ["left", "both_bad"]
     assert all("provenance" not in row for _, row in votes.rows())
@@ -187,7 +187,7 @@ def a_few_votes():
         given = in_sitting(choice).model_copy(
             update={
                 "prompt": [{"role": "user", "content": f"Question {number}?"}],
-                "left_by": Answerer(run="one", checkpoint="dpo-0000003"), "right_by": Answerer(), "left_model": "one",
+                "left_by": Answerer("one@dpo-3"), "right_by": Answerer(), "left_model": "one",
                 "right_model": "", "left_seed": number, "right_seed": 90, "sampling": {"temperature": 0.7}, "match": number,
                 "ideal": OWN if number == 3 else "",
             }
@@ -204,8 +204,8 @@ def test_every_row_of_a_dataset_says_where_it_is_from():
     assert sorted(one["side"] for one in told) == ["ideal", "ideal", "left", "left", "right", "right"]
     for row, one in zip(rows, told, strict=True):
         seed = int(row["prompt"][0]["content"].split()[1].rstrip("?"))
-        mine = {"run": "one", "checkpoint": "dpo-0000003", "strength": 1.0, "base": "", "seed": seed}
-        other = {**mine, "run": "", "checkpoint": "", "seed": 90}
+        mine = {"name": "one@dpo-3", "strength": 1.0, "seed": seed}
+        other = {**mine, "name": "", "seed": 90}
         assert one["sampling"] == {"temperature": 0.7}
         assert one["chosen"] == {"left": mine, "right": other, "ideal": "the voter"}[one["side"]]
         assert one["rejected"] == (mine if row["rejected"][0]["content"] == LIGHT else other)

@@ -35,7 +35,8 @@ def _measured(count: int, rounds: int) -> dict[str, tuple[float, float]]:
         from drawn import starts, watch_page
 
         from workbench.jobs.app_state import GOOD_FOR, AppState
-        from workbench.ui import lane_view, run_actions, train_tab, watch_tab
+        from workbench.ui import run_actions, train_tab, watch_tab
+        from workbench.ui.compare import who_answers
         from workbench.ui.status import status_html
 
         _make(count)
@@ -59,7 +60,7 @@ def _measured(count: int, rounds: int) -> dict[str, tuple[float, float]]:
                 "the same for a tab beside others": _median(second, rounds, 0.0),
                 "Watch is opened": _median(lambda: watch_page("run-000", app), rounds, 0.0),
                 "Train is opened": _median(lambda: starts(""), rounds, 0.0),
-                "Compare is opened": _median(lane_view.lane_choices, rounds, 0.0),
+                "Compare is opened": _median(who_answers.who_choices, rounds, 0.0),
             }
         finally:
             app.close()

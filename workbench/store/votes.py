@@ -8,6 +8,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def _row(vote: Vote) -> RawRow:
 
 
 def _by(vote: Vote, side: Side) -> dict[str, Any]:
-    return {**vote.answerer(side).model_dump(), "seed": vote.left_seed if side == "left" else vote.right_seed}
+    return {**asdict(vote.answerer(side)), "seed": vote.left_seed if side == "left" else vote.right_seed}
 
 
 def _append(line: str) -> None:

@@ -6,7 +6,7 @@ import gradio as gr
 
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import PROPOSALS
-from workbench.ui.compare_tab import CompareTab
+from workbench.ui.compare.compare_tab import CompareTab
 from workbench.ui.data.data_tab import DataTab
 from workbench.ui.data.display import unseen_results_html
 from workbench.ui.frame import Frame, PageId

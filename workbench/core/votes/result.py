@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from workbench.core.chat import Answerer
 from workbench.core.statistics import win_interval
 from workbench.core.votes.fit import Fit, logistic_fit
-from workbench.core.votes.vote import Answerer, Vote
+from workbench.core.votes.vote import Vote
 
 Verdict = Literal["better", "worse", "not settled"]
 

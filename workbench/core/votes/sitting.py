@@ -14,9 +14,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
+from workbench.core.chat import Answerer
 from workbench.core.data.messages import Message, message, prompt_key
 from workbench.core.data.thoughts import without_thoughts
-from workbench.core.votes.vote import Answerer, Choice, Purpose, Vote, same_text, word_count
+from workbench.core.votes.vote import Choice, Purpose, Vote, same_text, word_count
 
 # Sides are even within every so many matches: whoever stops early has seen both answerers on either side.
 _BLOCK = (False, False, True, True)

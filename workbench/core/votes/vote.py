@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from workbench.core.chat import Answerer
 from workbench.core.data.thoughts import without_thoughts
 
 Choice = Literal["left", "right", "tie", "both_bad"]
@@ -12,31 +13,10 @@ Side = Literal["left", "right"]
 Purpose = Literal["measure", "teach"]
 
 
-class Answerer(BaseModel):
-    """Who answers. run: "" for the base model alone. checkpoint: one of the run's, "" for its adapter. strength: how
-    strongly the adapter acts, 1 as trained. base: where it is another one than the sitting's."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    run: str = ""
-    checkpoint: str = ""
-    strength: float = 1.0
-    base: str = ""
-
-    @property
-    def label(self) -> str:
-        parts = [
-            self.run or self.base or "base",
-            self.checkpoint,
-            f"at {self.strength:g}" if self.strength != 1 else "",
-        ]
-        return " ".join(part for part in parts if part)
-
-
 class Vote(BaseModel):
     """prompt: the messages that both answers follow. left_model, right_model: name of a run, or "" for the base model.
 
-    left_by, right_by: the same with checkpoint and strength. sampling, left_seed, right_seed: how the answers were drawn.
+    left_by, right_by: who answered, with checkpoint and strength. sampling, left_seed, right_seed: how the answers were drawn.
     left_words, right_words: their lengths, without thoughts. time: ISO 8601, UTC. sitting: its id, "" for a vote in the
     open chat. purpose: of that sitting. match: number in it, from 0. first: the side of the sitting's first answerer.
     ideal: what the voter would rather have read, "" for nothing. id: by which a vote is undone, and known when it is sent
@@ -74,7 +54,7 @@ class Vote(BaseModel):
 
     def answerer(self, side: Side) -> Answerer:
         by, model = (self.left_by, self.left_model) if side == "left" else (self.right_by, self.right_model)
-        return by or Answerer(run=model)
+        return by or Answerer(model)
 
     def words(self, side: Side) -> int:
         """Length of an answer, which votes of earlier versions do not tell."""

@@ -1,18 +1,14 @@
 """The conversation of one browser tab on the Compare page: one question after the other, each answered by both lanes."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
-from workbench.core.chat import Answer, Answers
+from workbench.core.chat import BASE, Answer, Answerer, Answers
 from workbench.core.data.messages import Message
+from workbench.core.votes.vote import Choice, Side, Vote
 from workbench.jobs.lanes import base_of
 from workbench.store import choices
-from workbench.store.votes import Choice, Vote
 
-BASE_CHOICE = ""
-"""Value of a lane that answers with the base model alone. Gradio's dropdowns have no None among their choices."""
-
-Side = Literal["left", "right"]
 SIDES: tuple[Side, Side] = ("left", "right")
 
 
@@ -29,16 +25,16 @@ class Turn:
 
 @dataclass(frozen=True)
 class Talk:
-    """Lanes share the questions; each remembers its own answers. left, right: the run that answers there, or BASE_CHOICE."""
+    """Lanes share the questions; each remembers its own answers. left, right: who answers there."""
 
     turns: tuple[Turn, ...] = ()
-    left: str = BASE_CHOICE
-    right: str = BASE_CHOICE
+    left: Answerer = BASE
+    right: Answerer = BASE
     verified: bool | None = field(default=None)
     system: str = ""
     sampling: dict[str, Any] = field(default_factory=dict)
 
-    def run_of(self, side: Side) -> str:
+    def answerer(self, side: Side) -> Answerer:
         return self.left if side == "left" else self.right
 
 
@@ -63,8 +59,10 @@ def vote_on(talk: Talk, choice: Choice) -> Vote | None:
     if asked[0] != asked[1]:
         return None
     left, right = (answer.text.strip() for answer in answers)
-    base = base_of(talk.left, talk.right) or choices.read().model
+    base = base_of(talk.left.name, talk.right.name) or choices.read().model
+    seed = talk.sampling.get("seed")
     return Vote(
-        prompt=[dict(message) for message in asked[0]], left=left, right=right, vote=choice, left_model=talk.left,
-        right_model=talk.right, base=base.name, sampling=talk.sampling,
+        prompt=[dict(message) for message in asked[0]], left=left, right=right, vote=choice, left_model=talk.left.run,
+        right_model=talk.right.run, left_by=talk.left, right_by=talk.right, left_seed=seed, right_seed=seed, base=base.name,
+        sampling=talk.sampling,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The two lanes of the Compare page: what answers in each, what it said, and the vote on which is better."""
+"""The two lanes of the chat on the Compare page: what was said in each, and the vote on which is better."""
 
 from collections.abc import Callable
 
@@ -6,12 +6,10 @@ import gradio as gr
 
 from workbench.core.chat import Answer
 from workbench.core.errors import WorkbenchError
+from workbench.core.votes.vote import Choice, Side
 from workbench.store import votes
-from workbench.store.runs import all_runs, model_of, readable_runs
-from workbench.store.votes import Choice
-from workbench.ui.open_dropdown import open_dropdown
+from workbench.ui.compare.talk import SIDES, Talk, vote_on
 from workbench.ui.parts import Html, Lane, conversation, text
-from workbench.ui.talk import BASE_CHOICE, SIDES, Side, Talk, vote_on
 from workbench.ui.updates import QUIET, Updates
 
 NO_VOTE = text(
@@ -26,18 +24,9 @@ VOTES: dict[Choice, str] = {
 
 
 class Lanes:
-    """choices: what answers. said: the conversation. note: what is going on, above both."""
+    """said: the conversation of each side."""
 
     def __init__(self) -> None:
-        with gr.Row(elem_classes="wb-lane-choice"):
-            chosen = {"left": BASE_CHOICE, "right": newest_adapter()}
-            self.choices = {
-                side: open_dropdown(
-                    lane_choices(), value=chosen[side], label=side.title(), elem_id=f"wb-compare-{side}"
-                )
-                for side in SIDES
-            }
-        self.note = gr.HTML(elem_id="wb-compare-note")
         with gr.Row(elem_classes="wb-lanes"):
             self.said = {side: gr.HTML(lane_html(Talk(), side), elem_id=f"wb-lane-{side}") for side in SIDES}
 
@@ -48,10 +37,10 @@ class Lanes:
 
 def lane_html(talk: Talk, side: Side, writing: bool = False) -> Html:
     """One lane as a chat, in the colour of what answers."""
-    name = talk.run_of(side)
-    lane: Lane = "aligned" if name else "base"
-    title = f"aligned · {name}" if name else "base"
-    if not name and talk.verified:
+    who = talk.answerer(side)
+    lane: Lane = "aligned" if who.name else "base"
+    title = f"aligned · {who.label}" if who.name else "base"
+    if not who.name and talk.verified:
         title += " · adapter off, verified"
     messages: list[dict[str, object]] = []
     for turn in talk.turns:
@@ -71,21 +60,6 @@ def speed_label(answer: Answer) -> str:
         parts.append(f"{answer.per_second:.0f} tok/s")
     parts += {"limit": ["cut off at the longest answer"], "stopped": ["stopped"]}.get(answer.ended, [])
     return " · ".join(parts)
-
-
-def lane_choices() -> list[tuple[str, str]]:
-    """The base model, and every run that has an adapter."""
-    adapters = [
-        (f"{run.name} ({model.title})", run.name)
-        for run in all_runs()
-        if run.has_adapter and (model := model_of(run)) is not None
-    ]
-    return [("base model, no adapter", BASE_CHOICE), *adapters]
-
-
-def newest_adapter() -> str:
-    """The newest run that has an adapter; the base model where there is none."""
-    return next((run.name for run in readable_runs() if run.has_adapter), BASE_CHOICE)
 
 
 class VoteBar:

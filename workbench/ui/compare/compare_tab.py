@@ -1,0 +1,32 @@
+"""Page 5: is it better? Who answers, and the views that ask: a chat, many prompts at once, blind votes."""
+
+import gradio as gr
+
+from workbench.jobs.app_state import AppState
+from workbench.ui.compare.chat_view import ChatView
+from workbench.ui.compare.who_answers import HowToAnswer, WhoAnswers
+from workbench.ui.frame import Frame
+from workbench.ui.parts import page_head
+
+
+class CompareTab:
+    def __init__(self) -> None:
+        gr.HTML(
+            page_head(
+                "Is it better?",
+                "One question to both. They share one base model, the settings and the random numbers: only the adapter differs.",
+            )
+        )
+        self.who = WhoAnswers()
+        with (
+            gr.Tabs(
+                selected="chat", elem_id="wb-compare-views", elem_classes="wb-views", overflow_behavior="wrap"
+            ) as self.views,
+            gr.Tab("Chat", id="chat"),
+        ):
+            self.chat = ChatView()
+        self.how = HowToAnswer()
+
+    def wire(self, frame: Frame, app: AppState) -> None:
+        self.who.wire(frame, app)
+        self.chat.wire(self.who, self.how, frame, app)
