@@ -50,7 +50,18 @@ _KEYS = """if (!window.wbVoteKeys) {
 
 
 class NewSitting:
+    """earlier: what was begun before. settings: folded while one is open, so that its pairs are in sight."""
+
     def __init__(self) -> None:
+        self.earlier = open_dropdown(
+            [], value=None, label="Sittings so far", info="Choose one to go on with it, or to see what it found.",
+            visible=False, elem_id="wb-blind-earlier",
+        )  # fmt: skip
+        with gr.Accordion("New sitting", open=True, elem_id="wb-blind-new") as self.settings:
+            self._draw_settings()
+        self.stop = gr.Button("Stop making answers", size="sm", visible=False, elem_id="wb-blind-stop")
+
+    def _draw_settings(self) -> None:
         with gr.Row():
             self.purpose = gr.Radio(
                 [("Measure: which is better?", "measure"), ("Teach: votes to train on", "teach")],
@@ -68,13 +79,7 @@ class NewSitting:
                     elem_id="wb-blind-between",
                 )
                 self.count = gr.Dropdown(list(COUNTS), value=40, label="Prompts", elem_id="wb-blind-count")
-        with gr.Row(elem_classes="wb-actions"):
-            self.start = gr.Button("Start a sitting", variant="primary", elem_id="wb-blind-start")
-            self.stop = gr.Button("Stop making answers", size="sm", visible=False, elem_id="wb-blind-stop")
-        self.earlier = open_dropdown(
-            [], value=None, label="Sittings so far", info="Choose one to go on with it, or to see what it found.",
-            elem_id="wb-blind-earlier",
-        )  # fmt: skip
+        self.start = gr.Button("Start a sitting", variant="primary", elem_id="wb-blind-start")
 
 
 class Booth:
@@ -255,7 +260,7 @@ class SittingView:
     def _shown(self) -> list[Any]:
         booth, after = self.booth, self.round
         return [
-            self.sitting, self.number, self.last, self.new.earlier, booth.all, booth.progress, booth.prompt, booth.left,
+            self.sitting, self.number, self.last, self.new.earlier, self.new.settings, booth.all, booth.progress, booth.prompt, booth.left,
             booth.right, booth.undo, booth.told, *booth.votes.values(), self.result, after.all, after.expected, after.name,
             self.chains,
         ]  # fmt: skip
@@ -270,7 +275,11 @@ class SittingView:
 
     def _listed(self, id: str | None) -> Updates:
         found, _ = sittings.all_sittings()
-        return {self.new.earlier: gr.update(choices=[(sitting_label(one), one.id) for one in found], value=id)}
+        named = [(sitting_label(one), one.id) for one in found]
+        return {
+            self.new.earlier: gr.update(choices=named, value=id, visible=bool(found)),
+            self.new.settings: gr.Accordion(open=id is None),
+        }
 
     def _updates(self, sitting: Sitting, given: Vote | None = None) -> Updates:
         """The pair that comes next, and what the sitting says so far. given: the vote that was just made."""
