@@ -108,5 +108,5 @@ def _settings(run_name: str) -> RunConfig:
     if run_name:
         return open_run(run_name).config()
     model = choices.read().model
-    values = {"name": model.title, "model": model.model_dump()}
+    values = {"name": to_name(model.title), "model": model.model_dump()}
     return checked(RunConfig, presets.recipe("demo").apply(values) if model.source == "demo" else values)
