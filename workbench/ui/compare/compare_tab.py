@@ -4,6 +4,7 @@ import gradio as gr
 
 from workbench.jobs.app_state import AppState
 from workbench.ui.compare.chat_view import ChatView
+from workbench.ui.compare.grid_view import GridView
 from workbench.ui.compare.who_answers import HowToAnswer, WhoAnswers
 from workbench.ui.frame import Frame
 from workbench.ui.parts import page_head
@@ -18,15 +19,16 @@ class CompareTab:
             )
         )
         self.who = WhoAnswers()
-        with (
-            gr.Tabs(
-                selected="chat", elem_id="wb-compare-views", elem_classes="wb-views", overflow_behavior="wrap"
-            ) as self.views,
-            gr.Tab("Chat", id="chat"),
-        ):
-            self.chat = ChatView()
+        with gr.Tabs(
+            selected="chat", elem_id="wb-compare-views", elem_classes="wb-views", overflow_behavior="wrap"
+        ) as self.views:
+            with gr.Tab("Chat", id="chat"):
+                self.chat = ChatView()
+            with gr.Tab("Many prompts", id="many"):
+                self.many = GridView()
         self.how = HowToAnswer()
 
     def wire(self, frame: Frame, app: AppState) -> None:
         self.who.wire(frame, app)
         self.chat.wire(self.who, self.how, frame, app)
+        self.many.wire(self.who, self.how, app)
