@@ -94,7 +94,7 @@ def by_hand(*answers, who=BOTH, **changes):
 
 def test_the_table_grows_to_all_answers_and_ends_with_files_and_questions_to_vote_on(app, many):
     pictures = list(many.fill(app, new_grid(app, prompts("hello", "there"), BOTH, Sampling(seed=5))))
-    words = [str(one[many.progress]) for one in pictures if many.progress in one]
+    words = [one[many.progress]["value"] for one in pictures if many.progress in one]
     assert any("of 4 answers" in one for one in words) and words[-1] == ""
     last, shown = pictures[-1], str(pictures[-2][many.answers])
     for said in ("hello at 0, whatever", "there at 0.5, of course", "ours × 0.5", "50% repeated", "cut off"):
@@ -110,7 +110,7 @@ def test_a_stop_keeps_what_is_there_and_says_how_much(app, many):
     pictures = many.fill(app, new_grid(app, prompts("hello", "slow"), BOTH, Sampling()))
     threading.Thread(target=lambda: (time.sleep(3), lanes.stop(app)), daemon=True).start()
     *_, ended, last = pictures
-    assert "Stopped: 3 of 4 answers are here" in ended[many.progress]
+    assert "Stopped: 3 of 4 answers are here" in ended[many.progress]["value"]
     assert "hello at 0.5" in ended[many.answers] and "not answered yet" in ended[many.answers]
     assert [one.prompt[0]["content"] for one in last[many.answers_state]] == ["hello"]
 
@@ -130,7 +130,7 @@ def test_what_fails_midway_keeps_what_was_answered_and_ends_the_bar(app, many):
     with pytest.raises(WorkbenchError, match="Out of memory"):
         for one in many.fill(app, new_grid(app, prompts("hello", "trouble"), BOTH, Sampling())):
             shown.append(one)
-    assert "hello at 0.5" in shown[-1][many.answers] and shown[-1][many.progress] == ""
+    assert "hello at 0.5" in shown[-1][many.answers] and not shown[-1][many.progress]["visible"]
 
 
 def test_five_strengths_are_one_table_with_the_reward_that_the_run_itself_gives(app, many):
@@ -139,7 +139,7 @@ def test_five_strengths_are_one_table_with_the_reward_that_the_run_itself_gives(
     *_, last = many.fill_strengths(app, grid, "ours")
     assert [round(means_of(grid, place).reward, 3) for place in range(5)] == [0, 0.1, 0.1, 0.1, 0.1]
     assert [means_of(grid, place).kind for place in range(5)] == [0, 2, 2, 2, 2]
-    shown = str(last[many.strengths])
+    shown = last[many.strengths]["value"]
     assert "+0.10" in shown and "2 of 2" in shown and "ExPO" in shown and "Implicit reward" in shown
 
 
@@ -147,7 +147,7 @@ def test_a_sweep_that_was_stopped_is_not_scored(app, many):
     grid = new_grid(app, prompts("slow"), [Answerer("ours", one) for one in STRENGTHS], Sampling())
     threading.Thread(target=lambda: (time.sleep(3), lanes.stop(app)), daemon=True).start()
     *_, last = many.fill_strengths(app, grid, "ours")
-    assert not grid.scores and "Stopped" in last[many.progress]
+    assert not grid.scores and "Stopped" in last[many.progress]["value"]
 
 
 def test_means_leave_out_what_was_stopped_and_kindness_is_counted_on_the_demo_only():

@@ -55,8 +55,8 @@ class GridView:
             self.ask = gr.Button("Ask all", variant="primary", elem_id="wb-many-ask")
             self.sweep = gr.Button("Try five strengths", elem_id="wb-many-sweep")
             self.stop = gr.Button("Stop", visible=False, elem_id="wb-many-stop")
-        self.progress = gr.HTML(elem_id="wb-many-progress")
-        self.strengths = gr.HTML(elem_id="wb-many-strengths")
+        self.progress = gr.HTML(visible=False, elem_id="wb-many-progress")
+        self.strengths = gr.HTML(visible=False, elem_id="wb-many-strengths")
         self.answers = gr.HTML(
             empty(
                 "No answers yet",
@@ -134,7 +134,7 @@ class GridView:
         """Ask one adapter at several strengths and score what it said, and give the table again and again."""
 
         def now() -> Updates:
-            return {self.strengths: strengths_html(grid, run)} if grid.answers else {}
+            return {self.strengths: _shown(strengths_html(grid, run))} if grid.answers else {}
 
         yield from self._during(answer_all(app, grid), now, lambda: (len(grid.answers), grid.size, "answers"))
         if not grid.was_stopped and len(grid.answers) == grid.size:
@@ -147,24 +147,24 @@ class GridView:
 
         done: how many of how many are there, and the word for them.
         """
-        yield {self.stop: shown_if(True), self.progress: bar(0, "starting ...")}
+        yield {self.stop: shown_if(True), self.progress: _shown(bar(0, "starting ..."))}
         began: float | None = None
         pictured = 0.0
         try:
             for what in work:
                 if isinstance(what, str):
-                    yield {self.progress: bar(0, what)}
+                    yield {self.progress: _shown(bar(0, what))}
                     continue
                 began = began or time.monotonic()
                 if time.monotonic() - pictured >= BETWEEN_PICTURES:
-                    yield {self.progress: _progress_html(*done(), began), **now()}
+                    yield {self.progress: _shown(_progress_html(*done(), began)), **now()}
                     pictured = time.monotonic()
         except WorkbenchError:
-            yield {self.stop: shown_if(False), self.progress: "", **now()}
+            yield {self.stop: shown_if(False), self.progress: _shown(Html("")), **now()}
             raise
         count, size, noun = done()
-        words = text(f"Stopped: {count} of {size} {noun} are here.") if count < size and noun == "answers" else ""
-        yield {self.stop: shown_if(False), self.progress: words, **now()}
+        words = text(f"Stopped: {count} of {size} {noun} are here.") if count < size and noun == "answers" else Html("")
+        yield {self.stop: shown_if(False), self.progress: _shown(words), **now()}
 
     def _files(self, grid: Grid) -> Updates:
         """Both buttons, each with its file."""
@@ -222,6 +222,11 @@ def _columns(is_demo: bool) -> list[str]:
 def _numbers(means: Means, is_demo: bool) -> list[str]:
     kind = [f"{means.kind} of {means.answers}"] if is_demo else []
     return [f"{means.tokens:.0f}", f"{means.cut_off:.0%}", f"{means.repetition:.0%}", *kind]
+
+
+def _shown(html: Html) -> Any:
+    """The update of a part of the page that takes no room while it is empty."""
+    return gr.update(value=html, visible=bool(html))
 
 
 def _side(answerer: Answerer) -> tuple[Lane, str]:

@@ -17,7 +17,7 @@ COUNTS = (8, 16, 32)
 
 class PromptSource:
     def __init__(self) -> None:
-        with gr.Row():
+        with gr.Row(elem_classes="wb-lane-choice"):
             self.source = gr.Radio(
                 SOURCES, value="held_out", label="Prompts",
                 info="Held-out ones are of the data that the run learned from, and no training saw them.",
@@ -25,7 +25,7 @@ class PromptSource:
             )  # fmt: skip
             self.count = gr.Radio(
                 [(str(count), count) for count in COUNTS], value=16, label="How many",
-                info="Held-out ones are drawn by the seed below; of a list or a file it is the first ones.",
+                info="Held-out ones are drawn by the seed; of a list or a file it is the first ones.",
                 elem_id="wb-many-count",
             )  # fmt: skip
         self.listed = gr.Textbox(

@@ -16,7 +16,7 @@ SIDES = [("Right", "right"), ("Left", "left")]
 class SaveStrength:
     def __init__(self) -> None:
         with gr.Accordion("Save as a run of this strength", open=False, elem_id="wb-scale") as self.opened:
-            with gr.Row():
+            with gr.Row(elem_classes="wb-lane-choice"):
                 self.side = gr.Radio(SIDES, value="right", label="Which side", elem_id="wb-scale-side")
                 self.name = gr.Textbox(label="Name of the new run", max_lines=1, elem_id="wb-scale-name")
             with gr.Row(elem_classes="wb-actions"):
