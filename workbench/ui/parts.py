@@ -128,6 +128,25 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str
     )
 
 
+def answer_table(
+    sides: Sequence[tuple[Lane, str]], rows: Iterable[tuple[str, Sequence[tuple[str, str] | None]]]
+) -> Html:
+    """Prompts with what each side answered; a card for each prompt where the page is narrow.
+
+    sides: the lane and title of each. rows: a prompt, and the answers with a note on each; None for what is still to come.
+    """
+    head = "".join(f'<th scope="col" class="wb-{lane}">{escape(title)}</th>' for lane, title in sides)
+    body = "".join(
+        f'<tr><th scope="row"><div class="wb-words">{escape(prompt)}</div></th>'
+        f"{''.join(_answer_cell(*side, cell) for side, cell in zip(sides, cells, strict=True))}</tr>"
+        for prompt, cells in rows
+    )
+    return Html(
+        f'<div class="wb-answers"><table><thead><tr><th scope="col">Prompt</th>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
 def conversation(
     messages: Iterable[Mapping[str, object]],
     lane: Lane,
@@ -159,6 +178,15 @@ def token_strip(pieces: Iterable[TokenPiece], lane: Lane, title: str, cut_words:
             is_cut = True
         shown.append(_token(piece))
     return _lane(lane, title, f'<div class="wb-tokens">{"".join(shown)}</div>', note)
+
+
+def _answer_cell(lane: Lane, name: str, cell: tuple[str, str] | None) -> str:
+    if cell is None:
+        inside = '<p class="wb-note">not answered yet</p>'
+    else:
+        answer, note = cell
+        inside = f'<div class="wb-words">{escape(answer)}</div><p class="wb-note">{escape(note)}</p>'
+    return f'<td class="wb-{lane}"><span class="wb-side">{escape(name)}</span>{inside}</td>'
 
 
 def _lane(lane: Lane, title: str, body: str, note: str) -> Html:
