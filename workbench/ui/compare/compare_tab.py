@@ -38,6 +38,10 @@ class CompareTab:
         """Gives back the event after which `votes.stored` names what a next round of training is to learn from."""
         self.who.wire(frame, app)
         self.chat.wire(self.who, self.how, frame, app)
+        self.many.when_voting(
+            lambda questions, grid: {self.views: gr.Tabs(selected="votes"), **self.votes.open_grid(questions, grid)},
+            [self.views, *self.votes.shown],
+        )
         self.many.wire(self.who, self.how, app)
         wanted: Callable[..., Any] = self.votes.wire(self.who, self.how, frame, self._votes_tab, app)
         return wanted
