@@ -34,13 +34,13 @@ def test_who_answered_strengths_sampling_and_system_prompt_come_back():
 def test_what_is_added_goes_into_the_same_file_and_that_conversation_comes_first():
     first, file = stored()
     second, _ = stored(talk("And now?"))
-    assert [id for _, id in conversations.listed()[0]] in ([first.id, second.id], [second.id, first.id])
+    assert [id for _, id in conversations.listed()] in ([first.id, second.id], [second.id, first.id])
     longer = Talk((*first.turns, *second.turns), id=first.id)
     conversations.save(longer)
     os.utime(file, (4e9, 4e9))
     assert conversations.read(first.id).turns == longer.turns
-    labels, problems = conversations.listed()
-    assert [id for _, id in labels] == [first.id, second.id] and problems == []
+    labels = conversations.listed()
+    assert [id for _, id in labels] == [first.id, second.id]
     assert labels[1][0].endswith(" · And now? · base, kind, step 120 of DPO × 0.5")
 
 
@@ -68,9 +68,10 @@ def test_a_damaged_file_is_a_named_problem_and_the_others_are_listed(junk):
     file.write_bytes(junk)
     with pytest.raises(WorkbenchError, match=f"The conversation {kept.id} cannot be read"):
         conversations.read(kept.id)
-    labels, problems = conversations.listed()
-    assert [id for _, id in labels] == [other.id]
-    assert len(problems) == 1 and kept.id in problems[0]
+    labels = {id: label for label, id in conversations.listed()}
+    assert labels[kept.id].endswith(f"{kept.id} cannot be read") and "Is it so?" in labels[other.id]
+    conversations.delete(kept.id)
+    assert [id for _, id in conversations.listed()] == [other.id]
 
 
 def test_any_wrong_value_is_named_or_read_as_a_conversation_that_can_be_stored_again():
@@ -99,7 +100,7 @@ def test_only_a_name_of_ours_names_a_file(id):
 def test_a_deleted_conversation_is_out_of_the_list_and_can_be_taken_back():
     kept, file = stored()
     conversations.delete(kept.id)
-    assert conversations.listed() == ([], []) and not file.exists()
+    assert conversations.listed() == [] and not file.exists()
     with pytest.raises(WorkbenchError, match="There is no conversation"):
         conversations.read(kept.id)
     with pytest.raises(WorkbenchError, match="There is no conversation"):

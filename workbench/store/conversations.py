@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from workbench.store.records import Damaged, Record, first_problem
 
 _TALK: Record[Talk] = Record(Talk)
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
+MOST_LISTED = 200
 _TITLE = 60  # characters of a first question
 
 
@@ -40,21 +42,14 @@ def read(id: str) -> Talk:
         raise WorkbenchError(*problems) from None
 
 
-def listed() -> tuple[list[tuple[str, str]], list[str]]:
-    """Every conversation as (label, id), the one that was added to last first; and what is wrong with files that hold none."""
-    found: list[tuple[float, str, str]] = []
-    problems: list[str] = []
+def listed() -> list[tuple[str, str]]:
+    """Conversations as (label, id), the one that was added to last first. One that `read` refuses is listed as such."""
+    found: list[tuple[float, str]] = []
     for file in folder_in_home("conversations").glob("*.json"):
-        try:
-            talk = read(file.stem)
-            changed = file.stat().st_mtime
-        except WorkbenchError as error:
-            problems += error.problems
-        except OSError:  # it went between the two looks
-            continue
-        else:
-            found.append((changed, _label(talk, changed), talk.id))
-    return [(label, id) for _, label, id in sorted(found, reverse=True)], problems
+        if _ID.fullmatch(file.stem):
+            with suppress(OSError):  # it went between the two looks
+                found.append((file.lstat().st_mtime, file.stem))
+    return [(_label(id, changed), id) for changed, id in sorted(found, reverse=True)[:MOST_LISTED]]
 
 
 def delete(id: str) -> None:
@@ -91,9 +86,13 @@ def _checked(talk: Talk) -> Talk:
     return replace(talk, sampling=drawn.model_dump())
 
 
-def _label(talk: Talk, changed: float) -> str:
+def _label(id: str, changed: float) -> str:
     """ "22 Nov 14:05 · What is a baby dog called? · base, first" """
+    when = f"{datetime.fromtimestamp(changed):%d %b %H:%M}".lstrip("0")
+    try:
+        talk = read(id)
+    except WorkbenchError:
+        return f"{when} · {id} cannot be read"
     question = " ".join(talk.turns[0].question.split())
     short = question if len(question) <= _TITLE else f"{question[: _TITLE - 1]}…"
-    when = f"{datetime.fromtimestamp(changed):%d %b %H:%M}".lstrip("0")
     return f"{when} · {short} · {talk.left.label}, {talk.right.label}"

@@ -85,7 +85,8 @@ def _facts(talk: Talk, side: Side, score: Score, pieces: list[ScoredPiece]) -> l
 def _differing(left: str, right: str) -> dict[Side, list[tuple[int, int]]]:
     """Places of the words of each text that are not in the other one, in its order."""
     words = [list(_WORD.finditer(one)) for one in (left, right)]
-    matcher = difflib.SequenceMatcher(None, *[[word.group() for word in one] for one in words], autojunk=False)
+    ours, theirs = ([word.group() for word in one] for one in words)
+    matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
     found: dict[Side, list[tuple[int, int]]] = {side: [] for side in SIDES}
     for tag, *ends in matcher.get_opcodes():
         if tag != "equal":
