@@ -36,7 +36,7 @@ AT_ONCE = 4  # questions that wait for the one chat
 BETWEEN_PICTURES = 0.08  # seconds between two looks at a growing answer; a page that gets more falls behind
 
 # As it is read: each question, then what either lane answered, without end tokens and numbers.
-_COPY = """() => {
+_COPY = r"""() => {
     const lanes = ['left', 'right'].map(side => document.querySelector(`#wb-lane-${side} .wb-lane`));
     const tokens = one => [...one.querySelectorAll('.wb-scored:not(.wb-token-special)')].map(token => token.textContent);
     const words = one => one.querySelector('.wb-changed') ? tokens(one).join('') : one.querySelector('.wb-words').textContent;
