@@ -94,6 +94,28 @@ def bar(fraction: float, label: str) -> Html:
     )
 
 
+def interval(label: str, rate: float, low: float, high: float) -> Html:
+    """A share with its interval, all from 0 to 1, drawn on a line on which the middle is marked."""
+    words = f"{label}: {rate:.0%}, interval {low:.0%} to {high:.0%}"
+    left, right, at = (100 * min(max(value, 0.0), 1.0) for value in (low, high, rate))
+    return Html(
+        f'<div class="wb-interval" role="img" aria-label="{escape(words)}"><span class="wb-interval-label">{escape(words)}</span>'
+        f'<span class="wb-interval-line"><span class="wb-interval-half"></span>'
+        f'<span class="wb-interval-range" style="left:{left:.1f}%;width:{right - left:.1f}%"></span>'
+        f'<span class="wb-interval-at" style="left:{at:.1f}%"></span></span></div>'
+    )
+
+
+Branch = tuple[str, "list[Branch]"]
+"""A line of an outline, and those below it."""
+
+
+def outline(branches: Sequence[Branch]) -> Html:
+    """Lines with lines below them, to any depth."""
+    rows = "".join(f"<li>{escape(words)}{outline(later) if later else ''}</li>" for words, later in branches)
+    return Html(f'<ul class="wb-outline">{rows}</ul>')
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Html:
     """Rows under column names. A column of numbers is set to the right, so that its digits line up."""
     shown = list(rows)

@@ -13,6 +13,7 @@ from workbench.jobs import lanes as asking
 from workbench.jobs.app_state import AppState
 from workbench.jobs.lanes import SUGGESTED, suggested_questions
 from workbench.store import choices
+from workbench.store.runs import round_before
 from workbench.ui.compare.lane_view import Lanes, VoteBar
 from workbench.ui.compare.talk import SIDES, Talk, Turn, messages_of
 from workbench.ui.compare.who_answers import (
@@ -112,14 +113,16 @@ class ChatView:
         )
 
         def enter(talk: Talk, *chosen: Any) -> Updates:
-            """The runs that there are now. With nothing said yet, the run that was watched last is on the right."""
+            """The runs that there are now. With nothing said yet, the run that was watched last is on the right, and the run
+            that it went on from on the left."""
             left, right = answerers(*chosen)
             names = [value for _, value in who_choices()]
             watched = choices.read().run
             if not talk.turns and right.name not in names[1:]:
                 right = Answerer(watched if watched in names else newest_adapter())
-            if not talk.turns and watched in names:
-                right = Answerer(watched, right.strength)
+            if not talk.turns and watched in names and watched != right.name:
+                right = Answerer(watched)
+                left = Answerer(round_before(watched) or left.name)
             left = left if left.name in names else BASE
             return {
                 who.left.who: gr.Dropdown(who_choices(), value=left.name),

@@ -39,6 +39,10 @@ SWEPT = 8  # prompts of a sweep, at most: each is asked five times
 BETWEEN_PICTURES = 0.3  # seconds
 REPEATS = 0.2  # share of an answer from which on its repetition is said
 
+SEEN = (
+    "You have seen these answers with their names, and a vote may remember them: for a verdict that counts, start a sitting under "
+    "Blind votes, which shows nothing before."
+)
 READING = (
     "How to read it: 0 is the base model and 1 the run as it was trained; below 1 acts like a higher beta, above 1 goes further the "
     "same way (ExPO, Zheng et al. 2024). {reward} says how much more likely the run makes an answer than the base model does{times}; "
@@ -71,6 +75,7 @@ class GridView:
                 "jsonl": gr.DownloadButton("Download JSON lines", visible=False, elem_id="wb-many-jsonl"),
                 "csv": gr.DownloadButton("Download CSV", visible=False, elem_id="wb-many-csv"),
             }
+        self.seen = gr.HTML(text(SEEN), visible=False, elem_id="wb-many-seen")
         self.save = SaveStrength()
         self.grid = gr.State(Grid())
         self.answers_state = gr.State([])
@@ -91,7 +96,9 @@ class GridView:
             system, *numbers = values[4:]
             sampling = how.sampling(*numbers)
             prompts = chosen_prompts(source, count, listed, file, sides, sampling.seed)
-            return new_grid(app, prompts, sides, sampling, (system or "").strip())
+            grid = new_grid(app, prompts, sides, sampling, (system or "").strip())
+            grid.is_held_out = source == "held_out"
+            return grid
 
         def ask(source: str, count: int, listed: str, file: str | None, *values: Any) -> Iterator[Updates]:
             yield from self.fill(app, asked(source, count, listed, file, *values))
@@ -108,7 +115,7 @@ class GridView:
         inputs = [*self.source.inputs, *who.inputs, *how.inputs]
         answering: dict[str, Any] = {**QUIET, "concurrency_limit": AT_ONCE}
         shown = [self.stop, self.progress]
-        kept = [self.grid, self.answers, self.answers_state, self.vote, *self.files.values()]
+        kept = [self.grid, self.answers, self.answers_state, self.vote, self.seen, *self.files.values()]
         self.ask.click(ask, inputs, [*shown, *kept], **answering)
         self.sweep.click(sweep, inputs, [*shown, self.strengths], **answering)
         # Not `cancels`: what was answered so far must come to its end and be kept.
@@ -123,10 +130,12 @@ class GridView:
         yield from self._during(answer_all(app, grid), now, lambda: (len(grid.answers), grid.size, "answers"))
         if grid.answers:
             questions = [one for one in grid.questions if None not in one.answers]
+            can_vote = shown_if(self._can_vote and bool(questions))
             yield {
                 self.grid: grid,
                 self.answers_state: questions,
-                self.vote: shown_if(self._can_vote and bool(questions)),
+                self.vote: can_vote,
+                self.seen: can_vote,
                 **self._files(grid),
             }
 
