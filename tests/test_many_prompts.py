@@ -110,7 +110,7 @@ def test_a_stop_keeps_what_is_there_and_says_how_much(app, many):
     pictures = many.fill(app, new_grid(app, prompts("hello", "slow"), BOTH, Sampling()))
     threading.Thread(target=lambda: (time.sleep(3), lanes.stop(app)), daemon=True).start()
     *_, ended, last = pictures
-    assert "Stopped: 3 of 4 answers are here" in ended[many.progress]["value"]
+    assert "Stopped: 2 of 4 answers are whole" in ended[many.progress]["value"]
     assert "hello at 0.5" in ended[many.answers] and "not answered yet" in ended[many.answers]
     assert [one.prompt[0]["content"] for one in last[many.answers_state]] == ["hello"]
 

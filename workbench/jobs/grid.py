@@ -44,8 +44,9 @@ class Grid:
         return len(self.prompts) * len(self.answerers)
 
     @property
-    def was_stopped(self) -> bool:
-        return any(one.ended == "stopped" for one in self.answers.values())
+    def answered(self) -> int:
+        """How many answers are there whole."""
+        return sum(len(self.whole(place)) for place in range(len(self.answerers)))
 
     def whole(self, answerer: int) -> list[Answered]:
         """The answers of one that were not stopped."""

@@ -127,7 +127,7 @@ class GridView:
         def now() -> Updates:
             return {self.answers: grid_html(grid)} if grid.answers else {}
 
-        yield from self._during(answer_all(app, grid), now, lambda: (len(grid.answers), grid.size, "answers"))
+        yield from self._during(answer_all(app, grid), now, lambda: (grid.answered, grid.size, "answers"))
         if grid.answers:
             questions = [one for one in grid.questions if None not in one.answers]
             can_vote = shown_if(self._can_vote and bool(questions))
@@ -145,8 +145,8 @@ class GridView:
         def now() -> Updates:
             return {self.strengths: _shown(strengths_html(grid, run))} if grid.answers else {}
 
-        yield from self._during(answer_all(app, grid), now, lambda: (len(grid.answers), grid.size, "answers"))
-        if not grid.was_stopped and len(grid.answers) == grid.size:
+        yield from self._during(answer_all(app, grid), now, lambda: (grid.answered, grid.size, "answers"))
+        if grid.answered == grid.size:
             yield from self._during(score_all(app, grid, run), now, lambda: (len(grid.scores), grid.size, "rewards"))
 
     def _during(
@@ -172,7 +172,9 @@ class GridView:
             yield {self.stop: shown_if(False), self.progress: _shown(Html("")), **now()}
             raise
         count, size, noun = done()
-        words = text(f"Stopped: {count} of {size} {noun} are here.") if count < size and noun == "answers" else Html("")
+        words = (
+            text(f"Stopped: {count} of {size} {noun} are whole.") if count < size and noun == "answers" else Html("")
+        )
         yield {self.stop: shown_if(False), self.progress: _shown(words), **now()}
 
     def _files(self, grid: Grid) -> Updates:
