@@ -26,7 +26,7 @@ _ENDED = {"end": "", "limit": "cut off", "full": "no room left in the context", 
 
 @dataclass
 class Grid:
-    """Prompts, and who is asked them, all with the same seed and sampling. is_held_out: whether no training saw the prompts.
+    """Prompts, and who is asked them, all with the same seed and sampling. base: name of the base model.
 
     answers: so far, by the places of prompt and answerer. scores: of those, what the run as it was trained changed.
     """
@@ -34,8 +34,8 @@ class Grid:
     prompts: Sequence[list[Message]] = ()
     answerers: Sequence[Answerer] = ()
     sampling: Sampling = field(default_factory=Sampling)
+    base: str = ""
     is_demo: bool = False
-    is_held_out: bool = False
     answers: dict[tuple[int, int], Answered] = field(default_factory=dict)
     scores: dict[tuple[int, int], Score] = field(default_factory=dict)
 
@@ -89,7 +89,7 @@ def new_grid(
         first: Message = {"role": "system", "content": system}
         prompts = [prompt if prompt[0]["role"] == "system" else [first, *prompt] for prompt in prompts]
     is_demo = all(model is not None and model.source == "demo" for model in models)
-    return Grid(prompts, answerers, sampling, is_demo)
+    return Grid(prompts, answerers, sampling, models[0].name if models[0] else "", is_demo)
 
 
 def answer_all(app: AppState, grid: Grid) -> Iterator[str | Grid]:

@@ -52,22 +52,25 @@ def begin(
     system: str = "",
 ) -> Sitting:
     """A new sitting, stored, that waits for its answers. answerers: the same one several times for drafts to pick from."""
+    base = lanes.base_of(*[one.name for one in answerers]) or choices.read().model
     head = [message("system", system)] if system else []
     asked = [[dict(turn) for turn in (*head, *prompt)] for prompt in prompts]
     alike = len(set(answerers)) < len(answerers)
     seeds = [sampling.seed + place if alike else sampling.seed for place in range(len(answerers))]
     questions = [Question(prompt=prompt, answers=[None] * len(answerers), seeds=list(seeds)) for prompt in asked]
-    return begin_with(purpose, answerers, questions, sampling)
-
-
-def begin_with(
-    purpose: Purpose, answerers: Sequence[Answerer], questions: Sequence[Question], sampling: Sampling
-) -> Sitting:
-    """A new sitting, stored, of questions that may have their answers already."""
-    base = lanes.base_of(*[one.name for one in answerers]) or choices.read().model
     return sittings.save(
         Sitting(
-            id=sittings.new_id(), purpose=purpose, base=base.name, answerers=list(answerers), questions=list(questions),
+            id=sittings.new_id(), purpose=purpose, base=base.name, answerers=list(answerers), questions=questions,
+            seed=random.SystemRandom().randrange(2**31), sampling=sampling.model_dump(),
+        )
+    )  # fmt: skip
+
+
+def begin_with(questions: Sequence[Question], answerers: Sequence[Answerer], base: str, sampling: Sampling) -> Sitting:
+    """A sitting over answers that are there already. It teaches: whoever has seen the answers does not measure any more."""
+    return sittings.save(
+        Sitting(
+            id=sittings.new_id(), purpose="teach", base=base, answerers=list(answerers), questions=list(questions),
             seed=random.SystemRandom().randrange(2**31), sampling=sampling.model_dump(),
         )
     )  # fmt: skip

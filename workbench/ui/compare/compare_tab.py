@@ -5,18 +5,13 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.core.errors import WorkbenchError
-from workbench.core.votes.sitting import Question
 from workbench.jobs.app_state import AppState
-from workbench.jobs.grid import Grid
-from workbench.jobs.sittings import begin_with
 from workbench.ui.compare.chat_view import ChatView
 from workbench.ui.compare.grid_view import GridView
 from workbench.ui.compare.sitting_view import SittingView
 from workbench.ui.compare.who_answers import HowToAnswer, WhoAnswers
 from workbench.ui.frame import Frame
 from workbench.ui.parts import page_head
-from workbench.ui.updates import Updates
 
 
 class CompareTab:
@@ -43,16 +38,10 @@ class CompareTab:
         """Gives back the event after which `votes.stored` names what a next round of training is to learn from."""
         self.who.wire(frame, app)
         self.chat.wire(self.who, self.how, frame, app)
+        self.many.when_voting(
+            lambda questions, grid: {self.views: gr.Tabs(selected="votes"), **self.votes.open_grid(questions, grid)},
+            [self.views, *self.votes.shown],
+        )
         self.many.wire(self.who, self.how, app)
-        self.many.when_voting(self.vote_on_grid, [self.views, *self.votes.shown_parts])
         wanted: Callable[..., Any] = self.votes.wire(self.who, self.how, frame, self._votes_tab, app)
         return wanted
-
-    def vote_on_grid(self, questions: list[Question], grid: Grid) -> Updates:
-        """A sitting of answers that are there: held-out prompts measure, others teach."""
-        if len(set(grid.answerers)) < len(grid.answerers):
-            raise WorkbenchError(
-                "Left and right were the same, so there is nothing to vote on. Choose two, and ask again."
-            )
-        sitting = begin_with("measure" if grid.is_held_out else "teach", grid.answerers, questions, grid.sampling)
-        return {self.views: gr.Tabs(selected="votes"), **self.votes.opened(sitting)}

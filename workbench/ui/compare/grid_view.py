@@ -40,8 +40,8 @@ BETWEEN_PICTURES = 0.3  # seconds
 REPEATS = 0.2  # share of an answer from which on its repetition is said
 
 SEEN = (
-    "You have seen these answers with their names, and a vote may remember them: for a verdict that counts, start a sitting under "
-    "Blind votes, which shows nothing before."
+    "You have seen these answers with their names, so votes on them are data to train on and no measurement: to measure, start a "
+    "sitting under Blind votes, which shows nothing before."
 )
 READING = (
     "How to read it: 0 is the base model and 1 the run as it was trained; below 1 acts like a higher beta, above 1 goes further the "
@@ -96,9 +96,7 @@ class GridView:
             system, *numbers = values[4:]
             sampling = how.sampling(*numbers)
             prompts = chosen_prompts(source, count, listed, file, sides, sampling.seed)
-            grid = new_grid(app, prompts, sides, sampling, (system or "").strip())
-            grid.is_held_out = source == "held_out"
-            return grid
+            return new_grid(app, prompts, sides, sampling, (system or "").strip())
 
         def ask(source: str, count: int, listed: str, file: str | None, *values: Any) -> Iterator[Updates]:
             yield from self.fill(app, asked(source, count, listed, file, *values))
@@ -130,7 +128,7 @@ class GridView:
         yield from self._during(answer_all(app, grid), now, lambda: (grid.answered, grid.size, "answers"))
         if grid.answers:
             questions = [one for one in grid.questions if None not in one.answers]
-            can_vote = shown_if(self._can_vote and bool(questions))
+            can_vote = shown_if(self._can_vote and bool(questions) and len(set(grid.answerers)) > 1)
             yield {
                 self.grid: grid,
                 self.answers_state: questions,
