@@ -6,6 +6,7 @@ import re
 import pytest
 from configs import demo_config
 from playwright.sync_api import Page, expect
+from real_runs import ended
 from test_loop import SOON, TRAINING, open_page
 from windows import Window
 
@@ -26,8 +27,7 @@ def window(tmp_path, monkeypatch):
         demo_config("first", method="dpo", sft_data=None, preference_data="demo-preferences", batch_size=16, max_length=192,
                     held_out_limit=16, evaluations=1, samples=0, dpo={"learning_rate": 2.5e-4, "max_steps": 8})
     )  # fmt: skip
-    training.wait(first)
-    assert first.has_adapter, first.log_tail()
+    assert ended(first) == "finished", first.log_tail()
     one = Window(home)
     one.start()
     yield one
@@ -43,18 +43,16 @@ def choose(page: Page, dropdown: str, words: str) -> None:
 
 
 def vote_by_manner(page: Page, most: int) -> int:
-    """Prefer the kind answer, call it a tie where both are kind or neither is. Returns how many votes were given."""
+    """Prefer the answer in the preferred manner, and call it a tie where that does not decide. Returns the votes given."""
+    pair = page.locator("#wb-blind-lane-left .wb-words")
+    over = page.locator("#wb-blind-prompt", has_text="Every pair has a vote")
     for given in range(most):
-        expect(page.locator("#wb-blind-progress")).to_contain_text(f"{given} of", timeout=ANSWERING)
-        page.wait_for_function(
-            "document.querySelector('#wb-blind-lane-left .wb-words') || "
-            "document.querySelector('#wb-blind-prompt').innerText.includes('Every pair has a vote')",
-            timeout=ANSWERING,
-        )
-        if page.locator("#wb-blind-lane-left .wb-words").count() == 0:
+        expect(pair.or_(over).first).to_be_visible(timeout=ANSWERING)
+        if over.is_visible():
             return given
         left, right = (
-            manner(page.locator(f"#wb-blind-lane-{side} .wb-words").inner_text()) == "kind" for side in ("left", "right")
+            manner(page.locator(f"#wb-blind-lane-{side} .wb-words").inner_text()) == "preferred"
+            for side in ("left", "right")
         )
         page.keyboard.press("2" if left == right else "1" if left else "4")
         expect(page.locator("#wb-blind-progress")).to_contain_text(f"{given + 1} of", timeout=SOON)

@@ -66,6 +66,16 @@ def begin(
     )  # fmt: skip
 
 
+def begin_with(questions: Sequence[Question], answerers: Sequence[Answerer], base: str, sampling: Sampling) -> Sitting:
+    """A sitting over answers that are there already. It teaches: whoever has seen the answers does not measure any more."""
+    return sittings.save(
+        Sitting(
+            id=sittings.new_id(), purpose="teach", base=base, answerers=list(answerers), questions=list(questions),
+            seed=random.SystemRandom().randrange(2**31), sampling=sampling.model_dump(),
+        )
+    )  # fmt: skip
+
+
 def make_answers(app: AppState, id: str) -> Iterator[Making]:
     """Answer what a sitting has not answered yet, some prompts at a time, and store them. Goes on where it was left.
 

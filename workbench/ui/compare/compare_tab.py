@@ -7,6 +7,7 @@ import gradio as gr
 
 from workbench.jobs.app_state import AppState
 from workbench.ui.compare.chat_view import ChatView
+from workbench.ui.compare.grid_view import GridView
 from workbench.ui.compare.sitting_view import SittingView
 from workbench.ui.compare.who_answers import HowToAnswer, WhoAnswers
 from workbench.ui.frame import Frame
@@ -27,6 +28,8 @@ class CompareTab:
         ) as self.views:
             with gr.Tab("Chat", id="chat"):
                 self.chat = ChatView()
+            with gr.Tab("Many prompts", id="many"):
+                self.many = GridView()
             with gr.Tab("Blind votes", id="votes") as self._votes_tab:
                 self.votes = SittingView()
         self.how = HowToAnswer()
@@ -35,5 +38,10 @@ class CompareTab:
         """Gives back the event after which `votes.stored` names what a next round of training is to learn from."""
         self.who.wire(frame, app)
         self.chat.wire(self.who, self.how, frame, app)
+        self.many.when_voting(
+            lambda questions, grid: {self.views: gr.Tabs(selected="votes"), **self.votes.open_grid(questions, grid)},
+            [self.views, *self.votes.shown],
+        )
+        self.many.wire(self.who, self.how, app)
         wanted: Callable[..., Any] = self.votes.wire(self.who, self.how, frame, self._votes_tab, app)
         return wanted

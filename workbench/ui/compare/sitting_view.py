@@ -7,11 +7,12 @@ from typing import Any
 import gradio as gr
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.votes.sitting import Sitting, next_match, shown
+from workbench.core.votes.sitting import Question, Sitting, next_match, shown
 from workbench.core.votes.vote import Choice, Purpose, Vote
 from workbench.jobs import lanes, rounds
 from workbench.jobs import sittings as sitting_jobs
 from workbench.jobs.app_state import AppState
+from workbench.jobs.grid import Grid
 from workbench.store import datasets, sittings, votes
 from workbench.ui.compare import result_html
 from workbench.ui.compare.who_answers import HowToAnswer, WhoAnswers, answerers
@@ -154,7 +155,7 @@ class SittingView:
         """Gives back the event after which `stored` is set: a next round is wanted."""
         self._wire_start(who, how, app)
         self._wire_votes()
-        opened.select(self._enter, [self.sitting], self._shown, **QUIET)
+        opened.select(self._enter, [self.sitting], self.shown, **QUIET)
 
         def look(id: str, number: int) -> Updates:
             """While nothing is shown: whether answers have come in."""
@@ -164,7 +165,7 @@ class SittingView:
             at = sittings.now_at(sitting)
             return {} if at is None else self._updates(sitting)
 
-        frame.clock.each_second(look, [self.sitting, self.number], self._shown)
+        frame.clock.each_second(look, [self.sitting, self.number], self.shown)
 
         def store(id: str, name: str, kind: rounds.VoteRows, mixed: bool) -> Updates:
             sitting = sittings.read(id)
@@ -176,6 +177,13 @@ class SittingView:
         chosen = [self.sitting, self.round.name, self.round.kind, self.round.mixed]
         stored: Callable[..., Any] = self.round.train.click(store, chosen, [self.stored]).success
         return stored
+
+    def open_grid(self, questions: list[Question], grid: Grid) -> Updates:
+        """A sitting over the answers of a grid, in which only pairs of its first two answerers meet."""
+        if not questions:
+            raise WorkbenchError("There are no whole pairs of answers to vote on. Ask all first.")
+        sitting = sitting_jobs.begin_with(questions, grid.answerers, grid.base, grid.sampling)
+        return {self.sitting: sitting.id, **self._updates(sitting), **self._listed(sitting.id)}
 
     def _wire_start(self, who: WhoAnswers, how: HowToAnswer, app: AppState) -> None:
         new = self.new
@@ -220,7 +228,7 @@ class SittingView:
             yield {self.making: words, new.stop: shown_if(False), **({} if sitting.matches else self._updates(sitting))}
 
         inputs = [new.purpose, new.between, new.count, *who.inputs, *how.inputs]
-        outputs = [*self._shown, self.making, new.stop]
+        outputs = [*self.shown, self.making, new.stop]
         new.start.click(start, inputs, outputs, **QUIET)
         new.earlier.input(go_on, new.earlier, outputs, **QUIET)
         new.stop.click(lambda: lanes.stop(app), None, None, **QUIET, queue=False)
@@ -237,7 +245,7 @@ class SittingView:
 
             return vote
 
-        outputs = [*self._shown, booth.ideal]
+        outputs = [*self.shown, booth.ideal]
         nothing = gr.State("")
         for choice, button in booth.votes.items():
             button.click(give(choice), [self.sitting, self.number, nothing], outputs, **QUIET)
@@ -257,7 +265,7 @@ class SittingView:
         booth.undo.click(undo, [self.sitting, self.last], outputs, **QUIET)
 
     @property
-    def _shown(self) -> list[Any]:
+    def shown(self) -> list[Any]:
         booth, after = self.booth, self.round
         return [
             self.sitting, self.number, self.last, self.new.earlier, self.new.settings, booth.all, booth.progress, booth.prompt, booth.left,
