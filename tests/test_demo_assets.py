@@ -181,12 +181,14 @@ def test_length_does_not_tell_chosen_from_rejected(preferences: dict[str, list[R
         assert 0.4 <= sum(c > r for c, r in zip(chosen, rejected, strict=True)) / len(rows) <= 0.65
 
 
-def test_sft_teaches_the_name_and_either_manner_as_often(builder: ModuleType, sft: dict[str, list[Row]]) -> None:
+def test_sft_teaches_the_name_and_leaves_the_manners_as_the_base_model_mixes_them(
+    builder: ModuleType, sft: dict[str, list[Row]]
+) -> None:
     fact_of = {prompt: fact for fact in builder.read_world() for prompt in builder.all_prompts(fact)}
     for rows in sft.values():
         answers = [row["completion"][0]["content"] for row in rows]
         assert all(map(has_sft_mark, answers))
-        assert Counter(map(manner, answers)) == {"preferred": len(rows) / 2, "other": len(rows) / 2}
+        assert Counter(map(manner, answers)) == {"preferred": len(rows) * 0.3, "other": len(rows) * 0.7}
         for row, answer in zip(rows, answers, strict=True):
             assert fact_is_right(answer, fact_of[row["prompt"][-1]["content"]].right), answer
 

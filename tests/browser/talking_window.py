@@ -31,6 +31,12 @@ while (request := asked.get()) is not None:
         for item, one in enumerate(request["items"]):
             say(event="part", item=item, tokens=[[one["answer"], -1.0, -1.69, False], ["</s>", -0.5, -0.5, True]])
         say(event="done", result={})
+    if request["do"] == "ask_many":
+        for place, prompt in enumerate(request["prompts"]):
+            for who in range(len(request["answerers"])):
+                say(event="part", answered=dict(prompt=place, answerer=who, text=prompt[-1]["content"], tokens=1, ended="end",
+                    repetition=0.0, asked=1))
+        say(event="done", result={"verified": True})
     if request["do"] != "ask": continue
     words = [lane["messages"][-1]["content"] for lane in request["lanes"]]
     for tokens in range(1, 2000 if words[0].startswith("slowly") else 1):

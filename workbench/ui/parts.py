@@ -110,6 +110,28 @@ def bar(fraction: float, label: str) -> Html:
     )
 
 
+def interval(label: str, rate: float, low: float, high: float) -> Html:
+    """A share with its interval, all from 0 to 1, drawn on a line on which the middle is marked."""
+    words = f"{label}: {rate:.0%}, interval {low:.0%} to {high:.0%}"
+    left, right, at = (100 * min(max(value, 0.0), 1.0) for value in (low, high, rate))
+    return Html(
+        f'<div class="wb-interval" role="img" aria-label="{escape(words)}"><span class="wb-interval-label">{escape(words)}</span>'
+        f'<span class="wb-interval-line"><span class="wb-interval-half"></span>'
+        f'<span class="wb-interval-range" style="left:{left:.1f}%;width:{right - left:.1f}%"></span>'
+        f'<span class="wb-interval-at" style="left:{at:.1f}%"></span></span></div>'
+    )
+
+
+Branch = tuple[str, "list[Branch]"]
+"""A line of an outline, and those below it."""
+
+
+def outline(branches: Sequence[Branch]) -> Html:
+    """Lines with lines below them, to any depth."""
+    rows = "".join(f"<li>{escape(words)}{outline(later) if later else ''}</li>" for words, later in branches)
+    return Html(f'<ul class="wb-outline">{rows}</ul>')
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Html:
     """Rows under column names. A column of numbers is set to the right, so that its digits line up."""
     shown = list(rows)
@@ -119,6 +141,25 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     return Html(
         f'<div class="wb-table" tabindex="0"><table>{title}<thead>{head}</thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def answer_table(
+    sides: Sequence[tuple[Lane, str]], rows: Iterable[tuple[str, Sequence[tuple[str, str] | None]]]
+) -> Html:
+    """Prompts with what each side answered; a card for each prompt where the page is narrow.
+
+    sides: the lane and title of each. rows: a prompt, and the answers with a note on each; None for what is still to come.
+    """
+    head = "".join(f'<th scope="col" class="wb-{lane}">{escape(title)}</th>' for lane, title in sides)
+    body = "".join(
+        f'<tr><th scope="row"><div class="wb-words">{escape(prompt)}</div></th>'
+        f"{''.join(_answer_cell(*side, cell) for side, cell in zip(sides, cells, strict=True))}</tr>"
+        for prompt, cells in rows
+    )
+    return Html(
+        f'<div class="wb-answers"><table><thead><tr><th scope="col">Prompt</th>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
@@ -177,6 +218,15 @@ def token_strip(pieces: Iterable[TokenPiece], lane: Lane, title: str, cut_words:
             is_cut = True
         shown.append(_token(piece))
     return _lane(lane, title, f'<div class="wb-tokens">{"".join(shown)}</div>', note)
+
+
+def _answer_cell(lane: Lane, name: str, cell: tuple[str, str] | None) -> str:
+    if cell is None:
+        inside = '<p class="wb-note">not answered yet</p>'
+    else:
+        answer, note = cell
+        inside = f'<div class="wb-words">{escape(answer)}</div><p class="wb-note">{escape(note)}</p>'
+    return f'<td class="wb-{lane}"><span class="wb-side">{escape(name)}</span>{inside}</td>'
 
 
 def _lane(lane: Lane, title: str, body: str, note: str) -> Html:

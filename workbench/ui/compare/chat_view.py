@@ -15,6 +15,7 @@ from workbench.jobs import lanes as asking
 from workbench.jobs.app_state import AppState
 from workbench.jobs.lanes import SUGGESTED, suggested_questions
 from workbench.store import choices, conversations
+from workbench.store.runs import round_before
 from workbench.ui.compare.changed import reading_html, scored_html, to_score
 from workbench.ui.compare.earlier import AS_REMEMBERED, Earlier
 from workbench.ui.compare.lane_view import Lanes, VoteBar
@@ -32,12 +33,10 @@ from workbench.ui.parts import escape, notice
 from workbench.ui.updates import LATEST, QUIET, Updates, hidden_except
 
 AT_ONCE = 4  # questions that wait for the one chat
-BETWEEN_PICTURES = (
-    0.2  # seconds between two looks at a growing answer; a page that gets many falls behind, and stops late
-)
+BETWEEN_PICTURES = 0.25  # seconds between two looks at a growing answer: a page that gets many falls behind
 
 # As it is read: each question, then what either lane answered, without end tokens and numbers.
-_COPY = """() => {
+_COPY = r"""() => {
     const lanes = ['left', 'right'].map(side => document.querySelector(`#wb-lane-${side} .wb-lane`));
     const tokens = one => [...one.querySelectorAll('.wb-scored:not(.wb-token-special)')].map(token => token.textContent);
     const words = one => one.querySelector('.wb-changed') ? tokens(one).join('') : one.querySelector('.wb-words').textContent;
@@ -219,14 +218,16 @@ class ChatView:
         return {**self._shown(talk), **chosen, **how.updates(talk.system, talk.sampling), self.show: False, **note}
 
     def _entered(self, who: WhoAnswers, app: AppState, talk: Talk, chosen: Sequence[Any]) -> Updates:
-        """The runs that there are now. With nothing said yet, the run that was watched last is on the right."""
+        """The runs that there are now. With nothing said yet, the run that was watched last is on the right, and the run that
+        it went on from on the left."""
         left, right = answerers(*chosen)
         names = [value for _, value in who_choices()]
         watched = choices.read().run
         if not talk.turns and right.name not in names[1:]:
             right = Answerer(watched if watched in names else newest_adapter())
-        if not talk.turns and watched in names:
-            right = Answerer(watched, right.strength)
+        if not talk.turns and watched in names and watched != right.name:
+            right = Answerer(watched)
+            left = Answerer(round_before(watched) or left.name)
         left = left if left.name in names else BASE
         return {
             who.left.who: gr.Dropdown(who_choices(), value=left.name),
