@@ -7,15 +7,30 @@ import sys
 
 from workbench.ui.environment import prepare
 
-# Loads at once, in a process without torch. HOSTILE is what a model may say of itself.
+# Loads at once, in a process without torch. HOSTILE is what a model may say of itself. A question that begins with "slowly" is
+# answered with its words again and again, until it is asked to stop. Every token is as likely again with an adapter: +0.69.
 ECHO = """
-import json, sys
+import json, queue, sys, threading, time
 HOSTILE = '<img src=x onerror="window.ran=1">'
+asked, stop = queue.Queue(), threading.Event()
 def say(**event): print(json.dumps(event), flush=True)
+def listen():
+    for line in sys.stdin:
+        request = json.loads(line)
+        stop.set() if request["do"] == "stop" else asked.put(request)
+    asked.put(None)
+threading.Thread(target=listen, daemon=True).start()
 facts = dict.fromkeys(("title", "name", "architecture", "device", "licence", "chat_template", "why"), HOSTILE)
 say(event="ready", facts={**facts, "parameters": 1, "precision": HOSTILE, "memory": 1, "context": 1})
-for line in sys.stdin:
-    request = json.loads(line)
+def answer(words, ended, tokens=1):
+    for lane in range(len(words)):
+        say(event="part", lane=lane, text=words[lane], tokens=tokens, first_token=0.1, per_second=1.0, ended=ended, asked=9, context=4096)
+while (request := asked.get()) is not None:
+    stop.clear()
+    if request["do"] == "score":
+        for item, one in enumerate(request["items"]):
+            say(event="part", item=item, tokens=[[one["answer"], -1.0, -1.69, False], ["</s>", -0.5, -0.5, True]])
+        say(event="done", result={})
     if request["do"] == "ask_many":
         for place, prompt in enumerate(request["prompts"]):
             for who in range(len(request["answerers"])):
@@ -23,9 +38,12 @@ for line in sys.stdin:
                     repetition=0.0, asked=1))
         say(event="done", result={"verified": True})
     if request["do"] != "ask": continue
-    for lane, asked in enumerate(request["lanes"]):
-        words = asked["messages"][-1]["content"]
-        say(event="part", lane=lane, text=words, tokens=1, first_token=0.1, per_second=1.0, ended="end")
+    words = [lane["messages"][-1]["content"] for lane in request["lanes"]]
+    for tokens in range(1, 2000 if words[0].startswith("slowly") else 1):
+        if stop.is_set(): break
+        answer([one + " " for one in words], "", tokens)
+        time.sleep(0.01)
+    answer([""] * len(words), "stopped", tokens) if stop.is_set() else answer(words, "end")
     say(event="done", result={"verified": True})
 """
 

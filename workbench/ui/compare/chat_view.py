@@ -33,7 +33,7 @@ from workbench.ui.parts import escape, notice
 from workbench.ui.updates import LATEST, QUIET, Updates, hidden_except
 
 AT_ONCE = 4  # questions that wait for the one chat
-BETWEEN_PICTURES = 0.08  # seconds between two looks at a growing answer; a page that gets more falls behind
+BETWEEN_PICTURES = 0.25  # seconds between two looks at a growing answer: a page that gets many falls behind
 
 # As it is read: each question, then what either lane answered, without end tokens and numbers.
 _COPY = r"""() => {
@@ -44,7 +44,7 @@ _COPY = r"""() => {
     const lines = said[0].flatMap((one, place) => one.classList.contains('wb-asked')
         ? [`You: ${words(one)}`]
         : lanes.map((lane, side) => `${lane.querySelector('h4').textContent}: ${words(said[side][place])}`));
-    const text = lines.join('\\n\\n');
+    const text = lines.join('\n\n');
     const button = document.querySelector('#wb-compare-copy');
     const done = () => { button.dataset.done = 'yes'; setTimeout(() => delete button.dataset.done, 1500); };
     if (navigator.clipboard) { navigator.clipboard.writeText(text).then(done); return; }
@@ -314,15 +314,17 @@ class ChatView:
         way = way_html(app, talk.left.name, talk.right.name)
         yield {self.talk: talk, who.note: way, **self.lanes.updates(pending, (True, True))}
         left, right = (Ask(messages_of(talk, side, question), talk.answerer(side)) for side in SIDES)
-        drawn = 0.0
+        drawn, told = 0.0, {who.note: way}
         for answers in asking.ask(app, left, right, Sampling.model_validate(talk.sampling)):
             if isinstance(answers, str):
                 yield {who.note: notice("info", answers)}
+                told = {who.note: way}
                 continue
             pending = replace(talk, turns=(*talk.turns, Turn(question, answers)), verified=answers.verified)
             writing = not answers.left.ended, not answers.right.ended
             if time.monotonic() - drawn >= BETWEEN_PICTURES:
-                yield {self.talk: pending, who.note: way, **self.lanes.updates(pending, writing)}
+                yield {self.talk: pending, **told, **self.lanes.updates(pending, writing)}
+                told = {}
                 drawn = time.monotonic()
         yield {self.talk: pending, who.note: way, **self.lanes.updates(pending)}
         kept = conversations.save(pending)

@@ -1,0 +1,104 @@
+"""The chat of the Compare page in a real browser: a model that repeats what it is asked answers in it."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hostile import strings
+from made_runs import finished
+from playwright.sync_api import Page, expect
+from test_loop import SOON, open_page
+from windows import Window
+
+from workbench.store import conversations
+
+
+@pytest.fixture
+def window(home: Path) -> Iterator[Window]:
+    home.mkdir()
+    finished("kind")
+    one = Window(home, ("tests/browser/talking_window.py",))
+    one.start()
+    yield one
+    one.close()
+
+
+def asked_in(page: Page, *expected: str) -> None:
+    expect(page.locator("#wb-lane-right .wb-asked .wb-words")).to_have_text(list(expected), timeout=SOON)
+
+
+def ask(page: Page, question: str) -> None:
+    page.locator("#wb-compare-question textarea").fill(question)
+    page.locator("#wb-compare-send").click()
+    expect(page.locator("#wb-lane-right .wb-said").last).to_contain_text(question.split("\n")[0], timeout=SOON)
+
+
+def answered(page: Page) -> None:
+    expect(page.locator("#wb-vote-right")).to_be_enabled(timeout=SOON)
+
+
+def test_a_conversation_is_edited_dialled_coloured_copied_kept_and_opened_again(page: Page, window: Window):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(window.address)
+    open_page(page, "5 Compare")
+    ask(page, "one")
+    answered(page)
+    expect(page.locator("#wb-lane-right .wb-note")).to_contain_text("10 of 4,096 tokens of context")
+    page.locator("#wb-compare-edit").click()
+    expect(page.locator("#wb-compare-question textarea")).to_have_value("one", timeout=SOON)
+    ask(page, "two")
+    asked_in(page, "two")
+    answered(page)
+
+    hostile = "\n".join(one for one in strings("http://127.0.0.1:9") if "\ud800" not in one and "\0" not in one)
+    ask(page, hostile)
+    answered(page)
+    page.locator("#wb-compare-changed input").check()
+    shown = page.locator("#wb-lane-left .wb-scored")
+    expect(shown).to_have_count(2, timeout=SOON)
+    assert shown.first.text_content() == hostile.strip() and shown.first.get_attribute("title") == "+0.69 nats"
+    expect(page.locator("#wb-lane-left .wb-changed-fact").first).to_contain_text("with kind: +0.69 nats")
+    page.locator("#wb-compare-copy").click()
+    expect(page.locator("#wb-compare-copy")).to_have_attribute("data-done", "yes")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("You: two\n\nbase · adapter off, verified: two\n\naligned · kind: two\n\nYou: ")
+    assert copied.endswith(f"aligned · kind: {hostile.strip()}") and page.evaluate("window.ran") is None
+
+    strength = page.locator("#wb-compare-right-strength input[type=number]")
+    strength.fill("0.5")
+    strength.press("Tab")
+    expect(page.locator("#wb-lane-right h4")).to_have_text("aligned · kind × 0.5", timeout=SOON)
+    expect(page.locator("#wb-lane-left .wb-changed-fact").first).to_contain_text("with kind × 0.5", timeout=SOON)
+    asked_in(page, "two", hostile.strip())
+
+    page.reload()
+    asked_in(page, "two", hostile.strip())
+    expect(page.locator("#wb-lane-right h4")).to_have_text("aligned · kind × 0.5")
+    expect(strength).to_have_value("0.5", timeout=SOON)
+    page.locator("#wb-compare-clear").click()
+    expect(page.locator("#wb-lane-right .wb-asked")).to_have_count(0, timeout=SOON)
+    page.reload()
+    expect(page.locator("#wb-lane-right")).to_contain_text("Its answer appears here", timeout=SOON)
+    page.locator("#wb-compare-earlier input").click()
+    page.get_by_role("option").first.click()
+    asked_in(page, "two", hostile.strip())
+    page.locator("#wb-compare-delete").click()
+    expect(page.locator("#wb-lane-right .wb-asked")).to_have_count(0, timeout=SOON)
+    assert conversations.listed() == [] and page.evaluate("window.ran") is None
+
+
+def test_stop_ends_both_lanes_at_once_and_what_was_said_is_kept(page: Page, window: Window):
+    page.goto(window.address)
+    open_page(page, "5 Compare")
+    ask(page, "slowly now")
+    stop, notes = page.locator("#wb-compare-stop"), page.locator(".wb-lanes .wb-note")
+    began = time.monotonic()
+    stop.dispatch_event("click")  # a click would wait until the answers above it no longer grow
+    expect(notes.first).to_contain_text("stopped", timeout=SOON)
+    expect(notes.last).to_contain_text("stopped", timeout=SOON)
+    took = time.monotonic() - began
+    print(f"both lanes stopped on the page after {took:.2f} s")
+    assert took < 10, "far less on an idle machine; the answer alone would go on for twenty"
+    answered(page)
+    assert [conversations.read(id).turns[0].answers.right.ended for _, id in conversations.listed()] == ["stopped"]
