@@ -4,8 +4,9 @@ MODEL is a ModelRef as JSON. Only its tokenizer is loaded. The chat template is 
 it runs here, with a limit on memory, under a parent that ends this process when it does not answer. The lines are those of
 `engine/lines.py`:
 
-    in    {"do": "count", "kind": Kind, "files": [Parquet files of canonical rows], "out": Parquet file to write}
-          {"do": "view", "row": {...}, "max_length": n}
+    in    {"do": "count", "kind": Kind, "files": [Parquet files of canonical rows], "out": Parquet file to write,
+           "thinking": as in a run's settings}
+          {"do": "view", "row": {...}, "max_length": n, "thinking": the same}
           {"do": "template", "rows": [{...}, ...]}
     out   {"event": "ready", "fingerprint": ...}
 """
@@ -42,6 +43,7 @@ from workbench.core.data.token_counts import (
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
 from workbench.core.training.model_files import PLAIN_TEMPLATE
+from workbench.core.training.thinking import switched
 from workbench.engine.limits import limit_process
 from workbench.engine.lines import Answer, Event, Request, Say, serve
 from workbench.engine.load import fetch, load_tokenizer
@@ -62,6 +64,7 @@ class Encoder:
         self.tokenizer = tokenizer
         self.title = title
         self.stops = stops
+        self.thinking = False
         self._special = stops | set(tokenizer.added_tokens_decoder) | {tokenizer.unk_token_id}
         self._blank: dict[int, bool] = {}
 
@@ -100,7 +103,7 @@ class Encoder:
 
         try:
             text = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=add_generation_prompt
+                messages, tokenize=False, add_generation_prompt=add_generation_prompt, **switched(self.thinking)
             )
         except MemoryError:
             raise WorkbenchError(self._too_much(where)) from None
@@ -362,6 +365,7 @@ def main(argument: str) -> int:
 
 
 def _result(encoder: Encoder, request: Request, say: Say, stop: threading.Event) -> Any:
+    encoder.thinking = request.get("thinking", False)
     if request["do"] == "count":
         return count(encoder, request["kind"], request["files"], request["out"], say)
     if request["do"] == "view":
