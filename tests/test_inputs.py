@@ -124,8 +124,8 @@ def test_too_few_values_and_an_event_that_says_nothing_are_named(window: Window)
         body = {"fn_index": by_name[name], "data": data, **more}
         return words_of(httpx.post(f"{window.local_url}gradio_api/run/any", json=body, timeout=60))
 
-    assert ask("start", ["sft"]).startswith("1 values were sent, and 51 are needed: “Method”, ")
-    row = [None, "conversation", 1024]
+    assert ask("start", ["sft"]).startswith("1 values were sent, and 52 are needed: “Method”, ")
+    row = [None, "conversation", 1024, False]
     assert ask("pick", row).startswith("The call says nothing of what was chosen on the page: event_data is empty.")
     for cells in (None, [], ["x"], [[1]], ["9" * 400], ["-1"]):
         event = {"index": [0, 0], "value": "x", "row_value": cells}

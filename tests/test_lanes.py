@@ -172,7 +172,7 @@ def test_where_memory_runs_out_a_batch_is_given_in_halves_and_nothing_twice(lane
 
     whole, sizes = generate.stream, []
 
-    def tight(model, tokenizer, conversations, sampling, on_tokens, stop, seeds):
+    def tight(model, tokenizer, conversations, sampling, on_tokens, stop, seeds, thinking):
         sizes.append(len(conversations))
         if len(conversations) > 2:
             raise MemoryError

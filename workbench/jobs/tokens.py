@@ -53,7 +53,12 @@ class Tokens:
             key = sha256(f"{opened.fingerprint} {about.fingerprint} {thinking}".encode()).hexdigest()[:20]
         stored = _counts_folder(dataset, files[0]) / f"tokens-{key}.parquet"
         if not has_counts(stored, about.kept):
-            request: dict[str, Any] = {"do": "count", "kind": about.kind, "files": [str(file) for file in files], "out": str(stored)}
+            request: dict[str, Any] = {
+                "do": "count",
+                "kind": about.kind,
+                "files": [str(file) for file in files],
+                "out": str(stored),
+            }
             request |= {"thinking": thinking}
             self._count(model, request, progress)
             if not has_counts(stored, about.kept):

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NewType
 
+from workbench.core.data.thoughts import split_thoughts
 from workbench.core.data.token_counts import TokenPiece
 from workbench.core.masking import masked
 from workbench.core.severity import SEVERITY_LABELS, Severity
@@ -113,7 +114,7 @@ def conversation(
     note: str = "",
     writing: bool = False,
 ) -> Html:
-    """Messages as a chat, in the colour of their lane. The text is shown as it is, line breaks and all.
+    """Messages as a chat, in the colour of their lane. The text is shown as it is, line breaks and all; thoughts are folded.
 
     messages: mappings with `role` and `content`. title: what the lane is called; its own name if empty.
     note: a last line, such as the speed. writing: the last message is still being written.
@@ -154,13 +155,29 @@ def _token(piece: TokenPiece) -> str:
     return f'<span class="wb-token wb-token-{piece.kind}{special}"{several}>{words}</span>'
 
 
+def folded_thoughts(text: str, writing: bool = False) -> tuple[Html, str]:
+    """The thoughts of an answer, folded, and the rest of the answer, which is not escaped; nothing is folded where it has none.
+
+    writing: the answer still grows, so that thoughts without an end may find one.
+    """
+    thoughts, rest, finished = split_thoughts(text)
+    if rest == text:
+        return Html(""), text
+    how = "" if finished else (" so far" if writing else ", unfinished: no answer follows")
+    body = escape(thoughts or "(empty)")
+    fold = f'<details class="wb-thoughts"><summary>Thoughts{how}</summary><div class="wb-words">{body}</div></details>'
+    return Html(fold), rest
+
+
 def _bubble(message: Mapping[str, object], writing: bool) -> str:
     role = str(message.get("role", ""))
+    words = str(message.get("content", ""))
+    thoughts, words = folded_thoughts(words, writing) if role == "assistant" else (Html(""), words)
     side = "wb-asked" if role == "user" else "wb-said"
     caret = '<span class="wb-caret" aria-hidden="true"></span>' if writing else ""
     return (
         f'<div class="wb-bubble {side}"><span class="wb-role">{escape(_SPEAKERS.get(role, role))}</span>'
-        f'<div class="wb-words">{escape(message.get("content", ""))}{caret}</div></div>'
+        f'{thoughts}<div class="wb-words">{escape(words)}{caret}</div></div>'
     )
 
 
