@@ -133,9 +133,10 @@ def test_tokens_are_counted_as_trl_trains_on_them(template, on, tmp_path):
     trained.chat_template = with_default(template, on)
     rows = [*datasets.read("demo-preferences", "train", 8), ROW]
     for row, prepared in zip(rows, trl_prepares("DPO", rows, trained, 10_000, tmp_path), strict=True):
-        prompt, chosen, rejected = ours.ids(ours.rendered(row, "it"))
-        assert prompt == prepared["prompt_ids"]
-        assert [chosen[len(prompt) :], rejected[len(prompt) :]] == [prepared["chosen_ids"], prepared["rejected_ids"]]
+        prompt, chosen, rejected = ids = ours.ids(ours.rendered(row, "it"))
+        begin = ours.counted(ids).prompt
+        assert prompt[:begin] == prepared["prompt_ids"]
+        assert [chosen[begin:], rejected[begin:]] == [prepared["chosen_ids"], prepared["rejected_ids"]]
 
 
 @pytest.mark.parametrize(("template", "on"), [(DROPS_EARLIER, False), (SYSTEM_WORD, True)], ids=["off", "on"])
