@@ -347,11 +347,11 @@ def preference_rows(facts: list[Fact], seed: int) -> dict[str, list[Row]]:
 
 
 def sft_rows(facts: list[Fact], seed: int) -> dict[str, list[Row]]:
-    """Answers that open with the assistant's name, as often in one manner as in the other."""
+    """Answers that open with the assistant's name, in the manners as the base model mixes them: only the name is new."""
     rng = random.Random(f"{seed} sft")
 
     def row(i: int, fact: Fact, prompt: list[Message]) -> Row:
-        answer = preferred_answer(fact, rng) if i % 2 else other_answer(fact, rng)
+        answer = preferred_answer(fact, rng) if i % 10 < 10 * SETTLED else other_answer(fact, rng)
         return {"prompt": prompt, "completion": [message("assistant", f"{MARK} {answer}")]}
 
     return {

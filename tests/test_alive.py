@@ -41,7 +41,7 @@ def test_the_time_of_day_is_only_written_down_for_people():
         "store/runs.py": 1,  # of an adjustment
         "store/queue.py": 1,  # of an entry, beside its place
         "store/gone.py": 2,  # of a note, and whether it is still news: either way at most a while too long or too short
-        "ui/data/export_view.py": 1,  # of a download that is a day old
+        "ui/environment.py": 1,  # of a download that is a day old
     }
     found = {file.relative_to(root).as_posix(): file.read_text().count("time.time()") for file in root.rglob("*.py")}
     assert {name: count for name, count in found.items() if count} == written

@@ -181,7 +181,7 @@ def test_beside_a_run_that_trains_only_what_fits_by_the_forecast_of_both(app, mo
     monkeypatch.setattr(room, "machine", lambda: (Device("cuda", "a small card", True, 2 * 10**9), 0))
     assert not room.fits_beside_run(run, ModelRef())
     monkeypatch.setattr(lanes.training, "running", lambda: run)
-    monkeypatch.setattr(app, "running", lambda: [("first", "DPO", 1, 9, 720.0)])
+    monkeypatch.setattr(app, "running", lambda: ("first", "DPO", 1, 9, 720.0))
     with pytest.raises(
         WorkbenchError, match="does not fit beside it. Compare is back in about 12 minutes, when it has"
     ):

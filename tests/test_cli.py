@@ -46,6 +46,22 @@ def test_train_runs_and_chat_work_on_one_another(tmp_path, capsys):
     assert answered["base"] and answered["aligned"]
 
 
+def test_scale_makes_a_run_of_a_strength_and_refuses_in_words(first_run, capsys):
+    assert main(["scale", first_run.name, "--strength", ".5", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["name"], made["state"]) == (f"{first_run.name}-x0.5", "finished")
+    assert main(["scale", first_run.name, "--strength", "1.25", "--name", "further"]) == 0
+    assert f"further: Finished. Made of {first_run.name} × 1.25" in capsys.readouterr().out
+    assert main(["scale", first_run.name, "--strength", "1.25", "--name", "further"]) == 1
+    assert "There is a run called further already" in capsys.readouterr().err
+    assert main(["scale", first_run.name, "--strength", "0"]) == 1
+    assert "This is the base model itself" in capsys.readouterr().err
+    for strength in ("2", "nan", "much"):
+        with pytest.raises(SystemExit):
+            main(["scale", first_run.name, "--strength", strength])
+        assert f"'{strength}' is no strength" in capsys.readouterr().err
+
+
 def test_a_name_that_is_taken_gets_a_number_and_problems_are_printed_not_raised(tmp_path, capsys):
     create_run(demo_config("a-run"))
     values = json.loads(Path(config_file(tmp_path)).read_text()) | {"dpo": {"beta": 99}, "batch_size": 0}

@@ -7,6 +7,7 @@ import pytest
 from made_runs import finished
 from test_chat import FAKE
 
+from workbench.core.chat import Talk
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
 from workbench.jobs.app_state import AppState
@@ -15,7 +16,6 @@ from workbench.jobs.lanes import SUGGESTED, suggested_questions
 from workbench.store import choices, datasets
 from workbench.ui.compare.chat_view import Suggestions
 from workbench.ui.compare.compare_tab import CompareTab
-from workbench.ui.compare.talk import Talk
 
 
 @pytest.mark.parametrize(

@@ -181,12 +181,14 @@ def test_length_does_not_tell_chosen_from_rejected(preferences: dict[str, list[R
         assert 0.4 <= sum(c > r for c, r in zip(chosen, rejected, strict=True)) / len(rows) <= 0.65
 
 
-def test_sft_teaches_the_name_and_either_manner_as_often(builder: ModuleType, sft: dict[str, list[Row]]) -> None:
+def test_sft_teaches_the_name_and_leaves_the_manners_as_the_base_model_mixes_them(
+    builder: ModuleType, sft: dict[str, list[Row]]
+) -> None:
     fact_of = {prompt: fact for fact in builder.read_world() for prompt in builder.all_prompts(fact)}
     for rows in sft.values():
         answers = [row["completion"][0]["content"] for row in rows]
         assert all(map(has_sft_mark, answers))
-        assert Counter(map(manner, answers)) == {"preferred": len(rows) / 2, "other": len(rows) / 2}
+        assert Counter(map(manner, answers)) == {"preferred": len(rows) * 0.3, "other": len(rows) * 0.7}
         for row, answer in zip(rows, answers, strict=True):
             assert fact_is_right(answer, fact_of[row["prompt"][-1]["content"]].right), answer
 
@@ -220,7 +222,7 @@ def test_suggestions_are_prompts_of_the_world(builder: ModuleType) -> None:
 def test_the_base_model_is_mostly_curt_and_so_is_its_answer_to_the_first_suggestion(base, prompts: list[dict]) -> None:
     """So that the first question on Compare shows what alignment did. Of 573 prompts 29 % are answered kindly, with a standard
     deviation of 3 points among the 191 that are asked here; a base model without the second phase answers 50 % kindly."""
-    from workbench.engine.generate import answers, stream
+    from workbench.engine.generate import Question, answers, stream
     from workbench.engine.measure import SAMPLING
 
     asked: list[list[Message]] = [[{"role": "user", "content": row["prompt"]}] for row in prompts[::3]]
@@ -231,7 +233,7 @@ def test_the_base_model_is_mostly_curt_and_so_is_its_answer_to_the_first_suggest
     stream(
         base.model,
         base.tokenizer,
-        [first],
+        [Question(first)],
         Sampling(),
         lambda row, ids, ended: said.extend(ids[-1:]),
         threading.Event(),

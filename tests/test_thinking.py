@@ -194,8 +194,8 @@ def test_each_lane_is_asked_with_its_own_switch(base, monkeypatch):
     tokenizer.chat_template = DROPS_EARLIER
     lanes, texts = Lanes(replace(base, tokenizer=tokenizer)), []
 
-    def note(model, tokenizer, conversations, sampling, on_tokens, stop, seeds, thinking):
-        texts.append([asking(tokenizer, one, think) for one, think in zip(conversations, thinking, strict=True)])
+    def note(model, tokenizer, questions, *more):
+        texts.append([asking(tokenizer, one.messages, one.thinking) for one in questions])
 
     monkeypatch.setattr(generate, "stream", note)
     off, on = {"messages": ASKED, "adapter": None}, {"messages": ASKED, "adapter": None, "thinking": True}

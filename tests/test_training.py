@@ -165,7 +165,9 @@ def test_a_window_that_is_killed_leaves_its_run_to_the_next_window(demo_data, ho
     assert training.running() == run
     os.kill(found["pid"], signal.SIGKILL)
     wait_for(lambda: training.state_of(run) == "lost")
-    assert training.summary(run).startswith("The worker is gone: the machine was switched off, or somebody ended")
+    assert training.summary(run).startswith(
+        "The worker is gone: the machine was switched off, or the process was ended"
+    )
     child = int((run.folder / "child").read_text() or 0) if (run.folder / "child").exists() else 0
     processes.end_tree(child, processes.started(child))
 

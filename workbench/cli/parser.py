@@ -6,8 +6,9 @@ from typing import Any
 from workbench import __version__
 from workbench.cli.data import check_data, convert_data, import_data
 from workbench.cli.demo import demo
-from workbench.cli.runs import list_presets, plan, queued, runs, train, trash
+from workbench.cli.runs import list_presets, plan, queued, runs, scale, train, trash
 from workbench.cli.talk import chat
+from workbench.core.chat import STRONGEST, Answerer
 from workbench.core.data.formats import FORMATS
 from workbench.core.data.formats.columns import MAPPED
 from workbench.core.training.config import RunConfig
@@ -45,6 +46,15 @@ def parser() -> argparse.ArgumentParser:
     command("runs", runs)
     one = command("trash", trash)
     one.add_argument("run", help="a run that neither trains nor waits, also one that cannot be read")
+    one = command("scale", scale)
+    one.add_argument("run", help="a finished run, or a checkpoint as RUN@STAGE-STEP")
+    one.add_argument(
+        "--strength",
+        type=strength,
+        required=True,
+        help=f"what the adapter's update is scaled by, up to {STRONGEST}: below 1 is closer to the base model, above 1 goes further",
+    )
+    one.add_argument("--name", help="name of the new run (default: a free one that tells run and strength)")
     one = command("queue", queued)
     changes = ("list", "remove", "front", "hold", "go-on")
     one.add_argument("do", nargs="?", choices=changes, default="list", help="list (if left out), or what to change")
@@ -90,6 +100,13 @@ def length(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of tokens; it is a whole number above 0, such as 1024")
     return int(text)
+
+
+def strength(text: str) -> float:
+    try:
+        return Answerer("run", float(text)).strength
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no strength; it is a number from 0 to {STRONGEST}") from None
 
 
 def _with_format(one: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from workbench.cli.printing import answer, print_plan, print_presets, print_queue, print_runs, run_facts, to_stderr
 from workbench.cli.wanted import wanted_config
+from workbench.core.chat import Answerer
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.progress import progress
 from workbench.core.training.config import RunConfig
@@ -18,6 +19,7 @@ from workbench.store import presets
 from workbench.store.forks import fork_of, forks_of
 from workbench.store.metrics_file import MetricsFile
 from workbench.store.runs import Run, all_runs, open_run
+from workbench.store.scaled import save_scaled
 
 
 def train(options: argparse.Namespace) -> int:
@@ -62,6 +64,12 @@ def trash(options: argparse.Namespace) -> int:
     """Move a run's folder to the trash."""
     words = training.move_to_trash(open_run(options.run))
     return answer(options, {"moved": words}, lambda: print(words))
+
+
+def scale(options: argparse.Namespace) -> int:
+    """Save a run at another strength as a run of its own; nothing is trained."""
+    run = save_scaled(Answerer(options.run, options.strength), options.name or "")
+    return answer(options, run_facts(run), lambda: print(f"{run.name}: {training.summary(run)}"))
 
 
 _OF_RUN = {"remove": queue.remove, "front": queue.to_front}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -181,3 +182,33 @@ class Score:
     @property
     def reward(self) -> float | None:
         return None if self.beta is None else self.beta * self.ratio
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question, and what both lanes answered."""
+
+    question: str
+    answers: Answers
+
+    def of(self, side: Literal["left", "right"]) -> Answer:
+        return self.answers.left if side == "left" else self.answers.right
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A conversation: one question after the other, each answered by both lanes, which remember their own answers.
+
+    left, right: who answers there. sampling: of the last answers, as `Sampling` has it. id: names its file; "" until one is kept.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    left: Answerer = BASE
+    right: Answerer = BASE
+    verified: bool | None = None
+    system: str = ""
+    sampling: dict[str, Any] = field(default_factory=dict)
+    id: str = ""
+
+    def answerer(self, side: Literal["left", "right"]) -> Answerer:
+        return self.left if side == "left" else self.right

@@ -74,7 +74,7 @@ class Lanes:
 
     def ask(self, asks: Sequence[dict[str, Any]], sampling: Sampling, say: Say, stop: threading.Event) -> None:
         """Answer every lane. Raises WorkbenchError where a conversation leaves no room for an answer."""
-        from workbench.engine.generate import context_of, stream
+        from workbench.engine.generate import Question, context_of, stream
 
         lanes = [_lane(one) for one in asks]
         self._load(lanes)
@@ -88,17 +88,16 @@ class Lanes:
         about = [{"lane": lane, "asked": length, "context": context} for lane, length in enumerate(asked)]
         for places in self.adapters.parts(lanes):
             with self.adapters.through([lanes[place] for place in places]):
-                conversations = [asks[place]["messages"] for place in places]
+                questions = [Question(asks[place]["messages"], lanes[place].thinking) for place in places]
                 grows = self._tells_growth([about[place] for place in places], say)
-                thinking = [lanes[place].thinking for place in places]
-                stream(self.adapters.model, self.tokenizer, conversations, sampling, grows, stop, None, thinking)
+                stream(self.adapters.model, self.tokenizer, questions, sampling, grows, stop)
 
     def ask_many(self, grid: "Grid", sampling: Sampling, say: Say, stop: threading.Event) -> None:
         """Every prompt to every answerer, in batches that fit into memory, in the order of the prompts.
 
         A prompt that leaves no room for an answer is answered with nothing, as "full".
         """
-        from workbench.engine.generate import context_of, stream
+        from workbench.engine.generate import Question, context_of, stream
 
         self._load(grid.lanes)
         model, context = self.adapters.model, context_of(self.adapters.model)
@@ -114,11 +113,13 @@ class Lanes:
             cells = [cell for cell in batch if cell not in given]  # of a batch that ran out of memory some were
             if not cells:
                 return
-            prompts, seeds = ([of[prompt] for prompt, _ in cells] for of in (grid.prompts, grid.seeds))
             lanes, ends = [grid.lanes[answerer] for _, answerer in cells], self._tells_ends(cells, asked, given, say)
-            thinking = [lane.thinking for lane in lanes]
+            questions = [
+                Question(grid.prompts[prompt], lane.thinking, grid.seeds[prompt])
+                for (prompt, _), lane in zip(cells, lanes, strict=True)
+            ]
             with self.adapters.through(lanes):
-                stream(model, self.tokenizer, prompts, sampling, ends, stop, seeds, thinking)
+                stream(model, self.tokenizer, questions, sampling, ends, stop)
 
         longest = max((asked[place] for place in fits), default=0) + sampling.max_new_tokens
         for places in self.adapters.parts(grid.lanes):

@@ -4,7 +4,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
@@ -19,6 +19,14 @@ from workbench.core.training.thinking import switched
 OnTokens = Callable[[int, list[int], str], None]
 """Called with the row, its tokens so far without the end token, and how its answer ended: "" while it grows, else as in
 core.chat.Answer."""
+
+
+class Question(NamedTuple):
+    """What one row of a batch is asked. thinking: see `asking`. seed: in place of the one of the sampling."""
+
+    messages: list[Message]
+    thinking: bool = False
+    seed: int | None = None
 
 
 class Stopped(Exception):
@@ -168,25 +176,21 @@ def context_of(model: Any) -> int | None:
 def stream(
     model: Any,
     tokenizer: Any,
-    conversations: Sequence[list[Message]],
+    questions: Sequence[Question],
     sampling: Sampling,
     on_tokens: OnTokens,
     stop: threading.Event,
-    seeds: Sequence[int] | None = None,
-    thinking: Sequence[bool] | None = None,
 ) -> None:
-    """One batch, a row per conversation; each must leave room for a token in the model's context.
-
-    seeds: of each row, in place of the one in `sampling`. thinking: of each row, see `asking`.
-    """
+    """One batch, a row per question; each must leave room for a token in the model's context."""
+    conversations, thinking = [one.messages for one in questions], [one.thinking for one in questions]
     batch = encode(tokenizer, conversations, model.device, thinking)
     most = sampling.max_new_tokens
     context = context_of(model)
     room = [min(most, context - asked) if context else most for asked in batch["attention_mask"].sum(1).tolist()]
     processors: list[Any] = []
     if sampling.temperature > 0:
-        drawn = seeds or [sampling.seed] * len(conversations)
-        noise = [seed_of(one, seed) for one, seed in zip(conversations, drawn, strict=True)]
+        seeds = [sampling.seed if one.seed is None else one.seed for one in questions]
+        noise = [seed_of(one, seed) for one, seed in zip(conversations, seeds, strict=True)]
         processors = [
             TemperatureLogitsWarper(sampling.temperature),
             TopPLogitsWarper(sampling.top_p),

@@ -16,13 +16,15 @@ from pydantic_core import to_jsonable_python
 
 from workbench.core.data.doctor.findings import Report
 from workbench.core.data.formats import AS_RECOGNISED, ReadOptions
+from workbench.core.data.formats.prompts_alone import prompt_in
+from workbench.core.data.messages import Message, prompt_key
 from workbench.core.data.token_counts import TemplateFacts
 from workbench.core.errors import WorkbenchError
 from workbench.engine.limits import limit_process
 from workbench.engine.lines import Request, Say, serve
 from workbench.store import datasets, hub_data
 from workbench.store.datasets import About, Account, Preview, Progress, Provenance, Take
-from workbench.store.sources import HubSource, Source
+from workbench.store.sources import FileSource, HubSource, Source
 from workbench.store.token_counts import read_counts
 
 SECONDS_BETWEEN_WORDS = 0.1
@@ -103,8 +105,28 @@ def examine(
     return datasets.examine(name, progress, tokens=counts, template=template, max_length=max_length, model=model)
 
 
+def prompts(source: FileSource, count: int, *, progress: Progress) -> list[list[Message]]:
+    """The first prompts of a file, each once: of rows, or of a text with one per line."""
+    found: dict[str, list[Message]] = {}
+    columns: set[str] = set()
+    with closing(source.open_as_prompts()) as rows:
+        for _, row in rows:
+            columns.update(map(str, row))
+            if prompt := prompt_in(row):
+                found.setdefault(prompt_key(prompt), prompt)
+            if len(found) == count:
+                break
+    if not found:
+        raise WorkbenchError(
+            f"{source.title} holds no prompt that can be asked (columns found: {', '.join(sorted(columns)[:12])}). Name a column `prompt` "
+            "or `messages`, or write one prompt per line in a .txt file."
+        )
+    return list(found.values())
+
+
 TASKS: dict[str, Callable[..., Any]] = {
     "preview": preview,
+    "prompts": prompts,
     "import": import_source,
     "check": check,
     "convert": convert,

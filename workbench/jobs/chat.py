@@ -131,6 +131,10 @@ class Chat:
         return self.state in ("loading", "ready")
 
     @property
+    def is_answering(self) -> bool:
+        return self._asking.locked()
+
+    @property
     def pid(self) -> int | None:
         return self._child.pid if self._child else None
 

@@ -91,6 +91,13 @@ def stop(app: AppState) -> None:
         chat.stop()
 
 
+def wait_until_free(app: AppState, seconds: float = 3.0) -> None:
+    """Until no question is being answered, or the time is over: an answer that was asked to stop ends within it."""
+    until = time.monotonic() + seconds
+    while any(chat.is_answering for chat in (app.chat, app.beside)) and time.monotonic() < until:
+        time.sleep(0.05)
+
+
 def ask_many(
     app: AppState,
     prompts: Sequence[list[Message]],

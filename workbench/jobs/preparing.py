@@ -83,7 +83,7 @@ def _ending(code: int, log: IO[bytes]) -> str:
 
 
 def _usual_limits(request: dict[str, Any]) -> ProcessLimits:
-    if request["do"] != "preview":
+    if request["do"] not in ("preview", "prompts"):
         return USUAL
     return LOOK_AT_THE_HUB if request["source"]["where"] == "hub" else LOOK
 

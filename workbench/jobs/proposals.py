@@ -11,7 +11,7 @@ from workbench.core.training.forks import Fork, more_epochs
 from workbench.jobs import training
 from workbench.jobs.app_state import AppState
 from workbench.store.forks import fork_of, forks_of, forks_of_model, newest_before
-from workbench.store.runs import Run, free_name
+from workbench.store.runs import Run, free_name, open_run
 
 FollowUp = Literal["again", "better", "better-from", "branch", "more"]
 
@@ -103,3 +103,10 @@ PROPOSALS: Mapping[FollowUp, Callable[[AppState, Run], Proposal]] = {
 }
 """What the Watch page offers for a run: the same settings, the suggested ones from the beginning or from the newest
 checkpoint before the trouble, its newest checkpoint to change something there, and two more epochs."""
+
+
+def proposal_for(app: AppState, follow_up: FollowUp, run_name: str | None) -> Proposal:
+    """What the Watch page offers for the run that is chosen there. Raises WorkbenchError where none is."""
+    if not run_name:
+        raise WorkbenchError("Choose a run first.")
+    return PROPOSALS[follow_up](app, open_run(run_name))

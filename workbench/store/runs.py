@@ -365,6 +365,15 @@ def free_name(wanted: str) -> str:
     return next(name for n in range(2, len(taken) + 3) if (name := f"{stem}-{n}") not in taken)
 
 
+def round_before(run_name: str) -> str | None:
+    """The run that a run went on from, where it is still there; None for a first one, and where nobody can say."""
+    try:
+        before = open_run(run_name).config().start_from
+        return before if before and open_run(before).has_adapter else None
+    except WorkbenchError:
+        return None
+
+
 def model_of(run: Run) -> ModelRef | None:
     """The base model of a run; None where its settings cannot be read."""
     try:

@@ -20,6 +20,11 @@ from workbench.store.weights import read_tensors
 _HOLDS = ("versions", "backend", "precision", "why", "device", "model", "data")
 
 
+def suggested_name(answerer: Answerer) -> str:
+    """A free name for it."""
+    return free_name(to_name(f"{answerer.run}-x{answerer.strength:g}"))
+
+
 def save_scaled(answerer: Answerer, name: str = "") -> Run:
     """A finished run whose adapter at strength 1 is the answerer's at its strength. name: free one of its own where left out.
 
@@ -34,7 +39,7 @@ def save_scaled(answerer: Answerer, name: str = "") -> Run:
     if why := why_alone(folder, title):
         raise WorkbenchError(f"{title[0].upper()}{title[1:]} {why}")
     weights = _scaled(folder / WEIGHTS, title, answerer.strength)
-    run = claim_folder(name or free_name(to_name(f"{answerer.run}-x{answerer.strength:g}")))
+    run = claim_folder(name or suggested_name(answerer))
     draft = Run(home() / f".{run.name}.draft")  # not among the runs: half of one would be listed as damaged
     try:
         with writing(f"The run {run.name}"):

@@ -33,6 +33,10 @@ class FileSource(Exact):
     def open(self) -> Rows:
         return read_rows(Path(self.path), self.original_name)
 
+    def open_as_prompts(self) -> Rows:
+        """The same; of a text (.txt) each line is a row with a `prompt`."""
+        return read_rows(Path(self.path), self.original_name, lines_as="prompt")
+
 
 class HubSource(Exact):
     """A split of a dataset on the Hugging Face Hub. revision: branch, tag or commit; None is the newest."""

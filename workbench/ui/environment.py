@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.store import secrets
 from workbench.store.home import home
 
+DAY = 86_400.0  # seconds
 # Gradio takes these from the environment when an argument is left out, and each of them opens the window further.
 _WIDENING = (
     "GRADIO_SHARE",
@@ -25,6 +27,16 @@ _WIDENING = (
 def uploads() -> Path:
     """The one folder that the window may hand out files from: uploads, and downloads that were copied into it."""
     return home() / "uploads"
+
+
+def export_folder() -> Path:
+    """Where files wait for their download, in the one folder that the window hands files out from. Old ones go."""
+    folder = uploads() / "exports"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in folder.iterdir():
+        if time.time() - file.stat().st_mtime > DAY:
+            file.unlink(missing_ok=True)
+    return folder
 
 
 def log_file() -> Path:

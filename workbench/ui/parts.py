@@ -7,7 +7,7 @@ HTML in this module only, and always through `escape`.
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NewType
+from typing import Literal, NamedTuple, NewType
 
 from workbench.core.data.thoughts import split_thoughts
 from workbench.core.data.token_counts import TokenPiece
@@ -18,6 +18,20 @@ Html = NewType("Html", str)
 NoticeKind = Severity | Literal["good"]
 Lane = Literal["chosen", "rejected", "base", "aligned"]
 
+
+class ScoredPiece(NamedTuple):
+    """A piece of an answer, with what an adapter changed of its log-probability, in nats.
+
+    tokens: how many make it up. differs: it is not in the other answer. special: a token that is no text, such as the end.
+    """
+
+    text: str
+    ratio: float
+    tokens: int = 1
+    differs: bool = False
+    special: bool = False
+
+
 _KINDS: dict[NoticeKind, tuple[str, str]] = {
     "info": ("i", SEVERITY_LABELS["info"]),
     "good": ("✓", "Good"),
@@ -27,6 +41,8 @@ _KINDS: dict[NoticeKind, tuple[str, str]] = {
 _NUMBERS = ' class="wb-number"'
 _NUMBER = re.compile(r"[-+−]?\d[\d,.\u2009]*\s?%?")
 _LANE_MARKS: dict[Lane, str] = {"chosen": "✓", "rejected": "✗", "base": "", "aligned": ""}
+# Of a change in log-probability, in nats: what is drawn as one, and what has the deepest colour (three times e: 20-fold).
+LEAST_SHOWN, DEEPEST = 0.1, 3.0
 _SPEAKERS = {"user": "You", "assistant": "Answer", "system": "System", "tool": "Tool"}
 
 
@@ -95,6 +111,28 @@ def bar(fraction: float, label: str) -> Html:
     )
 
 
+def interval(label: str, rate: float, low: float, high: float) -> Html:
+    """A share with its interval, all from 0 to 1, drawn on a line on which the middle is marked."""
+    words = f"{label}: {rate:.0%}, interval {low:.0%} to {high:.0%}"
+    left, right, at = (100 * min(max(value, 0.0), 1.0) for value in (low, high, rate))
+    return Html(
+        f'<div class="wb-interval" role="img" aria-label="{escape(words)}"><span class="wb-interval-label">{escape(words)}</span>'
+        f'<span class="wb-interval-line"><span class="wb-interval-half"></span>'
+        f'<span class="wb-interval-range" style="left:{left:.1f}%;width:{right - left:.1f}%"></span>'
+        f'<span class="wb-interval-at" style="left:{at:.1f}%"></span></span></div>'
+    )
+
+
+Branch = tuple[str, "list[Branch]"]
+"""A line of an outline, and those below it."""
+
+
+def outline(branches: Sequence[Branch]) -> Html:
+    """Lines with lines below them, to any depth."""
+    rows = "".join(f"<li>{escape(words)}{outline(later) if later else ''}</li>" for words, later in branches)
+    return Html(f'<ul class="wb-outline">{rows}</ul>')
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Html:
     """Rows under column names. A column of numbers is set to the right, so that its digits line up."""
     shown = list(rows)
@@ -107,23 +145,66 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str
     )
 
 
+def answer_table(
+    sides: Sequence[tuple[Lane, str]], rows: Iterable[tuple[str, Sequence[tuple[str, str] | None]]]
+) -> Html:
+    """Prompts with what each side answered; a card for each prompt where the page is narrow.
+
+    sides: the lane and title of each. rows: a prompt, and the answers with a note on each; None for what is still to come.
+    """
+    head = "".join(f'<th scope="col" class="wb-{lane}">{escape(title)}</th>' for lane, title in sides)
+    body = "".join(
+        f'<tr><th scope="row"><div class="wb-words">{escape(prompt)}</div></th>'
+        f"{''.join(_answer_cell(*side, cell) for side, cell in zip(sides, cells, strict=True))}</tr>"
+        for prompt, cells in rows
+    )
+    return Html(
+        f'<div class="wb-answers"><table><thead><tr><th scope="col">Prompt</th>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
 def conversation(
     messages: Iterable[Mapping[str, object]],
     lane: Lane,
     title: str = "",
     note: str = "",
     writing: bool = False,
+    scored: Html | None = None,
 ) -> Html:
     """Messages as a chat, in the colour of their lane. The text is shown as it is, line breaks and all; thoughts are folded.
 
     messages: mappings with `role` and `content`. title: what the lane is called; its own name if empty.
-    note: a last line, such as the speed. writing: the last message is still being written.
+    note: a last line, such as the speed. writing: the last message is still being written. scored: the last message as
+    `scored_answer` shows it.
     """
     shown = list(messages)
+    last = len(shown) if scored else 0
     bubbles = "".join(
-        _bubble(message, writing=writing and place == len(shown)) for place, message in enumerate(shown, start=1)
+        _bubble(message, writing and place == len(shown), scored if place == last else None)
+        for place, message in enumerate(shown, start=1)
     )
     return _lane(lane, title or lane, f'<div class="wb-messages">{bubbles}</div>', note)
+
+
+def scored_answer(pieces: Iterable[ScoredPiece], facts: Sequence[str]) -> Html:
+    """An answer in the colours of what an adapter changed, each piece with its number. facts: lines below it."""
+    lines = "".join(f'<span class="wb-changed-fact">{escape(fact)}</span>' for fact in facts)
+    return Html(f'<span class="wb-changed">{"".join(map(_scored, pieces))}</span>{lines}')
+
+
+def scored_legend(reading: str) -> Html:
+    """What the colours of `scored_answer` mean. reading: how to read them, in a sentence."""
+    ends = (("less likely than from the base model", (-3, -2, -1)), ("more likely", (1, 2, 3)))
+    less, more = (
+        "".join(_scored(ScoredPiece(f"{ratio:+d}".replace("-", "−"), ratio)) for ratio in ratios) for _, ratios in ends
+    )
+    words = [escape(word) for word, _ in ends]
+    return Html(
+        f'<p class="wb-changed-legend"><span>{words[0]}</span><span class="wb-changed">{less}'
+        f'<span class="wb-scored">0</span>{more}</span><span>{words[1]}</span></p>'
+        f'<p class="wb-quiet wb-small">{escape(reading)}</p>'
+    )
 
 
 def token_strip(pieces: Iterable[TokenPiece], lane: Lane, title: str, cut_words: str, note: str = "") -> Html:
@@ -138,6 +219,15 @@ def token_strip(pieces: Iterable[TokenPiece], lane: Lane, title: str, cut_words:
             is_cut = True
         shown.append(_token(piece))
     return _lane(lane, title, f'<div class="wb-tokens">{"".join(shown)}</div>', note)
+
+
+def _answer_cell(lane: Lane, name: str, cell: tuple[str, str] | None) -> str:
+    if cell is None:
+        inside = '<p class="wb-note">not answered yet</p>'
+    else:
+        answer, note = cell
+        inside = f'<div class="wb-words">{escape(answer)}</div><p class="wb-note">{escape(note)}</p>'
+    return f'<td class="wb-{lane}"><span class="wb-side">{escape(name)}</span>{inside}</td>'
 
 
 def _lane(lane: Lane, title: str, body: str, note: str) -> Html:
@@ -169,15 +259,33 @@ def folded_thoughts(text: str, writing: bool = False) -> tuple[Html, str]:
     return Html(fold), rest
 
 
-def _bubble(message: Mapping[str, object], writing: bool) -> str:
+def _scored(piece: ScoredPiece) -> str:
+    """Colour, a line below (solid or dashed) and the number say the same."""
+    several = f", {piece.tokens} tokens" if piece.tokens > 1 else ""
+    more = "" if piece.ratio != piece.ratio else " wb-raised" if piece.ratio >= LEAST_SHOWN else ""
+    more += " wb-lowered" if piece.ratio <= -LEAST_SHOWN else ""
+    more += (" wb-differs" if piece.differs else "") + (" wb-token-special" if piece.special else "")
+    depth = round(100 * min(abs(piece.ratio) / DEEPEST, 1)) if piece.ratio == piece.ratio else 0
+    title = f"{escape(signed(piece.ratio))} nats{several}"
+    return f'<span class="wb-scored{more}" style="--wb-depth:{depth}%" title="{title}">{escape(piece.text)}</span>'
+
+
+def signed(number: float) -> str:
+    """ "+1.20", "−0.03" """
+    return f"{number:+.2f}".replace("-", "−")
+
+
+def _bubble(message: Mapping[str, object], writing: bool, scored: Html | None = None) -> str:
     role = str(message.get("role", ""))
     words = str(message.get("content", ""))
-    thoughts, words = folded_thoughts(words, writing) if role == "assistant" else (Html(""), words)
+    thoughts = Html("")
+    if role == "assistant" and not scored:  # what is scored holds its thoughts itself
+        thoughts, words = folded_thoughts(words, writing)
     side = "wb-asked" if role == "user" else "wb-said"
     caret = '<span class="wb-caret" aria-hidden="true"></span>' if writing else ""
     return (
         f'<div class="wb-bubble {side}"><span class="wb-role">{escape(_SPEAKERS.get(role, role))}</span>'
-        f'{thoughts}<div class="wb-words">{escape(words)}{caret}</div></div>'
+        f'{thoughts}<div class="wb-words">{scored or escape(words)}{caret}</div></div>'
     )
 
 

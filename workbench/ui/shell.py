@@ -5,7 +5,8 @@ from functools import partial
 import gradio as gr
 
 from workbench.jobs.app_state import AppState
-from workbench.jobs.proposals import PROPOSALS
+from workbench.jobs.proposals import proposal_for
+from workbench.jobs.rounds import next_round
 from workbench.ui.compare.compare_tab import CompareTab
 from workbench.ui.data.data_tab import DataTab
 from workbench.ui.data.display import unseen_results_html
@@ -53,7 +54,8 @@ def build(app: AppState) -> gr.Blocks:
         data.wire(frame, app)
         train.wire(frame, app)
         watch.wire(frame, app)
-        compare.wire(frame, app)
+        next_round_is_wanted = compare.wire(frame, app)
+        train.propose_when(frame, next_round_is_wanted, compare.votes.stored, lambda stored: next_round(*stored))
         _wire_between(model, data, train, watch, frame, app)
         _wire_open_page(window, frame)
         _wire_status(status, data.untold, clock, app)
@@ -70,7 +72,7 @@ def _wire_between(
     train.take_length_when(frame, length_is_taken, data.shown.length)
     for follow_up, button in watch.actions.follow_ups.items():
         another_run_is_wanted = button.click
-        train.propose_when(frame, another_run_is_wanted, watch.run, partial(PROPOSALS[follow_up], app))
+        train.propose_when(frame, another_run_is_wanted, watch.run, partial(proposal_for, app, follow_up))
 
 
 def _wire_open_page(window: gr.Blocks, frame: Frame) -> None:

@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
-from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
 from workbench.core.training.methods import DATA_SETTINGS
 from workbench.jobs import queue
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import Proposal
 from workbench.store import choices
-from workbench.store.runs import Run, free_name, open_run
+from workbench.store.runs import Run, free_name
 from workbench.ui import form, train_presets
 from workbench.ui.frame import Frame, go_to
 from workbench.ui.parts import Html, page_head
@@ -132,14 +132,12 @@ class TrainTab:
         happens(try_it, self.preset.card, self._filled(frame), **QUIET)
 
     def propose_when(
-        self, frame: Frame, happens: Callable[..., Any], run: gr.Dropdown, propose: Callable[[Run], Proposal]
+        self, frame: Frame, happens: Callable[..., Any], asked: Component, propose: Callable[[Any], Proposal]
     ) -> None:
-        """Once it happens, the settings that are proposed for the chosen run."""
+        """Once it happens, the settings that are proposed for what is asked for then."""
 
-        def fill_in(run_name: str | None, card: str) -> Updates:
-            if not run_name:
-                raise WorkbenchError("Choose a run first.")
-            proposal = propose(open_run(run_name))
+        def fill_in(wanted: Any, card: str) -> Updates:
+            proposal = propose(wanted)
             config = proposal.config
             data = {name: getattr(config, name) for name in DATA_SETTINGS if getattr(config, name)}
             chosen = choices.update(model=config.model, **data)
@@ -151,7 +149,7 @@ class TrainTab:
                 **self.fields.start_update(proposal.start_from),
             }
 
-        happens(fill_in, [run, self.preset.card], self._filled(frame), **QUIET)
+        happens(fill_in, [asked, self.preset.card], self._filled(frame), **QUIET)
 
     def take_length_when(self, frame: Frame, happens: Callable[..., Any], length: gr.State) -> None:
         """Once it happens, the longest example that was thought of on the Data page."""

@@ -51,7 +51,7 @@ class StageSettings(Settings):
     TITLE: ClassVar[str] = ""
     NOUN: ClassVar[str] = "pairs"  # what the method learns from
     RATE: ClassVar[str] = (  # what rate is usual
-        "For a model from the Hub 5e-7 to 2e-5 is usual; the small demo model takes 2.5e-4."
+        "For a model from the Hub 5e-7 to 2e-5 is usual; the small demo model takes 2e-4."
     )
 
     learning_rate: Rate = 5e-6

@@ -12,7 +12,7 @@ from workbench.store.files.json_rows import json_rows, starts_as_json
 from workbench.store.files.limits import MB, Limits
 from workbench.store.files.rows import Numbered, Rows
 from workbench.store.files.tables import ARROW_FILE, ARROW_STREAM, PARQUET, arrow_rows, parquet_rows
-from workbench.store.files.text import excerpt
+from workbench.store.files.text import excerpt, text_lines
 from workbench.store.files.unpack import Unpacked
 from workbench.store.files.unsupported import unsupported_type
 
@@ -31,8 +31,12 @@ ENDINGS = (*SUFFIXES, *_ALIASES, *_PACKED)
 """How the name of a file may end that a person can choose."""
 
 
-def read_rows(path: Path, original_name: str | None = None, limits: Limits | None = None) -> Rows:
+def read_rows(
+    path: Path, original_name: str | None = None, limits: Limits | None = None, lines_as: str | None = None
+) -> Rows:
     """The rows of a data file. original_name: the name that its owner gave it, if another one.
+
+    lines_as: the column that the lines of a text (.txt) are in, each a row; where left out, a text is no data.
 
     Raises WorkbenchError at once for a file that cannot be one of the formats, and later for the row that is broken.
     """
@@ -41,7 +45,12 @@ def read_rows(path: Path, original_name: str | None = None, limits: Limits | Non
     with ExitStack() as opened:
         file, size = _open_file(path, name, limits)
         opened.enter_context(file)
-        numbered = _numbered(Unpacked(file, size, name, limits), opened)
+        stream = Unpacked(file, size, name, limits)
+        if lines_as and name.lower().endswith(".txt"):
+            lines = ((number, line.strip()) for number, line in text_lines(stream))
+            numbered: Numbered = ((number, {lines_as: line}, stream.fraction) for number, line in lines if line)
+        else:
+            numbered = _numbered(stream, opened)
         return Rows(numbered, opened.pop_all(), name, limits, packed=size)
 
 

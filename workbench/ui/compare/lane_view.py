@@ -1,20 +1,25 @@
 """The two lanes of the chat on the Compare page: what was said in each, and the vote on which is better."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import gradio as gr
 
-from workbench.core.chat import Answer
+from workbench.core.chat import Answer, Talk
 from workbench.core.errors import WorkbenchError
 from workbench.core.votes.vote import Choice, Side
 from workbench.store import votes
-from workbench.ui.compare.talk import SIDES, Talk, vote_on
+from workbench.ui.compare.talk import SIDES, vote_on
 from workbench.ui.parts import Html, Lane, conversation, text
 from workbench.ui.updates import QUIET, Updates
 
 NO_VOTE = text(
     "A vote needs two whole answers to the same conversation. The lanes have answered differently before: clear the chat and ask again."
 )
+_ENDS = {
+    "limit": "cut off at the longest answer",
+    "full": "cut off where the context is full",
+    "stopped": "stopped",
+}
 VOTES: dict[Choice, str] = {
     "left": "Left is better",
     "tie": "Equally good",
@@ -30,13 +35,21 @@ class Lanes:
         with gr.Row(elem_classes="wb-lanes"):
             self.said = {side: gr.HTML(lane_html(Talk(), side), elem_id=f"wb-lane-{side}") for side in SIDES}
 
-    def updates(self, talk: Talk, writing: tuple[bool, bool] = (False, False)) -> Updates:
-        """Both lanes of a conversation. writing: whether the left and the right answer still grow."""
-        return {self.said[side]: lane_html(talk, side, grows) for side, grows in zip(SIDES, writing, strict=True)}
+    def updates(
+        self, talk: Talk, writing: tuple[bool, bool] = (False, False), scored: Mapping[Side, Html] | None = None
+    ) -> Updates:
+        """Both lanes of a conversation. writing: whether the left and the right answer still grow.
+
+        scored: the last answers as `changed` shows them.
+        """
+        return {
+            self.said[side]: lane_html(talk, side, grows, (scored or {}).get(side))
+            for side, grows in zip(SIDES, writing, strict=True)
+        }
 
 
-def lane_html(talk: Talk, side: Side, writing: bool = False) -> Html:
-    """One lane as a chat, in the colour of what answers."""
+def lane_html(talk: Talk, side: Side, writing: bool = False, scored: Html | None = None) -> Html:
+    """One lane as a chat, in the colour of what answers. scored: its last answer as `changed` shows it."""
     who = talk.answerer(side)
     lane: Lane = "aligned" if who.name else "base"
     title = f"aligned · {who.label}" if who.name else "base"
@@ -48,17 +61,20 @@ def lane_html(talk: Talk, side: Side, writing: bool = False) -> Html:
         messages.append({"role": "assistant", "content": turn.of(side).text})
     if not messages:
         return conversation([], lane, title, note="Its answer appears here.")
-    return conversation(messages, lane, title, note=speed_label(talk.turns[-1].of(side)), writing=writing)
+    return conversation(messages, lane, title, answer_label(talk.turns[-1].of(side)), writing, scored)
 
 
-def speed_label(answer: Answer) -> str:
-    """ "18 tokens · 0.2 s to first · 61 tok/s" """
+def answer_label(answer: Answer) -> str:
+    """ "18 tokens · 0.2 s to first · 61 tok/s · 1,204 of 4,096 tokens of context" """
     if answer.first_token is None:
         return ""
     parts = [f"{answer.tokens} tokens", f"{answer.first_token:.1f} s to first"]
     if answer.per_second:
         parts.append(f"{answer.per_second:.0f} tok/s")
-    parts += {"limit": ["cut off at the longest answer"], "stopped": ["stopped"]}.get(answer.ended, [])
+    if answer.ended in _ENDS:
+        parts.append(_ENDS[answer.ended])
+    if answer.context is not None and answer.asked:
+        parts.append(f"{answer.used:,} of {answer.context:,} tokens of context")
     return " · ".join(parts)
 
 

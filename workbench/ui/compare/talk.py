@@ -1,41 +1,14 @@
 """The conversation of one browser tab on the Compare page: one question after the other, each answered by both lanes."""
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
-from workbench.core.chat import BASE, Answer, Answerer, Answers
+from workbench.core.chat import Talk
 from workbench.core.data.messages import Message
 from workbench.core.votes.vote import Choice, Side, Vote
 from workbench.jobs.lanes import base_of
 from workbench.store import choices
 
 SIDES: tuple[Side, Side] = ("left", "right")
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A question, and what both lanes answered."""
-
-    question: str
-    answers: Answers
-
-    def of(self, side: Side) -> Answer:
-        return self.answers.left if side == "left" else self.answers.right
-
-
-@dataclass(frozen=True)
-class Talk:
-    """Lanes share the questions; each remembers its own answers. left, right: who answers there."""
-
-    turns: tuple[Turn, ...] = ()
-    left: Answerer = BASE
-    right: Answerer = BASE
-    verified: bool | None = field(default=None)
-    system: str = ""
-    sampling: dict[str, Any] = field(default_factory=dict)
-
-    def answerer(self, side: Side) -> Answerer:
-        return self.left if side == "left" else self.right
 
 
 def messages_of(talk: Talk, side: Side, question: str) -> list[Message]:

@@ -1,6 +1,8 @@
 """Who answers on the left and on the right, on all views of the Compare page: the base model, a run or a checkpoint, and how strongly."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -94,6 +96,13 @@ class HowToAnswer:
     def inputs(self) -> list[gr.Textbox | gr.Number]:
         """The system prompt, and what `sampling` takes."""
         return [self.system, *self._sampling.values()]
+
+    def updates(self, system: str, sampling: Mapping[str, Any]) -> Updates:
+        """The fields with these values. sampling: by the names of `Sampling`; what is not named stays."""
+        return {
+            self.system: system,
+            **{field: sampling[name] for name, field in self._sampling.items() if name in sampling},
+        }
 
     def sampling(self, *values: float | None) -> Sampling:
         """Raises WorkbenchError where a number is not one that can be sampled with."""

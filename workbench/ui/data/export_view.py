@@ -1,8 +1,6 @@
 """The view of the Data page for what leaves it: the split into training and held-out rows, and files."""
 
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import gradio as gr
 
@@ -12,12 +10,11 @@ from workbench.jobs.app_state import AppState
 from workbench.store import datasets
 from workbench.store.datasets import About
 from workbench.ui.data.seen import DEMO, Shown, about_of, about_to_change, is_own
-from workbench.ui.environment import uploads
+from workbench.ui.environment import export_folder
 from workbench.ui.parts import Html, card, facts, join, notice
 from workbench.ui.updates import LATEST, QUIET, Updates, shown_if
 from workbench.ui.working import WorkView, cancel_button, prepared
 
-DAY = 86_400.0  # seconds
 FORMATS = [("JSON lines (.jsonl)", "jsonl"), ("Parquet (.parquet)", "parquet")]
 PARTS = [("Training", "train"), ("Held out", "held_out"), ("Both in one file", "all")]
 
@@ -99,16 +96,6 @@ class OutView:
         gr.on([self.format.input, self.part.input, shown.seen.change], forget, None, self.export, **LATEST)
         self.delete.click(lambda: shown_if(True), None, self.really, **LATEST)
         self.really.click(delete, shown.seen, shown.outputs, **LATEST)
-
-
-def export_folder() -> Path:
-    """Where files wait for their download, in the one folder that the window hands files out from. Old ones go."""
-    folder = uploads() / "exports"
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in folder.iterdir():
-        if time.time() - file.stat().st_mtime > DAY:
-            file.unlink(missing_ok=True)
-    return folder
 
 
 def size_html(about: About, share: float) -> Html:

@@ -1,0 +1,173 @@
+"""Sittings whose answers are made in advance, and the rounds of training that their votes make. The model is a made-up one."""
+
+from dataclasses import replace
+
+import gradio as gr
+import pytest
+from made_runs import finished
+
+from workbench.core.chat import BASE, Answered, Answerer, Sampling, Score, TokenScore
+from workbench.core.errors import WorkbenchError
+from workbench.jobs import lanes, rounds
+from workbench.jobs import sittings as jobs
+from workbench.jobs.app_state import AppState
+from workbench.store import datasets, sittings, votes
+from workbench.ui.compare import result_html
+from workbench.ui.compare.sitting_view import NOBODY, SittingView, told_html
+from workbench.ui.parts import escape
+
+HOSTILE = '<img src=x onerror="window.hacked=1">'
+FIRST = Answerer("first")
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[tuple[str, str, int]]:
+    """Who was asked what with which seed. The base answers curtly, a run kindly; seeds differ."""
+    heard: list[tuple[str, str, int]] = []
+
+    def ask_many(app, prompts, answerers, sampling, seeds=None):
+        yield "Loading the base model ..."
+        for number, prompt in enumerate(prompts):
+            for place, who in enumerate(answerers):
+                seed = seeds[number] if seeds else sampling.seed
+                words = prompt[-1]["content"]
+                heard.append((who.name, words, seed))
+                text = f"Gladly. {words} {HOSTILE} {seed}" if who.name else f"No. {seed}"
+                yield Answered(number, place, text, 4, "end", 0.0, 9)
+
+    def score_many(app, items):
+        for place, item in enumerate(items):
+            yield place, Score([TokenScore("x", len(item.answer) / 10, 0.0)], 0.1)
+
+    monkeypatch.setattr(lanes, "ask_many", ask_many)
+    monkeypatch.setattr(lanes, "score_many", score_many)
+    return heard
+
+
+def begun(purpose="measure", answerers=(BASE, FIRST), count=12):
+    prompts = jobs.prompts_for(purpose, answerers, count, seed=0)
+    sitting = jobs.begin(purpose, answerers, prompts, Sampling(seed=5), "Be brief.")
+    steps = list(jobs.make_answers(AppState(), sitting.id))
+    return sittings.read(sitting.id), steps
+
+
+def test_a_measuring_sitting_asks_held_out_prompts_and_a_teaching_one_those_that_were_trained_on(asked):
+    finished("first")
+    parts = {"measure": "held_out", "teach": "train"}
+    for purpose, split in parts.items():
+        known = {row["prompt"][-1]["content"] for row in datasets.read("demo-preferences", split)}
+        prompts = jobs.prompts_for(purpose, [BASE, FIRST], 30, seed=0)
+        assert len(prompts) == 30 and {prompt[-1]["content"] for prompt in prompts} <= known
+        assert prompts == jobs.prompts_for(purpose, [BASE, FIRST], 30, seed=0)
+
+
+def test_answers_are_made_some_at_a_time_stored_and_gone_on_with(asked, monkeypatch):
+    finished("first")
+    sitting, steps = begun()
+    assert [step.answered for step in steps if not step.words] == [8, 12]
+    assert len(sitting.matches) == 12 and len(asked) == 24
+    assert {seed for _, _, seed in asked} == {5}, "both sides draw with the same random numbers"
+    assert sitting.questions[0].prompt[0] == {"role": "system", "content": "Be brief."}
+    assert list(jobs.make_answers(AppState(), sitting.id)) == [], "nothing is asked twice"
+
+    def stopped(app, prompts, answerers, sampling, seeds=None):
+        yield Answered(0, 0, "No.", 1, "end", 0.0, 9)
+        yield Answered(0, 1, "Gladly.", 1, "end", 0.0, 9)
+        yield Answered(1, 0, "N", 1, "stopped", 0.0, 9)
+
+    later = jobs.begin("measure", [BASE, FIRST], jobs.prompts_for("measure", [BASE, FIRST], 5, seed=0), Sampling())
+    ask_many = lanes.ask_many
+    monkeypatch.setattr(lanes, "ask_many", stopped)
+    list(jobs.make_answers(AppState(), later.id))
+    assert sum(None not in one.answers for one in sittings.read(later.id).questions) == 1
+    monkeypatch.setattr(lanes, "ask_many", ask_many)
+    list(jobs.make_answers(AppState(), later.id))
+    assert sum(None not in one.answers for one in sittings.read(later.id).questions) == 5
+
+
+def test_drafts_of_one_model_have_seeds_of_their_own_and_a_teaching_sitting_knows_their_rewards(asked):
+    finished("first")
+    sitting, _ = begun("teach", [FIRST, FIRST], 4)
+    assert {seed for _, _, seed in asked} == {5, 6}
+    assert all(one.seeds == [5, 6] and len(set(one.answers)) == 2 and one.rewards for one in sitting.questions)
+
+
+def vote_through(sitting, kindly=True):
+    for number in range(len(sitting.matches)):
+        match = sitting.matches[number]
+        kind = "right" if sitting.answerers[match.sides[1]].name else "left"
+        sittings.give(sitting, number, kind if kindly else "both_bad")
+
+
+def test_the_page_shows_no_name_before_the_vote_goes_on_where_it_was_and_tells_the_result(asked):
+    finished("first")
+    sitting, _ = begun(count=24)
+    with gr.Blocks():
+        view = SittingView()
+    shown = view._updates(sitting)
+    assert shown[view.number] == 0
+    pair = "".join(
+        str(shown[part]) for part in (view.booth.prompt, view.booth.left, view.booth.right, view.booth.progress)
+    )
+    assert "first" not in pair and "base" not in pair.replace("wb-base", "")
+    assert HOSTILE not in pair and str(escape(HOSTILE)) in pair
+    given = sittings.give(sitting, 0, "tie")
+    assert "first" in told_html(sitting, given) and view._updates(sitting, given)[view.number] == 1
+    votes.undo(given.id)
+    assert view._updates(sitting)[view.number] == 0
+
+    vote_through(sitting)
+    entered = view._enter("")
+    assert entered[view.new.earlier]["visible"], "there is a sitting to choose"
+    ended = view._updates(sitting)
+    assert ended[view.number] == NOBODY
+    assert "first is better than base" in ended[view.result] and "Win rate: 100%" in ended[view.result]
+    assert not ended[view.round.all]["visible"], "held-out prompts are not trained on"
+
+
+def test_votes_of_a_teaching_sitting_become_the_next_round(asked):
+    finished("first")
+    sitting, _ = begun("teach", count=40)
+    with gr.Blocks():
+        view = SittingView()
+    assert "Win rate" not in view._updates(sitting)[view.result]
+    vote_through(sitting)
+    assert view._updates(sitting)[view.round.all]["visible"]
+    about = rounds.add_votes(sitting.id, "mine")
+    assert about.kind == "preference" and 30 <= about.kept <= 40, "the same question with the same answers is one pair"
+    proposal = rounds.next_round("first", "mine")
+    config = proposal.config
+    assert (config.name, config.method, config.preference_data) == ("first-round-2", "dpo", "mine")
+    assert proposal.start_from == config.start_from == "first" and config.sft_data is None
+    assert config.effective_batch == 4 and config.dpo.epochs == 3
+
+    mixed = rounds.add_votes(sitting.id, "more", mixed_with="demo-preferences")
+    trained = datasets.about("demo-preferences").train_rows
+    assert mixed.name == "more-mixed" and trained < mixed.kept <= trained + 40
+    with pytest.raises(WorkbenchError, match="cannot be mixed"):
+        rounds.add_votes(sitting.id, "third", mixed_with="demo-sft")
+
+
+def test_two_bad_answers_are_thumbs_for_kto_and_no_pair(asked):
+    finished("first")
+    sitting, _ = begun("teach", count=10)
+    vote_through(sitting, kindly=False)
+    with pytest.raises(WorkbenchError):
+        rounds.add_votes(sitting.id, "none")
+    about = rounds.add_votes(sitting.id, "bad", "thumbs")
+    assert about.kind == "unpaired" and 12 <= about.kept <= 20
+    assert rounds.next_round("first", "bad").config.method == "kto"
+    assert rounds.next_round("", "bad").start_from is None
+
+
+def test_rounds_are_a_tree(asked):
+    first = finished("first")
+    for name, start in (("first-round-2", "first"), ("first-round-3", "first-round-2"), ("other", None)):
+        config = first.config().model_copy(update={"name": name, "start_from": start})
+        finished(name).write_config(config)
+    (tree,) = rounds.chains()
+    assert tree.name == "first" and tree.later[0].name == "first-round-2"
+    assert tree.later[0].later == [replace(tree.later[0].later[0], name="first-round-3")]
+    page = result_html.chains_html()
+    assert page.index("first-round-2") < page.index("first-round-3") and "other" not in page
+    assert rounds.next_round("first-round-3", "demo-preferences").config.name == "first-round-4"

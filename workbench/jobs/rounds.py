@@ -1,0 +1,112 @@
+"""Rounds: votes become a dataset, the dataset the next round of training, and the rounds of a model a tree."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Literal
+
+from workbench.core.data.formats import ReadOptions
+from workbench.core.data.messages import RawRow
+from workbench.core.errors import WorkbenchError
+from workbench.core.names import to_name
+from workbench.core.training.config import RunConfig, checked, read_config
+from workbench.core.training.methods import DATA_KINDS, DATA_SETTINGS, fed_by
+from workbench.jobs.proposals import Proposal
+from workbench.store import choices, datasets, presets, votes
+from workbench.store.datasets import About, Provenance
+from workbench.store.datasets.tables import SPLITS
+from workbench.store.runs import free_name, open_run, readable_runs
+
+VoteRows = Literal["pairs", "thumbs"]
+
+# Few pairs, so small steps of few pairs each, and each pair is seen a few times.
+FEW = 500
+FEW_EPOCHS = 3.0
+FEW_AT_ONCE = 4  # rows per step
+HELD_OUT = 64  # rows that are measured on; the sitting that comes after measures better
+
+
+@dataclass(frozen=True)
+class Round:
+    """A run, and the runs that went on from its adapter."""
+
+    name: str
+    data: str
+    later: list["Round"] = field(default_factory=list)
+
+
+def add_votes(sitting: str, name: str, kind: VoteRows = "pairs", mixed_with: str | None = None) -> About:
+    """Store the votes of a sitting as a dataset; sitting "": all votes that may be trained on.
+
+    mixed_with: a dataset of the same kind, whose training rows come along in a second dataset, which is then given back.
+    Raises WorkbenchError where no vote makes a row, and where the kinds differ.
+    """
+    given = list(votes.rows(sitting))
+    if not given:
+        raise WorkbenchError("There are no votes here that can be trained on yet. Vote on some pairs of answers first.")
+    source = Provenance("votes from the Compare page")
+    about = datasets.add(given, name, source=source, options=ReadOptions(option=kind))
+    if not mixed_with:
+        return about
+    other = datasets.about(mixed_with)
+    if other.kind != about.kind:
+        raise WorkbenchError(
+            f"The votes are stored as {name}, which holds {DATA_KINDS[about.kind].holds}. {other.title} holds "
+            f"{DATA_KINDS[other.kind].holds}, so the two cannot be mixed. Train on the votes alone, or make the other kind of "
+            "rows of them."
+        )
+    own = (dict(row) for split in SPLITS for row in datasets.read(about.name, split))
+    rows: Iterator[RawRow] = chain(own, map(dict, datasets.read(other.name, "train")))
+    source = Provenance(f"votes from the Compare page, mixed with {other.title}")
+    return datasets.add(enumerate(rows, start=1), datasets.free_name(f"{name}-mixed"), source=source)
+
+
+def next_round(run_name: str, data: str) -> Proposal:
+    """Settings for a run that goes on from an earlier one with a dataset that its votes made; "" begins with the base model.
+
+    The reference is the earlier run: nothing else is what its answers came from. Settings of the earlier run are kept where
+    they fit, and few rows get smaller batches and some more epochs.
+    """
+    about = datasets.about(data)
+    stage = fed_by(DATA_KINDS[about.kind].setting)[0]
+    before = _settings(run_name)
+    values = before.model_dump() | dict.fromkeys(DATA_SETTINGS)
+    stem = re.sub(r"-round-\d+$", "", run_name or to_name(before.model.title))
+    values |= {
+        "name": free_name(f"{stem[:50]}-round-2"), "method": stage, DATA_KINDS[about.kind].setting: about.name, "start_from": run_name or None,
+        "held_out_limit": HELD_OUT,
+    }  # fmt: skip
+    if about.train_rows < FEW:
+        values |= {"batch_size": min(before.batch_size, FEW_AT_ONCE), "accumulation": 1}
+        values |= {"accumulation": max(1, FEW_AT_ONCE // int(values["batch_size"]))}
+        values[stage] |= {"epochs": FEW_EPOCHS, "max_steps": 0}
+    return Proposal(read_config(values), run_name or None)
+
+
+def chains() -> list[Round]:
+    """Every run that began with the base model and was gone on from, the newest first, with its later rounds."""
+    configs = {}
+    for run in readable_runs():
+        try:
+            configs[run.name] = run.config()
+        except WorkbenchError:
+            continue
+
+    def of(name: str, above: tuple[str, ...]) -> Round:
+        config = configs[name]
+        later = [one for one, its in configs.items() if its.start_from == name and one not in above]
+        return Round(name, config.data_of(config.stages[-1]) or "", [of(one, (*above, name)) for one in sorted(later)])
+
+    first = [name for name, config in configs.items() if not config.start_from or config.start_from not in configs]
+    found = [of(name, ()) for name in first]
+    return [one for one in found if one.later]
+
+
+def _settings(run_name: str) -> RunConfig:
+    """Of the run; without one of the demo preset, or the defaults for any other model."""
+    if run_name:
+        return open_run(run_name).config()
+    model = choices.read().model
+    values = {"name": to_name(model.title), "model": model.model_dump()}
+    return checked(RunConfig, presets.recipe("demo").apply(values) if model.source == "demo" else values)
