@@ -18,7 +18,7 @@ from workbench.jobs import lanes
 from workbench.jobs.app_state import AppState
 from workbench.jobs.chat import Chat
 from workbench.jobs.grid import STRENGTHS, Grid, as_csv, as_json_lines, means_of, new_grid
-from workbench.store import choices
+from workbench.store import choices, datasets, sittings
 from workbench.ui.compare.compare_tab import CompareTab
 from workbench.ui.compare.grid_view import grid_html, strengths_html
 from workbench.ui.compare.prompt_source import chosen_prompts
@@ -110,7 +110,7 @@ def test_a_stop_keeps_what_is_there_and_says_how_much(app, many):
     pictures = many.fill(app, new_grid(app, prompts("hello", "slow"), BOTH, Sampling()))
     threading.Thread(target=lambda: (time.sleep(3), lanes.stop(app)), daemon=True).start()
     *_, ended, last = pictures
-    assert "Stopped: 3 of 4 answers are here" in ended[many.progress]["value"]
+    assert "Stopped: 2 of 4 answers are whole" in ended[many.progress]["value"]
     assert "hello at 0.5" in ended[many.answers] and "not answered yet" in ended[many.answers]
     assert [one.prompt[0]["content"] for one in last[many.answers_state]] == ["hello"]
 
@@ -206,10 +206,38 @@ def test_a_run_without_a_beta_has_a_log_ratio():
     assert "Log ratio" in shown and "+2.00" in shown and "Implicit" not in shown
 
 
-def test_without_a_run_held_out_prompts_are_refused_in_words_and_so_is_no_file():
+def test_no_file_is_refused_in_words_and_of_a_list_the_first_are_asked():
     nobody = (Answerer(), Answerer())
-    with pytest.raises(WorkbenchError, match="Choose a run on one side"):
-        chosen_prompts("held_out", 8, "", None, nobody, 17)
     with pytest.raises(WorkbenchError, match="No file is chosen"):
         chosen_prompts("file", 8, "", None, nobody, 17)
     assert chosen_prompts("list", 8, "\n".join(map(str, range(20))), None, nobody, 17) == prompts(*map(str, range(8)))
+
+
+def test_held_out_prompts_are_a_fixed_draw_of_what_the_run_learned_from():
+    finished("ours")
+    who = (Answerer(), Answerer("ours"))
+    drawn = chosen_prompts("held_out", 16, "", None, who, 17)
+    held_out = [row["prompt"] for row in datasets.read("demo-preferences", "held_out")]
+    assert len(drawn) == 16 and all(prompt in held_out for prompt in drawn)
+    assert (
+        drawn == chosen_prompts("held_out", 16, "", None, who, 17) != chosen_prompts("held_out", 16, "", None, who, 18)
+    )
+
+
+def test_the_answers_become_a_blind_sitting_that_teaches_in_which_stopped_ones_have_no_part():
+    finished("ours")
+    with gr.Blocks():
+        tab = CompareTab()
+    cells = [
+        answered(0, 0, "Red."),
+        answered(0, 1, "Blue."),
+        answered(1, 0, "Gr"),
+        answered(1, 1, "G", ended="stopped"),
+    ]
+    grid = by_hand(*cells)
+    assert [one.answers for one in grid.questions] == [["Red.", "Blue."], ["Gr", None]]
+    shown = tab.votes.open_grid(grid.questions[:1], grid)
+    (sitting,), problems = sittings.all_sittings()
+    assert not problems and shown[tab.votes.sitting] == sitting.id and sitting.purpose == "teach"
+    assert [one.answers for one in sitting.questions] == [["Red.", "Blue."]] and len(sitting.matches) == 1
+    assert "ours" not in f"{shown[tab.votes.booth.left]}{shown[tab.votes.booth.right]}"

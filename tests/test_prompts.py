@@ -1,26 +1,15 @@
-"""Prompts to ask several answerers: held-out ones, pasted ones, those of a file."""
+"""Prompts to ask several answerers: pasted ones, those of a file."""
 
 import json
 
 import pytest
-from made_runs import few_rows, finished
 
 from workbench.core.errors import WorkbenchError
-from workbench.jobs.prompts import held_out_prompts_of, pasted_prompts, uploaded_prompts
-from workbench.store import datasets
+from workbench.jobs.prompts import pasted_prompts, uploaded_prompts
 
 
 def ask(*questions):
     return [[{"role": "user", "content": question}] for question in questions]
-
-
-def test_held_out_prompts_are_the_same_for_the_same_seed_and_none_was_trained_on():
-    finished("ours", method="dpo", sft_data=None, preference_data=few_rows()["preference_data"])
-    drawn = held_out_prompts_of("ours", 8, 17)
-    assert drawn == held_out_prompts_of("ours", 8, 17) != held_out_prompts_of("ours", 8, 18)
-    held_out = [row["prompt"] for row in datasets.read("few-pairs", "held_out")]
-    assert len(drawn) == 8 and all(prompt in held_out for prompt in drawn)
-    assert len(held_out_prompts_of("ours", 500, 17)) <= 12, "no more than there are"
 
 
 def test_a_pasted_list_is_one_prompt_per_line_each_once():

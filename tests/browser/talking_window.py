@@ -16,6 +16,12 @@ facts = dict.fromkeys(("title", "name", "architecture", "device", "licence", "ch
 say(event="ready", facts={**facts, "parameters": 1, "precision": HOSTILE, "memory": 1, "context": 1})
 for line in sys.stdin:
     request = json.loads(line)
+    if request["do"] == "ask_many":
+        for place, prompt in enumerate(request["prompts"]):
+            for who in range(len(request["answerers"])):
+                say(event="part", answered=dict(prompt=place, answerer=who, text=prompt[-1]["content"], tokens=1, ended="end",
+                    repetition=0.0, asked=1))
+        say(event="done", result={"verified": True})
     if request["do"] != "ask": continue
     for lane, asked in enumerate(request["lanes"]):
         words = asked["messages"][-1]["content"]

@@ -66,6 +66,7 @@ def test_votes_train_a_second_round_and_a_measuring_sitting_prefers_it(page: Pag
     expect(page.locator("#wb-compare-right input")).to_have_value(re.compile("first"), timeout=SOON)
     page.get_by_role("tab", name="Blind votes").click()
     page.get_by_label("Teach: votes to train on").check()
+    page.get_by_label("Two answers of the right side").check()
     choose(page, "wb-blind-count", "^80$")
     page.locator("#wb-blind-start").click()
     assert vote_by_manner(page, VOTES) == VOTES

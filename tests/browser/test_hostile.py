@@ -320,6 +320,24 @@ def test_hostile_questions_and_answers_are_only_text_and_a_vote_on_them_is_kept(
     fits(watched, "compare")
 
 
+def test_many_hostile_prompts_and_their_answers_are_only_text(watched: Page, texts: list[str]) -> None:
+    """Of each text the first line, as one prompt: in the table of both answers, and in the file of it."""
+    lines = list(dict.fromkeys(as_shown(text).split("\n")[0].strip() for text in texts))
+    open_page(watched, "5 Compare")
+    watched.get_by_role("tab", name="Many prompts").click()
+    for start in (0, 32):
+        asked = lines[start : start + 32]
+        watched.get_by_label("A list").check()
+        watched.locator("#wb-many-list textarea").fill("\n".join(asked))
+        watched.locator("#wb-many-count").get_by_label("32").check()
+        watched.locator("#wb-many-ask").click()
+        shown = watched.locator(".wb-answers tbody .wb-words")
+        expect(shown.first).to_have_text(asked[0], timeout=SOON)
+        expect(shown).to_have_count(3 * len(asked), timeout=SOON)
+        assert shown.evaluate_all("all => all.map(one => one.textContent)") == [one for one in asked for _ in range(3)]
+        fits(watched, f"many-{start}")
+
+
 def rows_of(texts: list[str]) -> list[dict[str, Any]]:
     """A row whose conversation has every text as a message of its own, and a row for each text."""
     words = [as_shown(text) for text in texts]  # a file with half a character in it is refused

@@ -26,7 +26,7 @@ _ENDED = {"end": "", "limit": "cut off", "full": "no room left in the context", 
 
 @dataclass
 class Grid:
-    """Prompts, and who is asked them. base: name of the base model. seed and sampling are the same for all.
+    """Prompts, and who is asked them, all with the same seed and sampling. base: name of the base model.
 
     answers: so far, by the places of prompt and answerer. scores: of those, what the run as it was trained changed.
     """
@@ -44,8 +44,9 @@ class Grid:
         return len(self.prompts) * len(self.answerers)
 
     @property
-    def was_stopped(self) -> bool:
-        return any(one.ended == "stopped" for one in self.answers.values())
+    def answered(self) -> int:
+        """How many answers are there whole."""
+        return sum(len(self.whole(place)) for place in range(len(self.answerers)))
 
     def whole(self, answerer: int) -> list[Answered]:
         """The answers of one that were not stopped."""

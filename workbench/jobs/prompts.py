@@ -1,27 +1,8 @@
-"""Prompts to ask several answerers at once: held-out ones of a run, a pasted list, an uploaded file."""
+"""Prompts of one's own to ask several answerers: a pasted list, an uploaded file. Those of data: `prompts_for` in sittings.py."""
 
-from workbench.core.chat import Answerer
 from workbench.core.data.messages import Message, message
 from workbench.core.errors import WorkbenchError
-from workbench.core.votes.sitting import held_out_prompts
 from workbench.jobs import preparing
-from workbench.store import datasets
-from workbench.store.runs import open_run
-
-
-def held_out_prompts_of(run_name: str, count: int, seed: int) -> list[list[Message]]:
-    """A fixed random list of held-out prompts of the data that a run, or one of its checkpoints, learned from last.
-
-    Raises WorkbenchError where there is no such run or data, or nothing was held out.
-    """
-    config = open_run(Answerer(run_name).run).config()
-    data = config.data_of(config.stages[-1]) or ""
-    found = held_out_prompts([row["prompt"] for row in datasets.read(data, "held_out")], count, seed)
-    if not found:
-        raise WorkbenchError(
-            f"{datasets.about(data).title} has no held-out rows. Paste prompts, or choose a file of them."
-        )
-    return found
 
 
 def pasted_prompts(text: str) -> list[list[Message]]:

@@ -44,7 +44,7 @@ _COPY = r"""() => {
     const lines = said[0].flatMap((one, place) => one.classList.contains('wb-asked')
         ? [`You: ${words(one)}`]
         : lanes.map((lane, side) => `${lane.querySelector('h4').textContent}: ${words(said[side][place])}`));
-    const text = lines.join('\n\n');
+    const text = lines.join('\\n\\n');
     const button = document.querySelector('#wb-compare-copy');
     const done = () => { button.dataset.done = 'yes'; setTimeout(() => delete button.dataset.done, 1500); };
     if (navigator.clipboard) { navigator.clipboard.writeText(text).then(done); return; }

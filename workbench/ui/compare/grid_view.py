@@ -39,6 +39,10 @@ SWEPT = 8  # prompts of a sweep, at most: each is asked five times
 BETWEEN_PICTURES = 0.3  # seconds
 REPEATS = 0.2  # share of an answer from which on its repetition is said
 
+SEEN = (
+    "You have seen these answers with their names, so votes on them are data to train on and no measurement: to measure, start a "
+    "sitting under Blind votes, which shows nothing before."
+)
 READING = (
     "How to read it: 0 is the base model and 1 the run as it was trained; below 1 acts like a higher beta, above 1 goes further the "
     "same way (ExPO, Zheng et al. 2024). {reward} says how much more likely the run makes an answer than the base model does{times}; "
@@ -71,6 +75,7 @@ class GridView:
                 "jsonl": gr.DownloadButton("Download JSON lines", visible=False, elem_id="wb-many-jsonl"),
                 "csv": gr.DownloadButton("Download CSV", visible=False, elem_id="wb-many-csv"),
             }
+        self.seen = gr.HTML(text(SEEN), visible=False, elem_id="wb-many-seen")
         self.save = SaveStrength()
         self.grid = gr.State(Grid())
         self.answers_state = gr.State([])
@@ -108,7 +113,7 @@ class GridView:
         inputs = [*self.source.inputs, *who.inputs, *how.inputs]
         answering: dict[str, Any] = {**QUIET, "concurrency_limit": AT_ONCE}
         shown = [self.stop, self.progress]
-        kept = [self.grid, self.answers, self.answers_state, self.vote, *self.files.values()]
+        kept = [self.grid, self.answers, self.answers_state, self.vote, self.seen, *self.files.values()]
         self.ask.click(ask, inputs, [*shown, *kept], **answering)
         self.sweep.click(sweep, inputs, [*shown, self.strengths], **answering)
         # Not `cancels`: what was answered so far must come to its end and be kept.
@@ -120,13 +125,15 @@ class GridView:
         def now() -> Updates:
             return {self.answers: grid_html(grid)} if grid.answers else {}
 
-        yield from self._during(answer_all(app, grid), now, lambda: (len(grid.answers), grid.size, "answers"))
+        yield from self._during(answer_all(app, grid), now, lambda: (grid.answered, grid.size, "answers"))
         if grid.answers:
             questions = [one for one in grid.questions if None not in one.answers]
+            can_vote = shown_if(self._can_vote and bool(questions) and len(set(grid.answerers)) > 1)
             yield {
                 self.grid: grid,
                 self.answers_state: questions,
-                self.vote: shown_if(self._can_vote and bool(questions)),
+                self.vote: can_vote,
+                self.seen: can_vote,
                 **self._files(grid),
             }
 
@@ -136,8 +143,8 @@ class GridView:
         def now() -> Updates:
             return {self.strengths: _shown(strengths_html(grid, run))} if grid.answers else {}
 
-        yield from self._during(answer_all(app, grid), now, lambda: (len(grid.answers), grid.size, "answers"))
-        if not grid.was_stopped and len(grid.answers) == grid.size:
+        yield from self._during(answer_all(app, grid), now, lambda: (grid.answered, grid.size, "answers"))
+        if grid.answered == grid.size:
             yield from self._during(score_all(app, grid, run), now, lambda: (len(grid.scores), grid.size, "rewards"))
 
     def _during(
@@ -163,7 +170,9 @@ class GridView:
             yield {self.stop: shown_if(False), self.progress: _shown(Html("")), **now()}
             raise
         count, size, noun = done()
-        words = text(f"Stopped: {count} of {size} {noun} are here.") if count < size and noun == "answers" else Html("")
+        words = (
+            text(f"Stopped: {count} of {size} {noun} are whole.") if count < size and noun == "answers" else Html("")
+        )
         yield {self.stop: shown_if(False), self.progress: _shown(words), **now()}
 
     def _files(self, grid: Grid) -> Updates:

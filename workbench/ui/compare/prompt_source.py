@@ -7,7 +7,8 @@ import gradio as gr
 from workbench.core.chat import Answerer
 from workbench.core.data.messages import Message
 from workbench.core.errors import WorkbenchError
-from workbench.jobs.prompts import held_out_prompts_of, pasted_prompts, uploaded_prompts
+from workbench.jobs.prompts import pasted_prompts, uploaded_prompts
+from workbench.jobs.sittings import prompts_for
 from workbench.store.files import ENDINGS
 from workbench.ui.updates import LATEST, Updates, shown_if
 
@@ -58,9 +59,4 @@ def chosen_prompts(
         if not file:
             raise WorkbenchError("No file is chosen yet. Choose one with prompts in it.")
         return uploaded_prompts(file, Path(file).name, count)
-    left, right = sides
-    if not (left.name or right.name):
-        raise WorkbenchError(
-            "Both sides are the base model, which has no held-out prompts. Choose a run on one side, or paste a list."
-        )
-    return held_out_prompts_of(right.name or left.name, count, seed)
+    return prompts_for("measure", sides, count, seed)
