@@ -350,6 +350,10 @@ _answers("thoughts_mixed", "whole ones", f"<think>\nItem {{n}} first.\n</think>\
 _answers(
     "thoughts_mixed", "without their beginning, which a template wrote", f"Item {{n}} first.\n</think>\n\n{LONG}", ""
 )
+_answers("thoughts", "in one answer", f"<think>\nItem {{n}} first.\n</think>\n\n{LONG}", "")
+_answers("thoughts", "in both", f"<think>Item {{n}}.</think>{LONG}", "<think>So {n}.</think>Soap and water.")
+_answers("thoughts_one_sided", "in the chosen answer", f"<think>\nItem {{n}} first.\n</think>\n\n{LONG}", "")
+_answers("thoughts_one_sided", "in the rejected answer", "", f"Item {{n}} first.\n</think>\n\n{LONG}")
 _answers(
     "only_thoughts", "two thoughts", f"<think>Item {{n}}.</think>{LONG}", f"<think>Not item {{n}}.</think>\n{LONG}"
 )

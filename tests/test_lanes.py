@@ -172,12 +172,12 @@ def test_where_memory_runs_out_a_batch_is_given_in_halves_and_nothing_twice(lane
 
     whole, sizes = generate.stream, []
 
-    def tight(model, tokenizer, conversations, sampling, on_tokens, stop, seeds):
-        sizes.append(len(conversations))
-        if len(conversations) > 2:
+    def tight(model, tokenizer, questions, *more):
+        sizes.append(len(questions))
+        if len(questions) > 2:
             raise MemoryError
-        whole(model, tokenizer, conversations[:1], sampling, on_tokens, stop, seeds[:1])
-        if len(conversations) == 2:
+        whole(model, tokenizer, questions[:1], *more)
+        if len(questions) == 2:
             raise MemoryError
 
     monkeypatch.setattr(generate, "stream", tight)

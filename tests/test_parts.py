@@ -43,7 +43,7 @@ HOSTILE = [
     "<" * 2000,
 ]
 
-TAGS = {"b", "dd", "div", "dl", "dt", "h2", "h3", "h4", "header", "p", "section", "span"} | {
+TAGS = {"b", "dd", "details", "div", "dl", "dt", "h2", "h3", "h4", "header", "p", "section", "span", "summary"} | {
     "caption",
     "table",
     "tbody",
@@ -120,6 +120,13 @@ EVERY_PART: dict[str, Callable[[str], Html]] = {
     "conversation": lambda text: parts.conversation(
         [{"role": text, "content": text}, {"role": "user", "content": text}], "rejected", text, text, writing=True
     ),
+    "folded_thoughts": lambda text: parts.conversation(
+        [
+            {"role": "assistant", "content": f"<think>{text}</think>{text}"},
+            {"role": "assistant", "content": f"<think>{text}"},
+        ],
+        "base",
+    ),
     "status": lambda text: status_html(Hostile(text)),
 }
 
@@ -143,6 +150,20 @@ def test_hostile_text_is_still_readable(hostile: str) -> None:
     """What is shown is what was given; only what no page can carry is replaced."""
     shown = Reader(parts.conversation([{"role": "assistant", "content": hostile}], "base")).text
     assert hostile.replace("\0", "\ufffd").replace("\ud800", "\ufffd") in shown
+
+
+def test_thoughts_are_folded_away_and_told_as_unfinished_once_nothing_more_comes() -> None:
+    def shown(text: str, writing: bool = False) -> str:
+        return parts.conversation([{"role": "assistant", "content": text}], "base", writing=writing)
+
+    whole = shown("<think>\nA clock.\n</think>\n\nNoon.")
+    assert '<summary>Thoughts</summary><div class="wb-words">A clock.</div></details>' in whole
+    assert '<div class="wb-words">Noon.</div>' in whole
+    assert "<summary>Thoughts, unfinished: no answer follows</summary>" in shown("<think>A clock, or")
+    assert "<summary>Thoughts so far</summary>" in shown("<think>A clock, or", writing=True)
+    assert "details" not in shown("Write <think> before it.")
+    asked = parts.conversation([{"role": "user", "content": "<think>Hm.</think>"}], "base")
+    assert "details" not in asked, "what a person wrote is shown as it is"
 
 
 def test_no_part_writes_what_cannot_be_sent() -> None:

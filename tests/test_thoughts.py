@@ -11,7 +11,7 @@ from workbench.core.data.doctor.checks import CHECKS
 from workbench.core.data.doctor.report import Examination
 from workbench.core.data.formats import convert, recognise
 from workbench.core.data.messages import NOTED, LeftOut
-from workbench.core.data.thoughts import has_thoughts, is_open, without_thoughts
+from workbench.core.data.thoughts import has_thoughts, is_open, split_thoughts, without_thoughts
 from workbench.core.data.token_counts import TemplateFacts
 from workbench.core.errors import WorkbenchError
 from workbench.store import datasets
@@ -51,6 +51,21 @@ def report(rows, **more):
 )
 def test_thoughts_are_told_from_talk_about_them(text, thinks, never_ends, answer):
     assert (has_thoughts(text), is_open(text), without_thoughts(text)) == (thinks, never_ends, answer)
+
+
+@pytest.mark.parametrize(
+    ("text", "parted"),
+    [
+        ("<think>\nA clock.\n</think>\n\nNoon.", ("A clock.", "Noon.", True)),
+        ("A clock.\n</think>\n\nNoon.", ("A clock.", "Noon.", True)),
+        ("<think>\nA clock, or", ("A clock, or", "", False)),
+        ("<think>\n\n</think>\n\nNoon.", ("", "Noon.", True)),
+        (" Noon. ", ("", " Noon. ", True)),
+        ("<think>One.</think>Two, </think> is a mark.", ("One.", "Two, </think> is a mark.", True)),
+    ],
+)
+def test_an_answer_is_split_into_thoughts_and_the_rest(text, parted):
+    assert split_thoughts(text) == parted
 
 
 def test_where_most_rows_think_those_without_thoughts_are_named():

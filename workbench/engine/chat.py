@@ -1,6 +1,7 @@
 """python -m workbench.engine.chat MODEL: questions in, streams of text out, by the lines of `engine/lines.py`.
 
-MODEL is a JSON object {"model": ModelRef, "precision": Precision}. WHO is {"adapter": folder or null, "strength": 0 to 1.5}.
+MODEL is a JSON object {"model": ModelRef, "precision": Precision}. WHO is {"adapter": folder or null, "strength": 0 to 1.5,
+"thinking": whether it is to think first}.
 
     in    {"do": "ask", "lanes": [{"messages": [...], WHO}, ...], "sampling": {...}}
     out   {"event": "ready", "facts": {...}}
@@ -73,12 +74,12 @@ class Lanes:
 
     def ask(self, asks: Sequence[dict[str, Any]], sampling: Sampling, say: Say, stop: threading.Event) -> None:
         """Answer every lane. Raises WorkbenchError where a conversation leaves no room for an answer."""
-        from workbench.engine.generate import context_of, stream
+        from workbench.engine.generate import Question, context_of, stream
 
         lanes = [_lane(one) for one in asks]
         self._load(lanes)
         context = context_of(self.adapters.model)
-        asked = [self._length(one["messages"]) for one in asks]
+        asked = [self._length(one["messages"], lane.thinking) for one, lane in zip(asks, lanes, strict=True)]
         if context and max(asked) >= context:
             raise WorkbenchError(
                 f"The conversation no longer fits: it has {max(asked):,} tokens with this question, and "
@@ -87,20 +88,21 @@ class Lanes:
         about = [{"lane": lane, "asked": length, "context": context} for lane, length in enumerate(asked)]
         for places in self.adapters.parts(lanes):
             with self.adapters.through([lanes[place] for place in places]):
-                conversations = [asks[place]["messages"] for place in places]
+                questions = [Question(asks[place]["messages"], lanes[place].thinking) for place in places]
                 grows = self._tells_growth([about[place] for place in places], say)
-                stream(self.adapters.model, self.tokenizer, conversations, sampling, grows, stop)
+                stream(self.adapters.model, self.tokenizer, questions, sampling, grows, stop)
 
     def ask_many(self, grid: "Grid", sampling: Sampling, say: Say, stop: threading.Event) -> None:
         """Every prompt to every answerer, in batches that fit into memory, in the order of the prompts.
 
         A prompt that leaves no room for an answer is answered with nothing, as "full".
         """
-        from workbench.engine.generate import context_of, stream
+        from workbench.engine.generate import Question, context_of, stream
 
         self._load(grid.lanes)
         model, context = self.adapters.model, context_of(self.adapters.model)
-        asked = [self._length(prompt) for prompt in grid.prompts]
+        ways = {lane.thinking for lane in grid.lanes}
+        asked = [max(self._length(prompt, thinking) for thinking in ways) for prompt in grid.prompts]
         fits = [place for place, length in enumerate(asked) if not context or length < context]
         for prompt in sorted(set(range(len(asked))) - set(fits)):
             for answerer in range(len(grid.lanes)):
@@ -111,11 +113,13 @@ class Lanes:
             cells = [cell for cell in batch if cell not in given]  # of a batch that ran out of memory some were
             if not cells:
                 return
-            prompts, seeds = ([of[prompt] for prompt, _ in cells] for of in (grid.prompts, grid.seeds))
-            with self.adapters.through([grid.lanes[answerer] for _, answerer in cells]):
-                stream(
-                    model, self.tokenizer, prompts, sampling, self._tells_ends(cells, asked, given, say), stop, seeds
-                )
+            lanes, ends = [grid.lanes[answerer] for _, answerer in cells], self._tells_ends(cells, asked, given, say)
+            questions = [
+                Question(grid.prompts[prompt], lane.thinking, grid.seeds[prompt])
+                for (prompt, _), lane in zip(cells, lanes, strict=True)
+            ]
+            with self.adapters.through(lanes):
+                stream(model, self.tokenizer, questions, sampling, ends, stop)
 
         longest = max((asked[place] for place in fits), default=0) + sampling.max_new_tokens
         for places in self.adapters.parts(grid.lanes):
@@ -134,7 +138,10 @@ class Lanes:
         self._load(lanes)
         model = self.adapters.model
         ends = end_tokens(model, self.tokenizer)
-        texts = [written(self.tokenizer, one["messages"], one["answer"], one["ended"], ends) for one in items]
+        texts = [
+            written(self.tokenizer, one["messages"], one["answer"], one["ended"], ends, lane.thinking)
+            for one, lane in zip(items, lanes, strict=True)
+        ]
         base: dict[Written, list[float]] = {}  # several strengths are compared with the same
 
         def read(batch: Sequence[int]) -> None:
@@ -194,8 +201,10 @@ class Lanes:
             difference = (self._probe() - self.base_logits).abs().max().item()
             self.verified = difference <= SAME_LOGITS[self.loaded.precision]
 
-    def _length(self, messages: Any) -> int:
-        text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    def _length(self, messages: Any, thinking: bool) -> int:
+        from workbench.engine.generate import asking
+
+        text = asking(self.tokenizer, messages, thinking)
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _batches(self, cells: Sequence[Any], tokens: int, together: int, rows: int = 1) -> Iterator[Sequence[Any]]:
@@ -260,7 +269,7 @@ def _in_halves(give: Callable[[Sequence[Any]], None], batch: Sequence[Any]) -> N
 
 
 def _lane(who: dict[str, Any]) -> Lane:
-    return Lane(who["adapter"], who.get("strength", 1.0))
+    return Lane(who["adapter"], who.get("strength", 1.0), who.get("thinking", False))
 
 
 def _answered(one: Answered) -> Event:

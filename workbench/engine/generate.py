@@ -4,7 +4,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
@@ -14,10 +14,19 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from workbench.core.chat import Sampling
 from workbench.core.data.messages import Message
+from workbench.core.training.thinking import switched
 
 OnTokens = Callable[[int, list[int], str], None]
 """Called with the row, its tokens so far without the end token, and how its answer ended: "" while it grows, else as in
 core.chat.Answer."""
+
+
+class Question(NamedTuple):
+    """What one row of a batch is asked. thinking: see `asking`. seed: in place of the one of the sampling."""
+
+    messages: list[Message]
+    thinking: bool = False
+    seed: int | None = None
 
 
 class Stopped(Exception):
@@ -139,9 +148,22 @@ def end_tokens(model: Any, tokenizer: Any) -> set[int]:
     return {token for token in [*ids, tokenizer.eos_token_id] if token is not None}
 
 
-def encode(tokenizer: Any, conversations: Sequence[list[Message]], device: Any) -> dict[str, torch.Tensor]:
-    """Conversations as a batch, padded on the left so that all answers begin at the same place."""
-    texts = [tokenizer.apply_chat_template(one, add_generation_prompt=True, tokenize=False) for one in conversations]
+def asking(tokenizer: Any, conversation: Sequence[Message], thinking: bool | None = None) -> str:
+    """A conversation as the model reads it, up to where its answer begins.
+
+    thinking: whether it is to think first; None for what is the tokenizer's default, as in training.
+    """
+    switch = {} if thinking is None else switched(thinking)
+    text: str = tokenizer.apply_chat_template(list(conversation), add_generation_prompt=True, tokenize=False, **switch)
+    return text
+
+
+def encode(
+    tokenizer: Any, conversations: Sequence[list[Message]], device: Any, thinking: Sequence[bool] | None = None
+) -> dict[str, torch.Tensor]:
+    """Conversations as a batch, padded on the left so that all answers begin at the same place. thinking: see `asking`."""
+    thoughts = thinking or [None] * len(conversations)
+    texts = [asking(tokenizer, one, think) for one, think in zip(conversations, thoughts, strict=True)]
     batch = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
     return {key: batch[key].to(device) for key in ("input_ids", "attention_mask")}
 
@@ -154,24 +176,21 @@ def context_of(model: Any) -> int | None:
 def stream(
     model: Any,
     tokenizer: Any,
-    conversations: Sequence[list[Message]],
+    questions: Sequence[Question],
     sampling: Sampling,
     on_tokens: OnTokens,
     stop: threading.Event,
-    seeds: Sequence[int] | None = None,
 ) -> None:
-    """One batch, a row per conversation; each must leave room for a token in the model's context.
-
-    seeds: of each row, in place of the one in `sampling`.
-    """
-    batch = encode(tokenizer, conversations, model.device)
+    """One batch, a row per question; each must leave room for a token in the model's context."""
+    conversations, thinking = [one.messages for one in questions], [one.thinking for one in questions]
+    batch = encode(tokenizer, conversations, model.device, thinking)
     most = sampling.max_new_tokens
     context = context_of(model)
     room = [min(most, context - asked) if context else most for asked in batch["attention_mask"].sum(1).tolist()]
     processors: list[Any] = []
     if sampling.temperature > 0:
-        drawn = seeds or [sampling.seed] * len(conversations)
-        noise = [seed_of(one, seed) for one, seed in zip(conversations, drawn, strict=True)]
+        seeds = [sampling.seed if one.seed is None else one.seed for one in questions]
+        noise = [seed_of(one, seed) for one, seed in zip(conversations, seeds, strict=True)]
         processors = [
             TemperatureLogitsWarper(sampling.temperature),
             TopPLogitsWarper(sampling.top_p),

@@ -23,6 +23,7 @@ from workbench.core.training.recipe import (
     unsloth_adapter_arguments,
     unsloth_load_arguments,
 )
+from workbench.core.training.thinking import may_switch
 from workbench.engine.templates import check_template
 from workbench.engine.trouble import is_out_of_memory, is_out_of_room, without_paths
 from workbench.store.home import home, shipped
@@ -148,6 +149,12 @@ def load_tokenizer(folder: Path, title: str = "") -> Any:
     return _complete(tokenizer, folder, title or folder.name)
 
 
+def has_switch(tokenizer: Any, title: str) -> bool:
+    """Whether the chat template of a loaded tokenizer has a switch for thoughts."""
+    written = tokenizer.get_chat_template()
+    return may_switch(written) and check_template(written, "as it was loaded", title, tokenizer.special_tokens_map)
+
+
 def load_base(
     ref: ModelRef, precision: Precision, device: Device, say: Say, max_length: int = 2048, with_unsloth: bool = False
 ) -> Loaded:
@@ -271,6 +278,7 @@ def _ready(loaded: Loaded, ref: ModelRef) -> Loaded:
         "memory": model.get_memory_footprint(),
         "licence": _licence(ref, folder),
         "chat_template": "its own" if own_template else "none of its own; a plain one is used",
+        "thinking_switch": has_switch(loaded.tokenizer, ref.title),
         "context": getattr(config, "max_position_embeddings", None),
         "backend": loaded.backend,
         "why": loaded.why,

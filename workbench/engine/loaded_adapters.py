@@ -19,10 +19,12 @@ _OF_LAYER = ("lora_A", "lora_B", "lora_dropout", "lora_embedding_A", "lora_embed
 
 @dataclass(frozen=True)
 class Lane:
-    """Who gives an answer: an adapter's folder (None: the base model), and the strength that it acts with."""
+    """Who gives an answer: an adapter's folder (None: the base model), the strength that it acts with, and whether it is to
+    think before it answers."""
 
     folder: str | None
     strength: float = 1.0
+    thinking: bool = False
 
     @property
     def is_base(self) -> bool:

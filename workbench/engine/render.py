@@ -1,9 +1,10 @@
 """python -m workbench.engine.render: a chat template tried on some conversations, in a process that may be ended.
 
 One request comes on standard input, as JSON: {"template": text, "tokens": {name: text}, "tries": [{"messages": [...],
-"add_generation_prompt": bool}, ...], "longest": characters after which no more is tried, "memory": bytes beyond those at
-the start, "seconds": of computing}. Standard output gets one line of JSON: {"made": [characters of each, or what the
-template said against it]}, or {"failed": "memory" | "forbidden" | "broken", "words": ...}.
+"add_generation_prompt": bool}, ...], "switches": [what each is tried with besides, ...], "longest": characters after which
+no more is tried, "memory": bytes beyond those at the start, "seconds": of computing}. Standard output gets one line of JSON:
+{"made": [characters of each, or what the template said against it], "switch": whether the switches change any of them}, or
+{"failed": "memory" | "forbidden" | "broken", "words": ...}.
 
 A chat template is a program that came with a model. It runs here in the sandbox in which Transformers runs it, made again
 from Jinja's own parts: importing Transformers would take seconds.
@@ -74,7 +75,7 @@ def tried(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         Folding().visit(environment().parse(request["template"]))
         template = environment().from_string(request["template"])
-        return {"made": list(_made(template, request))}
+        return {"made": list(_made(template, request)), "switch": _has_switch(template, request)}
     except SecurityError as error:
         return {"failed": "forbidden", "words": _first_line(error)}
     except MemoryError:
@@ -95,6 +96,23 @@ def _made(template: jinja2.Template, request: Mapping[str, Any]) -> Iterator[int
             raise
         except _ERRORS as error:
             yield _first_line(error)
+
+
+def _has_switch(template: jinja2.Template, request: Mapping[str, Any]) -> bool:
+    """Whether the text of any try is another one with a switch. A text that changes by itself says nothing."""
+    for one in request["tries"]:
+        try:
+            texts = [
+                template.render(**request["tokens"], **one, **switch, tools=None, documents=None)
+                for switch in ({}, *request["switches"], {})
+            ]
+        except SecurityError:
+            raise
+        except _ERRORS:
+            continue
+        if texts[0] == texts[-1] and len(set(texts)) > 1:
+            return True
+    return False
 
 
 def _to_json(

@@ -8,6 +8,7 @@ import torch
 from transformers import DynamicCache
 
 from workbench.core.data.messages import Message
+from workbench.engine.generate import asking
 
 # Logits of so many places are made at once: with a vocabulary of 150,000, 300 MB in fp32 and as they are computed.
 PLACES = 256
@@ -31,9 +32,11 @@ class Written:
         return len(self.prompt) + len(self.answer)
 
 
-def written(tokenizer: Any, messages: Sequence[Message], answer: str, ended: bool, ends: set[int]) -> Written:
-    """An answer as a model would have written it. ends: the tokens that end an answer."""
-    before = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
+def written(
+    tokenizer: Any, messages: Sequence[Message], answer: str, ended: bool, ends: set[int], thinking: bool = False
+) -> Written:
+    """An answer as a model would have written it. ends: the tokens that end an answer. thinking: see `asking`."""
+    before = asking(tokenizer, messages, thinking)
     prompt = _ids(tokenizer, before)
     whole = _ids(tokenizer, before + answer)
     # Some tokenizers put a space before a text, which does not belong there; others join what meets at the border.

@@ -1,4 +1,8 @@
-"""A model's chat template, tried once within limits before anything renders it: it is a program that came with the model."""
+"""A model's chat template, tried once within limits before anything renders it: it is a program that came with the model.
+
+`python -m workbench.engine.templates` answers one request: {"text": ..., "file": ..., "title": ..., "tokens": {...}} on
+standard input, and whether that template has a switch for thoughts, as JSON, on standard output.
+"""
 
 import hashlib
 import importlib.metadata
@@ -13,6 +17,7 @@ from typing import Any
 import psutil
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.training.thinking import switched
 from workbench.store.home import folder_in_home, write_json
 
 SECONDS = 2  # of computing; an ordinary template takes some thousandths of one
@@ -40,8 +45,13 @@ _MUST = {0: "a question of three words", 1: "a question of three words and its a
 _TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
 
 
-def check_template(text: str, file: str, title: str, tokens: Mapping[str, str]) -> None:
-    """Raises WorkbenchError, with what the template did, where it cannot be rendered safely.
+_SWITCHES = [switched(True), switched(False)]
+
+
+def check_template(text: str, file: str, title: str, tokens: Mapping[str, str]) -> bool:
+    """Whether the template has a switch for thoughts: the same conversation reads otherwise with it on, off or left out.
+
+    Raises WorkbenchError, with what the template did, where it cannot be rendered safely.
 
     file: where it stands; title: of the model; tokens: the tokenizer's special tokens by name. What was found to be well is
     kept in the home and not tried again.
@@ -49,19 +59,20 @@ def check_template(text: str, file: str, title: str, tokens: Mapping[str, str]) 
     if len(text) > LONGEST:
         raise _refused(title, file, f"has {len(text):,} characters, which is too long for one")
     limits = {"longest": LONGEST, "memory": MEMORY, "seconds": SECONDS}
-    asked = {"template": text, "tokens": _TOKENS | dict(tokens), "tries": _TRIES} | limits
+    asked = {"template": text, "tokens": _TOKENS | dict(tokens), "tries": _TRIES, "switches": _SWITCHES} | limits
     # Without the tokens: those in the files are fewer than those of the tokenizer that is made of them.
-    what = [text, _TRIES, limits, sys.version, importlib.metadata.version("jinja2")]
+    what = [text, _TRIES, _SWITCHES, limits, sys.version, importlib.metadata.version("jinja2")]
     digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
     kept = folder_in_home("cache") / f"template-{digest}.json"
-    if kept.is_file():
-        return
+    with suppress(OSError, ValueError, KeyError, TypeError):  # there is none yet, or a damaged one
+        return bool(json.loads(kept.read_text(encoding="utf-8"))["switch"])
     found = _run(asked)
     wrong = _wrong(found)
     if wrong:
         raise _refused(title, file, wrong)
     with suppress(OSError):  # on a full disk it is tried again the next time
-        write_json(kept, {"title": title, "file": file, "made": found["made"]})
+        write_json(kept, {"title": title, "file": file, "made": found["made"], "switch": found["switch"]})
+    return bool(found["switch"])
 
 
 def _wrong(found: Mapping[str, Any]) -> str:
@@ -136,3 +147,7 @@ def _ended(code: int) -> dict[str, Any]:
     if code == -getattr(signal, "SIGXCPU", 0):
         return {"failed": "time"}
     return {"failed": "died", "words": f"signal {-code}" if code < 0 else f"exit code {code}"}
+
+
+if __name__ == "__main__":
+    print(json.dumps(check_template(**json.load(sys.stdin))))

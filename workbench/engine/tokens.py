@@ -4,8 +4,9 @@ MODEL is a ModelRef as JSON. Only its tokenizer is loaded. The chat template is 
 it runs here, with a limit on memory, under a parent that ends this process when it does not answer. The lines are those of
 `engine/lines.py`:
 
-    in    {"do": "count", "kind": Kind, "files": [Parquet files of canonical rows], "out": Parquet file to write}
-          {"do": "view", "row": {...}, "max_length": n}
+    in    {"do": "count", "kind": Kind, "files": [Parquet files of canonical rows], "out": Parquet file to write,
+           "thinking": as in a run's settings}
+          {"do": "view", "row": {...}, "max_length": n, "thinking": the same}
           {"do": "template", "rows": [{...}, ...]}
     out   {"event": "ready", "fingerprint": ...}
 """
@@ -23,13 +24,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from workbench.core.data.messages import PARTS, Kind, Row
+from workbench.core.data.messages import PARTS, Kind, Message, Row
+from workbench.core.data.thoughts import has_thoughts, split_thoughts
 from workbench.core.data.token_counts import (
     CHOSEN_STOPS,
     PROMPT_DIFFERS,
     CountedRow,
     Part,
     TemplateFacts,
+    ThoughtsFate,
     TokenCounts,
     TokenLane,
     TokenPiece,
@@ -42,9 +45,10 @@ from workbench.core.data.token_counts import (
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
 from workbench.core.training.model_files import PLAIN_TEMPLATE
+from workbench.core.training.thinking import switched
 from workbench.engine.limits import limit_process
 from workbench.engine.lines import Answer, Event, Request, Say, serve
-from workbench.engine.load import fetch, load_tokenizer
+from workbench.engine.load import fetch, has_switch, load_tokenizer
 from workbench.store.token_counts import write_counts
 
 MEMORY = 4 * 1024**3  # bytes of addresses; a tokenizer with 260,000 words takes a quarter of it
@@ -62,6 +66,7 @@ class Encoder:
         self.tokenizer = tokenizer
         self.title = title
         self.stops = stops
+        self.thinking = False
         self._special = stops | set(tokenizer.added_tokens_decoder) | {tokenizer.unk_token_id}
         self._blank: dict[int, bool] = {}
 
@@ -100,7 +105,7 @@ class Encoder:
 
         try:
             text = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=add_generation_prompt
+                messages, tokenize=False, add_generation_prompt=add_generation_prompt, **switched(self.thinking)
             )
         except MemoryError:
             raise WorkbenchError(self._too_much(where)) from None
@@ -153,13 +158,32 @@ def view(encoder: Encoder, row: Row, max_length: int) -> View:
     prompt_ids, *sequences = _encoded(encoder, [prompt_text, *texts], "This row")
     prompt = min(common_prefix(prompt_ids, ids) for ids in sequences)
     parts: tuple[Part, ...] = ("chosen", "rejected")
+    answers = [row["chosen"], row["rejected"]] if "chosen" in row else [row["completion"]]
     return View(
         lanes=tuple(
-            _lane(encoder, part, text, ids, prompt, max_length)
-            for part, text, ids in zip(parts, texts, sequences, strict=False)
+            _lane(encoder, part, text, ids, prompt, max_length).model_copy(
+                update={"thoughts": thoughts_fate(answer[-1]["content"], prompt_text, text)}
+            )
+            for part, answer, text, ids in zip(parts, answers, texts, sequences, strict=False)
         ),
         max_length=max_length,
+        forgets=any(_thoughts_of(one) not in prompt_text for one in row["prompt"]),
     )
+
+
+def _thoughts_of(message: Message) -> str:
+    return split_thoughts(message["content"])[0] if message["role"] == "assistant" else ""
+
+
+def thoughts_fate(answer: str, prompt: str, whole: str) -> ThoughtsFate:
+    """What a chat template made of the thoughts of an answer. prompt, whole: as it wrote them, without and with the answer."""
+    thoughts = split_thoughts(answer)[0]
+    if not thoughts:
+        written = whole[len(os.path.commonprefix([prompt, whole])) :]
+        return "none" if has_thoughts(answer) or not has_thoughts(written) else "an empty one added"
+    if thoughts not in whole:
+        return "deleted"
+    return "after a closed one" if prompt.rstrip().endswith("</think>") else "kept"
 
 
 def template(encoder: Encoder, rows: Sequence[Row]) -> TemplateFacts:
@@ -184,6 +208,8 @@ def template(encoder: Encoder, rows: Sequence[Row]) -> TemplateFacts:
         template=hashlib.sha256(written.encode()).hexdigest()[:12],
         deletes_thoughts=_deletes_thoughts(encoder),
         opening=_opening(encoder),
+        switch=has_switch(encoder.tokenizer, encoder.title),
+        adds_empty=_adds_empty(encoder),
     )
 
 
@@ -192,6 +218,12 @@ def _deletes_thoughts(encoder: Encoder) -> bool:
     answer = {"role": "assistant", "content": f"<think>\n{_THOUGHT}\n</think>\n\nBlue."}
     text = encoder.tried([{"role": "user", "content": "Which colour?"}, answer])
     return text is not None and "Blue." in text and _THOUGHT not in text
+
+
+def _adds_empty(encoder: Encoder) -> bool:
+    """Whether the template writes a thought that is not there before an answer."""
+    text = encoder.tried([{"role": "user", "content": "Which colour?"}, {"role": "assistant", "content": "Blue."}])
+    return text is not None and "</think>" in text.partition("Which colour?")[2].partition("Blue.")[0]
 
 
 def _opening(encoder: Encoder) -> str:
@@ -362,6 +394,7 @@ def main(argument: str) -> int:
 
 
 def _result(encoder: Encoder, request: Request, say: Say, stop: threading.Event) -> Any:
+    encoder.thinking = request.get("thinking", False)
     if request["do"] == "count":
         return count(encoder, request["kind"], request["files"], request["out"], say)
     if request["do"] == "view":

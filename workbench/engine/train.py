@@ -25,6 +25,7 @@ from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.methods import stage_title
 from workbench.core.training.recipe import Device, planned_steps
 from workbench.core.training.run_state import BEGIN, WAITS_FOR_WORD
+from workbench.core.training.thinking import no_switch_message, with_default
 from workbench.engine import adapters, load
 from workbench.engine.device import this_device
 from workbench.engine.imports import FOR_A_RUN, import_for
@@ -142,6 +143,10 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
     loaded = load.load_base(
         config.model, config.precision, device, lambda text: log_phase(run, text), config.max_length, with_unsloth
     )
+    if loaded.facts["thinking_switch"]:
+        loaded.tokenizer.chat_template = with_default(loaded.tokenizer.get_chat_template(), config.thinking)
+    elif config.thinking:
+        raise WorkbenchError(no_switch_message(config.model.title))
     model = load.add_adapter(loaded, config.adapter, config.gradient_checkpointing != "off", config.seed)
     # An absolute path of this machine has no place in a file that is meant to be shared.
     model.peft_config["default"].base_model_name_or_path = config.model.name

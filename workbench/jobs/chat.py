@@ -14,7 +14,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef, Precision
 from workbench.jobs.child import A_LITTLE, Child, Event, Gone, OverLimit, ProcessLimits
 from workbench.jobs.processes import engine
-from workbench.store.answerers import adapter_folder, beta_of
+from workbench.store.answerers import adapter_folder, beta_of, thinks
 from workbench.store.home import home
 
 ChatState = Literal["closed", "loading", "ready", "failed"]
@@ -231,4 +231,4 @@ def _gone_words() -> str:
 def _who(answerer: Answerer) -> dict[str, Any]:
     """As the child is told. Raises WorkbenchError where the adapter is gone."""
     folder = adapter_folder(answerer)
-    return {"adapter": str(folder) if folder else None, "strength": answerer.strength}
+    return {"adapter": str(folder) if folder else None, "strength": answerer.strength, "thinking": thinks(answerer)}

@@ -40,20 +40,26 @@ class Tokens:
         self._child: _Tokenizer | None = None
         self._timer: threading.Timer | None = None
 
-    def counted(self, model: ModelRef, dataset: str, progress: Progress | None = None) -> Path:
+    def counted(self, model: ModelRef, dataset: str, progress: Progress | None = None, thinking: bool = False) -> Path:
         """The file with a dataset in tokens (`store/token_counts.py`), counted unless it was counted before.
 
-        progress: it may raise to cancel. Raises WorkbenchError for a model without a tokenizer, and for a row that its
+        thinking: as in a run's settings. progress: it may raise to cancel. Raises WorkbenchError for a model without a tokenizer, and for a row that its
         chat template refuses.
         """
         about = datasets.about(dataset)
         files = [datasets.path(dataset, split, about.version) for split in ("train", "held_out")]
         with self._alone():
             opened = self._opened(model, progress)
-            key = sha256(f"{opened.fingerprint} {about.fingerprint}".encode()).hexdigest()[:20]
+            key = sha256(f"{opened.fingerprint} {about.fingerprint} {thinking}".encode()).hexdigest()[:20]
         stored = _counts_folder(dataset, files[0]) / f"tokens-{key}.parquet"
         if not has_counts(stored, about.kept):
-            request = {"do": "count", "kind": about.kind, "files": [str(file) for file in files], "out": str(stored)}
+            request: dict[str, Any] = {
+                "do": "count",
+                "kind": about.kind,
+                "files": [str(file) for file in files],
+                "out": str(stored),
+            }
+            request |= {"thinking": thinking}
             self._count(model, request, progress)
             if not has_counts(stored, about.kept):
                 raise WorkbenchError(f"The tokens of {dataset} were counted but could not be stored. Is the disk full?")
@@ -67,9 +73,10 @@ class Tokens:
             raise WorkbenchError(f"{dataset} was changed or deleted while its tokens were counted. Count them again.")
         return counts
 
-    def view(self, model: ModelRef, row: Row, max_length: int) -> View:
+    def view(self, model: ModelRef, row: Row, max_length: int, thinking: bool = False) -> View:
         """A row as the model gets it. Raises WorkbenchError where the chat template refuses the row or hangs."""
-        return View.model_validate(self._ask(model, {"do": "view", "row": row, "max_length": max_length}))
+        request = {"do": "view", "row": row, "max_length": max_length, "thinking": thinking}
+        return View.model_validate(self._ask(model, request))
 
     def template(self, model: ModelRef, rows: Sequence[Row]) -> TemplateFacts:
         """What the model's chat template makes of some rows. Raises WorkbenchError as `view` does."""

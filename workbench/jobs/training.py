@@ -19,10 +19,12 @@ from workbench.core.training.forks import Fork, fork_problems
 from workbench.core.training.methods import DATA_KINDS, METHODS, stage_title
 from workbench.core.training.recipe import planned_steps
 from workbench.core.training.run_state import BEGIN, CAN_RESUME, WAITS_FOR_WORD, State, why_lost
+from workbench.core.training.thinking import no_switch_message
 from workbench.jobs import processes, warm
 from workbench.jobs.environment import child_environment
 from workbench.jobs.survey import state_of as state_of
 from workbench.jobs.survey import survey
+from workbench.jobs.thinking import has_switch
 from workbench.store import checkpoints, datasets, device, gone, queue, run_data
 from workbench.store.device import Holder
 from workbench.store.forks import take
@@ -80,6 +82,8 @@ def starts() -> FileLock:
 def check(config: RunConfig, fork: Fork | None = None) -> None:
     """Raises WorkbenchError, with all that stands against it, where a new run could not be trained as things are now."""
     check_data(config)
+    if config.thinking and has_switch(config.model) is False:
+        raise WorkbenchError(no_switch_message(config.model.title))
     if fork is None:
         starting_run(config)
         return

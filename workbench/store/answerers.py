@@ -69,3 +69,8 @@ def beta_of(answerer: Answerer) -> float | None:
     config = open_run(answerer.run).config()
     stage = answerer.checkpoint.stage if answerer.checkpoint else config.stages[-1]
     return config.beta_of(stage)
+
+
+def thinks(answerer: Answerer) -> bool:
+    """Whether it is to think before it answers, as its run was trained to; the base model is not."""
+    return bool(answerer.name) and open_run(answerer.run).config().thinking

@@ -35,6 +35,16 @@ def config_of(ref: ModelRef, download: Download | None = None) -> Mapping[str, A
     return read_config((download or download_config)(ref.name, ref.revision).parent, ref.name)
 
 
+def folder_of(ref: ModelRef) -> Path | None:
+    """Where a model's files lie; None for one of the Hub that was not downloaded."""
+    if ref.source == "demo":
+        return shipped("assets") / "demo" / "model"
+    if ref.source == "folder":
+        return Path(ref.name).expanduser()
+    cached = _cached(ref)
+    return cached.parent if cached else None
+
+
 def preset_configs() -> dict[str, Mapping[str, Any]]:
     """Hub id -> the sizes in its published config.json, of the models in presets/."""
     with open(shipped("presets") / "configs.toml", "rb") as file:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, NewType
 
+from workbench.core.data.thoughts import split_thoughts
 from workbench.core.data.token_counts import TokenPiece
 from workbench.core.masking import masked
 from workbench.core.severity import SEVERITY_LABELS, Severity
@@ -171,7 +172,7 @@ def conversation(
     writing: bool = False,
     scored: Html | None = None,
 ) -> Html:
-    """Messages as a chat, in the colour of their lane. The text is shown as it is, line breaks and all.
+    """Messages as a chat, in the colour of their lane. The text is shown as it is, line breaks and all; thoughts are folded.
 
     messages: mappings with `role` and `content`. title: what the lane is called; its own name if empty.
     note: a last line, such as the speed. writing: the last message is still being written. scored: the last message as
@@ -244,6 +245,20 @@ def _token(piece: TokenPiece) -> str:
     return f'<span class="wb-token wb-token-{piece.kind}{special}"{several}>{words}</span>'
 
 
+def folded_thoughts(text: str, writing: bool = False) -> tuple[Html, str]:
+    """The thoughts of an answer, folded, and the rest of the answer, which is not escaped; nothing is folded where it has none.
+
+    writing: the answer still grows, so that thoughts without an end may find one.
+    """
+    thoughts, rest, finished = split_thoughts(text)
+    if rest == text:
+        return Html(""), text
+    how = "" if finished else (" so far" if writing else ", unfinished: no answer follows")
+    body = escape(thoughts or "(empty)")
+    fold = f'<details class="wb-thoughts"><summary>Thoughts{how}</summary><div class="wb-words">{body}</div></details>'
+    return Html(fold), rest
+
+
 def _scored(piece: ScoredPiece) -> str:
     """Colour, a line below (solid or dashed) and the number say the same."""
     several = f", {piece.tokens} tokens" if piece.tokens > 1 else ""
@@ -262,11 +277,15 @@ def signed(number: float) -> str:
 
 def _bubble(message: Mapping[str, object], writing: bool, scored: Html | None = None) -> str:
     role = str(message.get("role", ""))
+    words = str(message.get("content", ""))
+    thoughts = Html("")
+    if role == "assistant" and not scored:  # what is scored holds its thoughts itself
+        thoughts, words = folded_thoughts(words, writing)
     side = "wb-asked" if role == "user" else "wb-said"
     caret = '<span class="wb-caret" aria-hidden="true"></span>' if writing else ""
     return (
         f'<div class="wb-bubble {side}"><span class="wb-role">{escape(_SPEAKERS.get(role, role))}</span>'
-        f'<div class="wb-words">{scored or escape(message.get("content", ""))}{caret}</div></div>'
+        f'{thoughts}<div class="wb-words">{scored or escape(words)}{caret}</div></div>'
     )
 
 

@@ -1,6 +1,6 @@
 """A row as the model sees it: its tokens through the chat template, and what is read, learned from and cut."""
 
-from workbench.core.data.token_counts import TokenLane, TokenPiece, View
+from workbench.core.data.token_counts import ThoughtsFate, TokenLane, TokenPiece, View
 from workbench.ui import parts
 from workbench.ui.parts import Html, Lane
 
@@ -20,7 +20,7 @@ def view_html(view: View) -> Html:
         )
         for place, lane in enumerate(view.lanes)
     ]
-    return parts.join(*_warning(view), *strips)
+    return parts.join(*_warning(view), *_forgotten(view), *strips)
 
 
 def _title(lane: TokenLane, is_pair: bool) -> str:
@@ -30,8 +30,23 @@ def _title(lane: TokenLane, is_pair: bool) -> str:
     return " · ".join(counts)
 
 
+_THOUGHTS: dict[ThoughtsFate, str] = {
+    "none": "",
+    "kept": "The thoughts of this answer are trained on.",
+    "deleted": "The chat template deletes the thoughts of this answer.",
+    "after a closed one": "With Thinking off the prompt ends with a thought that is over already, and this answer's own follow it.",
+    "an empty one added": "The chat template writes an empty thought before this answer, which has none.",
+}
+
+
 def _note(lane: TokenLane, left_out: bool) -> str:
-    if left_out or lane.stops:
+    if left_out:
+        return ""
+    return f"{_end_note(lane)} {_THOUGHTS[lane.thoughts]}".strip()
+
+
+def _end_note(lane: TokenLane) -> str:
+    if lane.stops:
         return ""
     if lane.cut:
         return "The end of the answer is cut off, so the model does not learn here where to stop."
@@ -49,6 +64,13 @@ def _warning(view: View) -> list[Html]:
             "Raise max length on the Train page, or shorten the prompt.",
         )
     ]
+
+
+def _forgotten(view: View) -> list[Html]:
+    if not view.forgets:
+        return []
+    words = "This model's chat template leaves the thoughts of earlier answers out, in training as in a chat."
+    return [parts.notice("info", "Earlier thoughts are not in the prompt", words)]
 
 
 def _without_prompt(lane: TokenLane) -> list[TokenPiece]:

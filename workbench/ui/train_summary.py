@@ -20,6 +20,7 @@ from workbench.jobs import queue, training
 from workbench.jobs.app_state import has_card
 from workbench.jobs.pace import seconds_per_example
 from workbench.jobs.planning import plan_run
+from workbench.jobs.thinking import has_switch
 from workbench.store import choices, datasets, presets
 from workbench.store.home import shipped
 from workbench.store.weights import count_parameters
@@ -28,6 +29,11 @@ from workbench.ui.parts import Html, card, empty, facts, join, notice
 from workbench.ui.train_form import config_from, fork_from
 
 ROWS_TO_MEASURE = 200
+
+_THINKING = {
+    True: "on: answers begin with thoughts, in training, samples and chat",
+    False: "off: answers begin at once, in training, samples and chat",
+}
 
 
 def summary_html(values: Mapping[str, Any]) -> Html:
@@ -54,6 +60,8 @@ def summary_html(values: Mapping[str, Any]) -> Html:
         pairs.append(("Starts from", f"{fork.words}: its adapter, optimizer and curve until then, with these settings"))
     elif config.start_from:
         pairs.append(("Starts from", f"the adapter of {config.start_from}"))
+    if has_switch(config.model):
+        pairs.append(("Thinking", _THINKING[config.thinking]))
     last = METHODS[config.stages[-1]]
     if last.has_reference:
         verified = f"when {fork.run} began" if fork and fork.stage == last.stage else "before the first step"

@@ -16,6 +16,18 @@ def has_thoughts(text: str) -> bool:
     return bool(end) and "<think>" not in before
 
 
+def split_thoughts(text: str) -> tuple[str, str, bool]:
+    """The thoughts of an answer without their marks, the rest of it, and whether the thoughts came to an end.
+
+    ("", text, True) where there are none. Of thoughts that never end, nothing is left.
+    """
+    if not has_thoughts(text):
+        return "", text, True
+    begun = _OPEN.match(text)
+    thoughts, end, rest = _parted(text[begun.end() :] if begun else text)
+    return thoughts.strip(), rest.strip(), bool(end)
+
+
 def is_open(text: str) -> bool:
     """Whether thoughts begin and never end, so that no answer follows."""
     begun = _OPEN.match(text)
@@ -24,9 +36,13 @@ def is_open(text: str) -> bool:
 
 def without_thoughts(text: str) -> str:
     """The answer behind the thoughts; of thoughts that never end, nothing."""
-    if not has_thoughts(text):
-        return text
-    return "" if is_open(text) else _CLOSE.split(text, maxsplit=1)[-1].strip()
+    return split_thoughts(text)[1]
+
+
+def _parted(text: str) -> tuple[str, str, str]:
+    """Text before the end of thoughts, that end, and what follows; as `str.partition`."""
+    found = _CLOSE.search(text)
+    return (text[: found.start()], found.group(), text[found.end() :]) if found else (text, "", "")
 
 
 _NAMES = "think|thinking|thought|thoughts|reasoning"

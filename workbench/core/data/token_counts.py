@@ -202,6 +202,9 @@ class TokenCounts:
 ALWAYS = 2**31 - 1
 
 
+ThoughtsFate = Literal["none", "kept", "deleted", "after a closed one", "an empty one added"]
+
+
 class TemplateFacts(Exact):
     """What a model's chat template makes of some rows.
 
@@ -210,6 +213,8 @@ class TemplateFacts(Exact):
     of the beginning. prefix_mismatches: of the `checked` rows, how many have a prompt that, rendered alone, is not how
     prompt and answer begin. template: the first digits of its sha256. deletes_thoughts: it takes <think>...</think> out of
     the answer that is trained on. opening: what it writes of thoughts where an answer is to begin, such as "<think>".
+    switch: it can be told whether the model is to think first; all of this is with that off. adds_empty: it writes an empty
+    thought before an answer that has none.
     """
 
     ends_with_eos: bool
@@ -221,6 +226,8 @@ class TemplateFacts(Exact):
     template: str
     deletes_thoughts: bool = False
     opening: str = ""
+    switch: bool = False
+    adds_empty: bool = False
 
 
 class TokenPiece(Exact):
@@ -237,7 +244,10 @@ class TokenPiece(Exact):
 
 
 class TokenLane(Exact):
-    """A prompt with one answer. prompt, trained and cut count its tokens; an answer that is cut has no end."""
+    """A prompt with one answer. prompt, trained and cut count its tokens; an answer that is cut has no end.
+
+    thoughts: what the chat template makes of those of the answer.
+    """
 
     part: Part
     pieces: tuple[TokenPiece, ...]
@@ -245,13 +255,18 @@ class TokenLane(Exact):
     trained: int
     cut: int
     stops: bool
+    thoughts: ThoughtsFate = "none"
 
 
 class View(Exact):
-    """A row as the model gets it: a lane for the chosen and one for the rejected answer, or one alone."""
+    """A row as the model gets it: a lane for the chosen and one for the rejected answer, or one alone.
+
+    forgets: the chat template left the thoughts of an earlier answer out of the prompt.
+    """
 
     lanes: tuple[TokenLane, ...]
     max_length: int
+    forgets: bool = False
 
     @property
     def left_out(self) -> bool:

@@ -116,6 +116,11 @@ class _Shared(Settings):
         title="Max length (tokens)",
         description="Prompt and answer together. Longer ones are cut at the end. Costs memory.",
     )
+    thinking: bool = Field(
+        False,
+        title="Thinking",
+        description="Whether the model thinks before it answers, in training, samples and chat. Only where its chat template has a switch for that.",
+    )
     adapter: AdapterSettings = AdapterSettings()
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = Field(
         "cosine", title="Learning-rate schedule", description="How the learning rate falls after the warm-up."

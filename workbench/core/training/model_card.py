@@ -6,6 +6,7 @@ from typing import Any
 from workbench.core.training.config import RunConfig
 from workbench.core.training.forks import Fork, reference_of
 from workbench.core.training.methods import METHODS, Measured, stage_title
+from workbench.core.training.thinking import SWITCHES
 
 
 def model_card(
@@ -41,6 +42,7 @@ def model_card(
         "Effective batch": str(config.effective_batch),
         "Longest example": f"{config.max_length} tokens",
         "Seed": str(config.seed),
+        "Thinking": _thinking_label(config.thinking) if environment.get("model", {}).get("thinking_switch") else "",
     }
     for stage in config.stages:
         own = config.own(stage)
@@ -86,3 +88,8 @@ def model_card(
             "",
         ]
     )
+
+
+def _thinking_label(on: bool) -> str:
+    """With what its chat template is to be given wherever the adapter is used."""
+    return f"{'on' if on else 'off'} (chat template: {SWITCHES[0]}={on})"

@@ -27,6 +27,10 @@ class RowView:
             1024, label="Max length (tokens)", info="Where training would cut. Settings of a run have it as max_length.",
             precision=0, minimum=8, visible=False, elem_id="wb-rows-length",
         )  # fmt: skip
+        self.thinking = gr.Checkbox(
+            False, label="Thinking", info="As in the settings of a run. Nothing changes where the chat template has no switch for it.",
+            visible=False, elem_id="wb-rows-thinking",
+        )  # fmt: skip
         self.row = gr.HTML(elem_id="wb-data-row")
         with gr.Accordion("Change this row", open=False, elem_id="wb-rows-editing") as self.editing:
             self.edited = {
@@ -42,17 +46,21 @@ class RowView:
         """rows: the list in which a click chooses a row."""
         fields = list(self.edited.values())
         changing = [self.number, self.row, self.editing, *fields]
-        looked = [self.number, self.look, self.length]
+        how = [self.look, self.length, self.thinking]
+        looked = [self.number, *how]
 
-        def show(seen: str, number: float | None, look: str, length: float | None) -> Updates:
-            return self.updates(app, about_of(seen), number, int(length or 1024) if look == "tokens" else None)
+        def show(seen: str, number: float | None, look: str, length: float | None, thinking: bool) -> Updates:
+            return self.updates(
+                app, about_of(seen), number, int(length or 1024) if look == "tokens" else None, thinking
+            )
 
-        def look_at(seen: str, number: float | None, look: str, length: float | None) -> Updates:
+        def look_at(seen: str, number: float | None, look: str, length: float | None, thinking: bool) -> Updates:
             """What a person asks for, who may be typing a number: it is left as it is."""
-            return {**show(seen, number, look, length), self.number: gr.skip(), self.length: shown_if(look == "tokens")}
+            of_tokens = dict.fromkeys([self.length, self.thinking], shown_if(look == "tokens"))
+            return {**show(seen, number, look, length, thinking), self.number: gr.skip(), **of_tokens}
 
-        def pick(seen: str, look: str, length: float | None, event: gr.SelectData) -> Updates:
-            return show(seen, chosen_row(event), look, length)
+        def pick(seen: str, look: str, length: float | None, thinking: bool, event: gr.SelectData) -> Updates:
+            return show(seen, chosen_row(event), look, length, thinking)
 
         def save(seen: str, number: float, *values: str) -> Updates:
             about = about_to_change(seen)
@@ -65,17 +73,19 @@ class RowView:
             return shown.now(datasets.delete_rows(about.name, [int(number) - 1]).name)
 
         shown.seen.change(show, [shown.seen, *looked], changing, **LATEST)
-        rows.select(pick, [shown.seen, self.look, self.length], changing, **LATEST)
+        rows.select(pick, [shown.seen, *how], changing, **LATEST)
         for field in looked:
-            field.input(look_at, [shown.seen, *looked], [self.length, *changing], **LATEST)
+            field.input(look_at, [shown.seen, *looked], [self.length, self.thinking, *changing], **LATEST)
         self.save.click(save, [shown.seen, self.number, *fields], shown.outputs, show_progress_on=self.save)
         self.delete.click(delete, [shown.seen, self.number], shown.outputs, show_progress_on=self.delete)
         self.undo.click(shown.undone, shown.seen, shown.outputs, **LATEST)
 
-    def updates(self, app: AppState, about: About, number: float | None, max_length: int | None) -> Updates:
+    def updates(
+        self, app: AppState, about: About, number: float | None, max_length: int | None, thinking: bool = False
+    ) -> Updates:
         """One row, and its fields for a change. number: from 1; one outside is taken as the nearest there is.
 
-        max_length: shown as the model sees it, cut there; None shows a conversation.
+        max_length: shown as the model sees it, cut there; None shows a conversation. thinking: as in a run's settings.
         """
         wanted = min(max(1, int(number or 1)), max(1, about.kept))
         row = datasets.row(about.name, wanted - 1)
@@ -84,7 +94,7 @@ class RowView:
         answer = row["chosen" if pair else "completion"][-1]["content"]
         return {
             self.number: gr.Number(value=wanted, info=f"1 to {about.kept:,}; this one is {side}"),
-            self.row: display.row_html(row) if max_length is None else _tokens(app, row, max_length),
+            self.row: display.row_html(row) if max_length is None else _tokens(app, row, max_length, thinking),
             self.editing: shown_if(is_own(about.name)),
             self.edited["question"]: row["prompt"][-1]["content"],
             self.edited["chosen"]: gr.Textbox(answer, label=EDITED["chosen"] if pair else "Answer"),
@@ -124,5 +134,5 @@ def edited_row(before: Row, texts: dict[str, str]) -> Row:
     return after
 
 
-def _tokens(app: AppState, row: Row, length: int) -> Html:
-    return token_view.view_html(app.tokens.view(choices.read().model, row, length))
+def _tokens(app: AppState, row: Row, length: int, thinking: bool) -> Html:
+    return token_view.view_html(app.tokens.view(choices.read().model, row, length, thinking))

@@ -236,6 +236,25 @@ CHECKS: dict[str, Check] = {
         blocker=0.1,
         why="None of them holds an answer; with a tenth of them the data was cut throughout.",
     ),
+    "thoughts": Check(
+        title="Answers with thoughts",
+        effect="The model is trained on the thoughts as on the rest of the answer, as far as its chat template writes them: it "
+        "learns to think, and its answers become longer.",
+        advice="Where that is wanted, turn Thinking on on the Train page, if the model's chat template has that switch.",
+        warning=None,
+        blocker=None,
+        why="It is what such data is for; it should only be known.",
+    ),
+    "thoughts_one_sided": Check(
+        title="Pairs of which one answer thinks",
+        effect="What differs most between the two answers is that one of them thinks: the model learns whether to think, and "
+        "little of what to answer.",
+        advice="Drop these rows, or take the thoughts out of both answers.",
+        warning=0.01,
+        blocker=None,
+        why="A few do no harm; it may be the point of the data, so it is no reason to stop.",
+        kinds=PAIRS,
+    ),
     "thoughts_mixed": Check(
         title="Thoughts in some answers only",
         effect="The model learns to think now and then, without a word in the prompt that says when.",

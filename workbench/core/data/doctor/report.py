@@ -82,7 +82,7 @@ class Examination:
         notes: of the conversion, by how often; some of them are findings. late: columns that first appeared after the rows
         by which the format was recognised.
         """
-        found = _of_rows(self.table) | _of_all(self.table, self._train) | of_thoughts(self.table)
+        found = _of_rows(self.table) | _of_all(self.table, self._train) | of_thoughts(self.table, template)
         if tokens is not None and max_length is not None:
             found |= _of_tokens(tokens, max_length)
         if template is not None:

@@ -35,6 +35,7 @@ THINKS = 1 << 19
 THOUGHT_OPEN = 1 << 20
 ONLY_THOUGHTS = 1 << 21
 MEDIA_MARK = 1 << 22
+ONE_THINKS = 1 << 23
 
 FAULTS: dict[str, dict[int, str]] = {
     "identical": {IDENTICAL: "with two answers that are the same but for case and space"},
@@ -65,6 +66,7 @@ FAULTS: dict[str, dict[int, str]] = {
         TURN_MARKUP: "with another turn (Human: or Assistant:) inside an answer",
     },
     "thoughts_open": {THOUGHT_OPEN: "with an answer that begins to think and never ends to (no </think>)"},
+    "thoughts_one_sided": {ONE_THINKS: "with thoughts in one answer and none in the other"},
     "only_thoughts": {ONLY_THOUGHTS: "with two answers that say the same once their thoughts are taken away"},
     "media": {MEDIA_MARK: "with the mark of a picture, sound or video in the text"},
     "language": {
@@ -184,9 +186,11 @@ def _likeness_fault(chosen: str, rejected: str) -> int:
 
 
 def _thought_faults(answers: Sequence[str]) -> int:
-    if not any(map(has_thoughts, answers)):
+    thinking = sum(map(has_thoughts, answers))
+    if not thinking:
         return 0
     faults = THINKS | (THOUGHT_OPEN if any(map(is_open, answers)) else 0)
+    faults |= ONE_THINKS if thinking < len(answers) else 0
     said = [plain(without_thoughts(text)) for text in answers]
     same = len(said) == 2 and said[0] == said[1] and said[0] and plain(answers[0]) != plain(answers[1])
     return faults | (ONLY_THOUGHTS if same else 0)

@@ -9,15 +9,42 @@ from workbench.core.data.doctor.row_facts import THINKS
 from workbench.core.data.messages import NOTED
 from workbench.core.data.token_counts import TemplateFacts
 
+_TURN_ON = " That is with Thinking off; rows with thoughts are trained on with it on."
+
 # Beyond this share of rows with or without thoughts the rest counts as a slip.
 _MIXED = 0.02
 
 
-def of_thoughts(table: RowTable) -> dict[str, Found]:
-    """Whether only some of the answers begin with thoughts."""
+def of_thoughts(table: RowTable, template: TemplateFacts | None) -> dict[str, Found]:
+    """Which answers begin with thoughts, and whether only some of them do."""
     rows = with_fault(table, THINKS)
-    share = len(rows) / max(len(table), 1)
-    if not rows or share > 1 - _MIXED:
+    if not rows:
+        return {}
+    evidence = f"{len(rows):,} of {len(table):,} rows have thoughts in an answer.{_treatment(template)}"
+    return {"thoughts": Found(rows, evidence, len(table))} | _mixed(table, rows)
+
+
+def _treatment(template: TemplateFacts | None) -> str:
+    """What the chat template will do to thoughts, in sentences; "" where no template is known."""
+    if template is None:
+        return ""
+    if template.deletes_thoughts:
+        does = "writes the answers without them"
+    elif template.switch and "</think>" in template.opening:
+        does = (
+            "has a switch for them: with Thinking off it ends the prompt with a thought that is over already, and theirs come "
+            "after it; with Thinking on they follow the prompt"
+        )
+    else:
+        does = "writes them as they are"
+    empty = " Before an answer without thoughts it writes an empty one." if template.adds_empty else ""
+    return f" This model's chat template {does}.{empty}"
+
+
+def _mixed(table: RowTable, rows: Sequence[int]) -> dict[str, Found]:
+    """Whether only some of the answers begin with thoughts. rows: those that do."""
+    share = len(rows) / len(table)
+    if share > 1 - _MIXED:
         return {}
     fewer: Sequence[int] = rows
     if share > 0.5:
@@ -53,6 +80,7 @@ def mismatch_cause(template: TemplateFacts) -> str:
     return (
         f" The cause is the chat template: where an answer is to begin it writes {template.opening!r}, which it leaves out"
         f"{deletes} once the answer is there."
+        f"{_TURN_ON if template.switch else ''}"
     )
 
 
