@@ -51,10 +51,16 @@ def begin(
     sampling: Sampling,
     system: str = "",
 ) -> Sitting:
-    """A new sitting, stored, that waits for its answers. answerers: the same one several times for drafts to pick from."""
+    """A new sitting, stored, that waits for its answers. answerers: the same one several times for drafts to pick from.
+
+    system: in place of the system prompts that prompts have of their own; "" leaves those as they are.
+    """
     base = lanes.base_of(*[one.name for one in answerers]) or choices.read().model
     head = [message("system", system)] if system else []
-    asked = [[dict(turn) for turn in (*head, *prompt)] for prompt in prompts]
+    asked = [
+        [*map(dict, head), *(dict(turn) for turn in prompt if not (head and turn["role"] == "system"))]
+        for prompt in prompts
+    ]
     alike = len(set(answerers)) < len(answerers)
     seeds = [sampling.seed + place if alike else sampling.seed for place in range(len(answerers))]
     questions = [Question(prompt=prompt, answers=[None] * len(answerers), seeds=list(seeds)) for prompt in asked]

@@ -86,5 +86,8 @@ def private_paths() -> list[str]:
     Downloads are copied into `uploads()` first.
     """
     ours = [str(path) for path in home().iterdir() if path != uploads()]
-    planned = [str(home() / name) for name in ("runs", "datasets", "presets", "votes", "workbench.log")]
+    planned = [
+        str(home() / name)
+        for name in ("runs", "datasets", "presets", "votes.jsonl", "sittings", "conversations", "workbench.log")
+    ]
     return sorted({*ours, *planned, str(hub_home()), *map(str, token_files())})

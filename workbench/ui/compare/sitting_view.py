@@ -155,7 +155,7 @@ class SittingView:
         """Gives back the event after which `stored` is set: a next round is wanted."""
         self._wire_start(who, how, app)
         self._wire_votes()
-        opened.select(self._enter, [self.sitting], self.shown, **QUIET)
+        gr.on([opened.select, frame.opened["compare"].select], self._enter, [self.sitting], self.shown, **QUIET)
 
         def look(id: str, number: int) -> Updates:
             """While nothing is shown: whether answers have come in."""
