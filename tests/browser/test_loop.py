@@ -52,6 +52,8 @@ def try_it(page: Page, window: Window, sft_steps: int | None = None, dpo_steps: 
         set_number(page, "dpo-epochs", "50")
         set_number(page, "held_out_limit", "32")
         set_number(page, "evaluations", "2")
+        set_number(page, "sft-learning_rate", "0.001")  # so few steps must change the answers
+        set_number(page, "dpo-learning_rate", "0.0005")
         set_number(page, "sft-max_steps", str(sft_steps))
         set_number(page, "dpo-max_steps", str(dpo_steps))
         expect(page.locator("#wb-train-meaning")).to_contain_text(f"{dpo_steps} steps", timeout=SOON)
