@@ -139,7 +139,7 @@ def test_votes_of_a_teaching_sitting_become_the_next_round(asked):
     config = proposal.config
     assert (config.name, config.method, config.preference_data) == ("first-round-2", "dpo", "mine")
     assert proposal.start_from == config.start_from == "first" and config.sft_data is None
-    assert config.effective_batch == 4 and config.dpo.epochs == 3
+    assert config.effective_batch == 4 and 80 <= config.dpo.epochs * about.train_rows / 4 < 100
 
     mixed = rounds.add_votes(sitting.id, "more", mixed_with="demo-preferences")
     trained = datasets.about("demo-preferences").train_rows

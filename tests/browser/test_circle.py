@@ -25,7 +25,7 @@ def window(tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_HOME", str(home))
     first = training.start(
         demo_config("first", method="dpo", sft_data=None, preference_data="demo-preferences", batch_size=16, max_length=192,
-                    held_out_limit=16, evaluations=1, samples=0, dpo={"learning_rate": 2.5e-4, "max_steps": 8})
+                    held_out_limit=16, evaluations=1, samples=0, dpo={"learning_rate": 2.5e-4, "max_steps": 20})
     )  # fmt: skip
     assert ended(first) == "finished", first.log_tail()
     one = Window(home)

@@ -1,5 +1,6 @@
 """Rounds: votes become a dataset, the dataset the next round of training, and the rounds of a model a tree."""
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,9 +21,11 @@ from workbench.store.runs import free_name, open_run, readable_runs
 
 VoteRows = Literal["pairs", "thumbs"]
 
-# Few pairs, so small steps of few pairs each, and each pair is seen a few times.
+# Few rows, so small steps of few rows each, and each row is seen several times: fewer steps hardly move a model.
 FEW = 500
 FEW_EPOCHS = 3.0
+MOST_EPOCHS = 20.0
+LEAST_STEPS = 80
 FEW_AT_ONCE = 4  # rows per step
 HELD_OUT = 64  # rows that are measured on; the sitting that comes after measures better
 
@@ -80,7 +83,8 @@ def next_round(run_name: str, data: str) -> Proposal:
     if about.train_rows < FEW:
         values |= {"batch_size": min(before.batch_size, FEW_AT_ONCE), "accumulation": 1}
         values |= {"accumulation": max(1, FEW_AT_ONCE // int(values["batch_size"]))}
-        values[stage] |= {"epochs": FEW_EPOCHS, "max_steps": 0}
+        epochs = math.ceil(LEAST_STEPS * FEW_AT_ONCE / max(about.train_rows, 1))
+        values[stage] |= {"epochs": min(max(FEW_EPOCHS, float(epochs)), MOST_EPOCHS), "max_steps": 0}
     return Proposal(read_config(values), run_name or None)
 
 
