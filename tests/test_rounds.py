@@ -148,6 +148,18 @@ def test_votes_of_a_teaching_sitting_become_the_next_round(asked):
         rounds.add_votes(sitting.id, "third", mixed_with="demo-sft")
 
 
+def test_a_round_is_measured_with_the_held_out_prompts_of_the_data_before_its_votes(asked):
+    first = finished("first")
+    sitting, _ = begun("teach", count=20)
+    vote_through(sitting)
+    rounds.add_votes(sitting.id, "mine")
+    finished("second").write_config(
+        first.config().model_copy(update={"name": "second", "start_from": "first", "preference_data": "mine"})
+    )
+    prompts = jobs.prompts_for("measure", [BASE, Answerer("second")], 40, seed=0)
+    assert prompts == jobs.prompts_for("measure", [BASE, FIRST], 40, seed=0) and len(prompts) == 40
+
+
 def test_two_bad_answers_are_thumbs_for_kto_and_no_pair(asked):
     finished("first")
     sitting, _ = begun("teach", count=10)

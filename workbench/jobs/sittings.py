@@ -12,7 +12,7 @@ from workbench.core.votes.vote import Purpose
 from workbench.jobs import lanes
 from workbench.jobs.app_state import AppState
 from workbench.store import choices, datasets, sittings
-from workbench.store.runs import open_run
+from workbench.store.runs import open_run, round_before
 
 # So many prompts are answered, and stored, before the next ones are begun: the first pair is there soon.
 AT_ONCE = 8
@@ -33,15 +33,19 @@ class Making:
 def prompts_for(purpose: Purpose, answerers: Sequence[Answerer], count: int, seed: int) -> list[list[Message]]:
     """Prompts of the data that a run learned from, each once, by a fixed random draw.
 
-    To measure, held-out ones; to teach, ones that were trained on, so that the held-out ones stay as they are. Raises
-    WorkbenchError where the data is gone or has none.
+    To measure, held-out ones; to teach, ones that were trained on, so that the held-out ones stay as they are. The votes of a
+    round hold few: then it is the data of the round before. Raises WorkbenchError where the data is gone or has none.
     """
-    data = _data_of(answerers)
-    rows = datasets.read(data, "held_out" if purpose == "measure" else "train", LOOKED_THROUGH)
-    found = held_out_prompts([row["prompt"] for row in rows if row.get("prompt")], count, seed)
-    if not found:
-        raise WorkbenchError(f"The dataset {datasets.about(data).title} has no prompts for this. Choose another run.")
-    return found
+    most: list[list[Message]] = []
+    for data in _data_of(answerers):
+        rows = datasets.read(data, "held_out" if purpose == "measure" else "train", LOOKED_THROUGH)
+        found = held_out_prompts([row["prompt"] for row in rows if row.get("prompt")], count, seed)
+        if len(found) >= count:
+            return found
+        most = max(most, found, key=len)
+    if not most:
+        raise WorkbenchError("The data of this run has no prompts for this. Choose another run.")
+    return most
 
 
 def begin(
@@ -163,9 +167,16 @@ def data_of_run(run_name: str) -> str | None:
     return config.data_of(config.stages[-1])
 
 
-def _data_of(answerers: Sequence[Answerer]) -> str:
-    """The data that the last of the runs learned from last; the data that is chosen where all are the base model."""
-    for one in reversed(answerers):
-        if one.run and (data := data_of_run(one.run)):
-            return data
-    return choices.read().preference_data or DEMO_DATA
+def _data_of(answerers: Sequence[Answerer]) -> Iterator[str]:
+    """The data that the last of the runs learned from last, then that of the runs it went on from; the data that is chosen
+    where all are the base model."""
+    name: str | None = next((one.run for one in reversed(answerers) if one.run), None)
+    if name is None:
+        yield choices.read().preference_data or DEMO_DATA
+    seen: set[str] = set()
+    while name and name not in seen:
+        seen.add(name)
+        data = data_of_run(name)
+        if data and data in datasets.names():
+            yield data
+        name = round_before(name)
