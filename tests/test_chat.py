@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fake_child import PREAMBLE
 
 from workbench.core.chat import Ask, Sampling
 from workbench.core.errors import WorkbenchError
@@ -14,16 +15,9 @@ from workbench.core.training.config import ModelRef
 from workbench.jobs.chat import Chat
 
 # Loads at once; answers a question word by word in both lanes, until it is asked to stop.
-FAKE = """
-import json, sys, threading, time, queue
-asked, stop = queue.Queue(), threading.Event()
-def say(**event): print(json.dumps(event), flush=True)
-def listen():
-    for line in sys.stdin:
-        request = json.loads(line)
-        stop.set() if request["do"] == "stop" else asked.put(request)
-    asked.put(None)
-threading.Thread(target=listen, daemon=True).start()
+FAKE = (
+    PREAMBLE
+    + """
 say(event="progress", fraction=0, text="loading")
 if json.loads(sys.argv[1])["model"]["name"] == "broken":
     say(event="error", problems=["There is no such model."]); sys.exit(1)
@@ -43,6 +37,7 @@ while (request := asked.get()) is not None:
         say(event="part", lane=lane, text="", tokens=n, first_token=0.1, per_second=10.0, ended="stopped" if stop.is_set() else "limit")
     say(event="done", result={"verified": True})
 """
+)
 
 
 @pytest.fixture

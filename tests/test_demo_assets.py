@@ -222,7 +222,7 @@ def test_suggestions_are_prompts_of_the_world(builder: ModuleType) -> None:
 def test_the_base_model_is_mostly_curt_and_so_is_its_answer_to_the_first_suggestion(base, prompts: list[dict]) -> None:
     """So that the first question on Compare shows what alignment did. Of 573 prompts 29 % are answered kindly, with a standard
     deviation of 3 points among the 191 that are asked here; a base model without the second phase answers 50 % kindly."""
-    from workbench.engine.generate import Question, answers, stream
+    from workbench.engine.generate import ToAnswer, answers, stream
     from workbench.engine.measure import SAMPLING
 
     asked: list[list[Message]] = [[{"role": "user", "content": row["prompt"]}] for row in prompts[::3]]
@@ -233,7 +233,7 @@ def test_the_base_model_is_mostly_curt_and_so_is_its_answer_to_the_first_suggest
     stream(
         base.model,
         base.tokenizer,
-        [Question(first)],
+        [ToAnswer(first)],
         Sampling(),
         lambda row, ids, ended: said.extend(ids[-1:]),
         threading.Event(),

@@ -9,6 +9,7 @@ import time
 
 import gradio as gr
 import pytest
+from fake_child import PREAMBLE
 from made_runs import finished
 
 from workbench.core.chat import Answered, Answerer, Sampling, Score, TokenScore
@@ -24,16 +25,9 @@ from workbench.ui.compare.grid_view import grid_html, strengths_html
 from workbench.ui.compare.prompt_source import chosen_prompts
 
 # Says the prompt and the strength of who answers; above 0 it is kind. Waits before each answer to "slow".
-FAKE = """
-import json, sys, threading, time, queue
-asked, stop = queue.Queue(), threading.Event()
-def say(**event): print(json.dumps(event), flush=True)
-def listen():
-    for line in sys.stdin:
-        request = json.loads(line)
-        stop.set() if request["do"] == "stop" else asked.put(request)
-    asked.put(None)
-threading.Thread(target=listen, daemon=True).start()
+FAKE = (
+    PREAMBLE
+    + """
 say(event="ready", facts={})
 while (request := asked.get()) is not None:
     stop.clear()
@@ -59,6 +53,7 @@ while (request := asked.get()) is not None:
         continue
     say(event="done", result={"verified": True})
 """
+)
 SHARP = Answerer("ours", 0.5)
 BOTH = (Answerer(), SHARP)
 

@@ -78,10 +78,10 @@ def gone_over(found):
 
 
 def deleted(run: Run) -> None:
-    # A worker may take away a folder of its own at the same moment: then what is left goes in a second go.
-    shutil.rmtree(run.folder, ignore_errors=True)
-    if run.folder.exists():
-        shutil.rmtree(run.folder)
+    # A worker may take away a folder, or still write into one, at the same moment: a person would press delete again.
+    until = time.monotonic() + 30
+    while run.folder.exists() and time.monotonic() < until:
+        shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def moved(run: Run) -> None:

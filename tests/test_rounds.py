@@ -8,6 +8,7 @@ from made_runs import finished
 
 from workbench.core.chat import BASE, Answered, Answerer, Sampling, Score, TokenScore
 from workbench.core.errors import WorkbenchError
+from workbench.core.votes.vote import Vote
 from workbench.jobs import lanes, rounds
 from workbench.jobs import sittings as jobs
 from workbench.jobs.app_state import AppState
@@ -59,6 +60,38 @@ def test_a_measuring_sitting_asks_held_out_prompts_and_a_teaching_one_those_that
         prompts = jobs.prompts_for(purpose, [BASE, FIRST], 30, seed=0)
         assert len(prompts) == 30 and {prompt[-1]["content"] for prompt in prompts} <= known
         assert prompts == jobs.prompts_for(purpose, [BASE, FIRST], 30, seed=0)
+
+
+def given(prompt, purpose, base="demo", right=FIRST):
+    return Vote(
+        prompt=[dict(turn) for turn in prompt], left="No.", right="Gladly.", vote="right", left_model="", right_model=right.name,
+        base=base, purpose=purpose, left_by=BASE, right_by=right,
+    )  # fmt: skip
+
+
+def test_what_was_voted_on_to_be_trained_on_does_not_measure_any_more(asked):
+    finished("first")
+    at_first = jobs.prompts_for("measure", [BASE, FIRST], 10, seed=0)
+    seen = at_first[0]
+    taught = given(seen, "teach")
+    votes.add(taught)
+    count = len(jobs.prompts_for("measure", [BASE, FIRST], 1000, seed=0))
+    assert seen not in jobs.prompts_for("measure", [BASE, FIRST], 1000, seed=0)
+    votes.add(given(at_first[1], "measure"))
+    assert len(jobs.prompts_for("measure", [BASE, FIRST], 1000, seed=0)) == count
+
+
+def test_the_standings_compare_only_what_answers_with_the_same_base_model(asked):
+    for name in ("first", "second"):
+        finished(name)
+    for base in ("demo", "other"):
+        for name in ("first", "second") if base == "demo" else ("first",):
+            for number in range(8):
+                votes.add(
+                    given([{"role": "user", "content": f"{base} {name} {number}"}], "measure", base, Answerer(name))
+                )
+    assert "second" in result_html.standings_html("demo")
+    assert result_html.standings_html("other") == "", "two of them are no table"
 
 
 def test_answers_are_made_some_at_a_time_stored_and_gone_on_with(asked, monkeypatch):
@@ -164,7 +197,7 @@ def test_two_bad_answers_are_thumbs_for_kto_and_no_pair(asked):
     finished("first")
     sitting, _ = begun("teach", count=10)
     vote_through(sitting, kindly=False)
-    with pytest.raises(WorkbenchError):
+    with pytest.raises(WorkbenchError, match="None of the 10 rows"):
         rounds.add_votes(sitting.id, "none")
     about = rounds.add_votes(sitting.id, "bad", "thumbs")
     assert about.kind == "unpaired" and 12 <= about.kept <= 20

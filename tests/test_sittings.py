@@ -10,6 +10,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.votes.sitting import Question, Sitting, held_out_prompts, seated, shown, teaches
 from workbench.store import sittings, votes
 from workbench.store.home import home
+from workbench.store.ids import new_id
 
 BASE, RUN = Answerer(), Answerer("kind", 0.5)
 
@@ -188,7 +189,7 @@ def test_a_sitting_that_is_not_there_and_a_match_that_is_not_there_are_told():
 
 
 def test_new_ids_are_names_of_sittings():
-    one = sitting(1).model_copy(update={"id": sittings.new_id()})
+    one = sitting(1).model_copy(update={"id": new_id()})
     assert sittings.read(sittings.save(one).id).time.endswith("+00:00")
 
 

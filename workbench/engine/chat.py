@@ -74,7 +74,7 @@ class Lanes:
 
     def ask(self, asks: Sequence[dict[str, Any]], sampling: Sampling, say: Say, stop: threading.Event) -> None:
         """Answer every lane. Raises WorkbenchError where a conversation leaves no room for an answer."""
-        from workbench.engine.generate import Question, context_of, stream
+        from workbench.engine.generate import ToAnswer, context_of, stream
 
         lanes = [_lane(one) for one in asks]
         self._load(lanes)
@@ -88,7 +88,7 @@ class Lanes:
         about = [{"lane": lane, "asked": length, "context": context} for lane, length in enumerate(asked)]
         for places in self.adapters.parts(lanes):
             with self.adapters.through([lanes[place] for place in places]):
-                questions = [Question(asks[place]["messages"], lanes[place].thinking) for place in places]
+                questions = [ToAnswer(asks[place]["messages"], lanes[place].thinking) for place in places]
                 grows = self._tells_growth([about[place] for place in places], say)
                 stream(self.adapters.model, self.tokenizer, questions, sampling, grows, stop)
 
@@ -97,7 +97,7 @@ class Lanes:
 
         A prompt that leaves no room for an answer is answered with nothing, as "full".
         """
-        from workbench.engine.generate import Question, context_of, stream
+        from workbench.engine.generate import ToAnswer, context_of, stream
 
         self._load(grid.lanes)
         model, context = self.adapters.model, context_of(self.adapters.model)
@@ -115,7 +115,7 @@ class Lanes:
                 return
             lanes, ends = [grid.lanes[answerer] for _, answerer in cells], self._tells_ends(cells, asked, given, say)
             questions = [
-                Question(grid.prompts[prompt], lane.thinking, grid.seeds[prompt])
+                ToAnswer(grid.prompts[prompt], lane.thinking, grid.seeds[prompt])
                 for (prompt, _), lane in zip(cells, lanes, strict=True)
             ]
             with self.adapters.through(lanes):

@@ -21,7 +21,7 @@ OnTokens = Callable[[int, list[int], str], None]
 core.chat.Answer."""
 
 
-class Question(NamedTuple):
+class ToAnswer(NamedTuple):
     """What one row of a batch is asked. thinking: see `asking`. seed: in place of the one of the sampling."""
 
     messages: list[Message]
@@ -176,7 +176,7 @@ def context_of(model: Any) -> int | None:
 def stream(
     model: Any,
     tokenizer: Any,
-    questions: Sequence[Question],
+    questions: Sequence[ToAnswer],
     sampling: Sampling,
     on_tokens: OnTokens,
     stop: threading.Event,

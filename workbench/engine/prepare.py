@@ -131,6 +131,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "check": check,
     "convert": convert,
     "examine": examine,
+    "mix": datasets.mix,
     "remedy": datasets.apply_remedy,
     "split": datasets.split_again,
 }

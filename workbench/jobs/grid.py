@@ -15,6 +15,7 @@ from workbench.core.demo import manner
 from workbench.core.votes.sitting import Question
 from workbench.jobs import lanes
 from workbench.jobs.app_state import AppState
+from workbench.jobs.prompts import with_system
 from workbench.store import choices
 
 STRENGTHS = (0.0, 0.5, 0.75, 1.0, 1.25)
@@ -81,15 +82,12 @@ class Means:
 def new_grid(
     app: AppState, prompts: Sequence[list[Message]], answerers: Sequence[Answerer], sampling: Sampling, system: str = ""
 ) -> Grid:
-    """A grid without answers. system: put before the prompts that have none. Raises WorkbenchError where one of the answerers
+    """A grid without answers. system: see `with_system`. Raises WorkbenchError where one of the answerers
     cannot be asked."""
     lanes.way_of(app, answerers)
     models = [lanes.base_of(one.name) for one in answerers if one.name] or [choices.read().model]
-    if system:
-        first: Message = {"role": "system", "content": system}
-        prompts = [prompt if prompt[0]["role"] == "system" else [first, *prompt] for prompt in prompts]
     is_demo = all(model is not None and model.source == "demo" for model in models)
-    return Grid(prompts, answerers, sampling, models[0].name if models[0] else "", is_demo)
+    return Grid(with_system(prompts, system), answerers, sampling, models[0].name if models[0] else "", is_demo)
 
 
 def answer_all(app: AppState, grid: Grid) -> Iterator[str | Grid]:

@@ -1,8 +1,16 @@
 """Prompts of one's own to ask several answerers: a pasted list, an uploaded file. Those of data: `prompts_for` in sittings.py."""
 
+from collections.abc import Sequence
+
 from workbench.core.data.messages import Message, message
 from workbench.core.errors import WorkbenchError
 from workbench.jobs import preparing
+
+
+def with_system(prompts: Sequence[list[Message]], system: str) -> list[list[Message]]:
+    """The prompts with a system prompt before those that have none of their own; "" leaves all as they are."""
+    head = [message("system", system)] if system else []
+    return [prompt if prompt[0]["role"] == "system" else [*head, *prompt] for prompt in prompts]
 
 
 def pasted_prompts(text: str) -> list[list[Message]]:

@@ -2,22 +2,20 @@
 
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Literal
 
-from workbench.core.data.formats import ReadOptions
-from workbench.core.data.messages import RawRow
+from workbench.core.data.formats.votes import OPTIONS as VOTE_OPTIONS
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import to_name
 from workbench.core.training.config import RunConfig, checked, read_config
 from workbench.core.training.methods import DATA_KINDS, DATA_SETTINGS, fed_by
+from workbench.jobs import preparing
 from workbench.jobs.proposals import Proposal
 from workbench.store import choices, datasets, presets, votes
-from workbench.store.datasets import About, Provenance
-from workbench.store.datasets.tables import SPLITS
+from workbench.store.datasets import About
 from workbench.store.runs import free_name, open_run, readable_runs
+from workbench.store.sources import RowsSource
 
 VoteRows = Literal["pairs", "thumbs"]
 
@@ -45,24 +43,23 @@ def add_votes(sitting: str, name: str, kind: VoteRows = "pairs", mixed_with: str
     mixed_with: a dataset of the same kind, whose training rows come along in a second dataset, which is then given back.
     Raises WorkbenchError where no vote makes a row, and where the kinds differ.
     """
-    given = list(votes.rows(sitting))
+    given = [dict(row) for _, row in votes.rows(sitting)]
     if not given:
         raise WorkbenchError("There are no votes here that can be trained on yet. Vote on some pairs of answers first.")
-    source = Provenance("votes from the Compare page")
-    about = datasets.add(given, name, source=source, options=ReadOptions(option=kind))
-    if not mixed_with:
-        return about
-    other = datasets.about(mixed_with)
-    if other.kind != about.kind:
-        raise WorkbenchError(
-            f"The votes are stored as {name}, which holds {DATA_KINDS[about.kind].holds}. {other.title} holds "
-            f"{DATA_KINDS[other.kind].holds}, so the two cannot be mixed. Train on the votes alone, or make the other kind of "
-            "rows of them."
-        )
-    own = (dict(row) for split in SPLITS for row in datasets.read(about.name, split))
-    rows: Iterator[RawRow] = chain(own, map(dict, datasets.read(other.name, "train")))
-    source = Provenance(f"votes from the Compare page, mixed with {other.title}")
-    return datasets.add(enumerate(rows, start=1), datasets.free_name(f"{name}-mixed"), source=source)
+    if mixed_with:
+        made = next(one.kind for one in VOTE_OPTIONS if one.id == kind)
+        other = datasets.about(mixed_with)
+        if other.kind != made:
+            raise WorkbenchError(
+                f"{other.title} holds {DATA_KINDS[other.kind].holds}, and the votes would become {DATA_KINDS[made or ''].holds}: the "
+                "two cannot be mixed. Train on the votes alone, or let them become the other kind."
+            )
+    source = RowsSource(words="votes from the Compare page", rows=given).model_dump()
+    preparing.run({"do": "import", "source": source, "name": name, "options": {"option": kind}})
+    if mixed_with:
+        stored, name = name, datasets.free_name(f"{name}-mixed")
+        preparing.run({"do": "mix", "name": name, "first": stored, "second": mixed_with})
+    return datasets.about(name)
 
 
 def next_round(run_name: str, data: str) -> Proposal:
@@ -90,12 +87,7 @@ def next_round(run_name: str, data: str) -> Proposal:
 
 def chains() -> list[Round]:
     """Every run that began with the base model and was gone on from, the newest first, with its later rounds."""
-    configs = {}
-    for run in readable_runs():
-        try:
-            configs[run.name] = run.config()
-        except WorkbenchError:
-            continue
+    configs = {run.name: run.config() for run in readable_runs()}
 
     def of(name: str, above: tuple[str, ...]) -> Round:
         config = configs[name]

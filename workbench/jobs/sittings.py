@@ -1,17 +1,19 @@
 """Blind sittings: their prompts, and their answers, which are made in batches before anybody votes on them."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.core.chat import Answerer, Sampling, ToScore
-from workbench.core.data.messages import Message, message
+from workbench.core.data.messages import Message, message, prompt_key
 from workbench.core.errors import WorkbenchError
 from workbench.core.votes.sitting import Question, Sitting, held_out_prompts
 from workbench.core.votes.vote import Purpose
 from workbench.jobs import lanes
 from workbench.jobs.app_state import AppState
-from workbench.store import choices, datasets, sittings
+from workbench.jobs.prompts import with_system
+from workbench.store import choices, datasets, sittings, votes
+from workbench.store.ids import new_id
 from workbench.store.runs import open_run, round_before
 
 # So many prompts are answered, and stored, before the next ones are begun: the first pair is there soon.
@@ -33,13 +35,18 @@ class Making:
 def prompts_for(purpose: Purpose, answerers: Sequence[Answerer], count: int, seed: int) -> list[list[Message]]:
     """Prompts of the data that a run learned from, each once, by a fixed random draw.
 
-    To measure, held-out ones; to teach, ones that were trained on, so that the held-out ones stay as they are. The votes of a
-    round hold few: then it is the data of the round before. Raises WorkbenchError where the data is gone or has none.
+    To measure, held-out ones that have no vote which may be trained on; to teach, ones that were trained on, so that the
+    held-out ones stay as they are. The votes of a round hold few: then it is the data of the round before. Raises
+    WorkbenchError where the data is gone or has none.
     """
     most: list[list[Message]] = []
+    used = set()
+    if purpose == "measure":
+        used = {prompt_key(_as_messages(vote.prompt)) for vote in votes.all_votes() if vote.purpose != "measure"}
     for data in _data_of(answerers):
         rows = datasets.read(data, "held_out" if purpose == "measure" else "train", LOOKED_THROUGH)
-        found = held_out_prompts([row["prompt"] for row in rows if row.get("prompt")], count, seed)
+        prompts = [row["prompt"] for row in rows if row.get("prompt") and prompt_key(row["prompt"]) not in used]
+        found = held_out_prompts(prompts, count, seed)
         if len(found) >= count:
             return found
         most = max(most, found, key=len)
@@ -57,20 +64,16 @@ def begin(
 ) -> Sitting:
     """A new sitting, stored, that waits for its answers. answerers: the same one several times for drafts to pick from.
 
-    system: in place of the system prompts that prompts have of their own; "" leaves those as they are.
+    system: see `with_system`.
     """
     base = lanes.base_of(*[one.name for one in answerers]) or choices.read().model
-    head = [message("system", system)] if system else []
-    asked = [
-        [*map(dict, head), *(dict(turn) for turn in prompt if not (head and turn["role"] == "system"))]
-        for prompt in prompts
-    ]
+    asked = [[dict(turn) for turn in prompt] for prompt in with_system(prompts, system)]
     alike = len(set(answerers)) < len(answerers)
     seeds = [sampling.seed + place if alike else sampling.seed for place in range(len(answerers))]
     questions = [Question(prompt=prompt, answers=[None] * len(answerers), seeds=list(seeds)) for prompt in asked]
     return sittings.save(
         Sitting(
-            id=sittings.new_id(), purpose=purpose, base=base.name, answerers=list(answerers), questions=questions,
+            id=new_id(), purpose=purpose, base=base.name, answerers=list(answerers), questions=questions,
             seed=random.SystemRandom().randrange(2**31), sampling=sampling.model_dump(),
         )
     )  # fmt: skip
@@ -80,7 +83,7 @@ def begin_with(questions: Sequence[Question], answerers: Sequence[Answerer], bas
     """A sitting over answers that are there already. It teaches: whoever has seen the answers does not measure any more."""
     return sittings.save(
         Sitting(
-            id=sittings.new_id(), purpose="teach", base=base, answerers=list(answerers), questions=list(questions),
+            id=new_id(), purpose="teach", base=base, answerers=list(answerers), questions=list(questions),
             seed=random.SystemRandom().randrange(2**31), sampling=sampling.model_dump(),
         )
     )  # fmt: skip
@@ -158,7 +161,11 @@ def _score(app: AppState, sitting: Sitting, questions: list[Question], numbers: 
 
 
 def _messages(question: Question) -> list[Message]:
-    return [message(turn["role"], turn["content"]) for turn in question.prompt]
+    return _as_messages(question.prompt)
+
+
+def _as_messages(turns: Sequence[Mapping[str, str]]) -> list[Message]:
+    return [message(turn.get("role", ""), turn.get("content", "")) for turn in turns]
 
 
 def data_of_run(run_name: str) -> str | None:

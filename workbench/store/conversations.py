@@ -2,11 +2,9 @@
 
 import json
 import os
-import re
-import secrets
 from contextlib import suppress
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,17 +12,17 @@ from pydantic import ValidationError
 from workbench.core.chat import Sampling, Talk
 from workbench.core.errors import WorkbenchError
 from workbench.store.home import folder_in_home, write_json, writing
+from workbench.store.ids import checked_id, is_id, new_id
 from workbench.store.records import Damaged, Record, first_problem
 
 _TALK: Record[Talk] = Record(Talk)
-_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 MOST_LISTED = 200
 _TITLE = 60  # characters of a first question
 
 
 def save(talk: Talk) -> Talk:
     """Write a conversation down whole. Returns it with the id that names its file, which it gets when it is kept first."""
-    named = talk if talk.id else replace(talk, id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
+    named = talk if talk.id else replace(talk, id=new_id())
     with writing("The conversation"):
         write_json(_file(named.id), asdict(named))
     return named
@@ -46,7 +44,7 @@ def listed() -> list[tuple[str, str]]:
     """Conversations as (label, id), the one that was added to last first. One that `read` refuses is listed as such."""
     found: list[tuple[float, str]] = []
     for file in folder_in_home("conversations").glob("*.json"):
-        if _ID.fullmatch(file.stem):
+        if is_id(file.stem):
             with suppress(OSError):  # it went between the two looks
                 found.append((file.lstat().st_mtime, file.stem))
     return [(_label(id, changed), id) for changed, id in sorted(found, reverse=True)[:MOST_LISTED]]
@@ -63,10 +61,7 @@ def delete(id: str) -> None:
 
 
 def _file(id: str) -> Path:
-    """An id may come from a browser; it names a file."""
-    if not _ID.fullmatch(id):
-        raise WorkbenchError(f"{id[:60]!r} is no name of a conversation.")
-    return folder_in_home("conversations") / f"{id}.json"
+    return folder_in_home("conversations") / f"{checked_id(id, 'conversation')}.json"
 
 
 def _checked(talk: Talk) -> Talk:

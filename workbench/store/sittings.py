@@ -3,8 +3,6 @@
 Which matches have a vote is told by votes.jsonl, never here: a sitting is written when it is made and when answers come in.
 """
 
-import re
-import secrets
 from datetime import UTC, datetime
 
 from filelock import FileLock
@@ -14,15 +12,11 @@ from workbench.core.votes.sitting import Sitting, next_match, seated, vote_on_ma
 from workbench.core.votes.vote import Choice, Vote
 from workbench.store import votes
 from workbench.store.home import folder_in_home, home, write_json, writing
+from workbench.store.ids import checked_id
 from workbench.store.records import Damaged, Record
 
 _SITTING: Record[Sitting] = Record(Sitting)
-_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 _LOCK_SECONDS = 30
-
-
-def new_id() -> str:
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def save(sitting: Sitting) -> Sitting:
@@ -31,7 +25,7 @@ def save(sitting: Sitting) -> Sitting:
     What another window stored of it stays: only answers that are new are added.
     """
     with FileLock(home() / "sittings.lock", timeout=_LOCK_SECONDS), writing("The sitting"):
-        file = folder_in_home("sittings") / f"{_checked(sitting.id)}.json"
+        file = folder_in_home("sittings") / f"{checked_id(sitting.id, 'sitting')}.json"
         before = _SITTING.read(file)
         if before:
             sitting = _with_answers(before, sitting)
@@ -45,7 +39,7 @@ def save(sitting: Sitting) -> Sitting:
 def read(id: str) -> Sitting:
     """A stored sitting. Raises WorkbenchError where there is none, and where its file is damaged."""
     try:
-        found = _SITTING.read(folder_in_home("sittings") / f"{_checked(id)}.json")
+        found = _SITTING.read(folder_in_home("sittings") / f"{checked_id(id, 'sitting')}.json")
         _check(found)
     except Damaged as error:
         raise WorkbenchError(*[f"The sitting {id} cannot be read. {problem}" for problem in error.problems]) from None
@@ -84,13 +78,6 @@ def give(sitting: Sitting, number: int, choice: Choice, ideal: str = "", id: str
         )
     votes.add(vote_on_match(sitting, number, choice, ideal).model_copy(update={"id": id}))
     return voted(sitting)[number]
-
-
-def _checked(id: str) -> str:
-    """An id may come from a browser; it names a file."""
-    if not _ID.fullmatch(id):
-        raise WorkbenchError(f"{id[:60]!r} is no name of a sitting.")
-    return id
 
 
 def _check(sitting: Sitting | None) -> None:

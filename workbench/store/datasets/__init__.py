@@ -26,7 +26,7 @@ from workbench.store.datasets.changes import (
 from workbench.store.datasets.checking import check, checked
 from workbench.store.datasets.exporting import convert_file, export, sweep_beside
 from workbench.store.datasets.folders import DEMO_FOLDERS, check_free, delete, free_name, names, path, sweep_drafts
-from workbench.store.datasets.importing import Provenance, Take, add
+from workbench.store.datasets.importing import Provenance, Take, add, mix
 from workbench.store.datasets.previewing import Preview, preview
 from workbench.store.datasets.reading import left_out_examples, read, report, row, search, thumbs
 from workbench.store.datasets.source import Account, Progress
@@ -61,6 +61,7 @@ __all__ = [
     "fingerprint",
     "free_name",
     "left_out_examples",
+    "mix",
     "names",
     "path",
     "preview",

@@ -15,8 +15,9 @@ from workbench.core.data.formats import AS_RECOGNISED, ReadOptions, Recognised
 from workbench.core.data.messages import RawRow
 from workbench.core.data.split import HELD_OUT_SHARE, sides
 from workbench.core.errors import WorkbenchError
-from workbench.store.datasets.abouts import About, Step, write_about
+from workbench.store.datasets.abouts import About, Step, about, write_about
 from workbench.store.datasets.folders import check_free, draft, settle
+from workbench.store.datasets.reading import stream, stream_all
 from workbench.store.datasets.source import Conversion, Progress, none_usable, open_rows, reasons
 from workbench.store.datasets.staging import HELD_OUT, NOT_TAKEN, TRAIN, Staged, order_of, stage, write_sides
 from workbench.store.datasets.tables import SPLITS, fingerprint, stored_rows
@@ -81,6 +82,19 @@ def add(
     most = take.n if take.how == "first" else None
     conversion = Conversion(numbered, how, take.seed, progress, until=most, share=_READING)
     return store(conversion, name, source, take=take)
+
+
+def mix(name: str, first: str, second: str, progress: Progress | None = None) -> About:
+    """Store all rows of one dataset with the training rows of another as a new one, split anew by prompt.
+
+    Raises WorkbenchError where they hold different kinds of rows.
+    """
+    ours, other = about(first), about(second)
+    if ours.kind != other.kind:
+        raise WorkbenchError(f"{ours.title} and {other.title} hold different kinds of rows, so they cannot be mixed.")
+    rows = chain((row for _, row in stream_all(ours, extras=False)), stream(second, "train"))
+    source = Provenance(f"{ours.source}, mixed with {other.title}")
+    return add(enumerate(map(dict, rows), start=1), name, source=source, progress=progress)
 
 
 def store(

@@ -115,7 +115,8 @@ class AskBar:
 
 
 class ChatView:
-    """show: whether the last answers are coloured by what alignment changed of them; reading: how to read that."""
+    """show: whether the last answers are coloured by what alignment changed of them; reading: how to read that.
+    proposed: the watched run that was put on the right when the page was last opened."""
 
     def __init__(self) -> None:
         self.lanes = Lanes()
@@ -127,6 +128,7 @@ class ChatView:
         self.ask = AskBar()
         self.earlier = Earlier()
         self.talk = gr.State(Talk())
+        self.proposed = gr.State("")
 
     def wire(self, who: WhoAnswers, how: HowToAnswer, frame: Frame, app: AppState) -> None:
         self.votes.wire(self.talk)
@@ -168,7 +170,7 @@ class ChatView:
         def reopen(id: str | None) -> Updates:
             return self._reopened(who, how, app, conversations.read(id or ""))
 
-        def enter(id: str, talk: Talk, *chosen: Any) -> Updates:
+        def enter(id: str, talk: Talk, proposed: str, *chosen: Any) -> Updates:
             """Where nothing is said yet: what this tab of the browser had before a reload, or the run that was watched last."""
             missing: Updates = {}
             if id and not talk.turns:
@@ -176,19 +178,20 @@ class ChatView:
                     return self._reopened(who, how, app, conversations.read(id))
                 except WorkbenchError as error:
                     missing = {self.earlier.note: notice("warning", "The last conversation is not here", str(error))}
-            return {**self._entered(who, app, talk, chosen), **self.earlier.updates(talk), **missing}
+            entered = self._entered(who, app, talk, proposed, chosen)
+            return {**entered, **self.earlier.updates(talk), **missing}
 
         shown = [
             *[self.talk, *self.lanes.said.values(), self.reading, *self.votes.all, *self.ask.suggestions.all],
             *[*self.earlier.all, self.ask.editing, self.ask.send, self.ask.edit],
         ]
-        reopened = [*shown, *who.inputs, who.note, *how.inputs, self.show]
+        reopened = [*shown, *who.inputs, who.note, *how.inputs, self.show, self.proposed]
         to_clear = [self.ask.clear.click, *[one.input for one in who.names]]
         gr.on(to_clear, clear, who.inputs, shown, **QUIET, cancels=under_way)
         which = self.earlier.which
         self.earlier.delete.click(delete, [which, self.talk, *who.inputs], shown, **QUIET)
         which.input(reopen, which, reopened, **QUIET, cancels=under_way)
-        inputs = [self.earlier.id, self.talk, *who.inputs]
+        inputs = [self.earlier.id, self.talk, self.proposed, *who.inputs]
         frame.opened["compare"].select(enter, inputs, reopened, **QUIET, js=AS_REMEMBERED)
 
     def _shown(self, talk: Talk) -> Updates:
@@ -217,15 +220,15 @@ class ChatView:
         chosen[who.note] = way_html(app, *[one.name for one in now])
         return {**self._shown(talk), **chosen, **how.updates(talk.system, talk.sampling), self.show: False, **note}
 
-    def _entered(self, who: WhoAnswers, app: AppState, talk: Talk, chosen: Sequence[Any]) -> Updates:
+    def _entered(self, who: WhoAnswers, app: AppState, talk: Talk, proposed: str, chosen: Sequence[Any]) -> Updates:
         """The runs that there are now. With nothing said yet, the run that was watched last is on the right, and the run that
-        it went on from on the left."""
+        it went on from on the left; once, so that what a person then chooses stays."""
         left, right = answerers(*chosen)
         names = [value for _, value in who_choices()]
         watched = choices.read().run
         if not talk.turns and right.name not in names[1:]:
             right = Answerer(watched if watched in names else newest_adapter())
-        if not talk.turns and watched in names and watched != right.name:
+        if not talk.turns and watched in names and watched not in (right.name, proposed):
             right = Answerer(watched)
             left = Answerer(round_before(watched) or left.name)
         left = left if left.name in names else BASE
@@ -233,6 +236,7 @@ class ChatView:
             who.left.who: gr.Dropdown(who_choices(), value=left.name),
             who.right.who: gr.Dropdown(who_choices(), value=right.name),
             who.note: way_html(app, left.name, right.name),
+            self.proposed: watched,
             **({} if talk.turns else self.lanes.updates(replace(talk, left=left, right=right))),
             **self.ask.suggestions.updates(left.name, right.name),
         }

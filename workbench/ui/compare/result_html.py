@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from workbench.core.chat import BASE, Answerer
 from workbench.core.votes import reading
-from workbench.core.votes.expectation import expectation
 from workbench.core.votes.result import Rate, Result, Standing, Verdict, result, standings
 from workbench.core.votes.sitting import Sitting
 from workbench.core.votes.vote import Vote
@@ -29,7 +28,7 @@ def result_html(sitting: Sitting, given: Sequence[Vote]) -> Html:
     if sitting.purpose == "teach":
         return says
     first, second = sitting.answerers[:2]
-    return join(measured_html(result(given, second, first), first, second), says, standings_html())
+    return join(measured_html(result(given, second, first), first, second), says, standings_html(sitting.base))
 
 
 def measured_html(found: Result, first: Answerer, second: Answerer) -> Html:
@@ -53,9 +52,9 @@ def measured_html(found: Result, first: Answerer, second: Answerer) -> Html:
     return card("Which is better?", notice(_TONES[verdict], title), facts(rows), *bars, text(how))
 
 
-def standings_html() -> Html:
-    """All that measuring sittings compared, where that is more than two."""
-    found = standings(votes.all_votes(), BASE)
+def standings_html(base: str) -> Html:
+    """All that measuring sittings compared on one base model, where that is more than two."""
+    found = standings([vote for vote in votes.all_votes() if vote.base == base], BASE)
     if len(found) < 3:
         return Html("")
     rows = [(one.answerer.label, one.votes, _rate(one.raw, one), _rate(one.at_equal_length, one)) for one in found]
@@ -65,10 +64,6 @@ def standings_html() -> Html:
         table(columns, rows),
         text("Bradley-Terry over the votes of all measuring sittings."),
     )
-
-
-def expected_html(rows: int) -> Html:
-    return text(expectation(rows))
 
 
 def chains_html() -> Html:

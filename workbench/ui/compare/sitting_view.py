@@ -1,12 +1,13 @@
 """Blind votes on the Compare page: a sitting is begun, voted through, and says what it found; its votes train the next round."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 import gradio as gr
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.votes.expectation import expectation
 from workbench.core.votes.sitting import Question, Sitting, next_match, shown
 from workbench.core.votes.vote import Choice, Purpose, Vote
 from workbench.jobs import lanes, rounds
@@ -43,7 +44,7 @@ _KEYS = """if (!window.wbVoteKeys) {
     const place = '1234'.indexOf(event.key);
     const at = document.activeElement;
     if (place < 0 || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (at && (/^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName) || at.isContentEditable)) return;
+    if (at && (at.isContentEditable || at.matches('textarea, select, input:not([type=radio], [type=checkbox], [type=range])'))) return;
     const button = document.getElementById('wb-blind-' + ['left', 'tie', 'both_bad', 'right'][place]);
     if (button && button.offsetParent && !button.disabled) button.click();
   });
@@ -170,8 +171,10 @@ class SittingView:
         def store(id: str, name: str, kind: rounds.VoteRows, mixed: bool) -> Updates:
             sitting = sittings.read(id)
             run = run_of(sitting)
-            earlier = sitting_jobs.data_of_run(run) if mixed and run else None
-            about = rounds.add_votes(id, name.strip(), kind, earlier)
+            earlier = sitting_jobs.data_of_run(run) if run else None
+            if mixed and not earlier:
+                raise WorkbenchError("The base model has no earlier data to mix with. Train on the votes alone.")
+            about = rounds.add_votes(id, name.strip(), kind, earlier if mixed else None)
             return {self.stored: (run, about.name)}
 
         chosen = [self.sitting, self.round.name, self.round.kind, self.round.mixed]
@@ -183,7 +186,11 @@ class SittingView:
         if not questions:
             raise WorkbenchError("There are no whole pairs of answers to vote on. Ask all first.")
         sitting = sitting_jobs.begin_with(questions, grid.answerers, grid.base, grid.sampling)
-        return {self.sitting: sitting.id, **self._updates(sitting), **self._listed(sitting.id)}
+        return {
+            self.sitting: sitting.id,
+            **self._updates(sitting),
+            **self._listed(sitting.id, sittings.all_sittings()[0]),
+        }
 
     def _wire_start(self, who: WhoAnswers, how: HowToAnswer, app: AppState) -> None:
         new = self.new
@@ -202,7 +209,11 @@ class SittingView:
                 )
             prompts = sitting_jobs.prompts_for(purpose, meet, int(count), seed=0)
             sitting = sitting_jobs.begin(purpose, meet, prompts, how.sampling(*numbers), (system or "").strip())
-            yield {self.sitting: sitting.id, **self._updates(sitting), **self._listed(sitting.id)}
+            yield {
+                self.sitting: sitting.id,
+                **self._updates(sitting),
+                **self._listed(sitting.id, sittings.all_sittings()[0]),
+            }
             yield from make(sitting.id)
 
         def go_on(id: str | None) -> Iterator[Updates]:
@@ -214,12 +225,16 @@ class SittingView:
 
         def make(id: str) -> Iterator[Updates]:
             """Answers are made while others are voted on already."""
-            for now in sitting_jobs.make_answers(app, id):
-                words = now.words or f"{now.answered} of {len(now.sitting.questions)} prompts answered"
-                yield {
-                    self.making: bar(now.answered / len(now.sitting.questions), words),
-                    new.stop: shown_if(True),
-                }
+            try:
+                for now in sitting_jobs.make_answers(app, id):
+                    words = now.words or f"{now.answered} of {len(now.sitting.questions)} prompts answered"
+                    yield {
+                        self.making: bar(now.answered / len(now.sitting.questions), words),
+                        new.stop: shown_if(True),
+                    }
+            except WorkbenchError:
+                yield {self.making: "", new.stop: shown_if(False)}
+                raise
             sitting = sittings.read(id)
             missing = sum(None in one.answers for one in sitting.questions)
             words = (
@@ -236,8 +251,8 @@ class SittingView:
     def _wire_votes(self) -> None:
         booth = self.booth
 
-        def give(choice: Choice) -> Callable[[str, int, str], Updates]:
-            def vote(id: str, number: int, ideal: str) -> Updates:
+        def give(choice: Choice) -> Callable[..., Updates]:
+            def vote(id: str, number: int, ideal: str = "") -> Updates:
                 if not id or number == NOBODY:
                     raise WorkbenchError("There is no pair to vote on. Start a sitting first.")
                 given = sittings.give(sittings.read(id), number, choice, ideal)
@@ -246,9 +261,8 @@ class SittingView:
             return vote
 
         outputs = [*self.shown, booth.ideal]
-        nothing = gr.State("")
         for choice, button in booth.votes.items():
-            button.click(give(choice), [self.sitting, self.number, nothing], outputs, **QUIET)
+            button.click(give(choice), [self.sitting, self.number], outputs, **QUIET)
 
         def with_ideal(id: str, number: int, ideal: str) -> Updates:
             if not ideal.strip():
@@ -279,10 +293,10 @@ class SittingView:
         now = next((one for one in found if one.id == id), None) if id else _unfinished(found)
         told = {self.result: notice("warning", "Not every sitting can be read", " ".join(problems))} if problems else {}
         opened = {self.sitting: now.id, **self._updates(now)} if now else told
-        return {**self._listed(now.id if now else None), **opened, self.chains: result_html.chains_html()}
+        return {**self._listed(now.id if now else None, found), **opened, self.chains: result_html.chains_html()}
 
-    def _listed(self, id: str | None) -> Updates:
-        found, _ = sittings.all_sittings()
+    def _listed(self, id: str | None, found: Sequence[Sitting]) -> Updates:
+        """The sittings to choose from. id: of the one that is open."""
         named = [(sitting_label(one), one.id) for one in found]
         return {
             self.new.earlier: gr.update(choices=named, value=id, visible=bool(found)),
@@ -319,7 +333,7 @@ class SittingView:
         trainable = sum(1 for _ in votes.rows(sitting.id)) if sitting.purpose == "teach" else 0
         updates[after.all] = gr.update(visible=trainable > 0)
         if trainable:
-            updates |= {after.expected: result_html.expected_html(trainable), after.name: free_data_name(sitting)}
+            updates |= {after.expected: text(expectation(trainable)), after.name: free_data_name(sitting)}
         return updates
 
 

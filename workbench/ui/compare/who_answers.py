@@ -23,7 +23,7 @@ BASE_CHOICE = ""
 
 
 @dataclass(frozen=True)
-class Side:
+class SideChoice:
     """who: an `Answerer`'s name. strength: shown where an adapter answers."""
 
     who: gr.Dropdown
@@ -56,7 +56,7 @@ class WhoAnswers:
         listed = gr.State(())
 
         def list_runs(shown: tuple[object, ...]) -> Updates:
-            """One may just have ended, or saved a checkpoint."""
+            """One may just have ended. The checkpoints of one that trains are listed anew when the page is opened."""
             now = tuple(app.survey().states.items())
             if now == shown:
                 return {}
@@ -140,7 +140,7 @@ def newest_adapter() -> str:
     return next((run.name for run in readable_runs() if run.has_adapter), BASE_CHOICE)
 
 
-def _side(side: str, name: str) -> Side:
+def _side(side: str, name: str) -> SideChoice:
     with gr.Column(min_width=280):
         who = open_dropdown(who_choices(), value=name, label=side.title(), elem_id=f"wb-compare-{side}")
         strength = gr.Slider(
@@ -148,7 +148,7 @@ def _side(side: str, name: str) -> Side:
             info="0 is the base model, 1 the run as trained. Below 1 acts like a higher beta, above 1 goes further the same way.",
             elem_id=f"wb-compare-{side}-strength",
         )  # fmt: skip
-    return Side(who, strength)
+    return SideChoice(who, strength)
 
 
 def _number(name: str) -> gr.Number:

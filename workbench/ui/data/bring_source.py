@@ -139,7 +139,7 @@ def source_of(
         rows = [dict(row) for _, row in votes.rows()]
         if not rows:
             raise WorkbenchError(
-                "There are no votes yet. On the Compare page, ask both and say which answer is better."
+                "There are no votes to train on yet. On the Compare page, ask both and say which answer is better, or begin a teaching sitting."
             )
         return RowsSource(words="votes from the Compare page", rows=rows)
     if not (hub_id or "").strip():

@@ -181,20 +181,25 @@ def place_html(number: int, of: int, row: int, about: About) -> Html:
     return text(f"Example {number + 1:,} of {of:,}: row {row + 1:,} ({side})")
 
 
-def votes_html(votes: Sequence[Vote], unreadable: int = 0) -> Html:
+def votes_html(given: Sequence[Vote], unreadable: int = 0) -> Html:
     """What the votes of the Compare page would give. unreadable: lines of votes.jsonl that hold no vote."""
-    if not votes and not unreadable:
+    votes = [vote for vote in given if vote.purpose != "measure"]
+    measured = len(given) - len(votes)
+    if not given and not unreadable:
         return empty(
             "No votes yet", "On the Compare page, ask both and say which answer is better. Each vote becomes a pair."
         )
     won = sum(vote.vote in ("left", "right") for vote in votes)
+    bad = sum(vote.vote == "both_bad" for vote in votes)
     return card(
         "Votes from the Compare page",
         facts(
             [
                 ("Votes", f"{len(votes):,}"),
                 ("Become pairs", f"{won:,}"),
-                ("Equally good or both bad", f"{len(votes) - won:,}, no pair"),
+                ("Both bad: disliked answers, no pair", f"{bad:,}"),
+                ("Equally good: nothing", f"{len(votes) - won - bad:,}"),
+                *([("Of measuring sittings, not trained on", f"{measured:,}")] if measured else []),
                 *(
                     [("Lines of votes.jsonl that cannot be read", f"{unreadable:,}, left as they are")]
                     if unreadable
@@ -202,7 +207,9 @@ def votes_html(votes: Sequence[Vote], unreadable: int = 0) -> Html:
                 ),
             ]
         ),
-        text("A pair needs a winner. Press Look at the first rows to see them as they would be stored."),
+        text(
+            "A pair needs a winner, or an ideal answer of yours. Press Look at the first rows to see them as they would be stored."
+        ),
     )
 
 
