@@ -6,6 +6,7 @@ from typing import Any
 from workbench import __version__
 from workbench.cli.data import check_data, convert_data, import_data
 from workbench.cli.demo import demo
+from workbench.cli.report import report
 from workbench.cli.runs import list_presets, plan, queued, runs, scale, train, trash
 from workbench.cli.talk import chat
 from workbench.core.chat import STRONGEST, Answerer
@@ -62,6 +63,22 @@ def parser() -> argparse.ArgumentParser:
     one = command("chat", chat)
     one.add_argument("run", help="name of a run; `workbench runs` lists them")
     one.add_argument("--ask", help="one question, instead of asking for questions")
+    one.add_argument("--temperature", type=float, default=0.7)
+    one.add_argument("--max-new-tokens", type=int, default=256)
+    one.add_argument("--seed", type=int, default=17)
+    one = command("report", report)
+    one.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="a run, or a checkpoint as RUN@STAGE-STEP; twice the same answers with two seeds",
+    )
+    one.add_argument("--reward", metavar="RUN", help="a run that trained a reward model, to score all answers")
+    one.add_argument(
+        "--judge", metavar="MODEL", help="a model that compares answers: a Hugging Face id, a folder or demo"
+    )
+    one.add_argument("--prompts", type=int, default=64, help="held-out prompts to ask (default: 64)")
+    one.add_argument("--html", metavar="FILE", help="write it as one self-contained page")
     one.add_argument("--temperature", type=float, default=0.7)
     one.add_argument("--max-new-tokens", type=int, default=256)
     one.add_argument("--seed", type=int, default=17)

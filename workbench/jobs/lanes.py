@@ -129,6 +129,14 @@ def score_many(app: AppState, items: Sequence[ToScore]) -> Iterator[str | tuple[
             yield places[place], score
 
 
+def ask_base_many(
+    app: AppState, model: ModelRef, prompts: Sequence[list[Message]], sampling: Sampling
+) -> Iterator[str | Answered]:
+    """As `ask_many`, of a base model by itself, whatever is loaded: it may judge what others said."""
+    chat = yield from _loaded(app, model)
+    yield from chat.ask_many(prompts, [Answerer()], sampling)
+
+
 def base_of(*names: str) -> ModelRef | None:
     """The base model of the first of some answerers that has one of its own; None where all are the bare base model."""
     return next((open_run(Answerer(name).run).config().model for name in names if name), None)

@@ -8,6 +8,8 @@ from workbench.core.training.forks import Fork, reference_of
 from workbench.core.training.methods import METHODS, Measured, stage_title
 from workbench.core.training.thinking import SWITCHES
 
+_REPORT = "<!-- report -->", "<!-- /report -->"
+
 
 def model_card(
     config: RunConfig, environment: Mapping[str, Any], results: Sequence[Measured], fork: Fork | None = None
@@ -88,6 +90,27 @@ def model_card(
             "",
         ]
     )
+
+
+def with_report(card: str, day: str, lines: Sequence[str]) -> str:
+    """A model card with what a report says of the adapter, before its limits, in place of what an earlier report said.
+
+    The rest of the card stays as it is: somebody may have written into it. day: of the report.
+    """
+    begin, end = _REPORT
+    section = "\n".join(
+        [begin, f"## Report card of {day}", "", *[f"- {_one_line(line)}" for line in lines], end, "", ""]
+    )
+    before, found, rest = card.partition(begin)
+    if found and end in rest:
+        return before + section + rest.partition(end)[2].lstrip("\n")
+    before, found, rest = card.partition("## Limits")
+    return before + section + found + rest if found else f"{card.rstrip()}\n\n{section}"
+
+
+def _one_line(text: str) -> str:
+    """Text of names and numbers as Markdown shows it, and as no HTML."""
+    return " ".join(text.split()).replace("<", "&lt;")
 
 
 def _thinking_label(on: bool) -> str:

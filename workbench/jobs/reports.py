@@ -1,0 +1,421 @@
+"""Makes a report: asks everybody the same held-out prompts, and measures what they said in every way that there is.
+
+What was measured is stored after each part, so that a stop, a closed tab or a part that fails loses nothing of the others.
+"""
+
+import json
+import random
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.core.chat import BASE, Answered, Answerer, Sampling, ToScore
+from workbench.core.data.messages import Message, message
+from workbench.core.data.thoughts import without_thoughts
+from workbench.core.errors import WorkbenchError
+from workbench.core.monitoring.metrics import results
+from workbench.core.report.card import card_of, summary_lines
+from workbench.core.report.judging import judge_question, preferred, verdict_in
+from workbench.core.report.material import BlindVotes, Judge, Judged, Material, RewardModel, Said, Subject
+from workbench.core.training.config import ModelRef
+from workbench.core.training.methods import method_title
+from workbench.core.training.model_card import with_report
+from workbench.core.votes.result import result
+from workbench.core.votes.vote import Vote
+from workbench.jobs import lanes
+from workbench.jobs.app_state import AppState
+from workbench.jobs.prompts import with_system
+from workbench.jobs.sittings import data_of_run, prompts_for
+from workbench.store import choices, datasets, reports, votes
+from workbench.store.home import shipped, write_text
+from workbench.store.runs import open_run, readable_runs, round_before
+
+MOST_SUBJECTS = 8
+LEAST_PROMPTS, MOST_PROMPTS = 8, 600
+# Answers of which the KL is taken: a mean over their tokens, of which there are many more.
+FOR_KL = 64
+# Of one's own votes, the newest: so many tell a judge that agrees in two of three from one that guesses.
+FOR_JUDGE = 80
+JUDGE = Sampling(temperature=0, max_new_tokens=8)
+
+NEUTRAL_QUESTION = "Write a paragraph of an encyclopaedia about rivers."
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a report is to be of. names: runs or checkpoints, as `Answerer` has them; one that stands there twice answers with
+    two seeds, which shows what chance alone does. reward: name of a reward run, "" for none. judge: a model that compares."""
+
+    names: Sequence[str]
+    prompts: int = 64
+    reward: str = ""
+    judge: ModelRef | None = None
+    sampling: Sampling = Sampling()
+    system: str = ""
+
+
+@dataclass(frozen=True)
+class Making:
+    """How far a report is. words: what is going on. fraction: of the part that is being made."""
+
+    material: Material
+    words: str
+    fraction: float = 0.0
+
+
+Steps = Generator[tuple[float, str], None, tuple[Material, bool]]
+"""Progress of a part; at its end what there is by then, and whether the part is whole."""
+
+
+def make(app: AppState, wanted: Wanted) -> Iterator[Making]:
+    """Make a report, with progress. The last `Making` holds all that there is; it is stored.
+
+    Raises WorkbenchError where nothing can be asked. A later part that fails is named among what is missing.
+    """
+    app.stop_report.clear()
+    material = begin(app, wanted)
+    parts: list[tuple[str, Callable[[], Steps]]] = [
+        ("The answers", lambda: _answers(app, wanted, material)),
+        ("The KL from the base model", lambda: _distances(app, wanted, material)),
+        ("The perplexity of a neutral text", lambda: _neutral(app, material)),
+    ]
+    if wanted.reward:
+        parts.append(("Rewards", lambda: _rewards(app, wanted, material)))
+    if wanted.judge:
+        parts.append(("The judge's verdicts", lambda: _judgements(app, wanted, material)))
+    for place, (what, part) in enumerate(parts):
+        try:
+            steps = part()
+            whole = False
+            while True:
+                try:
+                    fraction, words = next(steps)
+                except StopIteration as end:
+                    material, whole = end.value
+                    break
+                if app.stop_report.is_set():  # also where it was said while something was loading, and nobody heard it
+                    lanes.stop(app)
+                yield Making(material, f"{what} (part {place + 1} of {len(parts)}): {words}", fraction)
+        except WorkbenchError as error:
+            if not place:
+                raise
+            why = f"{what} could not be measured: {' '.join(error.problems)}"
+            material, whole = material.model_copy(update={"missing": [*material.missing, why]}), True
+        whole = whole and (not app.stop_report.is_set() or place == len(parts) - 1)
+        if not whole:
+            material = material.model_copy(update={"stopped": True})
+        material = reports.save(material)
+        if not whole:
+            break
+    _tell_model_cards(material)
+    yield Making(material, "", 1.0)
+
+
+def begin(app: AppState, wanted: Wanted) -> Material:
+    """A report in which nothing is measured yet. Raises WorkbenchError with all that stands against it."""
+    names = [name for name in wanted.names if name]
+    found = []
+    if not names:
+        found.append("A report is of at least one run. Choose one.")
+    if len(names) >= MOST_SUBJECTS:
+        found.append(
+            f"A report compares at most {MOST_SUBJECTS - 1} runs with the base model, and {len(names)} were chosen."
+        )
+    if not LEAST_PROMPTS <= wanted.prompts <= MOST_PROMPTS:
+        found.append(f"{wanted.prompts} prompts were asked for; it must be from {LEAST_PROMPTS} to {MOST_PROMPTS}.")
+    if found:
+        raise WorkbenchError(*found)
+    answerers = [BASE, *map(Answerer, names)]
+    models = {lanes.base_of(name) for name in names}
+    if len(models) > 1:
+        titles = " and ".join(sorted(model.title for model in models if model))
+        raise WorkbenchError(
+            f"A report is of runs on one base model, and these are on {titles}. Choose runs of one of them."
+        )
+    lanes.way_of(app, answerers)
+    base = next(iter(models)) or choices.read().model
+    reward = _reward_model(wanted.reward, base) if wanted.reward else None
+    data = data_of_run(answerers[-1].run) or ""
+    prompts, facts = _prompts(base, answerers, data, wanted)
+    seeds = [wanted.sampling.seed + answerers[:place].count(one) for place, one in enumerate(answerers)]
+    return Material(
+        base=base.title, is_demo=base.source == "demo", data=data, facts=facts, reward=reward,
+        prompts=[[dict(turn) for turn in prompt] for prompt in with_system(prompts, wanted.system)],
+        sampling=wanted.sampling.model_dump(),
+        subjects=[_subject(one, seed, len(prompts)) for one, seed in zip(answerers, seeds, strict=True)],
+        votes=_votes(answerers, base.name),
+    )  # fmt: skip
+
+
+def reward_runs() -> list[str]:
+    """The runs that give rewards, the newest first."""
+    return [run.name for run in readable_runs() if getattr(run, "is_reward", False) and run.has_adapter]
+
+
+def stop(app: AppState) -> None:
+    """End what is being asked; what was measured until then is the report."""
+    app.stop_report.set()
+    lanes.stop(app)
+
+
+def _reward_model(name: str, base: ModelRef) -> RewardModel:
+    """Raises WorkbenchError for a run that gives no rewards."""
+    run = open_run(name)
+    if not getattr(run, "is_reward", False):
+        known = ", ".join(reward_runs()) or "none yet"
+        raise WorkbenchError(f"{name} is no reward model: it answers. Reward runs: {known}.")
+    if lanes.base_of(name) != base:
+        raise WorkbenchError(
+            f"The reward model {name} has another base model than the runs. Train one on {base.title}."
+        )
+    return RewardModel(name=name, data=_data_of(name), accuracy=_results(name).get("accuracy"))
+
+
+def _prompts(
+    base: ModelRef, answerers: Sequence[Answerer], data: str, wanted: Wanted
+) -> tuple[list[list[Message]], list[list[str] | None]]:
+    """Held-out prompts of the data of the last run by a fixed draw, and of the demo's the words of right facts."""
+    if base.source == "demo" and data.startswith("demo-"):
+        lines = (shipped("assets") / "demo" / "prompts.jsonl").read_text("utf-8").splitlines()
+        known = [json.loads(line) for line in lines]
+        drawn = random.Random(wanted.sampling.seed).sample(known, min(wanted.prompts, len(known)))
+        return [[message("user", one["prompt"])] for one in drawn], [list(one["fact"]) for one in drawn]
+    prompts = prompts_for("measure", answerers, wanted.prompts, wanted.sampling.seed)
+    return prompts, []
+
+
+def _subject(answerer: Answerer, seed: int, prompts: int) -> Subject:
+    nothing: list[Said | None] = [None] * prompts
+    if answerer.is_base:
+        return Subject(answerer=answerer, seed=seed, method="base model", said=nothing)
+    run = open_run(answerer.run)
+    config, data = run.config(), _data_of(answerer.run)
+    held_out = 0
+    with suppress(WorkbenchError):  # the data is gone: then its number of rows is not known
+        held_out = min(config.held_out_limit, datasets.about(data[0]).held_out_rows) if data else 0
+    probe = run.environment().get("probes", {}).get(config.stages[-1], {})
+    return Subject(
+        answerer=answerer, seed=seed, method=method_title(config.method), data=data, held_out=held_out,
+        # A checkpoint is another model than the one that the run ended with and measured.
+        results={} if answerer.checkpoint else _results(answerer.run),
+        seconds=_seconds(answerer.run), memory=probe.get("needed"), said=nothing,
+    )  # fmt: skip
+
+
+def _results(run_name: str) -> dict[str, float]:
+    run = open_run(run_name)
+    config = run.config()
+    return {one.result.name: one.value for one in results(run.log().rows, config) if one.stage == config.stages[-1]}
+
+
+def _data_of(run_name: str) -> list[str]:
+    """Every dataset that a run learned from, and the runs that it went on from: the last one first."""
+    found: list[str] = []
+    name: str | None = run_name
+    seen: set[str] = set()
+    while name and name not in seen:
+        seen.add(name)
+        config = open_run(name).config()
+        found += [data for stage in reversed(config.stages) if (data := config.data_of(stage))]
+        name = round_before(name)
+    return list(dict.fromkeys(found))
+
+
+def _seconds(run_name: str) -> float | None:
+    """How long it trained, stage by stage from the first line to the last; None where that is not in its log."""
+    times: dict[str, list[float]] = {}
+    for row in open_run(run_name).log().rows:
+        if "stage" in row and "time" in row:
+            times.setdefault(row["stage"], []).append(row["time"])
+    return sum(max(of_stage) - min(of_stage) for of_stage in times.values()) if times else None
+
+
+def _votes(answerers: Sequence[Answerer], base: str) -> list[BlindVotes]:
+    """What blind votes say of each two."""
+    given = [vote for vote in votes.all_votes() if vote.base == base]
+    found = []
+    for second in range(len(answerers)):
+        for first in range(second):
+            told = result(given, answerers[second], answerers[first])
+            if told.wins + told.ties + told.losses:
+                found.append(BlindVotes(first=first, second=second, result=told))
+    return found
+
+
+def _answers(app: AppState, wanted: Wanted, material: Material) -> Steps:
+    """Every prompt to everybody; those with another seed after the others."""
+    prompts = _conversations(material)
+    said = [list(one.said) for one in material.subjects]
+    size, done = len(prompts) * len(said), 0
+    for seed in sorted({one.seed for one in material.subjects}):
+        places = [place for place, one in enumerate(material.subjects) if one.seed == seed]
+        asked = [material.subjects[place].answerer for place in places]
+        for one in lanes.ask_many(app, prompts, asked, wanted.sampling.model_copy(update={"seed": seed})):
+            if isinstance(one, Answered) and one.ended != "stopped":
+                done += 1
+                said[places[one.answerer]][one.prompt] = Said(
+                    text=one.text, tokens=one.tokens, ended=one.ended, repetition=one.repetition
+                )
+            yield done / size, one if isinstance(one, str) else f"{done} of {size} answers"
+        if done < len(prompts) * sum(other.seed <= seed for other in material.subjects):
+            break
+    return _with(material, said=said), done == size
+
+
+def _distances(app: AppState, wanted: Wanted, material: Material) -> Steps:
+    """Answers drawn at temperature 1, from all tokens: only of those the mean log ratio is the KL. Then their log ratios."""
+    prompts = _conversations(material)[:FOR_KL]
+    places = [place for place, one in enumerate(material.subjects) if not one.answerer.is_base]
+    answerers = list(dict.fromkeys(material.subjects[place].answerer for place in places))
+    sampling = wanted.sampling.model_copy(update={"temperature": 1.0, "top_p": 1.0})
+    size, items = len(prompts) * len(answerers), []
+    for one in lanes.ask_many(app, prompts, answerers, sampling):
+        if isinstance(one, Answered) and one.ended != "stopped":
+            items.append(ToScore(prompts[one.prompt], one.text, answerers[one.answerer], one.ended == "end"))
+        yield len(items) / size / 2, one if isinstance(one, str) else f"{len(items)} of {size} answers at temperature 1"
+    if len(items) < size:
+        return material, False
+    ratios: dict[Answerer, list[list[float]]] = {one: [] for one in answerers}
+    scored = [item for item in items if item.answer]
+    for count, found in enumerate(lanes.score_many(app, scored), 1):
+        if isinstance(found, str):
+            yield 0.5, found
+            continue
+        place, score = found
+        ratios[scored[place].answerer].append([round(token.ratio, 6) for token in score.tokens])
+        yield 0.5 + count / max(len(scored), 1) / 2, f"{count} of {len(scored)} answers scored"
+    whole = sum(map(len, ratios.values())) == len(scored)
+    update = [ratios.get(one.answerer, []) if whole else [] for one in material.subjects]
+    return _with(material, log_ratios=update), whole
+
+
+def _neutral(app: AppState, material: Material) -> Steps:
+    """A text that ships, as an answer to a question: its log-probabilities with each adapter, and without."""
+    text = (shipped("assets") / "report" / "neutral.txt").read_text("utf-8")
+    pieces = [piece for piece in text.strip().split("\n\n") if piece]
+    asked: list[Message] = [message("user", NEUTRAL_QUESTION)]
+    answerers = list(dict.fromkeys(one.answerer for one in material.subjects if not one.answerer.is_base))
+    items = [ToScore(asked, piece, one, ended=False) for one in answerers for piece in pieces]
+    found: dict[int, tuple[list[float], list[float]]] = {}
+    for one in lanes.score_many(app, items):
+        if not isinstance(one, str):
+            tokens = one[1].tokens
+            found[one[0]] = [round(t.aligned, 6) for t in tokens], [round(t.base, 6) for t in tokens]
+        yield len(found) / len(items), one if isinstance(one, str) else f"{len(found)} of {len(items)} pieces"
+    if len(found) < len(items):
+        return material, False
+    values = {
+        one: [value for place, item in enumerate(items) if item.answerer == one for value in found[place][0]]
+        for one in answerers
+    }
+    values[BASE] = [value for place in range(len(pieces)) for value in found[place][1]]
+    return _with(material, neutral=[values[one.answerer] for one in material.subjects]), True
+
+
+def _rewards(app: AppState, wanted: Wanted, material: Material) -> Steps:
+    """The standardised reward of every answer, without its thoughts."""
+    prompts = _conversations(material)
+    places = [
+        (subject, prompt)
+        for subject, one in enumerate(material.subjects)
+        for prompt in range(len(prompts))
+        if one.said[prompt]
+    ]
+    conversations = [
+        [*prompts[prompt], message("assistant", _text(material, subject, prompt))] for subject, prompt in places
+    ]
+    said, done = [list(one.said) for one in material.subjects], 0
+    for found in lanes.reward_many(app, wanted.reward, conversations):
+        if not isinstance(found, str):
+            subject, prompt = places[found[0]]
+            before = said[subject][prompt]
+            assert before, "only answers that are there are scored"
+            said[subject][prompt] = before.model_copy(update={"reward": found[1]})
+            done += 1
+        yield done / max(len(places), 1), found if isinstance(found, str) else f"{done} of {len(places)} answers"
+    return _with(material, said=said), done == len(places)
+
+
+def _judgements(app: AppState, wanted: Wanted, material: Material) -> Steps:
+    """How a judge decides pairs that one voted on, then each two subjects on every prompt; always in both orders."""
+    assert wanted.judge
+    held = [vote for vote in votes.all_votes() if vote.vote in ("left", "right")][-FOR_JUDGE:]
+    texts = [(_messages(vote.prompt), vote.left, vote.right) for vote in held]
+    pairs = [(first, second) for second in range(len(material.subjects)) for first in range(second)]
+    cells = [
+        (pair, prompt) for pair in pairs for prompt in range(len(material.prompts))
+        if all(material.subjects[place].said[prompt] for place in pair)
+    ]  # fmt: skip
+    prompts = _conversations(material)
+    texts += [
+        (prompts[prompt], _text(material, first, prompt), _text(material, second, prompt))
+        for (first, second), prompt in cells
+    ]
+    questions = [
+        [message("user", judge_question(asked, *answers))]
+        for asked, one, other in texts
+        for answers in ((one, other), (other, one))
+    ]
+    heard: dict[int, str] = {}
+    for said in lanes.ask_base_many(app, wanted.judge, questions, JUDGE):
+        if isinstance(said, Answered) and said.ended != "stopped":
+            heard[said.prompt] = said.text
+        yield (
+            len(heard) / max(len(questions), 1),
+            said if isinstance(said, str) else f"{len(heard)} of {len(questions)} questions",
+        )
+    whole = len(heard) == len(questions)
+    found = [
+        preferred(verdict_in(heard.get(2 * place, "")), verdict_in(heard.get(2 * place + 1, "")))
+        for place in range(len(texts))
+    ]
+    judge = _judge(wanted.judge.title, held, found[: len(held)])
+    scores: dict[tuple[int, int], list[float | None]] = {pair: [None] * len(prompts) for pair in pairs}
+    for (pair, prompt), score in zip(cells, found[len(held) :], strict=True):
+        scores[pair][prompt] = score
+    judged = [Judged(first=first, second=second, scores=scores[first, second]) for first, second in pairs]
+    return material.model_copy(update={"judge": judge.model_copy(update={"pairs": judged})}), whole
+
+
+def _judge(title: str, held: Sequence[Vote], found: Sequence[float | None]) -> Judge:
+    """How a judge agrees with votes. found: 1 where it preferred the right answer, 0 the left one."""
+    decided = [(vote, score) for vote, score in zip(held, found, strict=True) if score is not None]
+    agreed = sum((vote.vote == "right") == (score == 1) for vote, score in decided)
+    return Judge(title=title, voted=len(held), decided=len(decided), agreed=agreed)
+
+
+def _with(material: Material, **values: Sequence[Any]) -> Material:
+    """The material with other values of a field of each subject."""
+    subjects = [
+        one.model_copy(update={name: column[place] for name, column in values.items()})
+        for place, one in enumerate(material.subjects)
+    ]
+    return material.model_copy(update={"subjects": subjects})
+
+
+def _text(material: Material, subject: int, prompt: int) -> str:
+    said = material.subjects[subject].said[prompt]
+    return without_thoughts(said.text).strip() if said else ""
+
+
+def _conversations(material: Material) -> list[list[Message]]:
+    return [_messages(prompt) for prompt in material.prompts]
+
+
+def _messages(turns: Sequence[dict[str, str]]) -> list[Message]:
+    return [message(turn.get("role", ""), turn.get("content", "")) for turn in turns]
+
+
+def _tell_model_cards(material: Material) -> None:
+    """Write what it found into the model card of each run, in place of what an earlier report said there."""
+    card = card_of(material)
+    for place, subject in enumerate(material.subjects):
+        at = subject.answerer
+        if at.is_base or at.checkpoint or at.strength != 1:
+            continue
+        file = open_run(at.run).adapter / "README.md"
+        with suppress(
+            OSError, UnicodeDecodeError, WorkbenchError
+        ):  # a card that nobody can write to is worth no report
+            write_text(file, with_report(file.read_text("utf-8"), material.time[:10], summary_lines(card, place)))
