@@ -61,7 +61,7 @@ def print_report_card(card: Card) -> None:
     for words in (card.judge, card.blindness.words if card.blindness else ""):
         if words:
             print(words)
-    width = max(12, *(len(side.label) + 2 for side in card.sides)) + 8
+    width = max(26, *(len(side.label) + 2 for side in card.sides))
     print(f"{'':<30}" + "".join(f"{side.label:>{width}}" for side in card.sides))
     for measure in (*MEASURES, KL):
         cells = [side.estimates.get(measure.id) for side in card.sides]

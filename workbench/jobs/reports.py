@@ -29,7 +29,7 @@ from workbench.jobs.prompts import with_system
 from workbench.jobs.sittings import data_of_run, prompts_for
 from workbench.store import choices, datasets, reports, votes
 from workbench.store.home import shipped, write_text
-from workbench.store.runs import open_run, readable_runs, round_before
+from workbench.store.runs import open_run, reward_runs, round_before
 
 MOST_SUBJECTS = 8
 LEAST_PROMPTS, MOST_PROMPTS = 8, 600
@@ -148,11 +148,6 @@ def begin(app: AppState, wanted: Wanted) -> Material:
     )  # fmt: skip
 
 
-def reward_runs() -> list[str]:
-    """The runs that give rewards, the newest first."""
-    return [run.name for run in readable_runs() if getattr(run, "is_reward", False) and run.has_adapter]
-
-
 def stop(app: AppState) -> None:
     """End what is being asked; what was measured until then is the report."""
     app.stop_report.set()
@@ -162,8 +157,8 @@ def stop(app: AppState) -> None:
 def _reward_model(name: str, base: ModelRef) -> RewardModel:
     """Raises WorkbenchError for a run that gives no rewards."""
     run = open_run(name)
-    if not getattr(run, "is_reward", False):
-        known = ", ".join(reward_runs()) or "none yet"
+    if not run.is_reward:
+        known = ", ".join(one.name for one in reward_runs()) or "none yet"
         raise WorkbenchError(f"{name} is no reward model: it answers. Reward runs: {known}.")
     if lanes.base_of(name) != base:
         raise WorkbenchError(

@@ -14,6 +14,8 @@ from workbench.core.votes.vote import word_count
 
 Source = Literal["votes", "reward", "judge"]
 LEAST_VOTES = 20
+# Of a standard deviation: what answers in another batch may differ by in the last digits.
+_SAME_REWARD = 0.01
 _BY_LENGTH = 0.1
 TOGETHER = 0.02
 """Chance that of all that is compared in two that are the same anything is said to differ."""
@@ -108,11 +110,12 @@ def _votes(material: Material, first: int, second: int) -> Win | None:
 
 
 def _rewards(one: Subject, other: Subject) -> list[tuple[int, float]]:
-    """Prompt, and 1 where the second answer has the higher reward, a half for equal ones."""
+    """Prompt, and 1 where the second answer has the higher reward, a half where they are about equal."""
     found = []
     for place, (first, second) in enumerate(zip(one.said, other.said, strict=True)):
         if first and second and first.reward is not None and second.reward is not None:
-            found.append((place, 0.5 + (second.reward > first.reward) / 2 - (second.reward < first.reward) / 2))
+            rise = second.reward - first.reward
+            found.append((place, 0.5 if abs(rise) < _SAME_REWARD else float(rise > 0)))
     return found
 
 

@@ -13,6 +13,7 @@ from workbench.jobs.app_state import AppState
 from workbench.store import reports
 from workbench.store.answerers import offered
 from workbench.store.home import write_json, write_text
+from workbench.store.runs import reward_runs
 from workbench.ui.compare.who_answers import HowToAnswer, newest_adapter
 from workbench.ui.environment import export_folder
 from workbench.ui.frame import Frame
@@ -142,7 +143,7 @@ def _run_choices() -> list[tuple[str, str]]:
 
 
 def _reward_choices() -> Sequence[tuple[str, str]]:
-    return [_NONE, *((name, name) for name in making.reward_runs())]
+    return [_NONE, *((run.name, run.name) for run in reward_runs())]
 
 
 def _listed(id: str | None = None) -> Any:
