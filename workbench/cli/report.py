@@ -66,10 +66,7 @@ def print_report_card(card: Card) -> None:
     for measure in (*MEASURES, KL):
         cells = [side.estimates.get(measure.id) for side in card.sides]
         if any(cells):
-            shown = [
-                f"{measure.text(one.value)} [{measure.text(one.low)}, {measure.text(one.high)}]" if one else "–"
-                for one in cells
-            ]
+            shown = [measure.text(one) if one else "–" for one in cells]
             print(f"{measure.title:<30}" + "".join(f"{text:>{width}}" for text in shown))
 
 

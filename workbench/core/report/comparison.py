@@ -9,7 +9,7 @@ from workbench.core.report.estimates import LEAST, Difference, width
 from workbench.core.report.material import Judge, Material, Subject
 from workbench.core.report.measures import MEASURES, Direction, Measure
 from workbench.core.statistics import wilson
-from workbench.core.votes.result import LEAST_FOR_A_FIT, Rate, Result, Verdict, at_equal_length
+from workbench.core.votes.result import LEAST_FOR_A_FIT, Rate, Verdict, at_equal_length
 from workbench.core.votes.vote import word_count
 
 Source = Literal["votes", "reward", "judge"]
@@ -49,15 +49,16 @@ class Win:
 
 @dataclass(frozen=True)
 class Change:
-    """A measure of the second one against the first one. words: "answers 8% longer"; "" where nothing is known."""
+    """A measure of the second one against the first one. words: "answers 8% longer"; "" where nothing is known.
+
+    text: the difference with its interval."""
 
     measure: str
     title: str
     found: Difference
     direction: Direction
     words: str
-    size: str
-    interval: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -148,14 +149,5 @@ def _log_ratio(one: Subject, other: Subject, place: int) -> float:
 
 
 def _change(measure: Measure, found: Difference) -> Change:
-    low, high = (measure.size_text(end, "+") for end in (found.estimate.low, found.estimate.high))
-    return Change(
-        measure.id, measure.title, found, measure.direction(found), measure.words(found),
-        measure.size_text(found.estimate.value, "+"), f"{low} to {high}",
-    )  # fmt: skip
-
-
-def votes_missing(found: Result | None) -> int:
-    """How many more blind votes a win rate needs before it is said."""
-    count = found.wins + found.ties + found.losses if found else 0
-    return max(0, LEAST_VOTES - count)
+    text = measure.change_text(found.estimate)
+    return Change(measure.id, measure.title, found, measure.direction(found), measure.words(found), text)

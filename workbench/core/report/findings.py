@@ -60,11 +60,11 @@ def _over_optimised(material: Material, found: Comparison) -> Iterator[Finding]:
     reward, win, votes = found.change("reward"), found.win("reward"), found.win("votes")
     if reward is None or win is None or reward.direction != "up":
         return
-    rises = f"Reward {reward.size} [{reward.interval}]"
+    rises = f"Reward {reward.text}"
     facts = found.change("facts")
     if facts and facts.found.estimate.high < 0 and facts.direction != "unchanged":
         yield Finding(
-            "facts fall", "warning", "Reward rises, facts fall", f"{rises}; right facts {facts.size} [{facts.interval}].",
+            "facts fall", "warning", "Reward rises, facts fall", f"{rises}; right facts {facts.text}.",
             f"It learned what the reward counts and lost what it does not see: over-optimised. {_LESS}",
         )  # fmt: skip
     if votes and (votes.verdict == "worse" or (votes.count >= _ENOUGH_VOTES and votes.raw.rate <= 0.5)):
@@ -90,12 +90,12 @@ def _broken(found: Comparison) -> Iterator[Finding]:
     ):
         change = found.change(measure)
         if change and change.direction == "up":
-            yield Finding(measure, "warning", title, f"{change.title} {change.size} [{change.interval}].", advice)
+            yield Finding(measure, "warning", title, f"{change.title} {change.text}.", advice)
     neutral = found.change("neutral")
     if neutral and neutral.direction == "up" and neutral.found.estimate.value >= _FORGETS:
         yield Finding(
             "forgets", "warning", "It forgets what it knew before",
-            f"Perplexity of a neutral text {neutral.size} [{neutral.interval}].",
+            f"Perplexity of a neutral text {neutral.text}.",
             f"The text has nothing to do with the data, so that is what training cost elsewhere. {_LESS}",
         )  # fmt: skip
 

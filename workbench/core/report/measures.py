@@ -78,17 +78,25 @@ class Measure:
         within = -self.matters <= found.estimate.low and found.estimate.high <= self.matters
         return "unchanged" if within or found.is_real else "not known"
 
-    def text(self, value: float) -> str:
-        return format(value, self.format)
+    def text(self, one: Estimate) -> str:
+        """A value with its interval: "91% [84, 95]"."""
+        low, high = (format(end, self.format).rstrip("%") for end in (one.low, one.high))
+        return f"{format(one.value, self.format)} [{low}, {high}]".replace("-", "−")
+
+    def change_text(self, one: Estimate) -> str:
+        """A difference with its interval: "+3 points [−5, +10]"."""
+        low, high = (self.size_text(end, "+").removesuffix("%").split()[0] for end in (one.low, one.high))
+        return f"{self.size_text(one.value, '+')} [{low}, {high}]"
 
     def size_text(self, value: float, sign: str = "") -> str:
         """A difference as it is shown: per cent of a relative measure, points of a share. sign: "+" to have it shown."""
-        if self.kind == "relative":
-            return f"{100 * value:{sign}.0f}%".replace("-", "−")
-        if self.format.endswith("%"):
-            points = 100 * value
-            return f"{points:{sign}.0f} point{'' if f'{abs(points):.0f}' == '1' else 's'}".replace("-", "−")
-        return f"{value:{sign}.2f}".replace("-", "−")
+        is_points = self.kind != "relative" and self.format.endswith("%")
+        percent = is_points or self.kind == "relative"
+        number = f"{100 * value:{sign}.0f}" if percent else f"{value:{sign}.2f}"
+        number = "0" if not float(number) else number.replace("-", "−")
+        if not is_points:
+            return f"{number}%" if percent else number
+        return f"{number} point{'' if number.lstrip('+−') == '1' else 's'}"
 
     def words(self, found: Difference) -> str:
         """What a difference says, as part of a sentence; "" where nothing is known."""

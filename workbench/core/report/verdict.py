@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from workbench.core.report.comparison import LEAST_VOTES, Comparison, Win
+from workbench.core.report.comparison import LEAST_VOTES, Comparison, Source, Win
 from workbench.core.report.findings import Finding, blindness, findings
 from workbench.core.report.material import Judge, Material
 from workbench.core.statistics import wilson
@@ -18,9 +18,11 @@ ONE_RUN = "Whether another training with the same settings and another seed woul
 
 @dataclass(frozen=True)
 class Finished:
-    """A verdict. headline: in a sentence. reasons: what it rests on. cannot: what it does not say."""
+    """A verdict. by: what decided it, if anything did. headline: in a sentence. reasons: what it rests on. cannot: what it does
+    not say."""
 
     outcome: Outcome
+    by: Source | None
     headline: str
     reasons: tuple[str, ...]
     cannot: tuple[str, ...]
@@ -51,8 +53,7 @@ def verdict(material: Material, found: Comparison) -> Finished:
         headline = f"No difference found: {_excluded(found)}"
     else:
         outcome, headline = "not measured", "Not measured: there are too few answers of both to compare"
-    return Finished(
-        outcome, f"{headline}.", tuple(_reasons(material, found)), tuple(_cannot(material, found)), tuple(findings(material, found))
+    return Finished(outcome, best.source if best else None, f"{headline}.", tuple(_reasons(material, found)), tuple(_cannot(material, found)), tuple(findings(material, found))
     )  # fmt: skip
 
 
@@ -118,7 +119,7 @@ def _reasons(material: Material, found: Comparison) -> Iterator[str]:
             yield f"{of}, at equal length: {rate_text(win.at_equal_length)}."
     for one in found.changes:
         known = one.words or f"{one.title.lower()}: too uncertain to say"
-        yield f"{known[0].upper()}{known[1:]}: {one.size} [{one.interval}]."
+        yield f"{known[0].upper()}{known[1:]}: {one.text}."
     if found.compared > 1:
         yield f"{found.compared} things were compared, and a difference is only said where chance would hardly make one in any of them."
 

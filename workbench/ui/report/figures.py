@@ -8,8 +8,8 @@ from workbench.core.report.card import Point
 from workbench.ui.parts import Html, escape
 
 # In units of the drawing; it is shown about as wide as a telephone, so that its text stays readable there.
-_WIDE, _HIGH = 440, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 16, 44
+_WIDE, _HIGH = 360, 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 14, 16, 42
 _ROW = 40
 
 

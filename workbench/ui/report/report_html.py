@@ -9,7 +9,7 @@ from workbench.core.report.card import Card, Judgement, Side, card_of
 from workbench.core.report.estimates import Estimate
 from workbench.core.report.material import Material
 from workbench.core.report.measures import KL, MEASURES, Measure
-from workbench.core.report.verdict import Outcome
+from workbench.core.report.verdict import Finished
 from workbench.jobs.grid import prompt_label
 from workbench.ui.parts import (
     Branch,
@@ -28,9 +28,6 @@ from workbench.ui.parts import (
 )
 from workbench.ui.report.figures import Bar, forest, frontier
 
-_TONES: dict[Outcome, NoticeKind] = {
-    "better": "good", "worse": "warning", "different": "info", "no difference": "info", "not measured": "info",
-}  # fmt: skip
 _SOURCES = {"votes": "your blind votes", "reward": "reward", "judge": "judge"}
 _FRONTIER = (
     "Up is more reward, right is further from the base model. Of two at the same height the left one spent less; where more KL "
@@ -65,23 +62,18 @@ def judgement_html(one: Judgement) -> Html:
         if rate
     ]
     changes = [
-        (
-            change.title,
-            change.size,
-            change.interval,
-            "to be seen" if change.direction == "not known" else change.direction,
-        )
+        (change.title, change.text, "not settled" if change.direction == "not known" else change.direction)
         for change in one.comparison.changes
     ]
     return card(
         f"{one.second} against {one.first}",
-        notice(_TONES[one.verdict.outcome], one.verdict.headline),
+        notice(_tone(one.verdict), one.verdict.headline),
         *(
             notice(finding.severity, finding.title, finding.evidence, finding.advice)
             for finding in one.verdict.findings
         ),
         *([Html("<h4>How often it was preferred</h4>"), forest(bars)] if bars else []),
-        *([table(("What changed", "By", "95% interval", ""), changes)] if changes else []),
+        *([table(("What changed", "By, with the 95% interval", ""), changes)] if changes else []),
         folded("Why it says that", outline([(words, []) for words in one.verdict.reasons])),
         folded("What it cannot say", outline([(words, []) for words in one.verdict.cannot])),
     )
@@ -150,17 +142,22 @@ def measured_html(material: Material) -> Html:
     return Html(f'<p class="wb-quiet wb-small">{escape(words)}</p>')
 
 
+def _tone(one: Finished) -> NoticeKind:
+    """Good is only what a person's votes, or a judge that agrees with them, call better: a reward may be wrong."""
+    if one.outcome == "better":
+        return "info" if one.by == "reward" else "good"
+    return "warning" if one.outcome == "worse" else "info"
+
+
 def _estimate(measure: Measure, one: Estimate | None) -> str:
-    if one is None:
-        return "–"
-    return f"{measure.text(one.value)} [{measure.text(one.low)}, {measure.text(one.high)}]"
+    return measure.text(one) if one else "–"
 
 
 def _accuracy(side: Side) -> str:
     one = side.accuracy
     if one is None:
         return ""
-    return f"{one.value:.1%} [{one.low:.1%}, {one.high:.1%}]" if one.count else f"{one.value:.1%}"
+    return f"{one.value:.1%} [{100 * one.low:.1f}, {100 * one.high:.1f}]" if one.count else f"{one.value:.1%}"
 
 
 _OF_TRAINING: dict[str, Callable[[Side], str]] = {
