@@ -63,6 +63,8 @@ def ratio(parts: Sequence[Part], of: Callable[[float], float] = float) -> Estima
     if found is None:
         return None
     value, low, high, _, _ = found
+    if all(above >= 0 for above, _ in parts):  # so is whatever they come to
+        low = max(low, 0.0)
     return Estimate(of(value), of(low), of(high), len(parts))
 
 

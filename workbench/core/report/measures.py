@@ -193,7 +193,7 @@ MEASURES = (
         "neutral", "Perplexity of a neutral text", "relative", _neutral, 0.05, "perplexity of a neutral text",
         "perplexity of a neutral text {} higher", "perplexity of a neutral text {} lower",
         "How surprised it is by an encyclopaedic text that has nothing to do with the data: what training cost elsewhere.",
-        ".2f", _exp,
+        ".1f", _exp,
     ),
 )  # fmt: skip
 """What is compared, in the order of the page. A new measure is an entry here, and what it needs in `Material`."""

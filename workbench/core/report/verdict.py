@@ -47,7 +47,8 @@ def verdict(material: Material, found: Comparison) -> Finished:
         headline = "; ".join([_said(material, best), *told])
     elif changed:
         outcome = "different"
-        headline = "; ".join(["No preference is settled, but they differ", *told])
+        begins = "No preference is settled" if found.wins else "No preference was measured"
+        headline = "; ".join([f"{begins}, but they differ", *told])
     elif found.wins or found.changes:
         outcome = "no difference"
         headline = f"No difference found: {_excluded(found)}"
@@ -118,8 +119,8 @@ def _reasons(material: Material, found: Comparison) -> Iterator[str]:
         if win.at_equal_length:
             yield f"{of}, at equal length: {rate_text(win.at_equal_length)}."
     for one in found.changes:
-        known = one.words or f"{one.title.lower()}: too uncertain to say"
-        yield f"{known[0].upper()}{known[1:]}: {one.text}."
+        known = {"unchanged": ", unchanged", "not known": ", which settles nothing"}.get(one.direction, "")
+        yield f"{one.title}: {one.text}{known}."
     if found.compared > 1:
         yield f"{found.compared} things were compared, and a difference is only said where chance would hardly make one in any of them."
 
