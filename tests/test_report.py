@@ -240,6 +240,8 @@ def test_what_a_reward_learned_from_the_same_data_cannot_say_is_said():
     made = material([said(reward=0.0)] * 20, [said(reward=1.0)] * 20, reward=RewardModel(name="scorer", data=["pairs"]))
     made.subjects[1] = made.subjects[1].model_copy(update={"data": ["pairs"]})
     assert any("shares its mistakes" in words for words in judged(made).cannot)
+    made.subjects[1] = made.subjects[1].model_copy(update={"rewarded_by": "scorer"})
+    assert any("first was trained to please it" in words for words in judged(made).cannot)
 
 
 def test_the_frontier_has_a_point_for_each_and_reward_per_kl():

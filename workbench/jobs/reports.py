@@ -108,7 +108,8 @@ def make(app: AppState, wanted: Wanted) -> Iterator[Making]:
         material = reports.save(material)
         if not whole:
             break
-    _tell_model_cards(material)
+    if not material.stopped:
+        _tell_model_cards(material)
     yield Making(material, "", 1.0)
 
 
@@ -135,7 +136,7 @@ def begin(app: AppState, wanted: Wanted) -> Material:
         )
     lanes.way_of(app, answerers)
     base = next(iter(models)) or choices.read().model
-    reward = _reward_model(wanted.reward, base) if wanted.reward else None
+    reward = _reward_model(wanted.reward) if wanted.reward else None
     data = data_of_run(answerers[-1].run) or ""
     prompts, facts = _prompts(base, answerers, data, wanted)
     seeds = [wanted.sampling.seed + answerers[:place].count(one) for place, one in enumerate(answerers)]
@@ -154,16 +155,12 @@ def stop(app: AppState) -> None:
     lanes.stop(app)
 
 
-def _reward_model(name: str, base: ModelRef) -> RewardModel:
+def _reward_model(name: str) -> RewardModel:
     """Raises WorkbenchError for a run that gives no rewards."""
     run = open_run(name)
     if not run.is_reward:
         known = ", ".join(one.name for one in reward_runs()) or "none yet"
         raise WorkbenchError(f"{name} is no reward model: it answers. Reward runs: {known}.")
-    if lanes.base_of(name) != base:
-        raise WorkbenchError(
-            f"The reward model {name} has another base model than the runs. Train one on {base.title}."
-        )
     return RewardModel(name=name, data=_data_of(name), accuracy=_results(name).get("accuracy"))
 
 
@@ -194,7 +191,7 @@ def _subject(answerer: Answerer, seed: int, prompts: int) -> Subject:
         answerer=answerer, seed=seed, method=method_title(config.method), data=data, held_out=held_out,
         # A checkpoint is another model than the one that the run ended with and measured.
         results={} if answerer.checkpoint else _results(answerer.run),
-        seconds=_seconds(answerer.run), memory=probe.get("needed"), said=nothing,
+        rewarded_by=getattr(config.own(config.stages[-1]), "reward_run", ""), seconds=_seconds(answerer.run), memory=probe.get("needed"), said=nothing,
     )  # fmt: skip
 
 

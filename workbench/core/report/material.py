@@ -37,7 +37,7 @@ class Subject(_Part):
     """One that answered. seed: of its answers; another one where the same run is compared with itself.
 
     method: title of what it was trained with last. data: every dataset that it learned from, the last one first. results:
-    what the run measured on held-out rows of its data, of which it looked at `held_out`. seconds, memory (bytes, of the
+    what the run measured on held-out rows of its data, of which it looked at `held_out`. rewarded_by: the reward run that it was trained to please, if any. seconds, memory (bytes, of the
     longest batch): what the training took. said: by prompt. log_ratios: log pi - log pi_base of each token of its own
     answers, drawn at temperature 1. neutral: log-probability of each token of the neutral text.
     """
@@ -48,6 +48,7 @@ class Subject(_Part):
     data: list[str] = []
     results: dict[str, FiniteFloat] = {}
     held_out: Count = 0
+    rewarded_by: str = ""
     seconds: Annotated[FiniteFloat, Field(ge=0)] | None = None
     memory: Count | None = None
     said: list[Said | None] = []

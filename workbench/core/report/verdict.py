@@ -145,6 +145,13 @@ def _cannot(material: Material, found: Comparison) -> Iterator[str]:
         mistakes = (
             f" It learned from {' and '.join(sorted(shared))} too, so that it shares its mistakes." if shared else ""
         )
+        pleased = " and ".join(
+            material.label(place)
+            for place in (found.first, found.second)
+            if material.subjects[place].rewarded_by == material.reward.name
+        )
+        if pleased:
+            mistakes += f" {pleased} was trained to please it, so that its reward rises in any case."
         yield f"Whether a higher reward is better: {material.reward.name} gives what it was taught to like.{mistakes}"
         blind = blindness(material)
         if blind and blind.is_blind:

@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.core.chat import Answerer
 from workbench.core.errors import WorkbenchError
 from workbench.core.report.material import Material
 from workbench.core.training.config import parse_model
@@ -14,7 +15,7 @@ from workbench.store import reports
 from workbench.store.answerers import offered
 from workbench.store.home import write_json, write_text
 from workbench.store.runs import reward_runs
-from workbench.ui.compare.who_answers import HowToAnswer, newest_adapter
+from workbench.ui.compare.who_answers import HowToAnswer
 from workbench.ui.environment import export_folder
 from workbench.ui.frame import Frame
 from workbench.ui.open_dropdown import open_dropdown
@@ -37,8 +38,8 @@ class ReportView:
     """report: id of the one that is shown; "" for none."""
 
     def __init__(self) -> None:
-        first = newest_adapter()
-        with gr.Row():
+        first = next((one.name for one in offered() if not Answerer(one.name).checkpoint), None)
+        with gr.Row(elem_classes="wb-lane-choice"):
             self.runs = open_dropdown(
                 _run_choices(), value=[first] if first else [], label="Runs", multiselect=True,
                 max_choices=making.MOST_SUBJECTS - 1,
@@ -50,7 +51,7 @@ class ReportView:
                 info="A run that trained one. It scores every answer; what it gained per KL becomes a chart.",
                 elem_id="wb-report-reward",
             )  # fmt: skip
-        with gr.Row():
+        with gr.Row(elem_classes="wb-lane-choice"):
             self.count = gr.Radio(
                 list(COUNTS), value=64, label="Held-out prompts",
                 info="More make narrower intervals: 64 show a win rate of 70%, 256 one of 60%.",
