@@ -144,11 +144,23 @@ def test_answers_that_were_stopped_are_none(app, models, monkeypatch):
     def half(app, prompts, answerers, sampling, seeds=None):
         for number in range(10):
             for place in range(len(answerers)):
-                yield Answered(number, place, "No.", 2, "end" if number < 9 else "stopped", 0.0, 9)
+                yield Answered(number, place, "No.", 2, "end" if number < whole else "stopped", 0.0, 9)
 
     monkeypatch.setattr(lanes, "ask_many", half)
+    whole = 9
     found = made(app, "first")[-1].material
     assert found.stopped and [sum(map(bool, one.said)) for one in found.subjects] == [9, 9]
+    whole = 0
+    assert made(app, "first")[-1].material.id == "" and len(reports.listed()) == 1, (
+        "without an answer there is no report"
+    )
+
+
+def test_many_prompts_are_asked_some_at_a_time(app, models):
+    found = made(app, "first", prompts=80)[-1].material
+    assert all(all(one.said) for one in found.subjects) and not found.stopped
+    asked = [words for name, words, _, at in models if name == "first" and at == 0.7]
+    assert asked == [prompt[-1]["content"] for prompt in found.prompts]
 
 
 def test_what_cannot_be_compared_is_refused_with_a_reason(app, models):

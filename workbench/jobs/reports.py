@@ -33,6 +33,7 @@ from workbench.store.runs import open_run, reward_runs, round_before
 
 MOST_SUBJECTS = 8
 LEAST_PROMPTS, MOST_PROMPTS = 8, 600
+AT_ONCE = 32  # prompts
 # Answers of which the KL is taken: a mean over their tokens, of which there are many more.
 FOR_KL = 64
 # Of one's own votes, the newest: so many tell a judge that agrees in two of three from one that guesses.
@@ -105,7 +106,8 @@ def make(app: AppState, wanted: Wanted) -> Iterator[Making]:
         whole = whole and (not app.stop_report.is_set() or place == len(parts) - 1)
         if not whole:
             material = material.model_copy(update={"stopped": True})
-        material = reports.save(material)
+        if any(any(one.said) for one in material.subjects):
+            material = reports.save(material)
         if not whole:
             break
     if not material.stopped:
@@ -236,21 +238,26 @@ def _votes(answerers: Sequence[Answerer], base: str) -> list[BlindVotes]:
 
 
 def _answers(app: AppState, wanted: Wanted, material: Material) -> Steps:
-    """Every prompt to everybody; those with another seed after the others."""
+    """Every prompt to everybody, some at a time, so that a stop loses few; those with another seed after the others."""
     prompts = _conversations(material)
     said = [list(one.said) for one in material.subjects]
     size, done = len(prompts) * len(said), 0
-    for seed in sorted({one.seed for one in material.subjects}):
+    begins = range(0, len(prompts), AT_ONCE)
+    seeds = sorted({one.seed for one in material.subjects})
+    for first, seed in ((first, seed) for first in begins for seed in seeds):
         places = [place for place, one in enumerate(material.subjects) if one.seed == seed]
         asked = [material.subjects[place].answerer for place in places]
-        for one in lanes.ask_many(app, prompts, asked, wanted.sampling.model_copy(update={"seed": seed})):
+        now = prompts[first : first + AT_ONCE]
+        sampling, whole = wanted.sampling.model_copy(update={"seed": seed}), 0
+        for one in lanes.ask_many(app, now, asked, sampling):
             if isinstance(one, Answered) and one.ended != "stopped":
-                done += 1
-                said[places[one.answerer]][one.prompt] = Said(
+                whole += 1
+                said[places[one.answerer]][first + one.prompt] = Said(
                     text=one.text, tokens=one.tokens, ended=one.ended, repetition=one.repetition
                 )
-            yield done / size, one if isinstance(one, str) else f"{done} of {size} answers"
-        if done < len(prompts) * sum(other.seed <= seed for other in material.subjects):
+            yield (done + whole) / size, one if isinstance(one, str) else f"{done + whole} of {size} answers"
+        done += whole
+        if whole < len(now) * len(places):
             break
     return _with(material, said=said), done == size
 
