@@ -2,13 +2,14 @@
 
 import json
 import math
+import re
 
 import gradio as gr
 import pytest
 from made_runs import finished
 
 from workbench.cli import main
-from workbench.core.chat import Answered, Score, TokenScore
+from workbench.core.chat import BASE, Answered, Answerer, Score, TokenScore
 from workbench.core.errors import WorkbenchError
 from workbench.core.report.card import card_of
 from workbench.core.report.material import RewardModel
@@ -179,6 +180,31 @@ def test_what_cannot_be_compared_is_refused_with_a_reason(app, models):
     assert reports.listed() == []
 
 
+def test_blind_votes_on_two_are_of_the_second_one(app, models):
+    """18 of 24 measuring votes are for the run, on whichever side it stood; one that taught does not count."""
+    for number in range(25):
+        sides = (
+            {"left_by": BASE, "right_by": Answerer("first")}
+            if number % 2
+            else {"left_by": Answerer("first"), "right_by": BASE}
+        )
+        liked = "right" if (number % 4 < 3) == bool(number % 2) else "left"
+        purpose = "teach" if number == 24 else "measure"
+        prompt = [{"role": "user", "content": f"Question {number}?"}]
+        votes.add(
+            Vote(
+                prompt=prompt, left="No.", right="Yes.", vote=liked, left_model=sides["left_by"].name, base="demo",
+                right_model=sides["right_by"].name, purpose=purpose, sitting="one", match=number, **sides,
+            )
+        )  # fmt: skip
+    (judgement,) = card_of(made(app, "first")[-1].material).judgements
+    win = judgement.comparison.win("votes")
+    assert (win.raw.rate, win.count) == (0.75, 24)
+    assert re.search(
+        r"By your votes: preferred in 75% .* of 24 blind votes, which settles nothing", judgement.verdict.reasons[0]
+    )
+
+
 def test_a_judge_is_held_against_votes_first(app, models):
     for number in range(30):
         kind, curt = f"Of course {number}.", f"Whatever {number}."
@@ -199,7 +225,7 @@ def test_reports_on_disk_are_read_with_care(app, models, home):
         (whole[:200], "not whole JSON"),
         ("[]", "the whole of it is a list"),
         (json.dumps(json.loads(whole) | {"version": 2}), "newer version"),
-        (json.dumps(json.loads(whole) | {"prompts": []}), "does not fit together"),
+        (json.dumps(json.loads(whole) | {"prompts": []}), "do not fit together"),
         (whole.replace('"tokens": 10', '"tokens": -1', 1), "tokens"),
         (whole.replace('"reward": 0.0', '"reward": NaN', 1), "reward"),
     ):

@@ -26,7 +26,7 @@ from workbench.core.votes.vote import Vote
 from workbench.jobs import lanes
 from workbench.jobs.app_state import AppState
 from workbench.jobs.prompts import with_system
-from workbench.jobs.sittings import data_of_run, prompts_for
+from workbench.jobs.sittings import prompts_for
 from workbench.store import choices, datasets, reports, votes
 from workbench.store.home import shipped, write_text
 from workbench.store.runs import open_run, reward_runs, round_before
@@ -139,8 +139,7 @@ def begin(app: AppState, wanted: Wanted) -> Material:
     lanes.way_of(app, answerers)
     base = next(iter(models)) or choices.read().model
     reward = _reward_model(wanted.reward) if wanted.reward else None
-    data = data_of_run(answerers[-1].run) or ""
-    prompts, facts = _prompts(base, answerers, data, wanted)
+    data, prompts, facts = _prompts(base, answerers, wanted)
     seeds = [wanted.sampling.seed + answerers[:place].count(one) for place, one in enumerate(answerers)]
     return Material(
         base=base.title, is_demo=base.source == "demo", data=data, facts=facts, reward=reward,
@@ -167,16 +166,19 @@ def _reward_model(name: str) -> RewardModel:
 
 
 def _prompts(
-    base: ModelRef, answerers: Sequence[Answerer], data: str, wanted: Wanted
-) -> tuple[list[list[Message]], list[list[str] | None]]:
-    """Held-out prompts of the data of the last run by a fixed draw, and of the demo's the words of right facts."""
-    if base.source == "demo" and data.startswith("demo-"):
+    base: ModelRef, answerers: Sequence[Answerer], wanted: Wanted
+) -> tuple[str, list[list[Message]], list[list[str] | None]]:
+    """Whose prompts they are; held-out prompts of the data of the last run, by a fixed draw; and of the demo's the words of
+    right facts."""
+    learned_from = _data_of(answerers[-1].run)
+    demo = next((name for name in learned_from if name.startswith("demo-")), None)
+    if base.source == "demo" and demo:
         lines = (shipped("assets") / "demo" / "prompts.jsonl").read_text("utf-8").splitlines()
         known = [json.loads(line) for line in lines]
         drawn = random.Random(wanted.sampling.seed).sample(known, min(wanted.prompts, len(known)))
-        return [[message("user", one["prompt"])] for one in drawn], [list(one["fact"]) for one in drawn]
+        return demo, [[message("user", one["prompt"])] for one in drawn], [list(one["fact"]) for one in drawn]
     prompts = prompts_for("measure", answerers, wanted.prompts, wanted.sampling.seed)
-    return prompts, []
+    return next(iter(learned_from), ""), prompts, []
 
 
 def _subject(answerer: Answerer, seed: int, prompts: int) -> Subject:

@@ -4,15 +4,31 @@ import os
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.report.material import VERSION, Material, problems
 from workbench.store.home import folder_in_home, write_json, writing
 from workbench.store.ids import checked_id, is_id, new_id
-from workbench.store.records import Damaged, Record, parse
+from workbench.store.records import Damaged, Record
 
-_MATERIAL: Record[Material] = Record(Material)
 MOST_LISTED = 100
+
+
+class _OfDisk(Record[Material]):
+    """A report as whichever version wrote it. Its version comes first: in a newer one the same names may mean something else."""
+
+    def check(self, value: Any) -> Material:
+        version = value.get("version", VERSION) if isinstance(value, dict) else VERSION
+        if isinstance(version, int | float) and version > VERSION:
+            raise Damaged("A newer version of the workbench wrote it, whose reports this one does not know.")
+        found = super().check(value)
+        if wrong := problems(found):
+            raise Damaged(f"Its parts do not fit together: {'; '.join(wrong)}.")
+        return found
+
+
+_MATERIAL = _OfDisk(Material)
 
 
 def save(material: Material) -> Material:
@@ -28,12 +44,9 @@ def save(material: Material) -> Material:
 def read(id: str) -> Material:
     """A stored report. Raises WorkbenchError where there is none, where its file is damaged, and where a newer version wrote it."""
     try:
-        _check_version(_file(id))
         found = _MATERIAL.read(_file(id))
         if found is None:
             raise WorkbenchError(f"There is no report {id}. It may have been deleted.")
-        if wrong := problems(found):
-            raise Damaged(f"{id}.json does not fit together: {'; '.join(wrong)}.")
         return found.model_copy(update={"id": id})
     except Damaged as error:
         raise WorkbenchError(*[f"The report {id} cannot be read. {problem}" for problem in error.problems]) from None
@@ -67,19 +80,6 @@ def delete(id: str) -> None:
             os.replace(file, folder_in_home("trash") / file.name)
         except FileNotFoundError:
             raise WorkbenchError(f"There is no report {id}. It may have been deleted.") from None
-
-
-def _check_version(file: Path) -> None:
-    """Raises Damaged for a file that a newer version wrote. Before its fields are: those may mean something else there."""
-    try:
-        value = parse(file)
-    except FileNotFoundError:
-        return
-    version = value.get("version", VERSION) if isinstance(value, dict) else VERSION
-    if isinstance(version, int | float) and version > VERSION:
-        raise Damaged(
-            f"{file.name} was written by a newer version of the workbench, whose reports this one does not know."
-        )
 
 
 def _file(id: str) -> Path:
