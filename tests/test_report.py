@@ -200,6 +200,13 @@ def test_a_reward_that_does_not_see_facts_is_told_and_one_that_does_too():
     blind, sees = blindness(sides(0.06)), blindness(sides(1.0))
     assert blind.is_blind and "hardly sees whether a fact is right" in blind.words
     assert not sees.is_blind and "prefers right facts" in sees.words
+    better = sides(0.06)
+    risen = [
+        one.model_copy(update={"reward": one.reward + 5, "text": "It is blue."}) for one in better.subjects[1].said
+    ]
+    assert blindness(material(better.subjects[0].said, risen, facts=better.facts)).is_blind, (
+        "its facts are right, and its reward is of something else"
+    )
     assert blindness(material([said(reward=1.0)] * 80, [said(reward=1.0)] * 80)) is None
 
 

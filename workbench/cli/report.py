@@ -54,10 +54,11 @@ def print_report_card(card: Card) -> None:
             print(f"  [{finding.severity}] {finding.title}. {finding.evidence} {finding.advice}")
         for words in one.verdict.reasons:
             print(f"  - {words}")
-        print("  It cannot say:")
-        for words in one.verdict.cannot:
-            print(f"  - {words}")
         print()
+    print("It cannot say:")
+    for words in dict.fromkeys(words for one in card.judgements for words in one.verdict.cannot):
+        print(f"  - {words}")
+    print()
     for words in (card.judge, card.blindness.words if card.blindness else ""):
         if words:
             print(words)

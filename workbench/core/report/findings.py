@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import fmean
 
 from workbench.core.report.comparison import Comparison
 from workbench.core.report.estimates import LEAST, Estimate
@@ -30,7 +31,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Blindness:
-    """The mean reward of answers with a right and with a wrong fact, and the interval of their difference."""
+    """The mean reward of answers with a right and with a wrong fact, and the interval of their difference.
+
+    Each answer counts by how far it is from the mean of whoever gave it: else a run that is better in everything would make
+    a reward see what it does not."""
 
     right: float
     wrong: float
@@ -43,7 +47,8 @@ class Blindness:
 
     @property
     def words(self) -> str:
-        said = f"Answers with right facts get {self.right:.2f}, with wrong ones {self.wrong:.2f} ({self.count} answers)"
+        right, wrong = (f"{mean:.2f}".replace("-", "−") for mean in (self.right, self.wrong))
+        said = f"Answers with right facts get {right}, with wrong ones {wrong} ({self.count} answers)"
         if self.is_blind:
             return f"{said}: this reward hardly sees whether a fact is right. Look at the facts beside it."
         return f"{said}: this reward prefers right facts."
@@ -103,11 +108,17 @@ def _broken(found: Comparison) -> Iterator[Finding]:
 def blindness(material: Material) -> Blindness | None:
     """Whether a reward sees facts; None where facts are not known, or nearly all are right or wrong."""
     facts = next(one for one in MEASURES if one.id == "facts")
-    sides: dict[bool, list[float]] = {True: [], False: []}
+    known: list[tuple[bool, float]] = []
+    means_of: list[float] = []
     for subject in material.subjects:
-        for said, part in zip(subject.said, facts.parts(material, subject), strict=False):
-            if said and part and said.reward is not None:
-                sides[bool(part[0])].append(said.reward)
+        pairs = zip(subject.said, facts.parts(material, subject), strict=False)
+        own = [(bool(part[0]), said.reward) for said, part in pairs if said and part and said.reward is not None]
+        if own:
+            mean = fmean(reward for _, reward in own)
+            known += [(is_right, reward - mean) for is_right, reward in own]
+            means_of.append(mean)
+    level = fmean(means_of) if means_of else 0.0
+    sides = {side: [level + reward for is_right, reward in known if is_right == side] for side in (True, False)}
     right, wrong = sides[True], sides[False]
     if min(len(right), len(wrong)) < LEAST:
         return None
