@@ -1,6 +1,5 @@
 """Reports on disk, one file each: what was measured, from which all that is shown is computed anew."""
 
-import os
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,26 +59,6 @@ def listed() -> list[tuple[str, str]]:
             with suppress(OSError):  # it went between the two looks
                 found.append((file.lstat().st_mtime, file.stem))
     return [(_label(id, changed), id) for changed, id in sorted(found, reverse=True)[:MOST_LISTED]]
-
-
-def newest_of(run_name: str) -> Material | None:
-    """The newest report that a run is in, and that can be read."""
-    for _, id in listed():
-        with suppress(WorkbenchError):
-            found = read(id)
-            if any(one.answerer.name == run_name for one in found.subjects):
-                return found
-    return None
-
-
-def delete(id: str) -> None:
-    """Move a report, or a file that holds none, to the trash of the home."""
-    file = _file(id)
-    with writing(f"The report {id} in the trash"):
-        try:
-            os.replace(file, folder_in_home("trash") / file.name)
-        except FileNotFoundError:
-            raise WorkbenchError(f"There is no report {id}. It may have been deleted.") from None
 
 
 def _file(id: str) -> Path:
