@@ -215,6 +215,8 @@ def test_a_judge_is_held_against_votes_first(app, models):
     found = made(app, "first", judge=ModelRef(source="demo"))[-1].material
     assert (found.judge.voted, found.judge.decided, found.judge.agreed) == (30, 30, 30)
     assert card_of(found).judgements[0].verdict.headline.startswith("Preferred by the judge")
+    page = report_html(found)
+    assert page.index("How the judge agrees with you") < page.index("first against base")
 
 
 def test_reports_on_disk_are_read_with_care(app, models, home):

@@ -48,6 +48,8 @@ def report_json(material: Material, card: Card) -> dict[str, Any]:
 def print_report_card(card: Card) -> None:
     for note in card.notes:
         print(f"{note}\n")
+    if card.judge:
+        print(f"{card.judge}\n")
     for one in card.judgements:
         print(f"{one.second} against {one.first}\n  {one.verdict.headline}")
         for finding in one.verdict.findings:
@@ -59,9 +61,8 @@ def print_report_card(card: Card) -> None:
     for words in dict.fromkeys(words for one in card.judgements for words in one.verdict.cannot):
         print(f"  - {words}")
     print()
-    for words in (card.judge, card.blindness.words if card.blindness else ""):
-        if words:
-            print(words)
+    if card.blindness:
+        print(f"{card.blindness.words}\n")
     width = max(26, *(len(side.label) + 2 for side in card.sides))
     print(f"{'':<30}" + "".join(f"{side.label:>{width}}" for side in card.sides))
     for measure in (*MEASURES, KL):

@@ -43,6 +43,8 @@ def report_html(material: Material, most_answers: int | None = SHOWN) -> Html:
     others = [one for one in found.judgements if one.comparison.first]
     pieces = [
         *(notice("warning", note) for note in found.notes),
+        # Before anything that it judged.
+        notice("info", "How the judge agrees with you", found.judge) if found.judge else Html(""),
         *(judgement_html(one) for one in against_base),
         sides_html(found),
         frontier_html(found),
@@ -80,19 +82,18 @@ def judgement_html(one: Judgement) -> Html:
 
 
 def sides_html(found: Card) -> Html:
-    """Everybody's numbers with their intervals, what the training took, and how far a reward and a judge can be believed."""
+    """Everybody's numbers with their intervals, what the training took, and how far a reward can be believed."""
     known = [one for one in (*MEASURES, KL) if any(one.id in side.estimates for side in found.sides)]
     rows: list[list[object]] = [["Method", *(side.method for side in found.sides)]]
     rows += [[one.title, *(_estimate(one, side.estimates.get(one.id)) for side in found.sides)] for one in known]
     for title, value in _OF_TRAINING.items():
         cells = [value(side) for side in found.sides]
         rows += [[title, *cells]] if any(cells) else []
-    words = [found.judge, found.blindness.words if found.blindness else ""]
     reading: list[Branch] = [(f"{one.title}: {one.reading}", []) for one in known]
     return card(
         "Side by side",
         table(("", *(side.label for side in found.sides)), rows),
-        *(text(one) for one in words if one),
+        *([text(found.blindness.words)] if found.blindness else []),
         folded(
             "How to read the rows", outline([*reading, ("In brackets: the 95% interval of the value before them.", [])])
         ),
