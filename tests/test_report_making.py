@@ -157,6 +157,17 @@ def test_answers_that_were_stopped_are_none(app, models, monkeypatch):
     )
 
 
+def test_what_fails_midway_keeps_what_was_answered(app, models, monkeypatch):
+    def failing(app, prompts, answerers, sampling, seeds=None):
+        for number in range(9):
+            yield from (Answered(number, place, "No.", 2, "end", 0.0, 9) for place in range(len(answerers)))
+        raise WorkbenchError("Out of memory.")
+
+    monkeypatch.setattr(lanes, "ask_many", failing)
+    found = reports.read(made(app, "first")[-1].material.id)
+    assert found.stopped and found.missing == ["Only 18 of 64 answers could be had: Out of memory."]
+
+
 def test_many_prompts_are_asked_some_at_a_time(app, models):
     found = made(app, "first", prompts=80)[-1].material
     assert all(all(one.said) for one in found.subjects) and not found.stopped

@@ -6,6 +6,7 @@ from typing import Any
 from workbench.core.chat import BASE, Answered, Answerer, Sampling, ToScore
 from workbench.core.data.messages import Message, message
 from workbench.core.data.thoughts import without_thoughts
+from workbench.core.errors import WorkbenchError
 from workbench.core.report.judging import judge_question, preferred, verdict_in
 from workbench.core.report.material import Judge, Judged, Material, Said
 from workbench.core.training.config import ModelRef
@@ -40,13 +41,19 @@ def answers(app: AppState, sampling: Sampling, material: Material) -> Steps:
         asked = [material.subjects[place].answerer for place in places]
         now = prompts[first : first + AT_ONCE]
         drawn, whole = sampling.model_copy(update={"seed": seed}), 0
-        for one in lanes.ask_many(app, now, asked, drawn):
-            if isinstance(one, Answered) and one.ended != "stopped":
-                whole += 1
-                said[places[one.answerer]][first + one.prompt] = Said(
-                    text=one.text, tokens=one.tokens, ended=one.ended, repetition=one.repetition
-                )
-            yield (done + whole) / size, one if isinstance(one, str) else f"{done + whole} of {size} answers"
+        try:
+            for one in lanes.ask_many(app, now, asked, drawn):
+                if isinstance(one, Answered) and one.ended != "stopped":
+                    whole += 1
+                    said[places[one.answerer]][first + one.prompt] = Said(
+                        text=one.text, tokens=one.tokens, ended=one.ended, repetition=one.repetition
+                    )
+                yield (done + whole) / size, one if isinstance(one, str) else f"{done + whole} of {size} answers"
+        except WorkbenchError as error:
+            if not done + whole:
+                raise
+            why = f"Only {done + whole} of {size} answers could be had: {' '.join(error.problems)}"
+            material = material.model_copy(update={"missing": [*material.missing, why]})
         done += whole
         if whole < len(now) * len(places):
             break
