@@ -1,0 +1,88 @@
+"""Reward models: finished runs of which the result scores answers, and answers none."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveFloat
+
+from workbench.core.errors import WorkbenchError
+from workbench.core.training.config import ModelRef
+from workbench.store.records import Damaged, Record
+from workbench.store.runs import Run, all_runs, model_of, open_run
+
+FACTS = "reward.json"
+
+
+class RewardFacts(BaseModel):
+    """What a reward run measured of itself on held-out pairs. mean, std: of its raw scores. accuracy: share of the pairs of
+    which it scores the chosen answer higher."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    mean: FiniteFloat
+    std: PositiveFloat
+    accuracy: FiniteFloat | None = None
+    pairs: int = 0
+
+
+_FACTS: Record[RewardFacts] = Record(RewardFacts)
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """A run that scores answers. model: its base model. max_length: what it reads of a conversation, in tokens."""
+
+    name: str
+    model: ModelRef
+    folder: Path
+    max_length: int
+    facts: RewardFacts
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} ({self.model.title})"
+
+    @property
+    def agreement(self) -> str:
+        """How often it is right by its own held-out pairs, as a sentence; "" where nothing was measured."""
+        if self.facts.accuracy is None or not self.facts.pairs:
+            return ""
+        return f"On {self.facts.pairs:,} held-out pairs of its own data it agrees with the label in {self.facts.accuracy:.0%}."
+
+
+def reward_models() -> list[RewardModel]:
+    """All that can score, the newest first. A damaged one is left out here, and told when it is asked for by name."""
+    found = []
+    for run in all_runs():
+        if model_of(run) is not None and run.has_adapter and run.is_reward:
+            try:
+                found.append(_of(run))
+            except WorkbenchError:
+                continue
+    return found
+
+
+def open_reward_model(name: str) -> RewardModel:
+    """The reward model that a run made. Raises WorkbenchError where the run has made none."""
+    run = open_run(name)
+    if not run.is_reward:
+        names = ", ".join(one.name for one in reward_models()) or "none yet"
+        raise WorkbenchError(f"{name} is no reward model: it answers, and scores nothing. Reward models: {names}.")
+    if not run.has_adapter:
+        raise WorkbenchError(f"The reward model {name} is not finished. Choose a run that finished or was stopped.")
+    return _of(run)
+
+
+def _of(run: Run) -> RewardModel:
+    config = run.adjusted_config()
+    try:
+        facts = _FACTS.read(run.adapter / FACTS)
+    except Damaged as error:
+        problems = [f"The reward model {run.name} cannot be used. {problem}" for problem in error.problems]
+        raise WorkbenchError(*problems) from None
+    if facts is None:
+        raise WorkbenchError(
+            f"The reward model {run.name} cannot be used: {FACTS} is missing from {run.adapter}, which says how its scores "
+            "are spread. Train it again."
+        )
+    return RewardModel(run.name, config.model, run.adapter, config.max_length, facts)
