@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,17 +65,42 @@ def one_base(base) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def home_of_first_run(base, tmp_path_factory) -> Path:
     """A home with the run `first`: two steps of DPO on few rows, trained once for the whole test session. Copied, never used."""
+    from made_runs import first_settings
+
+    with _sharing(base):
+        return _home_with("first", first_settings, tmp_path_factory)
+
+
+def _home_with(name: str, settings: Callable[[], dict], tmp_path_factory) -> Path:
+    """A home with one run, trained here."""
     from configs import demo_config
-    from made_runs import create_run, first_settings
+    from made_runs import create_run
 
     from workbench.engine import train
 
-    folder = tmp_path_factory.mktemp("trained") / "home"
-    with pytest.MonkeyPatch.context() as patch, _sharing(base):
+    folder: Path = tmp_path_factory.mktemp("trained") / "home"
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_HOME", str(folder))
-        run = create_run(demo_config("first", **first_settings()))
+        run = create_run(demo_config(name, **settings()))
         assert train.main(str(run.folder)) == 0, run.result()
     return folder
+
+
+@pytest.fixture(scope="session")
+def home_of_judge(tmp_path_factory) -> Path:
+    """A home with the run `judge`: a reward model of ten steps, trained once for the whole test session. Copied, never used."""
+    from made_runs import judge_settings
+
+    return _home_with("judge", judge_settings, tmp_path_factory)
+
+
+@pytest.fixture
+def judge(home_of_judge: Path, home: Path):
+    """A finished reward model in the test's own home."""
+    from workbench.store.runs import open_run
+
+    shutil.copytree(home_of_judge, home, dirs_exist_ok=True)
+    return open_run("judge")
 
 
 @pytest.fixture
@@ -83,5 +108,21 @@ def first_run(home_of_first_run: Path, home: Path):
     """A finished run in the test's own home, with its rows and what was kept of its reference."""
     from workbench.store.runs import open_run
 
-    shutil.copytree(home_of_first_run, home)
+    shutil.copytree(home_of_first_run, home, dirs_exist_ok=True)
     return open_run("first")
+
+
+@pytest.fixture
+def after_step(monkeypatch):
+    """Has the trainer of this process do something once, after a step, with its model."""
+    from workbench.engine import report
+
+    known, left = report.ReportCallback.on_step_end, []
+
+    def on_step_end(self, args, state, control, model=None, **_):
+        if left and state.global_step == left[-1][0]:
+            left.pop()[1](model)
+        known(self, args, state, control)
+
+    monkeypatch.setattr(report.ReportCallback, "on_step_end", on_step_end)
+    return lambda step, do: left.append((step, do))

@@ -32,6 +32,12 @@ def first_settings() -> dict[str, Any]:
     return SMALL | few_rows() | {"method": "dpo", "sft_data": None, "dpo": TWO_STEPS}
 
 
+def judge_settings() -> dict[str, Any]:
+    """Ten steps of a reward model: how the run is trained that the fixture judge copies."""
+    steps = {"learning_rate": 5e-4, "max_steps": 10, "epochs": 2}
+    return SMALL | few_rows() | {"method": "reward", "sft_data": None, "batch_size": 8, "reward": steps}
+
+
 def create_run(config: RunConfig) -> Run:
     """A new folder with the config in it, and nothing else of a run."""
     run = claim_folder(config.name)

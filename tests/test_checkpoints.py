@@ -16,7 +16,7 @@ from real_runs import curve, ended, weights
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.metrics import RESUMED, as_trained
 from workbench.core.monitoring.progress import seconds_per_step
-from workbench.engine import adapters, report, train
+from workbench.engine import adapters, train
 from workbench.jobs import processes, training
 from workbench.store import checkpoints
 
@@ -222,20 +222,6 @@ def test_a_worker_out_of_memory_begins_again_with_less_at_once_and_the_same_in_a
     assert "the same effective batch of 8" in next(
         one["phase"] for one in run.metrics() if "memory ran out" in one.get("phase", "")
     )
-
-
-@pytest.fixture
-def after_step(monkeypatch):
-    """Has the trainer of this process do something once, after a step, with its model."""
-    known, left = report.ReportCallback.on_step_end, []
-
-    def on_step_end(self, args, state, control, model=None, **_):
-        if left and state.global_step == left[-1][0]:
-            left.pop()[1](model)
-        known(self, args, state, control)
-
-    monkeypatch.setattr(report.ReportCallback, "on_step_end", on_step_end)
-    return lambda step, do: left.append((step, do))
 
 
 def test_out_of_memory_goes_on_with_less_and_the_same_in_all(one_base, monkeypatch, after_step):

@@ -15,6 +15,8 @@ from workbench.store.forks import fork_of
 from workbench.store.home import write_text
 from workbench.store.runs import Run, starting_run
 
+_HEAD = "base_model.model.score.weight"  # as PEFT saves it
+
 
 def save_last_finite_adapter(run: Run) -> str:
     """Make the newest adapter whose weights are all numbers the result. Says where it was; "" where there is none."""
@@ -45,6 +47,8 @@ def copy_adapter(source: Path, target: Path) -> None:
     draft.mkdir()
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         shutil.copy2(source / name, draft / name)
+    if (source / "reward.json").is_file():
+        shutil.copy2(source / "reward.json", draft / "reward.json")
     shutil.rmtree(target, ignore_errors=True)  # what an earlier life of the run left: a folder takes no other's place
     os.replace(draft, target)
 
@@ -59,7 +63,11 @@ def load_adapter_weights(model: Any, folder: Path) -> None:
 
     check_adapter(folder, f"the adapter in {folder.name}")
     weights = load_file(folder / "adapter_model.safetensors")
-    wanted = [weight.shape for weight in model.parameters() if weight.requires_grad]
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    head = next((weight for name, weight in trained.items() if ".score." in name), None)
+    if head is not None and _HEAD not in weights:  # a reward model may start from a run that answers, with its own head
+        weights[_HEAD] = head.detach()
+    wanted = [weight.shape for weight in trained.values()]
     # PEFT passes over in silence what it does not find.
     if sorted(wanted) != sorted(weight.shape for weight in weights.values()):
         raise WorkbenchError(
@@ -94,5 +102,7 @@ def save_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:
 def write_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:
     """Weights, settings and model card of the adapter."""
     model.save_pretrained(folder, safe_serialization=True, selected_adapters=["default"])
+    if run.reward_file.is_file():
+        shutil.copy2(run.reward_file, folder / "reward.json")
     reached = results(run.log().rows, config)
     write_text(folder / "README.md", model_card(config, run.environment(), reached, fork_of(run)))

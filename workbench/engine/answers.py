@@ -1,5 +1,6 @@
 """What the examples of a stage are like, as they are trained on: for the rules about a run's health."""
 
+from os.path import commonprefix
 from typing import Any
 
 from workbench.core.monitoring.health import answer_facts
@@ -34,6 +35,11 @@ def answers(rows: Any, most: int) -> tuple[Tokens, Tokens, Tokens | None]:
             if part in rows.column_names
         ]
         return prompts, sides[0], sides[1] if len(sides) == 2 else None
+    if "chosen_ids" in rows.column_names:  # of a reward model: whole conversations, alike up to the answers
+        both = list(zip(rows["chosen_ids"], rows["rejected_ids"], strict=True))
+        begins = [len(commonprefix(pair)) for pair in both]
+        chosen, rejected = ([pair[side][at:] for pair, at in zip(both, begins, strict=True)] for side in (0, 1))
+        return [pair[0][:at] for pair, at in zip(both, begins, strict=True)], chosen, rejected
     if "chosen_input_ids" in rows.column_names:
         prompts = list(rows["prompt_input_ids"])
         chosen, rejected = (

@@ -143,7 +143,8 @@ def stopping(model: Any, stop: threading.Event) -> Iterator[None]:
 
 def end_tokens(model: Any, tokenizer: Any) -> set[int]:
     """Ids of the tokens that end an answer."""
-    known = model.generation_config.eos_token_id
+    # A reward model has no settings of generation.
+    known = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     ids = known if isinstance(known, list) else [known]
     return {token for token in [*ids, tokenizer.eos_token_id] if token is not None}
 

@@ -156,17 +156,23 @@ def has_switch(tokenizer: Any, title: str) -> bool:
 
 
 def load_base(
-    ref: ModelRef, precision: Precision, device: Device, say: Say, max_length: int = 2048, with_unsloth: bool = False
+    ref: ModelRef,
+    precision: Precision,
+    device: Device,
+    say: Say,
+    max_length: int = 2048,
+    with_unsloth: bool = False,
+    scores: bool = False,
 ) -> Loaded:
     """Load the base model onto the device, in 4 bits unless told otherwise.
 
-    Raises WorkbenchError in plain words; UnslothRefused where Unsloth was asked for and cannot take the model.
+    scores: with a head that gives one score in place of the one that gives the next token; not through Unsloth. Raises WorkbenchError in plain words; UnslothRefused where Unsloth was asked for and cannot take the model.
     """
     folder = fetch(ref, say)
     say("loading the base model")
     if with_unsloth:
         return _load_with_unsloth(ref, folder, precision, device, max_length)
-    return _load_with_transformers(ref, folder, precision, device)
+    return _load_with_transformers(ref, folder, precision, device, scores)
 
 
 def add_adapter(loaded: Loaded, adapter: AdapterSettings, gradient_checkpointing: bool, seed: int) -> Any:
@@ -183,7 +189,10 @@ def add_adapter(loaded: Loaded, adapter: AdapterSettings, gradient_checkpointing
     else:
         from peft import LoraConfig, get_peft_model
 
-        model = get_peft_model(loaded.model, LoraConfig(**adapter_arguments(adapter)))
+        scores = hasattr(loaded.model, "score")
+        if scores:  # made at random while the model was loaded: the same seed must give the same one
+            loaded.model.score.weight.data.normal_(std=loaded.model.config.get_text_config().initializer_range)
+        model = get_peft_model(loaded.model, LoraConfig(**adapter_arguments(adapter, scores)))
     for weight in model.parameters():
         if weight.requires_grad:
             weight.data = weight.data.float()
@@ -206,9 +215,11 @@ def keep_four_bit_weights_as_they_are(model: Any) -> None:
             layer.support_avx512bf16_for_cpu = False
 
 
-def _load_with_transformers(ref: ModelRef, folder: Path, precision: Precision, device: Device) -> Loaded:
+def _load_with_transformers(
+    ref: ModelRef, folder: Path, precision: Precision, device: Device, scores: bool = False
+) -> Loaded:
     import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, BitsAndBytesConfig
 
     dtype = {"bf16": "bfloat16", "fp32": "float32"}.get(precision, compute_dtype(device))
     four_bit = precision in ("auto", "nf4")
@@ -219,11 +230,15 @@ def _load_with_transformers(ref: ModelRef, folder: Path, precision: Precision, d
         "trust_remote_code": False,
         "local_files_only": True,
     }
+    if scores:
+        arguments["num_labels"] = 1
     if four_bit:
         arguments["quantization_config"] = BitsAndBytesConfig(**quantization_arguments(device))
     try:
         tokenizer = load_tokenizer(folder, ref.title)  # first: what is wrong with it is known in a second
-        model = AutoModelForCausalLM.from_pretrained(folder, **arguments)
+        model = (AutoModelForSequenceClassification if scores else AutoModelForCausalLM).from_pretrained(
+            folder, **arguments
+        )
     except WorkbenchError:
         raise
     except Exception as error:

@@ -71,4 +71,6 @@ def _lengths(table: pyarrow.Table) -> list[int]:
     if "chosen_input_ids" in count:  # of ORPO and SimPO, where they hold the prompt too
         return [max(pair) for pair in zip(count["chosen_input_ids"], count["rejected_input_ids"], strict=True)]
     answers = [counts for name, counts in count.items() if name != "prompt_ids"]
+    if "prompt_ids" not in count:  # of a reward model, where they hold the prompt too
+        return [max(pair) for pair in zip(*answers, strict=True)]
     return [prompt + max(answer) for prompt, *answer in zip(count["prompt_ids"], *answers, strict=True)]

@@ -22,6 +22,7 @@ from workbench.engine.journal import log_numbers
 from workbench.engine.samples import Samples
 from workbench.engine.trouble import Diverged
 from workbench.store import checkpoints
+from workbench.store.home import write_json
 from workbench.store.metrics_file import read_digest
 from workbench.store.runs import Outcome, Run
 
@@ -117,6 +118,17 @@ class ReportCallback(TrainerCallback):
         draft = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         checkpoints.keep(self.run, self.stage, state.global_step, draft)
         self.saved = time.monotonic()
+
+
+class KeepsQuality(TrainerCallback):
+    """Writes down how good a reward model is on held-out pairs, with the scale of its scores, at each evaluation."""
+
+    def __init__(self, trainer: Any, run: Run):
+        self._trainer, self._run = trainer, run
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any):
+        if found := self._trainer.quality:
+            write_json(self._run.reward_file, found.as_dict() | {"step": state.global_step})
 
 
 def in_a_line(stage: Stage, step: int, steps: int, logs: dict[str, float]) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import trl
 from peft.helpers import disable_input_dtype_casting
 from transformers import PrinterCallback
 
@@ -24,7 +23,7 @@ from workbench.engine.order import length_grouped
 from workbench.engine.place import Place
 from workbench.engine.probe import ProbeCallback
 from workbench.engine.reference import Reference, open_reference, with_cached_reference
-from workbench.engine.report import ReportCallback, WrongReference
+from workbench.engine.report import KeepsQuality, ReportCallback, WrongReference
 from workbench.engine.resuming import OwnLearningRate
 from workbench.engine.samples import fixed_prompts, room_for_prompt
 from workbench.engine.trouble import StaleReference
@@ -66,8 +65,9 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
         return None
     if not resume and any(row.get("stage") == stage for row in run.log().rows):
         log_begun_again(run, stage)
-    prompts = fixed_prompts(held_out, work.loaded.tokenizer, config.samples, room_for_prompt(model, config.max_length))
     method = METHODS[stage]
+    asked = 0 if method.scores else config.samples
+    prompts = fixed_prompts(held_out, work.loaded.tokenizer, asked, room_for_prompt(model, config.max_length))
     report = ReportCallback(run, stage, checkpoint_steps(config, steps), prompts)
     kept = method.has_reference and config.reference == "kept"
     reference = open_reference(work.loaded, model, fresh, work.paths) if kept else None
@@ -75,6 +75,8 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     trainer = make_trainer(
         work, stage, training, held_out, reference, [KeepsPlace(work.place), OwnLearningRate(), report]
     )
+    if method.scores:
+        trainer.add_callback(KeepsQuality(trainer, run))
     if "label" in trainer.eval_dataset.column_names:
         report.thumbs = trainer.eval_dataset["label"]
     if method.has_reference and fresh:
@@ -137,7 +139,7 @@ def make_trainer(
     if method.imitates and loaded.backend == "unsloth":
         trainer.train_dataset = rows.with_something_to_learn(trainer.train_dataset)
         trainer.eval_dataset = rows.with_something_to_learn(trainer.eval_dataset)
-    _say_what_was_dropped(run, len(training), len(trainer.train_dataset))
+    _say_what_was_dropped(run, len(training), len(trainer.train_dataset), method.scores)
     adapters.restore_fp32(model, before)
     return trainer
 
@@ -169,8 +171,8 @@ def trainer_class(asked: RunConfig, stage: Stage, reference: Reference | None) -
     asked: the settings as they were asked for. A run that goes on with smaller batches must keep its order of rows.
     """
     method = METHODS[stage]
-    # The experimental ones are imported only here, so that the other methods do not hang on them.
-    library = importlib.import_module("workbench.engine.experimental") if method.experimental else trl
+    # Imported only here, so that no other method hangs on it.
+    library = importlib.import_module(method.module)
     make, settings = getattr(library, method.trainer), getattr(library, method.trainer_config)
     if reference:
         make = with_cached_reference(make, reference)
@@ -179,10 +181,10 @@ def trainer_class(asked: RunConfig, stage: Stage, reference: Reference | None) -
     return make, settings
 
 
-def _say_what_was_dropped(run: Run, before: int, after: int) -> None:
+def _say_what_was_dropped(run: Run, before: int, after: int, scores: bool) -> None:
+    """scores: of a reward model, which reads the end of an answer and so takes no answer that is cut."""
+    why = "an answer with its prompt is longer than max length" if scores else "the prompt alone fills max length"
     if not after:
-        raise WorkbenchError(
-            f"All {before:,} examples are too long: the prompt alone fills max length. Raise it on the Train page."
-        )
+        raise WorkbenchError(f"All {before:,} examples are too long: {why}. Raise it on the Train page.")
     if after < before:
-        log_phase(run, f"{before - after:,} of {before:,} examples were left out: the prompt alone fills max length")
+        log_phase(run, f"{before - after:,} of {before:,} examples were left out: {why}")

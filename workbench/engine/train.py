@@ -22,7 +22,7 @@ from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.memory.oom_fallback import next_rung
 from workbench.core.monitoring.metrics import closing_message
 from workbench.core.training.config import RunConfig, Stage
-from workbench.core.training.methods import stage_title
+from workbench.core.training.methods import METHODS, stage_title
 from workbench.core.training.recipe import Device, planned_steps
 from workbench.core.training.run_state import BEGIN, WAITS_FOR_WORD
 from workbench.core.training.thinking import no_switch_message, with_default
@@ -132,7 +132,8 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
     paths = decide(run, device)
     config = run.adjusted_config()
     shutil.rmtree(run.folder / "scratch", ignore_errors=True)  # of a worker that was killed while it saved
-    with_unsloth, _ = load.find_unsloth(device, config.precision)
+    scores = METHODS[config.stages[-1]].scores
+    with_unsloth = load.find_unsloth(device, config.precision)[0] and not scores
 
     begun = checkpoints.newest(run)
     data, changed = run_data.settle(run, config, begun)
@@ -141,7 +142,13 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
 
     log_phase(run, "starting")
     loaded = load.load_base(
-        config.model, config.precision, device, lambda text: log_phase(run, text), config.max_length, with_unsloth
+        config.model,
+        config.precision,
+        device,
+        lambda text: log_phase(run, text),
+        config.max_length,
+        with_unsloth,
+        scores,
     )
     if loaded.facts["thinking_switch"]:
         loaded.tokenizer.chat_template = with_default(loaded.tokenizer.get_chat_template(), config.thinking)

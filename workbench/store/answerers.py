@@ -31,7 +31,7 @@ def offered() -> list[Offered]:
     found: list[Offered] = []
     for run in all_runs():
         model = model_of(run)
-        if model is None:
+        if model is None or run.is_reward:
             continue
         if run.has_adapter:
             found.append(Offered(run.name, model))
@@ -45,6 +45,10 @@ def adapter_folder(answerer: Answerer) -> Path | None:
     if not answerer.name:
         return None
     run, at = open_run(answerer.run), answerer.checkpoint
+    if run.is_reward:
+        raise WorkbenchError(
+            f"The run {run.name} is a reward model: it scores answers and writes none. Choose another one."
+        )
     if at is None:
         if not run.has_adapter:
             raise WorkbenchError(f"The run {run.name} has no adapter yet. Choose a run that finished or was stopped.")

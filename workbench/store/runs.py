@@ -16,6 +16,7 @@ from workbench.core.monitoring.metrics import Row, as_trained
 from workbench.core.monitoring.run_log import RunLog
 from workbench.core.names import NAME_RULE, check_name, is_name
 from workbench.core.training.config import ModelRef, RunConfig, checked
+from workbench.core.training.methods import METHODS
 from workbench.store import run_files
 from workbench.store.adapter_files import check_adapter
 from workbench.store.checked_lines import answered_once, checked_row, checked_sample
@@ -55,6 +56,19 @@ class Run:
     @property
     def has_adapter(self) -> bool:
         return (self.adapter / "adapter_model.safetensors").is_file()
+
+    @property
+    def reward_file(self) -> Path:
+        """Of a reward model: the mean and standard deviation of its scores on held-out answers, and how good it is."""
+        return self.folder / "reward.json"
+
+    @property
+    def is_reward(self) -> bool:
+        """Whether its result scores answers and writes none. False where its settings cannot be read."""
+        try:
+            return METHODS[self.config().stages[-1]].scores
+        except WorkbenchError:
+            return False
 
     @property
     def config_file(self) -> Path:
@@ -282,8 +296,15 @@ def open_run(name: str) -> Run:
 
 
 def runs_to_start_from(model: ModelRef) -> list[Run]:
-    """Every run whose result is an adapter of a base model, newest first."""
-    return [run for run in all_runs() if run.has_adapter and model_of(run) == model]
+    """Every run whose result is an adapter of a base model, newest first. A reward model is none that anything but another
+    reward model could start from."""
+    return [run for run in all_runs() if run.has_adapter and model_of(run) == model and not run.is_reward]
+
+
+def reward_runs(model: ModelRef | None = None) -> list[Run]:
+    """Every run whose result is a reward model, newest first; on one base model where that is given."""
+    found = [run for run in all_runs() if run.has_adapter and run.is_reward]
+    return [run for run in found if model is None or model_of(run) == model]
 
 
 def starting_run(config: RunConfig) -> Run | None:
@@ -309,6 +330,11 @@ def starting_run(config: RunConfig) -> Run | None:
         found.append(
             f"{run.name} was trained on {earlier.model.title}, and the model is {config.model.title}. An adapter fits its own "
             "base model only: choose that one on the Model page, or another run."
+        )
+    if run.is_reward and not METHODS[config.stages[-1]].scores:
+        found.append(
+            f"{run.name} is a reward model, which scores answers and writes none, so nothing that answers can start from it. "
+            "Choose another run, or start from the base model."
         )
     # Alpha scales what the adapter adds, so that another one would make another model of the same weights.
     for title, now, then in (

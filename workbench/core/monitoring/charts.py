@@ -135,6 +135,15 @@ def _preference_loss(curves: _Curves, unit: str) -> dict[str, Any]:
     return drawn | {"reading": reading, "references": [{"y": start, "label": f"{short}: no preference yet"}]}
 
 
+def _reward_loss(curves: _Curves) -> dict[str, Any]:
+    reading = f"Where it cannot tell the answers apart it is ln 2 = {LN_2:.3f}; lower is better."
+    held_out = curves.held_out("eval_loss")
+    if len(held_out) > 1:
+        reading += f" On held-out pairs it is now {held_out[-1]:.3f}."
+    chance = [{"y": LN_2, "label": "ln 2: cannot tell"}]
+    return {"measure": "reward loss (nats)", "lines": curves.both("loss"), "reading": reading, "references": chance}
+
+
 def _start(curves: _Curves) -> float:
     """The loss where there is no preference yet: as measured before the first step, or as it usually is."""
     usual = LN_2 if curves.method.answers == 2 else KTO_START
@@ -146,6 +155,17 @@ def _start(curves: _Curves) -> float:
 
 
 def _margin(curves: _Curves) -> dict[str, Any]:
+    if curves.method.scores:
+        held_out = curves.held_out("eval_rewards/margins")
+        reading = "How much higher it scores chosen than rejected answers."
+        reading += f" Held-out: {held_out[-1]:.2f}." if held_out else ""
+        zero = [{"y": 0.0, "label": "0"}]
+        return {
+            "measure": "margin of scores",
+            "lines": curves.both("rewards/margins"),
+            "references": zero,
+            "reading": reading,
+        }
     has_reference = curves.method.has_reference
     against = ", against the reference model" if has_reference else ", per token and times beta"
     verb = "has come to favour" if has_reference else "favours"
@@ -176,7 +196,7 @@ def _accuracy(curves: _Curves) -> dict[str, Any]:
 def _rewards(curves: _Curves) -> dict[str, Any]:
     has_reference = curves.method.has_reference
     return {
-        "measure": "implicit reward" if has_reference else "beta × log-probability per token",
+        "measure": _rewards_measure(curves.method),
         "lines": [
             curves.line("rewards/chosen", "chosen", "chosen"),
             curves.line("rewards/rejected", "rejected", "rejected", style="dashed"),
@@ -184,13 +204,25 @@ def _rewards(curves: _Curves) -> dict[str, Any]:
             curves.line("eval_rewards/rejected", "rejected, held-out", "rejected", style="dotted"),
         ],
         "references": [{"y": 0.0, "label": "reference model"}] if has_reference else [],
-        "reading": "The gap between the two is the margin. Rejected falling is the usual way; both falling is normal too.",
+        "reading": "The gap between the two is the margin. "
+        + (
+            "Only the gap counts: where the two lie means nothing by itself."
+            if curves.method.scores
+            else "Rejected falling is the usual way; both falling is normal too."
+        ),
     }
+
+
+def _rewards_measure(method: Method) -> str:
+    if method.scores:
+        return "raw score"
+    return "implicit reward" if method.has_reference else "beta × log-probability per token"
 
 
 _OF_METHODS: dict[str, tuple[str, Callable[[_Curves], dict[str, Any]]]] = {
     "sft-loss": ("Is it learning to imitate the answers?", _imitation_loss),
     "dpo-loss": ("Does it tell better from worse?", partial(_preference_loss, unit=" (nats)")),
+    "reward-loss": ("Does it score better answers higher?", _reward_loss),
     "kto-loss": ("Does it tell liked from disliked?", partial(_preference_loss, unit="")),
     "margin": ("Is it learning the preference?", _margin),
     "accuracy": ("How often does it prefer the right answer?", _accuracy),

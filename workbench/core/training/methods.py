@@ -11,6 +11,7 @@ from workbench.core.training.settings import (
     DpoSettings,
     KtoSettings,
     OrpoSettings,
+    RewardSettings,
     SftSettings,
     SimpoSettings,
     StageSettings,
@@ -65,7 +66,7 @@ LOSS = Result("eval_loss", "loss", "Loss", ".3f")
 ACCURACY = Result("eval_rewards/accuracies", "accuracy", "Reward accuracy", ".1%")
 MARGIN = Result("eval_rewards/margins", "margin", "Reward margin", ".3f")
 
-RuleSet = Literal["imitation", "reference", "reference pairs", "no reference"]
+RuleSet = Literal["imitation", "reference", "reference pairs", "no reference", "reward model"]
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,14 @@ class Method:
     """A way to train, which is a stage of a run.
 
     help: goes on after its titles, to a sentence. kinds: of data that it can learn from, its own first. trainer,
-    trainer_config: names of classes in TRL, or in engine/experimental.py where it is experimental: then TRL may change
-    or remove it. charts: ids of core/monitoring/charts.py, besides those of every stage. closing: how a run ends that
+    trainer_config: names of classes in `module`. experimental: TRL may change or remove what it needs. charts: ids of core/monitoring/charts.py, besides those of every stage. closing: how a run ends that
     reached these results, by their names. up_front: settings that are drawn first. health: rule sets of
     core/monitoring/health/examining.py. sequences: that go through the model for one example; KTO's second is the
     mismatched answer of its KL estimate. smallest_batch: 2 where each example is compared with another of its batch, so
     that the order of the rows is part of the method. operations: floating-point operations per token and weight besides
     those of the trained pass, with the reference answering. tiles_loss: whether the trainer makes logits of some tokens at
-    a time. copies_chosen: whether it copies the logits of the chosen answers.
+    a time. copies_chosen: whether it copies the logits of the chosen answers. scores: whether it ends as a reward model,
+    which scores answers and writes none.
     """
 
     stage: str
@@ -102,6 +103,8 @@ class Method:
     operations: int = 0
     tiles_loss: bool = False
     copies_chosen: bool = False
+    scores: bool = False
+    module: str = "trl"
 
     @property
     def title(self) -> str:
@@ -133,6 +136,8 @@ _OF_PAIRS: dict[str, Any] = {
     "closing": "On held-out pairs it prefers the chosen answer in {accuracy:.0%} of cases, by a margin of {margin:.2f}.",
 }
 
+_IN_TOKENS = "workbench.engine.experimental"
+
 _METHODS = (
     Method(
         "sft", SftSettings, "supervised fine-tuning", "imitates good answers.",
@@ -158,13 +163,22 @@ _METHODS = (
         "orpo", OrpoSettings, "odds-ratio preference optimization",
         "learns from pairs and needs no reference: less time and memory, and nothing that holds the model to what it was.",
         ("preference",), "OrpoInTokens", "ORPOConfig", **_OF_PAIRS, up_front=("learning_rate", "weight"),
-        health=("no reference",), experimental=True, copies_chosen=True,
+        health=("no reference",), experimental=True, copies_chosen=True, module=_IN_TOKENS,
     ),
     Method(
         "simpo", SimpoSettings, "simple preference optimization",
         "learns from pairs without a reference too, by the mean log-probability of an answer's tokens.",
         ("preference",), "SimpoInTokens", "CPOConfig", **_OF_PAIRS, up_front=("learning_rate", "beta", "margin_ratio"),
-        health=("no reference",), experimental=True,
+        health=("no reference",), experimental=True, module=_IN_TOKENS,
+    ),
+    Method(
+        "reward", RewardSettings, "reward modelling",
+        "trains no model that answers but one that scores answers, for online training, for ranking and for choosing the best of several.",
+        ("preference",), "RewardOnPairs", "RewardConfig",
+        charts=("reward-loss", "margin", "accuracy", "rewards"), results=(LOSS, ACCURACY, MARGIN),
+        closing="On held-out pairs it scores the chosen answer higher in {accuracy:.0%} of cases, by {margin:.2f}.",
+        up_front=("learning_rate", "epochs", "centering"), health=("reward model",), scores=True,
+        module="workbench.engine.reward",
     ),
 )  # fmt: skip
 

@@ -54,9 +54,10 @@ def quantization_arguments(device: Device) -> dict[str, Any]:
     }
 
 
-def adapter_arguments(adapter: AdapterSettings) -> dict[str, Any]:
-    """For peft.LoraConfig."""
-    return _lora(adapter) | {"task_type": "CAUSAL_LM"}
+def adapter_arguments(adapter: AdapterSettings, scores: bool = False) -> dict[str, Any]:
+    """For peft.LoraConfig. scores: of a reward model, whose head trains with the adapter and is saved with it."""
+    kind = {"task_type": "SEQ_CLS", "modules_to_save": ["score"]} if scores else {"task_type": "CAUSAL_LM"}
+    return _lora(adapter) | kind
 
 
 def unsloth_load_arguments(path: str, max_length: int, four_bit: bool, device: Device) -> dict[str, Any]:
@@ -152,7 +153,7 @@ def trainer_arguments(
         "disable_tqdm": True,
     }
     method = METHODS[stage]
-    if not method.experimental:
+    if not method.experimental and not method.scores:
         # A model of a family with experts that has none, such as Granite 4.0 Micro, has no load to balance, and TRL fails
         # where it tries. Where there are experts, those of the frozen model are balanced already.
         arguments["router_aux_loss_coef"] = 0.0

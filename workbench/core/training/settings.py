@@ -243,6 +243,28 @@ class OrpoSettings(StageSettings):
         return {"beta": self.weight}
 
 
+class RewardSettings(StageSettings):
+    """A reward model: score answers, so that the chosen one of a pair scores higher.
+
+    Bradley and Terry 1952; Ouyang et al. 2022, eq. 1.
+    """
+
+    TITLE = "Reward model"
+    RATE = "For an adapter 5e-5 to 5e-4 is usual; the small demo model takes 5e-4."
+
+    learning_rate: Rate = 1e-4
+    centering: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        title="Centring of rewards",
+        description="Pulls the mean reward of a pair towards 0, so that rewards of different prompts compare. 0: none; 0.01 is usual (Eisenstein et al. 2023).",
+    )
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        return {"center_rewards_coefficient": self.centering or None}
+
+
 class SimpoSettings(StageSettings):
     """Simple preference optimization: prefer the chosen answer by its mean log-probability, without a reference.
 

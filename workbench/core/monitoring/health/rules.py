@@ -150,6 +150,34 @@ RULES: dict[str, Rule] = {
         limit=0.1,
         why="Between the lowest training accuracy and the highest held-out accuracy that the counts allow (95 % each).",
     ),
+    "reward_at_chance": Rule(
+        title="The reward model scores by chance",
+        meaning="On held-out pairs it scores the chosen answer higher no more often than a coin would: what is trained against "
+        "it follows noise.",
+        advice="Look at the labels, add data, raise the learning rate, or train longer. Do not train against it yet.",
+        severity="warning",
+        limit=0.5,
+        why="Lowest held-out accuracy that the count of pairs allows (95 %), from half of the steps on.",
+    ),
+    "reward_is_length": Rule(
+        title="The reward model rewards length",
+        meaning="Where the chosen answer is the shorter one it is mostly wrong: it has learned that longer is better, and "
+        "what is trained against it will write long answers.",
+        advice="Add pairs whose chosen answer is the shorter one, or drop pairs that differ in length only. Watch length and "
+        "the length-controlled win rate of what is trained against it.",
+        severity="warning",
+        limit=0.5,
+        why="Highest accuracy on held-out pairs with a shorter chosen answer that their count allows (95 %).",
+    ),
+    "reward_saturated": Rule(
+        title="The scores are far apart",
+        meaning="The pairs are told apart with more than enough certainty, so the loss teaches nothing more; scores that far "
+        "apart say more than the pairs do, and online training exploits that.",
+        advice="End the run earlier, halve the learning rate, or centre the rewards with 0.01.",
+        severity="info",
+        limit=12,
+        why="Held-out margin of raw scores: at 12 the model claims to be right in 99.999 % of cases.",
+    ),
     "over_optimised": Rule(
         title="Past its best",
         meaning="The held-out loss rises while the training margin still grows: from here on it overfits.",
