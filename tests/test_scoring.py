@@ -99,9 +99,6 @@ def stored(*questions, name="mine", chosen="good", rejected="bad"):
     return datasets.add(enumerate(rows, 1), name, source=Provenance("a test"))
 
 
-
-
-
 def test_the_best_answer_has_the_highest_reward_and_came_to_its_end():
     said = [Candidate("a", 0.1), Candidate("b", 2.0), Candidate("c", 2.0), Candidate("long", 9.0, ended=False)]
     assert best(said).text == "b", "the first of equals"
@@ -132,9 +129,6 @@ def test_a_cut_off_answer_is_rejected_and_never_chosen():
     assert (chosen.text, rejected.text) == ("a", "cut")
     assert best_and_worst([cut, cut]) is None
     assert best_and_worst([Candidate("a", 1.0), Candidate("b", 1.0)], least=0) is None, "no difference is no pair"
-
-
-
 
 
 def test_conversations_are_scored_after_words_about_loading(app):
@@ -178,7 +172,9 @@ def test_what_is_no_finished_reward_model_is_named():
     finished("first")
     run = reward_run()
     assert [one.name for one in reward_models()] == ["judge"]
-    assert open_reward_model("judge").agreement.startswith("On 80 held-out pairs of its own data it agrees with the label in 95 %")
+    assert open_reward_model("judge").agreement.startswith(
+        "On 80 held-out pairs of its own data it agrees with the label in 95%"
+    )
     with pytest.raises(WorkbenchError, match="first is no reward model: .* Reward models: judge"):
         open_reward_model("first")
     (run.adapter / "reward.json").write_text('{"mean": 0.0, "std": 0.0}')
@@ -191,9 +187,6 @@ def test_what_is_no_finished_reward_model_is_named():
     (run.adapter / "adapter_model.safetensors").unlink()
     with pytest.raises(WorkbenchError, match="The reward model judge is not finished"):
         open_reward_model("judge")
-
-
-
 
 
 def compare():
@@ -249,7 +242,9 @@ def test_the_table_has_a_column_of_rewards_their_means_and_files_with_them(app):
     assert shown.count("−5.00") == 3 and shown.count("−3.00") == 3 and "Mean reward" in shown
     assert "it says nothing about facts" in shown
     lines = [json.loads(line) for line in as_json_lines(grid).splitlines()]
-    assert [one["answers"][1]["reward"] for one in lines] == [-3, -3] and lines[0]["answers"][0]["rewarded_by"] == "judge"
+    assert [one["answers"][1]["reward"] for one in lines] == [-3, -3] and lines[0]["answers"][0][
+        "rewarded_by"
+    ] == "judge"
     table = list(csv.DictReader(io.StringIO(as_csv(grid))))
     assert [(row["left_reward"], row["right_reward"]) for row in table] == [("-5.0", "-3.0")] * 2
     with open(last[many.files["jsonl"]]["value"], encoding="utf-8") as file:
@@ -278,13 +273,14 @@ def test_a_reward_model_that_is_gone_is_told_before_anything_is_asked(app):
     assert not grid.answers
 
 
-
-
-
 def test_best_of_takes_the_answer_that_the_reward_model_likes_most(app):
     """Seeds 17 to 20: the reward falls with the seed, so the first of four answers is the best."""
     reward_run()
-    found = [one for one in best_of(app, prompts("a", "silent", "b"), Answerer(), "judge", 4, Sampling()) if not isinstance(one, str)]
+    found = [
+        one
+        for one in best_of(app, prompts("a", "silent", "b"), Answerer(), "judge", 4, Sampling())
+        if not isinstance(one, str)
+    ]
     assert [(place, one.text, one.reward) for place, one in found] == [(0, "a seed 17", -17), (2, "b seed 17", -17)]
 
 
@@ -318,11 +314,19 @@ def test_pairs_are_the_best_and_worst_of_each_prompt_and_say_where_they_are_from
     assert [fraction for fraction, _ in told] == sorted(fraction for fraction, _ in told) and told[-1][0] == 1
     row = datasets.row("made", 0, extras=True)
     question = row["prompt"][-1]["content"]
-    assert row["chosen"][0]["content"] == f"{question} seed 17" and row["rejected"][0]["content"] == f"{question} seed 19"
+    assert (
+        row["chosen"][0]["content"] == f"{question} seed 17" and row["rejected"][0]["content"] == f"{question} seed 19"
+    )
     assert row["scores"] == {"chosen": -17, "rejected": -19}
     told_of_row = json.loads(row["provenance"])
-    assert (told_of_row["reward_model"], told_of_row["prompts_of"], told_of_row["answered_by"]) == ("judge", "mine", "base")
-    assert made.about.source.startswith("best and worst of 3 answers of base to prompts of mine, by the reward model judge")
+    assert (told_of_row["reward_model"], told_of_row["prompts_of"], told_of_row["answered_by"]) == (
+        "judge",
+        "mine",
+        "base",
+    )
+    assert made.about.source.startswith(
+        "best and worst of 3 answers of base to prompts of mine, by the reward model judge"
+    )
     assert f"{made.about.kept:,} pairs of {made.prompts:,} prompts" in made.words
 
 
@@ -352,9 +356,12 @@ def test_only_prompts_with_all_their_answers_make_pairs():
     seen = Answered(0, 0, "x", 3, "end", 0.0, 4)
     texts = ["a", "b", "c", "d", "e", "f"]
     answers = {
-        (place, 0): Answered(place, 0, text, 3, "stopped" if text == "d" else "end", 0.0, 4) for place, text in enumerate(texts)
+        (place, 0): Answered(place, 0, text, 3, "stopped" if text == "d" else "end", 0.0, 4)
+        for place, text in enumerate(texts)
     }
-    drawn = Grid(prompts(*"112233"), (Answerer(),), answers=answers, rewards={(0, 0): 1.0, (1, 0): 0.0, (2, 0): 1.0, (4, 0): 1.0})
+    drawn = Grid(
+        prompts(*"112233"), (Answerer(),), answers=answers, rewards={(0, 0): 1.0, (1, 0): 0.0, (2, 0): 1.0, (4, 0): 1.0}
+    )
     assert [[one.text for one in found] for found in candidates_of(drawn, 2)] == [["a", "b"], [], []] and seen
 
 
@@ -372,9 +379,6 @@ def test_no_pair_is_told_with_what_to_change(app, questions, numbers, words):
         make_pairs(app, wanted(**{"least_gap": 5.0} | numbers), nothing, threading.Event())
     with pytest.raises(WorkbenchError, match="There is a dataset called mine already"):
         make_pairs(app, wanted("mine"), nothing, threading.Event())
-
-
-
 
 
 def test_pairs_that_a_reward_model_would_turn_round_are_a_finding_with_two_remedies():
@@ -397,7 +401,11 @@ def ranked(app):
     """A dataset of which every fifth pair is the wrong way round for the judge; the numbers of these training rows."""
     reward_run()
     rows = [
-        {"prompt": f"question {n}", "chosen": f"{n} give {-1 if n % 5 == 0 else 1}", "rejected": f"{n} give {1 if n % 5 == 0 else -1}"}
+        {
+            "prompt": f"question {n}",
+            "chosen": f"{n} give {-1 if n % 5 == 0 else 1}",
+            "rejected": f"{n} give {1 if n % 5 == 0 else -1}",
+        }
         for n in range(60)
     ]
     datasets.add(enumerate(rows, 1), "mine", source=Provenance("a test"))
@@ -407,7 +415,7 @@ def ranked(app):
     found = next(one for one in datasets.examine("mine").findings if one.check == "wrong_way")
     wrong = [n for n, row in enumerate(datasets.read("mine", "train")) if "give -1" in row["chosen"][0]["content"]]
     assert sorted(found.rows) == wrong and found.severity == "warning"
-    assert "On 80 held-out pairs of its own data it agrees with the label in 95 %" in found.evidence
+    assert "On 80 held-out pairs of its own data it agrees with the label in 95%" in found.evidence
     assert "a reward model can be wrong" in found.advice.lower() and "blind to what it did not learn" in found.advice
     return wrong
 
@@ -415,7 +423,9 @@ def ranked(app):
 def test_wrong_way_pairs_are_dropped(app):
     wrong, before = ranked(app), datasets.about("mine")
     after = datasets.apply_remedy("mine", "wrong_way")
-    assert after.kept == before.kept - len(wrong) and "wrong-way pairs by the reward model judge" in after.steps[-1].words
+    assert (
+        after.kept == before.kept - len(wrong) and "wrong-way pairs by the reward model judge" in after.steps[-1].words
+    )
     assert not any("give -1" in row["chosen"][0]["content"] for row in datasets.read("mine", "train"))
     report = datasets.report("mine")
     assert "reward model" in report.not_checked["wrong_way"], "the new version was not ranked"
@@ -462,9 +472,6 @@ def test_rewards_of_another_length_or_damaged_ones_are_passed_over(app):
         assert "wrong_way" in datasets.examine("mine").not_checked
 
 
-
-
-
 def test_the_data_page_offers_ranking_and_pairs_once_there_is_a_reward_model():
     with gr.Blocks():
         tab = DataTab()
@@ -472,7 +479,10 @@ def test_the_data_page_offers_ranking_and_pairs_once_there_is_a_reward_model():
 
     def visible():
         ranks, makes = tab.doctor.ranking.updates(about, None), tab.pairs.updates(about, "", "")
-        return [shown["visible"] for shown in (ranks[tab.doctor.ranking.row], makes[tab.pairs.what], makes[tab.pairs.nothing])]
+        return [
+            shown["visible"]
+            for shown in (ranks[tab.doctor.ranking.row], makes[tab.pairs.what], makes[tab.pairs.nothing])
+        ]
 
     assert visible() == [False, False, True]
     reward_run()

@@ -70,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("data", help="a data file, or the name of a stored dataset")
     one.add_argument("--held-out", metavar="FILE", help="the rows to measure on: prompts that are in both are found")
     one.add_argument("--model", help="count the tokens of a stored dataset with this model's tokenizer")
-    one.add_argument("--reward", metavar="RUN", help="find the pairs of a stored dataset that a reward model would turn round")
+    one.add_argument(
+        "--reward", metavar="RUN", help="find the pairs of a stored dataset that a reward model would turn round"
+    )
     one.add_argument("--max-length", type=length, default=RunConfig.model_fields["max_length"].default)
     _with_format(one)
     one = command("convert", convert_data)
@@ -84,12 +86,14 @@ def parser() -> argparse.ArgumentParser:
     _with_format(one)
     one = command("pairs", make_pairs)
     one.add_argument("data", help="a stored dataset, the training prompts of which are answered")
-    one.add_argument("--reward", metavar="RUN", required=True, help="a finished reward run, which takes the best and the worst")
+    one.add_argument(
+        "--reward", metavar="RUN", required=True, help="a finished reward run, which takes the best and the worst"
+    )
     one.add_argument("--answerer", metavar="RUN", default="", help="the run that answers (default: the base model)")
     one.add_argument("--name", help="name of the new dataset (default: from both names)")
     for setting, field in PairSettings.model_fields.items():
         flag = f"--{setting.replace('_', '-')}"
-        one.add_argument(flag, type=field.annotation, default=field.default, help=field.description)
+        one.add_argument(flag, type=type(field.default), default=field.default, help=field.description)
     return parser
 
 

@@ -173,11 +173,14 @@ class Lanes:
     def reward(self, request: Request, say: Say, stop: threading.Event) -> None:
         """What a reward model says of conversations, those of like length together, so that little of a batch is padding."""
         from workbench.engine.generate import stopping
+        from workbench.engine.rewards import BATCH
 
         conversations = request["conversations"]
         scorer = self.adapters.reward(request["adapter"], self.tokenizer, request["max_length"])
         # No token is less than a byte.
-        lengths = [sum(len(turn["content"].encode("utf-8", "replace")) + _TEMPLATE for turn in one) for one in conversations]
+        lengths = [
+            sum(len(turn["content"].encode("utf-8", "replace")) + _TEMPLATE for turn in one) for one in conversations
+        ]
         longest = min(request["max_length"], max(lengths, default=1))
 
         def read(batch: Sequence[int]) -> None:
@@ -186,11 +189,12 @@ class Lanes:
 
         windows = (range(start, min(start + _SORTED, len(lengths))) for start in range(0, len(lengths), _SORTED))
         order = [item for window in windows for item in sorted(window, key=lambda item: lengths[item])]
+        size = min(BATCH, rows_at_once(self.shape, longest, self.loaded.device, self._free()))
         with stopping(self.adapters.model, stop):
-            for batch in self._batches(order, longest, 1):
+            for start in range(0, len(order), size):
                 if stop.is_set():
                     return
-                _in_halves(read, batch)
+                _in_halves(read, order[start : start + size])
 
     def _tells_growth(self, about: Sequence[Event], say: Say) -> Any:
         """Says each piece of the answers of one batch. about: what else is said of each row."""

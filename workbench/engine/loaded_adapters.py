@@ -92,7 +92,7 @@ class Adapters:
             size = adapter_bytes(Path(folder), _title(folder))
             self._make_room(size, ())
             found = RewardAdapter(self.model, tokenizer, Path(folder), max_length)
-            self.model = found.model
+            self.model = found.model.eval()
             self._loaded[key], self._reward = _Adapter(REWARD, size, ""), (key, found)
         self._loaded[key] = self._loaded.pop(key)
         return self._reward[1]

@@ -46,7 +46,11 @@ class PairSettings(Settings):
         1.0, gt=0, le=2, title="Temperature", description="1 is the model as it is; the answers have to differ."
     )
     max_new_tokens: int = Field(
-        256, ge=1, le=4096, title="Max new tokens", description="An answer that is cut off there is never the chosen one."
+        256,
+        ge=1,
+        le=4096,
+        title="Max new tokens",
+        description="An answer that is cut off there is never the chosen one.",
     )
     seed: int = Field(17, ge=0, le=2**31 - 1, title="Seed", description="Same seed: same prompts and same answers.")
 
@@ -159,9 +163,7 @@ def candidates_of(drawn: Grid, n: int) -> list[list[Candidate]]:
     return found
 
 
-def _drawn(
-    prompts: Sequence[list[Message]], answerer: Answerer, n: int, sampling: Sampling, base: ModelRef
-) -> Grid:
+def _drawn(prompts: Sequence[list[Message]], answerer: Answerer, n: int, sampling: Sampling, base: ModelRef) -> Grid:
     """Each prompt n times in a row, with n seeds. base: answers where that is the bare base model."""
     seeds = [(sampling.seed + one) % 2**31 for one in range(n)]
     repeated = [prompt for prompt in prompts for _ in seeds]

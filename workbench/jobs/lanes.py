@@ -132,7 +132,9 @@ def score_many(app: AppState, items: Sequence[ToScore]) -> Iterator[str | tuple[
             yield places[place], score
 
 
-def reward_many(app: AppState, reward: str, conversations: Sequence[list[Message]]) -> Iterator[str | tuple[int, float]]:
+def reward_many(
+    app: AppState, reward: str, conversations: Sequence[list[Message]]
+) -> Iterator[str | tuple[int, float]]:
     """Load what is needed and have conversations that end with an answer scored; see `Chat.reward_many`.
 
     Words while something is loaded, then place and standardised reward of each. reward: name of a reward run. Where its base
@@ -172,7 +174,10 @@ def _chat_with(app: AppState, model: ModelRef | None) -> Chat | None:
 
 
 def _loaded(
-    app: AppState, model: ModelRef | None, alone: bool = False, words: str = "Loading the base model once for both lanes"
+    app: AppState,
+    model: ModelRef | None,
+    alone: bool = False,
+    words: str = "Loading the base model once for both lanes",
 ) -> Generator[str, None, Chat]:
     """The process that has a base model, once it is loaded. Gives words meanwhile.
 

@@ -25,7 +25,9 @@ def rank(app: AppState, name: str, reward: str, progress: Progress) -> PairRewar
     """
     about, scorer = datasets.about(name), open_reward_model(reward)
     if about.kind != "preference":
-        raise WorkbenchError(f"{about.title} holds no pairs: a reward model ranks pairs of a chosen and a rejected answer.")
+        raise WorkbenchError(
+            f"{about.title} holds no pairs: a reward model ranks pairs of a chosen and a rejected answer."
+        )
     found: list[float] = []
     for scores in _scored(app, about, reward, progress):
         found += scores

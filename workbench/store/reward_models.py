@@ -1,5 +1,6 @@
 """Reward models: finished runs of which the result scores answers, and answers none."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveFloat
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
 from workbench.store.records import Damaged, Record
-from workbench.store.runs import Run, all_runs, model_of, open_run
+from workbench.store.runs import Run, open_run, reward_runs
 
 FACTS = "reward.json"
 
@@ -53,12 +54,9 @@ class RewardModel:
 def reward_models() -> list[RewardModel]:
     """All that can score, the newest first. A damaged one is left out here, and told when it is asked for by name."""
     found = []
-    for run in all_runs():
-        if model_of(run) is not None and run.has_adapter and run.is_reward:
-            try:
-                found.append(_of(run))
-            except WorkbenchError:
-                continue
+    for run in reward_runs():
+        with suppress(WorkbenchError):
+            found.append(_of(run))
     return found
 
 

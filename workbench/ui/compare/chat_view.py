@@ -192,7 +192,14 @@ class ChatView:
             return {**entered, **self.earlier.updates(talk), **missing}
 
         shown = [
-            *[self.talk, *self.lanes.said.values(), self.reading, self.rewarded, *self.votes.all, *self.ask.suggestions.all],
+            *[
+                self.talk,
+                *self.lanes.said.values(),
+                self.reading,
+                self.rewarded,
+                *self.votes.all,
+                *self.ask.suggestions.all,
+            ],
             *[*self.earlier.all, self.ask.editing, self.ask.send, self.ask.edit],
         ]
         reopened = [*shown, *who.inputs, who.note, *how.inputs, self.show, self.proposed]

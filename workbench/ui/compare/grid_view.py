@@ -104,7 +104,9 @@ class GridView:
         def ask(judge: str, source: str, count: int, listed: str, file: str | None, *values: Any) -> Iterator[Updates]:
             yield from self.fill(app, asked(source, count, listed, file, *values), judge)
 
-        def sweep(judge: str, source: str, count: int, listed: str, file: str | None, *values: Any) -> Iterator[Updates]:
+        def sweep(
+            judge: str, source: str, count: int, listed: str, file: str | None, *values: Any
+        ) -> Iterator[Updates]:
             right = answerers(*values[:4])[1]
             if not right.name:
                 raise WorkbenchError("The right side is the base model, which has no strength. Choose a run there.")
@@ -136,7 +138,9 @@ class GridView:
         yield from self._during(answer_all(app, grid), now, lambda: (grid.answered, grid.size, "answers"))
         yield from self._finished(grid)
         if reward and grid.answered == grid.size:
-            yield from self._during(reward_all(app, grid, reward), now, lambda: (len(grid.rewards), grid.size, "rewards"))
+            yield from self._during(
+                reward_all(app, grid, reward), now, lambda: (len(grid.rewards), grid.size, "rewards")
+            )
             yield from self._finished(grid)
 
     def _finished(self, grid: Grid) -> Iterator[Updates]:
@@ -162,7 +166,9 @@ class GridView:
         if grid.answered == grid.size:
             yield from self._during(score_all(app, grid, run), now, lambda: (len(grid.scores), grid.size, "rewards"))
         if reward and grid.answered == grid.size:
-            yield from self._during(reward_all(app, grid, reward), now, lambda: (len(grid.rewards), grid.size, "rewards"))
+            yield from self._during(
+                reward_all(app, grid, reward), now, lambda: (len(grid.rewards), grid.size, "rewards")
+            )
 
     def _during(
         self, work: Iterator[Any], now: Callable[[], Updates], done: Callable[[], tuple[int, int, str]]

@@ -43,6 +43,4 @@ def reward_choices() -> list[tuple[str, str]]:
 
 def reward_reading(name: str) -> str:
     """What the numbers of a reward model mean, in a sentence."""
-    return (
-        f"Reward by {name}: 0 is an average held-out answer, 1 is one standard deviation better; it says nothing about facts."
-    )
+    return f"Reward by {name}: 0 is an average held-out answer, 1 is one standard deviation better; it says nothing about facts."

@@ -20,7 +20,7 @@ from workbench.store.reward_models import reward_models
 from workbench.ui.data import display
 from workbench.ui.data.seen import Shown, about_of
 from workbench.ui.open_dropdown import open_dropdown
-from workbench.ui.parts import Html, empty, join, notice, text
+from workbench.ui.parts import empty, join, notice, text
 from workbench.ui.updates import LATEST, QUIET, Updates, shown_if
 from workbench.ui.working import WorkView, cancel_button
 
@@ -128,7 +128,9 @@ class PairsView:
         finally:
             self._stops.pop(session, None)
         first = datasets.row(made.about.name, 0)
-        said = notice("good", f"Stored as {made.about.name}", made.words, "Look at them under Check and Rows, then train on them.")
+        said = notice(
+            "good", f"Stored as {made.about.name}", made.words, "Look at them under Check and Rows, then train on them."
+        )
         yield {
             self.keep: shown_if(False),
             self.said: join(said, display.row_html(first), text(READING)),
