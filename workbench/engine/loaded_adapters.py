@@ -104,9 +104,15 @@ class Adapters:
             self._drop(key)
 
     def _drop(self, key: str) -> None:
-        self.model.delete_adapter(self._loaded.pop(key).name)
+        """Without any adapter the model is the base model by itself again."""
+        dropped = self._loaded.pop(key)
         if self._reward and self._reward[0] == key:
             self._reward = None
+        if not self._loaded:
+            self.model = self.model.unload()
+            return
+        self.model.delete_adapter(dropped.name)
+        self.model.set_adapter(next(iter(self._loaded.values())).name)  # the active one may be the one that went
 
     def parts(self, lanes: Sequence[Lane]) -> list[list[int]]:
         """Places of the lanes that can be in one batch. Mostly all of them; see `why_alone`."""
