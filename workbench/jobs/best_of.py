@@ -83,10 +83,8 @@ class PairsMade:
     def words(self) -> str:
         stopped = "" if self.prompts == self.asked else f" (stopped before the other {self.asked - self.prompts:,})"
         close = self.prompts - self.about.kept
-        return (
-            f"{self.about.kept:,} pairs of {self.prompts:,} prompts{stopped}. "
-            f"{close:,} made none, because their answers were alike, too close, or cut off."
-        )
+        none = f" {close:,} made none, because their answers were alike, too close, or cut off." if close else ""
+        return f"{self.about.kept:,} pairs of {self.prompts:,} prompts{stopped}.{none}"
 
 
 def best_of(
@@ -123,6 +121,7 @@ def make_pairs(app: AppState, wanted: PairsWanted, progress: Progress, stop: thr
     scorer = open_reward_model(wanted.reward)
     prompts = held_out_prompts(_prompts_of(wanted.data), settings.prompts, settings.seed)
     drawn = _drawn(prompts, wanted.answerer, settings.answers, settings.sampling, scorer.model)
+    progress(0.0, f"asking {len(prompts):,} prompts {settings.answers} times each")
     for one in _until(stop, app, answer_all(app, drawn)):
         words = one if isinstance(one, str) else f"{drawn.answered:,} of {drawn.size:,} answers"
         progress(_ANSWERED * drawn.answered / drawn.size, words)

@@ -16,13 +16,15 @@ FACTS = "reward.json"
 
 class RewardFacts(BaseModel):
     """What a reward run measured of itself on held-out pairs. mean, std: of its raw scores. accuracy: share of the pairs of
-    which it scores the chosen answer higher."""
+    which it scores the chosen answer higher, with its 95 % interval low to high."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     mean: FiniteFloat
     std: PositiveFloat
     accuracy: FiniteFloat | None = None
+    low: FiniteFloat = 0.0
+    high: FiniteFloat = 1.0
     pairs: int = 0
 
 
@@ -46,9 +48,13 @@ class RewardModel:
     @property
     def agreement(self) -> str:
         """How often it is right by its own held-out pairs, as a sentence; "" where nothing was measured."""
-        if self.facts.accuracy is None or not self.facts.pairs:
+        facts = self.facts
+        if facts.accuracy is None or not facts.pairs:
             return ""
-        return f"On {self.facts.pairs:,} held-out pairs of its own data it agrees with the label in {self.facts.accuracy:.0%}."
+        return (
+            f"On {facts.pairs:,} held-out pairs of its own data it agrees with the label in {facts.accuracy:.0%} "
+            f"({facts.low:.0%} to {facts.high:.0%})."
+        )
 
 
 def reward_models() -> list[RewardModel]:

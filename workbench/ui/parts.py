@@ -288,7 +288,7 @@ def _scored(piece: ScoredPiece) -> str:
 
 def signed(number: float) -> str:
     """ "+1.20", "−0.03" """
-    return f"{number:+.2f}".replace("-", "−")
+    return f"{round(number, 2) + 0.0:+.2f}".replace("-", "−")  # no minus before a zero
 
 
 def _bubble(message: Mapping[str, object], writing: bool, scored: Html | None = None) -> str:

@@ -258,14 +258,14 @@ def strengths_html(grid: Grid, run: str) -> Html:
 
 
 def _columns(grid: Grid) -> list[str]:
-    more = [*(["Kind answers"] if grid.is_demo else []), *(["Mean reward"] if grid.rewards else [])]
-    return ["Mean tokens", "Cut off", "Repeated", *more]
+    rewarded, kind = ["Mean reward"] if grid.rewards else [], ["Kind answers"] if grid.is_demo else []
+    return [*rewarded, "Mean tokens", "Cut off", "Repeated", *kind]
 
 
 def _numbers(means: Means, grid: Grid) -> list[str]:
     kind = [f"{means.kind} of {means.answers}"] if grid.is_demo else []
     rewarded = ["–" if means.reward is None else signed(means.reward)] if grid.rewards else []
-    return [f"{means.tokens:.0f}", f"{means.cut_off:.0%}", f"{means.repetition:.0%}", *kind, *rewarded]
+    return [*rewarded, f"{means.tokens:.0f}", f"{means.cut_off:.0%}", f"{means.repetition:.0%}", *kind]
 
 
 def _shown(html: Html) -> Any:

@@ -86,7 +86,8 @@ class DataTab:
         self.bring_other.click(lambda: go_to_view("bring"), None, shown.views, **LATEST)
         self.use.click(use, shown.seen, frame.tabs, **LATEST)
         frame.opened["data"].select(enter, shown.seen, shown.outputs, **LATEST)
-        self.doctor.wire(shown, self.rows.list.check, frame.opened["data"], app)
+        for checked in self.doctor.wire(shown, self.rows.list.check, frame.opened["data"], app):
+            checked.then(line, shown.seen, self.line, **LATEST)
         self.rows.wire(shown, app)
         self.lengths.wire(shown, self.rows.one.length, app)
         self.write.wire(shown, app)

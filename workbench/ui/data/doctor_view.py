@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
@@ -103,8 +104,11 @@ class DoctorView:
             self.history,
         ]
 
-    def wire(self, shown: Shown, filter_by: gr.Dropdown, opened: gr.Tab, app: AppState) -> None:
-        """filter_by: the rows' filter by finding, which "Show all of them" sets. opened: the tab of the page."""
+    def wire(self, shown: Shown, filter_by: gr.Dropdown, opened: gr.Tab, app: AppState) -> list[Any]:
+        """filter_by: the rows' filter by finding, which "Show all of them" sets. opened: the tab of the page.
+
+        Gives back the events after which the doctor says something else of the same version.
+        """
         work = self.versions.work
         changing = [*work.outputs, *shown.outputs]
 
@@ -147,15 +151,17 @@ class DoctorView:
         for button, act in ((self.finding.remedy, mend_first), (self.finding.other, mend_other)):
             button.click(act, [shown.seen, self.findings], changing, **QUIET)
         ranking = self.ranking
-        for event in (
+        checked = [
             self.versions.again.click(check_again, [shown.seen, shown.length], changing, **QUIET),
             ranking.rank.click(rank_pairs, [shown.seen, ranking.reward, shown.length], changing, **QUIET),
-        ):
+        ]
+        for event in checked:
             event.then(show, shown.seen, self.all, **LATEST)
         gr.on([shown.seen.change, opened.select], list_models, [shown.seen, ranking.reward], ranking.all, **LATEST)
         self.finding.wire(self.findings, shown, filter_by)
         work.wire(app)
         self.versions.wire(shown)
+        return checked
 
     def updates(self, about: About) -> Updates:
         """All that the doctor says of a dataset, with its first finding."""

@@ -48,7 +48,7 @@ class PairsView:
         with gr.Row(elem_classes="wb-two", visible=False) as self.what:
             with gr.Column():
                 self.prompts_of = gr.HTML(elem_id="wb-pairs-prompts-of")
-                with gr.Row():
+                with gr.Row(elem_classes="wb-lane-choice"):
                     self.answerer = open_dropdown([], value=BASE, label="Answered by", elem_id="wb-pairs-answerer")
                     self.reward = open_dropdown([], label="Reward model", elem_id="wb-pairs-reward")
                 with gr.Row():
@@ -103,7 +103,7 @@ class PairsView:
     def updates(self, about: About, answerer: str, reward: str) -> Updates:
         """What can be chosen now; a choice that is gone falls back to the first one."""
         judges = [(one.label, one.name) for one in reward_models()]
-        who = [("base model of the reward model", BASE), *[(one.label, one.name) for one in offered()]]
+        who = [("base model, no adapter", BASE), *[(one.label, one.name) for one in offered()]]
         words = f"Prompts of {about.title}: the training side, {about.train_rows:,} {DATA_KINDS[about.kind].noun}."
         names = [name for _, name in judges]
         return {
