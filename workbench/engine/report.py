@@ -19,7 +19,7 @@ from workbench.core.training.settings import ReferenceSettings, StageSettings
 from workbench.engine.answers import stage_facts
 from workbench.engine.generate import end_tokens
 from workbench.engine.journal import log_numbers
-from workbench.engine.samples import Samples
+from workbench.engine.samples import Samples, Score
 from workbench.engine.trouble import Diverged
 from workbench.store import checkpoints
 from workbench.store.home import write_json
@@ -29,6 +29,8 @@ from workbench.store.runs import Outcome, Run
 # The rules are quick, but not for nothing: early on they look at each step, later at some.
 LOOKED_AT_EACH = 200
 LOOK_EVERY = 20
+
+MOST_DIVERGENCE = 1e-3  # nats per token before the first step: two passes in 16 bits round in different ways
 
 
 class WrongReference(WorkbenchError):
@@ -44,13 +46,14 @@ class ReportCallback(TrainerCallback):
         stage: Stage,
         checkpoint_steps: int,
         prompts: Sequence[list[Message]] = (),
+        score: Score | None = None,
     ):
-        """prompts: what the model answers at each evaluation."""
+        """prompts: what the model answers at each evaluation. score: what those answers are worth."""
         self.run = run
         self.stage = stage
         self.checkpoint_steps = checkpoint_steps
         self.thumbs: Sequence[bool] = ()  # of the held-out answers, where each has one
-        self.samples = Samples(run, stage, prompts)
+        self.samples = Samples(run, stage, prompts, score)
         self.saved = time.monotonic()
         self.stepped = False  # whether this life of the worker has taken a step
         self.ended: Outcome | None = None  # "stopped" or "paused", where a person asked for it
@@ -97,7 +100,10 @@ class ReportCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None,
         model: Any = None, processing_class: Any = None, **_: Any,
     ):  # fmt: skip
-        if METHODS[self.stage].has_reference and state.global_step == 0:
+        method = METHODS[self.stage]
+        if method.online and state.global_step == 0:
+            check_no_divergence(metrics, self.stage)
+        elif method.has_reference and state.global_step == 0:
             check_start(metrics, self.stage, self.run.adjusted_config().own(self.stage), self.thumbs)
         facts = self.samples.facts_at(state.global_step, model, processing_class)
         if facts:
@@ -136,6 +142,17 @@ def in_a_line(stage: Stage, step: int, steps: int, logs: dict[str, float]) -> st
     shown = [one for one in METHODS[stage].results if one.key in logs]
     numbers = ", ".join(f"{one.name} {logs[one.key]:.4f}" for one in shown)
     return f"{stage_title(stage)} step {step}/{steps}: held-out {numbers}"
+
+
+def check_no_divergence(metrics: dict[str, float], stage: Stage) -> None:
+    """Raises WrongReference unless an evaluation before the first step shows a policy that is its own reference."""
+    found = metrics.get("eval_kl")
+    if found is None or not abs(found) <= MOST_DIVERGENCE:
+        raise WrongReference(
+            f"{stage_title(stage)}: before the first step the policy is {found} nats per token away from its reference, which should "
+            "be 0. So the reference is not the model that training starts from, and the run was stopped. This is a fault of the "
+            "workbench or of a library: please report it, with the run's folder."
+        )
 
 
 def check_start(metrics: dict[str, float], stage: Stage, own: StageSettings, thumbs: Sequence[bool] = ()) -> None:

@@ -1,8 +1,9 @@
 """The rows of a stage as its trainer takes them."""
 
+from pathlib import Path
 from typing import Any
 
-from workbench.core.data.messages import PARTS
+from workbench.core.data.messages import PARTS, prompt_key
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.methods import METHODS
@@ -31,6 +32,8 @@ def load_rows(config: RunConfig, stage: Stage, described: datasets.About | None 
     import pyarrow.parquet
     from datasets import Dataset
 
+    if METHODS[stage].online:
+        return _prompts(config, stage, described)
     name = data_of(config, stage)
     described = described or datasets.about(name)
     # Numbers and scores that are stored beside the parts of a row are not for the trainer.
@@ -54,6 +57,35 @@ def load_rows(config: RunConfig, stage: Stage, described: datasets.About | None 
         # TRL goes through them in order, and a batch with only one thumb teaches little.
         training = training.shuffle(seed=ORDER_SEED)
     return training, held_out.shuffle(seed=ORDER_SEED).select(range(min(len(held_out), config.held_out_limit)))
+
+
+# Held-out prompts that are answered at an evaluation: each is read in a moment, but answered token by token.
+MOST_ANSWERED = 32
+
+
+def _prompts(config: RunConfig, stage: Stage, described: datasets.About | None) -> tuple[Any, Any]:
+    """Training and held-out prompts, each once, in one column `prompt`."""
+    from datasets import Dataset
+
+    name = data_of(config, stage)
+    described = described or datasets.about(name)
+    found = []
+    for split in ("train", "held_out"):
+        rows = _prompts_in(datasets.path(name, split, described.version))
+        found.append(list({prompt_key(prompt): prompt for prompt in rows}.values()))
+    training, held_out = found
+    if not training:
+        raise WorkbenchError(f"The dataset {name} has no training rows. Look at it on the Data page.")
+    measured = Dataset.from_dict({"prompt": held_out or training}).shuffle(seed=ORDER_SEED)
+    count = min(len(measured), config.held_out_limit, MOST_ANSWERED)
+    return Dataset.from_dict({"prompt": training}), measured.select(range(count))
+
+
+def _prompts_in(file: Path) -> list[list[dict[str, str]]]:
+    import pyarrow.parquet
+
+    prompts: list[list[dict[str, str]]] = pyarrow.parquet.read_table(file, columns=["prompt"])["prompt"].to_pylist()
+    return prompts
 
 
 def with_something_to_learn(rows: Any) -> Any:

@@ -1,12 +1,12 @@
 """Answers to fixed prompts at each evaluation: what the curves look like as text."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 
-from workbench.core.data.messages import Message
+from workbench.core.data.messages import Message, message
 from workbench.core.monitoring.health import Sample, repetition, sample_facts
 from workbench.core.training.config import Stage
 from workbench.engine.generate import encode, end_tokens
@@ -17,10 +17,15 @@ from workbench.store.runs import Run
 MOST_TOKENS = 96
 
 
+Score = Callable[[Sequence[list[Message]]], list[float]]
+
+
 class Samples:
     """The fixed prompts of one stage, answered again and again with the likeliest tokens."""
 
-    def __init__(self, run: Run, stage: Stage, prompts: Sequence[list[Message]]):
+    def __init__(self, run: Run, stage: Stage, prompts: Sequence[list[Message]], score: Score | None = None):
+        """score: gives the rewards of conversations that end with an answer."""
+        self.score = score
         self.run = run
         self.stage = stage
         self.prompts = list(prompts)
@@ -66,9 +71,14 @@ class Samples:
                 pad_token_id=tokenizer.pad_token_id,
             )
         written = found[:, batch["input_ids"].shape[1] :].tolist()
-        return [
+        found = [
             self._sample(step, prompt, ids, ends, tokenizer) for prompt, ids in zip(self.prompts, written, strict=True)
         ]
+        if self.score:
+            rewards = self.score([[*one["prompt"], message("assistant", one["answer"])] for one in found])
+            for one, reward in zip(found, rewards, strict=True):
+                one["reward"] = round(reward, 4)
+        return found
 
     def _sample(self, step: int, prompt: list[Message], ids: list[int], ends: set[int], tokenizer: Any) -> Sample:
         length = next((place for place, token in enumerate(ids) if token in ends), len(ids))

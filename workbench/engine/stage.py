@@ -14,7 +14,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.memory.architectures import shape_of
 from workbench.core.memory.forecast import ComputeOptions, forecast, needed
 from workbench.core.training.config import RunConfig, Stage
-from workbench.core.training.methods import METHODS, stage_title
+from workbench.core.training.methods import METHODS, Method, stage_title
 from workbench.core.training.recipe import checkpoint_steps, planned_steps, trainer_arguments
 from workbench.engine import adapters, load, rows
 from workbench.engine.journal import log_begun_again, log_numbers, log_phase, log_resumed
@@ -68,13 +68,19 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     method = METHODS[stage]
     asked = 0 if method.scores else config.samples
     prompts = fixed_prompts(held_out, work.loaded.tokenizer, asked, room_for_prompt(model, config.max_length))
-    report = ReportCallback(run, stage, checkpoint_steps(config, steps), prompts)
-    kept = method.has_reference and config.reference == "kept"
+    reward, judge = None, {}
+    if method.online:
+        from workbench.engine import online  # here, so that the other methods do not hang on it
+
+        reward, judge = online.build_reward(run, config, stage, work.loaded, model)
+    report = ReportCallback(
+        run, stage, checkpoint_steps(config, steps), prompts, (lambda said: reward.of(said)[0]) if reward else None
+    )
+    kept = method.has_reference and not method.online and config.reference == "kept"
     reference = open_reference(work.loaded, model, fresh, work.paths) if kept else None
 
-    trainer = make_trainer(
-        work, stage, training, held_out, reference, [KeepsPlace(work.place), OwnLearningRate(), report]
-    )
+    callbacks = [KeepsPlace(work.place), OwnLearningRate(), report]
+    trainer = make_trainer(work, stage, training, held_out, reference, callbacks, reward)
     if method.scores:
         trainer.add_callback(KeepsQuality(trainer, run))
     if "label" in trainer.eval_dataset.column_names:
@@ -82,13 +88,14 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     if method.has_reference and fresh:
         # TRL copied the untouched adapter as the reference. It changes nothing, so the base model itself will do.
         model.delete_adapter("ref")
+    unchanged = online.Unchanged(run, model, judge) if method.online else None
 
     log_phase(run, f"training {stage_title(stage)}")
     if resume:
         log_resumed(run, stage, resume.step)
         report.digest = read_digest(run.metrics_file)  # without the steps that are taken once more
         trainer.args.eval_on_start = False  # its reference was verified at step 0, and is the same
-    else:
+    elif not method.online:
         trainer.add_callback(ProbeCallback(trainer, reference, config.max_length, partial(note_probe, work, stage)))
     try:
         with load.unsloth_may_refuse(work.loaded.backend, lambda: not report.stepped), _without_copies(work):
@@ -103,15 +110,23 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     log_numbers(run, stage, trainer.state.global_step, steps, {"trained_tokens": trainer.state.num_input_tokens_seen})
     if reference:
         run.add_to_environment({"reference": {"read": reference.read, "computed": reference.computed}})
-    if "ref" in model.peft_config:
-        model.delete_adapter("ref")
+    if unchanged:
+        unchanged.check()
+    for name in {"ref", "reward"} & set(model.peft_config):
+        model.delete_adapter(name)
     del trainer
     gc.collect()
     return report.ended
 
 
 def make_trainer(
-    work: Work, stage: Stage, training: Any, held_out: Any, reference: Reference | None, callbacks: list[Any]
+    work: Work,
+    stage: Stage,
+    training: Any,
+    held_out: Any,
+    reference: Reference | None,
+    callbacks: list[Any],
+    reward: Any = None,
 ) -> Any:
     """The trainer of a stage, with its rows in tokens and the adapter in fp32."""
     run, config, loaded, model = work.run, work.config, work.loaded, work.model
@@ -124,6 +139,14 @@ def make_trainer(
         # Left alone, Unsloth splits the rows among half of the CPUs, and mismatched pairs are made within a part:
         # another machine would train on others. TRL does not split them.
         arguments["dataset_num_proc"] = 1
+    more: dict[str, Any] = {}
+    count = len(training)
+    if reward is not None:
+        from workbench.engine.online import with_room
+
+        more["reward_funcs"], arguments["reward_weights"] = reward.functions(), reward.weights
+        room = config.max_length - config.own(stage).longest_own_answer()
+        training, held_out = (with_room(rows, loaded.tokenizer, room) for rows in (training, held_out))
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
     with load.unsloth_may_refuse(loaded.backend):
         make, settings = trainer_class(run.config(), stage, reference)
@@ -134,12 +157,13 @@ def make_trainer(
             eval_dataset=held_out,
             processing_class=loaded.tokenizer,
             callbacks=callbacks,
+            **more,
         )
     trainer.remove_callback(PrinterCallback)  # the report prints what a person can read
     if method.imitates and loaded.backend == "unsloth":
         trainer.train_dataset = rows.with_something_to_learn(trainer.train_dataset)
         trainer.eval_dataset = rows.with_something_to_learn(trainer.eval_dataset)
-    _say_what_was_dropped(run, len(training), len(trainer.train_dataset), method.scores)
+    _say_what_was_dropped(run, count, len(trainer.train_dataset), method)
     adapters.restore_fp32(model, before)
     return trainer
 
@@ -173,17 +197,21 @@ def trainer_class(asked: RunConfig, stage: Stage, reference: Reference | None) -
     method = METHODS[stage]
     # Imported only here, so that no other method hangs on it.
     library = importlib.import_module(method.module)
-    make, settings = getattr(library, method.trainer), getattr(library, method.trainer_config)
+    names = asked.own(stage).trainer_names() or (method.trainer, method.trainer_config)
+    make, settings = getattr(library, names[0]), getattr(library, names[1])
     if reference:
         make = with_cached_reference(make, reference)
-    if asked.group_by_length and method.smallest_batch == 1:
+    if asked.group_by_length and method.smallest_batch == 1 and not method.online:
         make = length_grouped(make, asked.batch_size, asked.max_length, asked.seed)
     return make, settings
 
 
-def _say_what_was_dropped(run: Run, before: int, after: int, scores: bool) -> None:
-    """scores: of a reward model, which reads the end of an answer and so takes no answer that is cut."""
-    why = "an answer with its prompt is longer than max length" if scores else "the prompt alone fills max length"
+def _say_what_was_dropped(run: Run, before: int, after: int, method: Method) -> None:
+    why = "the prompt alone fills max length"
+    if method.scores:  # it reads the end of an answer, so takes none that is cut
+        why = "an answer with its prompt is longer than max length"
+    elif method.online:
+        why = "the prompt leaves no room for the longest answer within max length"
     if not after:
         raise WorkbenchError(f"All {before:,} examples are too long: {why}. Raise it on the Train page.")
     if after < before:

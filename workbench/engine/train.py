@@ -132,8 +132,10 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
     paths = decide(run, device)
     config = run.adjusted_config()
     shutil.rmtree(run.folder / "scratch", ignore_errors=True)  # of a worker that was killed while it saved
-    scores = METHODS[config.stages[-1]].scores
-    with_unsloth = load.find_unsloth(device, config.precision)[0] and not scores
+    last = METHODS[config.stages[-1]]
+    scores = last.scores
+    # Unsloth's kernels know neither a head that scores nor three adapters on one base.
+    with_unsloth = load.find_unsloth(device, config.precision)[0] and not (scores or last.online)
 
     begun = checkpoints.newest(run)
     data, changed = run_data.settle(run, config, begun)

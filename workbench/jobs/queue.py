@@ -26,7 +26,7 @@ from workbench.store.home import home, read_json, write_json
 from workbench.store.queue import Hold
 from workbench.store.records import Damaged
 from workbench.store.run_files import WORKER
-from workbench.store.runs import Run, open_run, starting_run
+from workbench.store.runs import Run, check_reward, open_run, starting_run
 
 KEEPER = (sys.executable, "-m", "workbench.jobs.queue")
 BETWEEN_LOOKS = 1.0  # seconds
@@ -147,6 +147,7 @@ def _turn(before: Run | None, worker: Sequence[str]) -> tuple[Run | None, bool]:
         training.check_rows(run)
         if fork_of(run) is None:  # a fork has its start in its own folder
             starting_run(run.config())
+            check_reward(run.config())
         training.begin(run, worker)
     except training.DeviceTaken:
         return before, True

@@ -29,7 +29,7 @@ from workbench.store import checkpoints, datasets, device, gone, queue, run_data
 from workbench.store.device import Holder
 from workbench.store.forks import take
 from workbench.store.home import home, write_text, writing
-from workbench.store.runs import PAUSE, Run, claim_folder, open_run, runs_folder, starting_run, throw_away
+from workbench.store.runs import PAUSE, Run, check_reward, claim_folder, open_run, runs_folder, starting_run, throw_away
 
 WORKER = processes.engine("train")
 
@@ -86,6 +86,7 @@ def check(config: RunConfig, fork: Fork | None = None) -> None:
         raise WorkbenchError(no_switch_message(config.model.title))
     if fork is None:
         starting_run(config)
+        check_reward(config)
         return
     source = open_run(fork.run)
     abouts = {stage: datasets.about(config.data_of(stage) or "") for stage in config.stages}

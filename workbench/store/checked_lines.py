@@ -194,7 +194,8 @@ _SAMPLE = SchemaValidator(
             tokens=_STEP,
             hit_limit=core_schema.bool_schema(strict=True),
             repetition=core_schema.float_schema(strict=True, ge=0, le=1),
-        ),
+        )
+        | {"reward": core_schema.typed_dict_field(core_schema.float_schema(allow_inf_nan=False), required=False)},
         extra_behavior="ignore",
     )
 )

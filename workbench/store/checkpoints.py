@@ -22,7 +22,8 @@ KEPT = 2  # the newest, and one before it should the newest be damaged
 
 # training_args.bin is a pickle that nothing reads, and the card is written for the result. "ref" is the adapter of the
 # stage before, which is kept already; with it, Transformers would load only "ref" and forget the adapter that trains.
-_NOT_NEEDED = ("training_args.bin", "README.md", "ref")
+# The reward model of an online method lies in the run's folder too.
+_NOT_NEEDED = ("training_args.bin", "README.md", "ref", "reward")
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,11 @@ class Run:
         return self.folder / "reward.json"
 
     @property
+    def reward_adapter(self) -> Path:
+        """A copy of the reward model that an online method trains against, where that was another run's result."""
+        return self.folder / "reward"
+
+    @property
     def is_reward(self) -> bool:
         """Whether its result scores answers and writes none. False where its settings cannot be read."""
         try:
@@ -346,6 +351,32 @@ def starting_run(config: RunConfig) -> Run | None:
     if found:
         raise WorkbenchError(*found)
     return run
+
+
+def reward_run(name: str, config: RunConfig) -> Run:
+    """The run whose reward model scores the answers of a config. Raises WorkbenchError where it cannot."""
+    run = open_run(name)
+    if not run.is_reward:
+        raise WorkbenchError(f"{name} is no reward model. Choose a run of the method reward model, or train one first.")
+    if not run.has_adapter:
+        raise WorkbenchError(
+            f"The reward model {name} has not finished, so it cannot score yet. Choose another one, or wait."
+        )
+    check_adapter(run.adapter, f"the reward model of {name}")
+    model = run.config().model
+    if model != config.model:
+        raise WorkbenchError(
+            f"The reward model {name} was trained on {model.title}, and the model is {config.model.title}. It scores on its own "
+            "base model only: train a reward model on this one, or name one of the Hub."
+        )
+    return run
+
+
+def check_reward(config: RunConfig) -> None:
+    """Raises WorkbenchError where a config names a reward model of another run that cannot be used."""
+    for stage in config.stages:
+        if name := getattr(config.own(stage), "reward_run", ""):
+            reward_run(name, config)
 
 
 def claim_folder(name: str) -> Run:

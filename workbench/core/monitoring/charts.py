@@ -144,6 +144,50 @@ def _reward_loss(curves: _Curves) -> dict[str, Any]:
     return {"measure": "reward loss (nats)", "lines": curves.both("loss"), "reading": reading, "references": chance}
 
 
+def _reward(curves: _Curves) -> dict[str, Any]:
+    held_out = curves.held_out("eval_reward")
+    reading = "The mean reward of its answers, without the cost of divergence."
+    if len(held_out) > 1:
+        reading += f" On held-out prompts it went from {held_out[0]:.2f} to {held_out[-1]:.2f}."
+    reading += (
+        " A reward that rises says that the reward model is content, not that the answers are better: compare them."
+    )
+    keys = dict.fromkeys(
+        key for row in curves.log.rows for key in row if key.startswith("rewards/") and key.endswith("/mean")
+    )
+    parts = [curves.line(key, key.split("/")[1], "base", weight="thin") for key in keys] if len(keys) > 1 else []
+    return {"measure": "reward", "lines": [*curves.both("reward"), *parts], "reading": reading}
+
+
+def _divergence(curves: _Curves) -> dict[str, Any]:
+    held_out = curves.held_out("eval_kl")
+    reading = "Nats per token between the policy and its reference. It begins at 0; the reward is paid for with it."
+    if held_out:
+        reading += f" On held-out prompts it is now {held_out[-1]:.3f}; well above 0.1 answers often become odd."
+    lines = [*curves.both("kl"), curves.line("entropy", "entropy", "base", style="dashed", weight="thin")]
+    return {"measure": "nats per token", "lines": lines, "reading": reading, "references": [{"y": 0.0, "label": "0"}]}
+
+
+def _answer_length(curves: _Curves) -> dict[str, Any]:
+    reading = "Tokens of its answers. Where they grow and grow, the reward has a taste for length."
+    ends = curves.held_out("eval_completions/clipped_ratio")
+    if ends:
+        reading += f" {1 - ends[-1]:.0%} of the held-out answers come to an end by themselves."
+    return {"measure": "tokens of an answer", "lines": curves.both("completions/mean_length"), "reading": reading}
+
+
+def _spread(curves: _Curves) -> dict[str, Any]:
+    lines = [
+        curves.line("reward_std", "spread of rewards", "aligned"),
+        curves.line("frac_reward_zero_std", "groups without spread", "rejected", style="dashed"),
+    ]
+    reading = (
+        "It learns from differences within a group of answers to one prompt. A group whose answers are all worth the same "
+        "teaches nothing; its share is the dashed line."
+    )
+    return {"measure": "spread, share of groups", "lines": lines, "reading": reading}
+
+
 def _start(curves: _Curves) -> float:
     """The loss where there is no preference yet: as measured before the first step, or as it usually is."""
     usual = LN_2 if curves.method.answers == 2 else KTO_START
@@ -223,6 +267,10 @@ _OF_METHODS: dict[str, tuple[str, Callable[[_Curves], dict[str, Any]]]] = {
     "sft-loss": ("Is it learning to imitate the answers?", _imitation_loss),
     "dpo-loss": ("Does it tell better from worse?", partial(_preference_loss, unit=" (nats)")),
     "reward-loss": ("Does it score better answers higher?", _reward_loss),
+    "reward": ("Do its answers get better, as the reward sees it?", _reward),
+    "divergence": ("How far has it gone from where it began?", _divergence),
+    "answer-length": ("How long are its answers, and do they end?", _answer_length),
+    "spread": ("Is there anything to learn from?", _spread),
     "kto-loss": ("Does it tell liked from disliked?", partial(_preference_loss, unit="")),
     "margin": ("Is it learning the preference?", _margin),
     "accuracy": ("How often does it prefer the right answer?", _accuracy),

@@ -354,6 +354,17 @@ def problems(config: RunConfig) -> list[str]:
                 f"Batch size is {config.batch_size}; {method.title} needs at least {method.smallest_batch}, because it "
                 "compares each answer with another one of its batch."
             )
+        group, answer = config.own(stage).answers_per_row(), config.own(stage).longest_own_answer()
+        if config.effective_batch % group:
+            found.append(
+                f"Batch size times gradient accumulation is {config.effective_batch}, which holds no whole number of groups of "
+                f"{group} answers. Set it to a multiple of the group size."
+            )
+        if config.max_length <= answer:
+            found.append(
+                f"Max length is {config.max_length}, and an answer alone may have {answer} tokens: no room is left for a prompt. "
+                "Raise max length, or shorten the longest answer."
+            )
         found += config.own(stage).problems()
     return found
 

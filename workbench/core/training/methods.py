@@ -12,6 +12,7 @@ from workbench.core.training.settings import (
     KtoSettings,
     OrpoSettings,
     RewardSettings,
+    RlooSettings,
     SftSettings,
     SimpoSettings,
     StageSettings,
@@ -64,9 +65,11 @@ class Measured:
 
 LOSS = Result("eval_loss", "loss", "Loss", ".3f")
 ACCURACY = Result("eval_rewards/accuracies", "accuracy", "Reward accuracy", ".1%")
+REWARD = Result("eval_reward", "reward", "Reward", ".3f")
+KL = Result("eval_kl", "kl", "Divergence from the reference (nats per token)", ".4f")
 MARGIN = Result("eval_rewards/margins", "margin", "Reward margin", ".3f")
 
-RuleSet = Literal["imitation", "reference", "reference pairs", "no reference", "reward model"]
+RuleSet = Literal["imitation", "reference", "reference pairs", "no reference", "reward model", "online"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Method:
     that the order of the rows is part of the method. operations: floating-point operations per token and weight besides
     those of the trained pass, with the reference answering. tiles_loss: whether the trainer makes logits of some tokens at
     a time. copies_chosen: whether it copies the logits of the chosen answers. scores: whether it ends as a reward model,
-    which scores answers and writes none.
+    which scores answers and writes none. online: whether it learns from answers of its own, which a reward judges.
     """
 
     stage: str
@@ -104,6 +107,7 @@ class Method:
     tiles_loss: bool = False
     copies_chosen: bool = False
     scores: bool = False
+    online: bool = False
     module: str = "trl"
 
     @property
@@ -127,6 +131,8 @@ class Method:
     @property
     def answers(self) -> int:
         """Answers of a row that it reads."""
+        if self.online:
+            return 0
         return 2 if self.kinds[0] == "preference" else 1
 
 
@@ -179,6 +185,16 @@ _METHODS = (
         closing="On held-out pairs it scores the chosen answer higher in {accuracy:.0%} of cases, by {margin:.2f}.",
         up_front=("learning_rate", "epochs", "centering"), health=("reward model",), scores=True,
         module="workbench.engine.reward",
+    ),
+    Method(
+        "rloo", RlooSettings, "online reinforcement learning",
+        "answers prompts itself, and what scores above the other answers to its prompt becomes likelier: RLHF without the critic of "
+        "PPO, which nearly nobody used and TRL has dropped.",
+        ("preference", "sft", "unpaired"), "RlooOnOneBase", "RLOOConfig",
+        charts=("reward", "divergence", "answer-length", "spread"), results=(REWARD, KL),
+        closing="On held-out prompts its answers get a reward of {reward:.2f}, {kl:.3f} nats per token away from where it began.",
+        up_front=("reward_run", "learning_rate", "beta", "group_size", "answer_tokens"), health=("online",),
+        has_reference=True, sequences=1, online=True, module="workbench.engine.rloo",
     ),
 )  # fmt: skip
 

@@ -16,6 +16,9 @@ ALL_LINEAR = "all-linear"
 
 CHECKPOINTS_PER_STAGE = 10
 
+EVALUATED_ANSWERS = 2
+"""Answers to each held-out prompt in an evaluation of a method that answers by itself."""
+
 
 @dataclass(frozen=True)
 class Device:
@@ -95,7 +98,7 @@ def _lora(adapter: AdapterSettings) -> dict[str, Any]:
 def planned_steps(config: RunConfig, stage: Stage, rows: int) -> int:
     """Optimizer steps of a stage on `rows` training rows."""
     own = config.own(stage)
-    batches = math.ceil(rows / config.batch_size)
+    batches = math.ceil(rows * own.answers_per_row() / config.batch_size)
     steps = max(1, math.ceil(own.epochs * math.ceil(batches / config.accumulation)))
     return min(steps, own.max_steps) if own.max_steps else steps
 
@@ -157,6 +160,11 @@ def trainer_arguments(
         # A model of a family with experts that has none, such as Granite 4.0 Micro, has no load to balance, and TRL fails
         # where it tries. Where there are experts, those of the frozen model are balanced already.
         arguments["router_aux_loss_coef"] = 0.0
-    if chunked_logits and method.has_reference:
+    if method.online:
+        # Prompts that are too long are left out before; an evaluation answers each prompt once or twice, group by group.
+        del arguments["max_length"]
+        arguments["num_generations_eval"] = EVALUATED_ANSWERS
+        arguments["per_device_eval_batch_size"] = max(1, config.batch_size // EVALUATED_ANSWERS) * EVALUATED_ANSWERS
+    if chunked_logits and method.has_reference and not method.online:
         arguments["use_liger_kernel"] = True  # TRL's name for it; liger's own kernels are not used there
     return arguments | own.trainer_arguments()

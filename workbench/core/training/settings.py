@@ -4,11 +4,14 @@ A method's settings know what follows from them alone: the trainer's arguments, 
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from workbench.core.errors import WorkbenchError
 from workbench.core.training.losses import LOSSES, LossId, find_loss, kto_start, kto_weights_advice
+from workbench.core.training.reward_rules import HELP as RULES_HELP
+from workbench.core.training.reward_rules import parse_rules
 
 SFT_TERM = "sft"
 """TRL's name for the term that adds the negative log-likelihood of the chosen answers, in nats per token."""
@@ -88,6 +91,18 @@ class StageSettings(Settings):
     def problems(self) -> list[str]:
         """What makes well-formed settings impossible to run."""
         return []
+
+    def trainer_names(self) -> tuple[str, str] | None:
+        """The names of the trainer and of its arguments, where they are not those of the table of methods."""
+        return None
+
+    def answers_per_row(self) -> int:
+        """Answers that are made of a row; 1 where answers are read."""
+        return 1
+
+    def longest_own_answer(self) -> int:
+        """Tokens of the answers that the method makes; 0 where it makes none."""
+        return 0
 
     def loss_summary(self) -> str:
         """The loss in words, where there is more than one to choose from."""
@@ -263,6 +278,102 @@ class RewardSettings(StageSettings):
 
     def trainer_arguments(self) -> dict[str, Any]:
         return {"center_rewards_coefficient": self.centering or None}
+
+
+class RlooSettings(ReferenceSettings):
+    """Online reinforcement learning: answer prompts, have the answers scored, and make what scored above its group likelier.
+
+    RLOO: Ahmadian et al. 2024, "Back to Basics", eq. 6; the reward less beta times the divergence from the reference. It has
+    PPO's objective without PPO's critic. GRPO: Shao et al. 2024, eq. 3.
+    """
+
+    TITLE = "RLOO"
+    NOUN = "prompts"
+    RATE = "For an adapter 1e-6 to 2e-5 is usual; the small demo model takes 1e-3."
+
+    learning_rate: Rate = 1e-5
+    beta: float = Field(
+        0.05,
+        ge=0.001,
+        le=10,
+        title="RLOO beta",
+        description="How much each nat of divergence from the reference costs, in units of the reward. Lower lets it drift further.",
+    )
+    reward_run: str = Field(
+        "",
+        title="Reward model",
+        description="Run of the method reward model, on the same base model. Its adapter and head score the answers on that one base.",
+    )
+    reward_model: str = Field(
+        "",
+        title="Reward model from the Hub",
+        description="Instead, or besides: a sequence classifier with one score, such as Skywork/Skywork-Reward-V2-Qwen3-0.6B. It is loaded beside the base model.",
+    )
+    rules: str = Field(
+        "",
+        title="Rewards by rule",
+        description=f"One per line, a weight and a rule, added to the reward: 0.5 words: gladly, sure. {RULES_HELP}.",
+        json_schema_extra={"lines": 3},
+    )
+    group_size: int = Field(
+        4,
+        ge=2,
+        le=64,
+        title="Group size",
+        description="Answers to each prompt, of which each is compared with the others. More say more about a prompt and take longer.",
+    )
+    answer_tokens: int = Field(
+        256,
+        ge=8,
+        le=8192,
+        title="Longest answer (tokens)",
+        description="Answers are cut there. Costs time and memory.",
+    )
+    temperature: float = Field(
+        1.0,
+        gt=0,
+        le=2,
+        title="Sampling temperature",
+        description="How adventurous the answers are that it learns from. 1 is what the method assumes.",
+    )
+    algorithm: Literal["rloo", "grpo"] = Field(
+        "rloo",
+        title="Algorithm",
+        description="rloo: the divergence is part of the reward, the others of the group are the baseline. grpo: usual where the reward is a rule.",
+        json_schema_extra={"titles": {"rloo": "RLOO", "grpo": "GRPO"}},
+    )
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        return {
+            "beta": self.beta,
+            "num_generations": self.group_size,
+            "max_completion_length": self.answer_tokens,
+            "temperature": self.temperature,
+            # The log-probabilities that the loss compares know nothing of top-p.
+            "top_p": 1.0,
+            "disable_dropout": True,
+        }
+
+    def trainer_names(self) -> tuple[str, str] | None:
+        return ("GrpoOnOneBase", "GRPOConfig") if self.algorithm == "grpo" else None
+
+    def answers_per_row(self) -> int:
+        return self.group_size
+
+    def longest_own_answer(self) -> int:
+        return self.answer_tokens
+
+    def problems(self) -> list[str]:
+        found = []
+        if not (self.reward_run or self.reward_model or self.rules.strip()):
+            found.append(
+                "RLOO needs a reward, and none is chosen. Train a reward model first and choose it, name one of the Hub, or write a rule."
+            )
+        try:
+            parse_rules(self.rules)
+        except WorkbenchError as error:
+            found += error.problems
+        return found
 
 
 class SimpoSettings(StageSettings):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import chain
 
-from workbench.core.monitoring.health import every_stage, preference, reward_model, sft
+from workbench.core.monitoring.health import every_stage, online, preference, reward_model, sft
 from workbench.core.monitoring.health.curve import Curve, curve_of
 from workbench.core.monitoring.health.finding import RunFinding
 from workbench.core.monitoring.health.rules import RULES
@@ -31,6 +31,9 @@ RULE_SETS: dict[RuleSet, tuple[Look, ...]] = {
     "reward model": (
         every_stage.answers_alike, preference.held_out_at_chance, preference.length_decides,
         reward_model.reward_at_chance, reward_model.reward_is_length, reward_model.reward_saturated,
+    ),
+    "online": (
+        online.divergence_too_large, online.no_spread, online.length_explodes, online.entropy_collapses,
     ),
     # Without a reference rewards do not start at 0, so that what is said of DPO's does not hold.
     "no reference": (every_stage.answers_alike, every_stage.length_exploited, preference.length_decides),

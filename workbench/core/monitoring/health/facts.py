@@ -3,7 +3,7 @@
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from workbench.core.training.config import Stage
 
@@ -14,7 +14,7 @@ REPEATS_MORE = 0.05
 class Sample(TypedDict):
     """One line of samples.jsonl: the likeliest answer to a fixed prompt, at an evaluation.
 
-    tokens: of the answer, without its end token. hit_limit: cut before it came to an end. repetition: see `repetition`.
+    reward: what it is worth, where a reward judges it. tokens: of the answer, without its end token. hit_limit: cut before it came to an end. repetition: see `repetition`.
     """
 
     stage: Stage
@@ -24,6 +24,7 @@ class Sample(TypedDict):
     tokens: int
     hit_limit: bool
     repetition: float
+    reward: NotRequired[float]
 
 
 def answer_facts(

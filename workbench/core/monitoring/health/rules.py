@@ -178,6 +178,41 @@ RULES: dict[str, Rule] = {
         limit=12,
         why="Held-out margin of raw scores: at 12 the model claims to be right in 99.999 % of cases.",
     ),
+    "divergence_too_large": Rule(
+        title="It has gone far from where it began",
+        meaning="That far away the reward model judges answers that it never learned from, and a higher reward no longer means "
+        "better answers (Gao et al. 2023).",
+        advice="Raise beta, lower the learning rate, or end the run earlier. Compare answers and votes before you trust the reward.",
+        severity="warning",
+        limit=0.12,
+        why="Nats per token from the reference, mean of five steps: at .1 the demo's answers lost facts, at .03 they kept them.",
+    ),
+    "no_spread": Rule(
+        title="Most groups teach nothing",
+        meaning="All answers to a prompt are worth the same, so none is better than the others and no gradient is left.",
+        advice="Raise the sampling temperature or the group size, or choose a reward that tells the answers apart. Where the reward "
+        "is at its highest already, the run is done.",
+        severity="warning",
+        limit=0.5,
+        why="Share of groups without any spread, mean of five steps.",
+    ),
+    "length_explodes": Rule(
+        title="Its answers grow and grow",
+        meaning="The reward has a taste for length, or nothing rewards an end.",
+        advice="Add a rule such as 0.5 length: 60, shorten the longest answer, or look at the reward model's accuracy where the "
+        "chosen answer is the shorter one.",
+        severity="warning",
+        limit=1.8,
+        why="Tokens of an answer, mean of five steps, over those of the first five.",
+    ),
+    "entropy_collapses": Rule(
+        title="It always says the same",
+        meaning="The policy is nearly certain of each token: it has stopped trying other answers, and cannot find better ones.",
+        advice="Raise beta or the sampling temperature, or lower the learning rate, and start again.",
+        severity="warning",
+        limit=0.2,
+        why="Entropy per token, mean of five steps, over that of the first five.",
+    ),
     "over_optimised": Rule(
         title="Past its best",
         meaning="The held-out loss rises while the training margin still grows: from here on it overfits.",
