@@ -68,7 +68,7 @@ def models(monkeypatch):
 
     for name, fake in locals().items():
         if name.endswith("_many"):
-            monkeypatch.setattr(lanes, name, fake, raising=False)
+            monkeypatch.setattr(lanes, name, fake)
     monkeypatch.setattr(Run, "is_reward", property(lambda run: run.name == "scorer"))
     return heard
 
