@@ -285,7 +285,8 @@ def _moments_before_a_step(
     whole, row = step.judged * shape.vocabulary, (step.answer + 1) * shape.vocabulary
     # One row's exponentials at a time; all logits once more where they are divided by a temperature.
     summed = 0 if paths.fused_loss else row * _FP32 + (0 if config.own(objective).samples_plainly() else whole * _FP32)
-    logits = whole * _FP32 + max(summed, whole * (step.head_width % _FP32))
+    capped = whole * 2 * step.head_width if shape.capped else 0
+    logits = whole * _FP32 + max(summed, whole * (step.head_width % _FP32), capped)
     # TRL holds the logits of a batch until those of the next one are there.
     waiting = whole * _FP32 if config.accumulation > 1 else 0
     read = waiting + max(logits, _pass_of(step))
@@ -428,7 +429,7 @@ def _logits(step: _Step, objective: Stage, paths: ComputeOptions) -> tuple[int, 
         # On the way back: fp32 logits and their gradient; or on the way there, the values that they were made from.
         return whole * 2 * _FP32 + capped + hidden * width, waiting
     # On the way back: fp32 logits, the gradients of their rows, that of the chosen tokens (measured: 12 bytes). While
-    # the entropy is computed: logits, a copy without the last token, and three tiles.
+    # the entropy is computed: logits, a copy without the last token of each row, and three tiles.
     entropy = whole * 2 * _FP32 + min(tokens, _ENTROPY_CHUNK) * vocabulary * 3 * _FP32
     return max(whole * 3 * _FP32, entropy) + capped + hidden * width, waiting
 
