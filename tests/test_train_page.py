@@ -109,6 +109,10 @@ def test_a_preset_is_chosen_by_what_it_is_for_and_the_card_of_this_machine_is_ma
     assert ids == [
         "demo",
         "demo-kto",
+        "demo-sft",
+        "demo-dpo",
+        "demo-reward",
+        "demo-rloo",
         "first-try",
         "everyday",
         "careful",
