@@ -13,6 +13,7 @@ from workbench.core.memory.architectures import KNOWN, shape_of
 from workbench.core.memory.forecast import ComputeOptions, adapter_weights, forecast, nf4_bytes, optimizer_bytes, stored
 from workbench.core.memory.plan import Offer, Smaller, fit_message, plan, remedies, verdict
 from workbench.core.training.config import ModelRef, RunConfig, read_config
+from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import Device
 from workbench.store import presets
 from workbench.store.home import shipped
@@ -465,6 +466,28 @@ def test_a_smaller_model_is_suggested_where_nothing_else_is_enough():
     assert any("smaller model" in one.words for one in found.remedies)
 
 
+def test_no_other_model_is_suggested_where_an_adapter_of_this_one_is_needed():
+    for config in (run(**ANSWERS), run(start_from="first")):
+        found = plan(shape(LLAMA_8B), config, CARD, 6 * 10**9, smaller=suggestions()).remedies
+        assert found and not any("model" in one.changes for one in found)
+
+
+def test_shorter_answers_are_a_remedy_of_a_method_that_writes_them():
+    config = run(**ANSWERS, batch_size=1, accumulation=8, max_length=1024)
+    config = config.model_copy(update={"rloo": config.rloo.model_copy(update={"answer_tokens": 512})})
+    found = [one for one in remedies(shape(QWEN_HALF_B), config, CARD, 10**9) if "max_length" in one.changes]
+    assert {(one.changes["max_length"], one.changes["rloo"]["answer_tokens"]) for one in found} == {(640, 128)}
+
+
+def test_the_logits_of_answers_are_those_of_their_tokens_and_of_the_one_before():
+    """Qwen 2.5 0.5B, 4 answers of 256 tokens: 4 x 257 x 151,936 x 12 bytes = 1.87 GB, however long the prompts are."""
+    own = {"rloo": ANSWERS["rloo"] | {"answer_tokens": 256}, "method": "rloo"}
+    for length in (512, 1024):
+        parts = forecast(shape(QWEN_HALF_B), run(**own, max_length=length), "rloo", CARD).parts
+        assert parts["logits"] / 1e9 == pytest.approx(1.04 * 1.874, abs=0.01)
+        assert parts["answers"] == parts["reference"] == 0, "of moments that come before"
+
+
 def test_a_paged_optimizer_is_not_suggested_on_a_cpu():
     config = run(max_length=64, batch_size=1, adapter={"rank": 256, "alpha": 256})
     for device, offered in ((CPU, False), (CARD, True)):
@@ -561,6 +584,13 @@ def test_the_bar_shows_every_part_and_escapes_what_a_remedy_says():
     assert "<script>" not in html and "&lt;script&gt;" in html
     assert "6.00 GB" in html
     assert "wb-fit" in theme.css()
+
+
+def test_the_bar_has_a_look_for_every_part_of_every_method():
+    for id in METHODS:
+        config = run(**ANSWERS | {"method": id}, batch_size=8, preference_data="pairs", sft_data="s", thumbs_data="t")
+        html = memory_bar(plan(shape(QWEN_HALF_B), config, CARD, 12 * 10**9))
+        assert ("reward model" in html) == METHODS[id].online, id
 
 
 def test_the_bar_does_not_promise_what_the_changes_do_not_give():

@@ -87,7 +87,8 @@ class OwnAnswersProbe(ProbeCallback):
     def _take(self, rows: list[Any], size: int) -> int:
         trainer = self._trainer
         trainer.model.train()
-        trainer.generation_config.min_new_tokens = trainer.max_completion_length
+        written = trainer.generation_config
+        before, written.min_new_tokens = written.min_new_tokens, trainer.max_completion_length
         try:
             answered = trainer._generate_and_score_completions(rows)
             trainer._prepare_inputs = lambda _: {
@@ -95,7 +96,7 @@ class OwnAnswersProbe(ProbeCallback):
             }
             trainer.training_step(trainer.model_wrapped, rows, None)
         finally:
-            trainer.generation_config.min_new_tokens = None
+            written.min_new_tokens = before
             vars(trainer).pop("_prepare_inputs", None)
         return min(size, len(rows))
 
