@@ -153,6 +153,11 @@ def _with_settings(one: argparse.ArgumentParser) -> None:
         "--data", metavar="FILE", help="with --preset: a data file, which is stored first, or a stored dataset"
     )
     one.add_argument(
+        "--reward",
+        metavar="RUN",
+        help="with a --preset that learns from rewards: the reward run that scores the answers",
+    )
+    one.add_argument(
         "--name", help="name of the run (default: the config's or preset's, with a number where it is taken)"
     )
     _with_format(one)
