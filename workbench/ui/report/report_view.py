@@ -1,5 +1,6 @@
 """The report on the Compare page: which runs, against what, how many prompts; then verdicts, charts and files."""
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from workbench.ui.report.report_file import report_file
 from workbench.ui.report.report_html import report_html
 from workbench.ui.updates import QUIET, Updates, shown_if
 
+BETWEEN_PICTURES = 0.3  # seconds
 COUNTS = (32, 64, 128, 256, 512)
 NO_REWARD = ""
 _NONE = ("none", NO_REWARD)
@@ -98,14 +100,19 @@ class ReportView:
     def fill(self, app: AppState, wanted: making.Wanted) -> Iterator[Updates]:
         """Make a report: progress, what there is after each part, at last the whole of it with its files."""
         yield {self.stop: shown_if(True), self.progress: gr.update(value=bar(0, "starting ..."), visible=True)}
-        told = None
+        told, pictured = None, 0.0
         try:
             for now in making.make(app, wanted):
+                is_new = bool(now.material.id) and now.material is not told
+                # Each answer is told of, and a page that is sent all of it is slower than the model.
+                if not is_new and time.monotonic() - pictured < BETWEEN_PICTURES:
+                    continue
                 updates: Updates = {self.progress: bar(now.fraction, now.words)}
-                if now.material.id and now.material is not told:
+                if is_new:
                     told = now.material
                     updates[self.shown] = report_html(told)
                 yield updates
+                pictured = time.monotonic()
         except WorkbenchError:
             yield self._ended
             raise
