@@ -104,12 +104,14 @@ def ask_many(
     answerers: Sequence[Answerer],
     sampling: Sampling,
     seeds: Sequence[int] | None = None,
+    base: ModelRef | None = None,
 ) -> Iterator[str | Answered]:
     """Load what is needed and ask all of them every prompt: words while something is loaded, and each answer as it is finished.
 
-    See `Chat.ask_many`. Where one was stopped, the models that come after it are not asked.
+    See `Chat.ask_many`. Where one was stopped, the models that come after it are not asked. base: the bare base model, where
+    no answerer has an adapter; None for whichever is loaded.
     """
-    models = _by_base(answerers)
+    models = _by_base(answerers, base)
     for model, places in models.items():
         chat = yield from _loaded(app, model, alone=len(models) == 1)
         answered = 0
@@ -142,9 +144,9 @@ def ensure_loaded(app: AppState, *names: str) -> Iterator[str]:
     yield from _loaded(app, base_of(*names), alone=True)
 
 
-def _by_base(answerers: Sequence[Answerer]) -> dict[ModelRef | None, list[int]]:
+def _by_base(answerers: Sequence[Answerer], base: ModelRef | None = None) -> dict[ModelRef | None, list[int]]:
     """Places of the answerers by their base model. The bare base model is that of the first one that has an adapter."""
-    shared = base_of(*[one.name for one in answerers])
+    shared = base_of(*[one.name for one in answerers]) or base
     found: dict[ModelRef | None, list[int]] = {}
     for place, answerer in enumerate(answerers):
         found.setdefault(base_of(answerer.name) or shared, []).append(place)

@@ -104,6 +104,10 @@ class StageSettings(Settings):
         """Tokens of the answers that the method makes; 0 where it makes none."""
         return 0
 
+    def judges(self) -> list[str]:
+        """What gives the answers that the method makes their reward, in words."""
+        return []
+
     def loss_summary(self) -> str:
         """The loss in words, where there is more than one to choose from."""
         return ""
@@ -303,6 +307,7 @@ class RlooSettings(ReferenceSettings):
         "",
         title="Reward model",
         description="Run of the method reward model, on the same base model. Its adapter and head score the answers on that one base.",
+        json_schema_extra={"choose": "reward run"},
     )
     reward_model: str = Field(
         "",
@@ -362,6 +367,17 @@ class RlooSettings(ReferenceSettings):
 
     def longest_own_answer(self) -> int:
         return self.answer_tokens
+
+    def judges(self) -> list[str]:
+        models = [f"reward model {name}" for name in (self.reward_run, self.reward_model) if name]
+        return models + [f"{rule.weight:g} × ({rule.name})" for rule in parse_rules(self.rules)]
+
+    def loss_summary(self) -> str:
+        if self.algorithm == "grpo":
+            words = "GRPO: the reward of an answer against the mean of its group, in units of the group's spread; the divergence is part of the loss."
+        else:
+            words = f"The reward less {self.beta:g} times the divergence from the reference, against the mean of the other answers of the group."
+        return f"{words} PPO itself left TRL in 1.13 for lack of use; RLOO has the same KL-regularised objective without the critic."
 
     def problems(self) -> list[str]:
         found = []
