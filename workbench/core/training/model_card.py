@@ -89,7 +89,7 @@ def model_card(
             "",
             f"# {config.name}",
             "",
-            f"A {'reward model: a LoRA adapter with a head that scores answers,' if scores else 'LoRA adapter'} for {base}, made by {how} with the alignment workbench.",
+            f"A {'reward model (a LoRA adapter with a head that scores answers)' if scores else 'LoRA adapter'} for {base}, made by {how} with the alignment workbench.",
             "",
             "## How it was made",
             "",
