@@ -12,6 +12,7 @@ from workbench.core.memory.forecast import LIBRARIES
 from workbench.core.memory.plan import plan
 from workbench.core.monitoring.duration import forecast_stage
 from workbench.core.training.config import parse_model, read_config
+from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import Device
 from workbench.store import model_configs, presets
 from workbench.store.home import shipped
@@ -29,7 +30,10 @@ LAPTOP = 4 * 2**30 - LIBRARIES  # bytes that are free for a run on a laptop with
 
 def run_of(recipe: presets.Recipe) -> dict:
     """The least that a run needs beside a recipe."""
-    return recipe.apply({"name": "a-run", "preference_data": "pairs", "thumbs_data": "thumbs"})
+    values = recipe.apply({"name": "a-run", "preference_data": "pairs", "thumbs_data": "thumbs"})
+    if METHODS[values["method"].split("+")[-1]].online:  # a reward, which only a person can choose
+        values[values["method"]] = {**values[values["method"]], "rules": "json"}
+    return values
 
 
 def test_every_file_in_presets_is_read_and_holds_more_than_nothing():
@@ -99,7 +103,7 @@ def test_a_recipe_chooses_neither_the_name_nor_the_data_nor_the_model(recipe):
 
 
 def test_the_recipes_cover_every_method():
-    assert {recipe.settings["method"] for recipe in presets.recipes()} == {"sft", "dpo", "sft+dpo", "kto"}
+    assert {recipe.settings["method"] for recipe in presets.recipes()} == {"sft", "dpo", "sft+dpo", "kto", "reward", "rloo"}
 
 
 def test_there_is_a_preset_for_every_card_and_every_purpose():

@@ -31,7 +31,9 @@ def parser() -> argparse.ArgumentParser:
 
     window = command("open", open_window, with_json=False)
     add_arguments(window)
-    command("demo", demo)
+    one = command("demo", demo)
+    one.add_argument("--rlhf", action="store_true", help="also a reward model and RLOO against it, beside DPO")
+    one.add_argument("--seed", type=int, default=17, help="of all runs (default: 17)")
 
     one = command("train", train)
     _with_settings(one)

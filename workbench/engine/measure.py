@@ -1,15 +1,19 @@
-"""python -m workbench.engine.measure RUN: how base, SFT and final model of a demo run answer held-out prompts.
+"""python -m workbench.engine.measure RUN [RUN ...] [--reward RUN]: how the models of demo runs answer held-out prompts.
 
-Prints one JSON object, model -> {"manner": share, "facts": share, "mark": share}, as the last line of standard output;
-writes every answer to RUN/measured.jsonl.
+Prints one JSON object as the last line of standard output: "shares", model -> {"manner": share, "facts": share, "mark": share};
+with a reward model also the best of four answers of the first adapter as a model of its own, and "reward", its mean score of
+answers with right and with wrong facts. Writes every answer to measured.jsonl of the first run.
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from workbench.core.chat import Sampling
+from workbench.core.data.messages import message
 from workbench.core.demo import fact_is_right, has_sft_mark, manner
 from workbench.engine.device import this_device
 from workbench.engine.load import load_base
@@ -19,14 +23,17 @@ from workbench.store.runs import Run
 # The same for every model that is measured, and the same in the demo's README.
 SAMPLING = Sampling(temperature=0.7, top_p=0.95, max_new_tokens=80, seed=5)
 
+BEST_OF = 4
 
-def main(folder: str) -> int:
+
+def main(folders: list[str], reward: str = "") -> int:
     from peft import PeftModel
 
     from workbench.engine.generate import answers
+    from workbench.engine.rewards import RewardAdapter
 
-    run = Run(Path(folder))
-    config = run.config()
+    runs = [Run(Path(folder)) for folder in folders]
+    run, config = runs[0], runs[0].config()
     prompts = [
         json.loads(line) for line in (shipped("assets") / "demo" / "prompts.jsonl").read_text("utf-8").splitlines()
     ]
@@ -34,7 +41,8 @@ def main(folder: str) -> int:
     loaded = load_base(config.model, config.precision, this_device(), print)
     model = loaded.model.eval()
     found = {"base": answers(model, loaded.tokenizer, conversations, SAMPLING)}
-    adapters = {stage: run.stage_adapter(stage) for stage in config.stages[:-1]} | {config.stages[-1]: run.adapter}
+    adapters = {stage: one.stage_adapter(stage) for one in runs for stage in one.config().stages[:-1]}
+    adapters |= {one.config().stages[-1]: one.adapter for one in runs}
     for stage, adapter in adapters.items():
         if found.keys() == {"base"}:
             model = PeftModel.from_pretrained(model, str(adapter), adapter_name=stage).eval()
@@ -42,6 +50,31 @@ def main(folder: str) -> int:
             model.load_adapter(str(adapter), adapter_name=stage)
         model.set_adapter(stage)
         found[stage] = answers(model, loaded.tokenizer, conversations, SAMPLING)
+    about: dict[str, Any] = {}
+    if reward:
+        first = next(iter(adapters))
+        model.set_adapter(first)
+        drawn = [found[first]]
+        for seed in range(SAMPLING.seed + 1, SAMPLING.seed + BEST_OF):
+            drawn.append(answers(model, loaded.tokenizer, conversations, SAMPLING.model_copy(update={"seed": seed})))
+        judge = RewardAdapter(model, loaded.tokenizer, Run(Path(reward)).adapter, config.max_length)
+
+        def score(said: list[str]) -> list[float]:
+            return judge.scores(
+                [[*asked, message("assistant", answer)] for asked, answer in zip(conversations, said, strict=True)]
+            )
+
+        scores = [score(said) for said in drawn]
+        best = [max(range(BEST_OF), key=lambda draw: scores[draw][place]) for place in range(len(prompts))]
+        found[f"best_of_{BEST_OF}"] = [drawn[draw][place] for place, draw in enumerate(best)]
+        right: dict[bool, list[float]] = {True: [], False: []}
+        for asked, answer, value in zip(prompts, drawn[0], scores[0], strict=True):
+            right[fact_is_right(answer, asked["fact"])].append(value)
+        about = {
+            name: round(fmean(values), 4)
+            for name, values in (("right", right[True]), ("wrong", right[False]))
+            if values
+        }
     samples = [
         {
             "model": name,
@@ -56,7 +89,8 @@ def main(folder: str) -> int:
     write_text(
         run.folder / "measured.jsonl", "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
     )
-    print(json.dumps({name: _shares([s for s in samples if s["model"] == name]) for name in found}))
+    shares = {name: _shares([s for s in samples if s["model"] == name]) for name in found}
+    print(json.dumps({"shares": shares, "reward": about}))
     return 0
 
 
@@ -70,4 +104,8 @@ def _shares(samples: list[dict[str, Any]]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    options = argparse.ArgumentParser()
+    options.add_argument("runs", nargs="+")
+    options.add_argument("--reward", default="")
+    given = options.parse_args()
+    sys.exit(main(given.runs, given.reward))
