@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.core.data.doctor.findings import Report
+from workbench.core.data.doctor.pair_rewards import PairRewards
 from workbench.core.data.doctor.report import Examination
 from workbench.core.data.messages import NOTED, Kind
 from workbench.core.data.token_counts import TemplateFacts, TokenCounts, count_row
@@ -576,7 +577,19 @@ class WholeCase:
 
 def whole_cases() -> list[WholeCase]:
     """Every guise of the defects that are seen in a whole dataset."""
-    return [*_leaks(), *_lengths(), *_thumbs(), *_truncations(), *_templates(), *_noted()]
+    return [*_leaks(), *_lengths(), *_thumbs(), *_truncations(), *_templates(), *_noted(), *_wrong_way()]
+
+
+def _wrong_way() -> list[WholeCase]:
+    """What a reward model says of training pairs: three of 180 the other way round, clearly or just so."""
+    cases = []
+    for guise, gap in (("far apart", 4.0), ("half a standard deviation", 0.5)):
+        chosen, rejected = [1.0] * 180, [0.0] * 180
+        for place in (3, 70, 179):
+            rejected[place] = 1 + gap
+        rewards = PairRewards(reward="judge", chosen=tuple(chosen), rejected=tuple(rejected))
+        cases.append(WholeCase("wrong_way", guise, clean_pairs(200), 180, (3, 70, 179), {"rewards": rewards}))
+    return cases
 
 
 def _leaks() -> list[WholeCase]:

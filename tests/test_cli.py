@@ -118,7 +118,7 @@ def test_a_stored_dataset_is_checked_with_the_tokens_of_a_model(capsys):
     assert main(["check", "demo-preferences", "--model", "demo", "--max-length", "24", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     found = {one["check"]: one for one in said["findings"]}
-    assert (said["rows"], set(said["not_checked"])) == (1840, {"score_gap"})
+    assert (said["rows"], set(said["not_checked"])) == (1840, {"score_gap", "wrong_way"})
     assert found["prompt_too_long"]["evidence"].startswith("Cut at 24 tokens, ")
     assert main(["check", "demo-preferences", "--held-out", "other.jsonl"]) == 1
     assert "is a stored dataset: its format is known" in capsys.readouterr().err

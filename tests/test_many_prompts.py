@@ -132,7 +132,7 @@ def test_five_strengths_are_one_table_with_the_reward_that_the_run_itself_gives(
     """The fake gives each kind answer one nat, and beta is that of the run: 0.1 * 1 = 0.1, and nothing for the base's."""
     grid = new_grid(app, prompts("hello", "there"), [Answerer("ours", one) for one in STRENGTHS], Sampling())
     *_, last = many.fill_strengths(app, grid, "ours")
-    assert [round(means_of(grid, place).reward, 3) for place in range(5)] == [0, 0.1, 0.1, 0.1, 0.1]
+    assert [round(means_of(grid, place).implicit_reward, 3) for place in range(5)] == [0, 0.1, 0.1, 0.1, 0.1]
     assert [means_of(grid, place).kind for place in range(5)] == [0, 2, 2, 2, 2]
     shown = last[many.strengths]["value"]
     assert "+0.10" in shown and "2 of 2" in shown and "ExPO" in shown and "Implicit reward" in shown

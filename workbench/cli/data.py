@@ -1,20 +1,27 @@
-"""Commands on preference data: check, convert, import."""
+"""Commands on preference data: check, convert, import, pairs."""
 
 import argparse
 import os
-from contextlib import closing
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from workbench.cli.printing import answer, print_converted, print_import, print_report, progress_of
+from workbench.cli.printing import answer, print_converted, print_import, print_report, progress_of, to_stderr
+from workbench.core.chat import Answerer
 from workbench.core.data.formats import AS_RECOGNISED, Columns, ReadOptions
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import to_name
-from workbench.core.training.config import parse_model
-from workbench.jobs import preparing
+from workbench.core.training.config import checked, parse_model
+from workbench.jobs import best_of, preparing
+from workbench.jobs.app_state import AppState
+from workbench.jobs.best_of import PairSettings, PairsWanted
 from workbench.jobs.examining import examine
+from workbench.jobs.ranking import rank
 from workbench.jobs.tokens import Tokens
 from workbench.store import datasets
 from workbench.store.datasets import About
@@ -42,8 +49,9 @@ def _checked(options: argparse.Namespace) -> dict[str, Any]:
     say = progress_of(options)
     if options.data in datasets.names() and not Path(options.data).exists():
         return _stored_report(options, say)
-    if options.model:
-        raise WorkbenchError("--model counts the tokens of a stored dataset. Store the file first: workbench import.")
+    for flag, does in (("model", "counts the tokens"), ("reward", "ranks the pairs")):
+        if getattr(options, flag):
+            raise WorkbenchError(f"--{flag} {does} of a stored dataset. Store the file first: workbench import.")
     request: dict[str, Any] = {
         "do": "check",
         "source": _source(options.data).model_dump(mode="json"),
@@ -62,6 +70,9 @@ def _stored_report(options: argparse.Namespace, say: Any) -> dict[str, Any]:
             "--held-out, --format, --option, --map and --ignore, or give a file."
         )
     about = datasets.about(options.data)
+    if options.reward:
+        with closing(AppState()) as app:
+            rank(app, about.name, options.reward, say)
     if options.model:
         with closing(Tokens()) as tokens:
             report, missing = examine(tokens, about.name, parse_model(options.model), options.max_length, say)
@@ -89,6 +100,35 @@ def import_data(options: argparse.Namespace) -> int:
     """Store a data file under a name, so that runs can use it."""
     about = stored(options, request_of(options, options.file) | ({"name": options.name} if options.name else {}))
     return answer(options, about.model_dump(mode="json"), lambda: print_import(about))
+
+
+def make_pairs(options: argparse.Namespace) -> int:
+    """Make preference pairs: a model answers each prompt several times, and a reward model takes the best and the worst."""
+    settings = checked(PairSettings, {name: getattr(options, name) for name in PairSettings.model_fields})
+    name = options.name or datasets.free_name(to_name(f"{options.data}-by-{options.reward}")[:56])
+    wanted = PairsWanted(options.data, Answerer(options.answerer), options.reward, name, settings)
+    with closing(AppState()) as app, _stopped_by_ctrl_c() as stop:
+        made = best_of.make_pairs(app, wanted, progress_of(options), stop)
+    found = {**made.about.model_dump(mode="json"), "prompts": made.prompts, "asked": made.asked}
+    return answer(options, found, lambda: print(f"{made.about.name}: {made.words}"))
+
+
+@contextmanager
+def _stopped_by_ctrl_c() -> Iterator[threading.Event]:
+    """Ctrl+C sets the event, so that what was made is kept; a second one ends the command."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        to_stderr("\nStopping: what was answered is scored and stored. Ctrl+C once more ends without storing anything.")
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def request_of(options: argparse.Namespace, file: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from workbench import __version__
-from workbench.cli.data import check_data, convert_data, import_data
+from workbench.cli.data import check_data, convert_data, import_data, make_pairs
 from workbench.cli.demo import demo
 from workbench.cli.runs import list_presets, plan, queued, runs, scale, train, trash
 from workbench.cli.talk import chat
@@ -12,6 +12,7 @@ from workbench.core.chat import STRONGEST, Answerer
 from workbench.core.data.formats import FORMATS
 from workbench.core.data.formats.columns import MAPPED
 from workbench.core.training.config import RunConfig
+from workbench.jobs.best_of import PairSettings
 from workbench.ui.serve import add_arguments, serve  # imports Gradio only when the window is opened
 
 
@@ -71,6 +72,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("data", help="a data file, or the name of a stored dataset")
     one.add_argument("--held-out", metavar="FILE", help="the rows to measure on: prompts that are in both are found")
     one.add_argument("--model", help="count the tokens of a stored dataset with this model's tokenizer")
+    one.add_argument(
+        "--reward", metavar="RUN", help="find the pairs of a stored dataset that a reward model would turn round"
+    )
     one.add_argument("--max-length", type=length, default=RunConfig.model_fields["max_length"].default)
     _with_format(one)
     one = command("convert", convert_data)
@@ -82,6 +86,16 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("file", help=".jsonl, .json, .csv, .tsv, .parquet or .arrow, also with .gz or .zst")
     one.add_argument("--name", help="name of the dataset (default: from the file's name)")
     _with_format(one)
+    one = command("pairs", make_pairs)
+    one.add_argument("data", help="a stored dataset, the training prompts of which are answered")
+    one.add_argument(
+        "--reward", metavar="RUN", required=True, help="a finished reward run, which takes the best and the worst"
+    )
+    one.add_argument("--answerer", metavar="RUN", default="", help="the run that answers (default: the base model)")
+    one.add_argument("--name", help="name of the new dataset (default: from both names)")
+    for setting, field in PairSettings.model_fields.items():
+        flag = f"--{setting.replace('_', '-')}"
+        one.add_argument(flag, type=type(field.default), default=field.default, help=field.description)
     return parser
 
 

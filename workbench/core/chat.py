@@ -98,6 +98,7 @@ class Answer:
     ended: str = ""  # "" while it grows; "end", "limit" (max new tokens), "full" (of the model's context) or "stopped"
     asked: int = 0  # tokens of the conversation before it
     context: int | None = None  # tokens that the model can read in all, where that is known
+    reward: float | None = None  # standardised, where a reward model was asked
 
     @property
     def used(self) -> int:
@@ -200,6 +201,7 @@ class Talk:
     """A conversation: one question after the other, each answered by both lanes, which remember their own answers.
 
     left, right: who answers there. sampling: of the last answers, as `Sampling` has it. id: names its file; "" until one is kept.
+    rewarded_by: the reward model that scored the last answers; "" where none did.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -209,6 +211,7 @@ class Talk:
     system: str = ""
     sampling: dict[str, Any] = field(default_factory=dict)
     id: str = ""
+    rewarded_by: str = ""
 
     def answerer(self, side: Literal["left", "right"]) -> Answerer:
         return self.left if side == "left" else self.right

@@ -14,6 +14,9 @@ MODEL is a JSON object {"model": ModelRef, "precision": Precision}. WHO is {"ada
 
     in    {"do": "score", "items": [{"messages": [...], "answer": ..., "ended": ..., WHO}, ...]}
     out   {"event": "part", "item": n, "tokens": [[text, log-probability with the adapter, without, whether it is the end]]}
+
+    in    {"do": "reward", "adapter": folder of a reward model, "max_length": tokens, "conversations": [[...], ...]}
+    out   {"event": "part", "item": n, "reward": standardised}
 """
 
 import gc
@@ -46,6 +49,8 @@ SAME_LOGITS = {"fp32": 1e-3, "nf4": 1e-3, "bf16": 0.2, "fp16": 0.05}
 Cell = tuple[int, int]
 """A prompt of a grid and who answers it, by their places."""
 
+_TEMPLATE = 32  # tokens that a chat template may add to a turn
+_SORTED = 256  # conversations that are sorted by length: what stands first is scored first, as far as that goes
 PROBE = [{"role": "user", "content": "Hello"}]
 
 
@@ -64,6 +69,8 @@ class Lanes:
         """Do what is asked, saying each piece of it as it comes."""
         if request["do"] == "score":
             self.score(request["items"], say, stop)
+        elif request["do"] == "reward":
+            self.reward(request, say, stop)
         elif request["do"] == "ask_many":
             lanes = [_lane(one) for one in request["answerers"]]
             sampling = Sampling.model_validate(request["sampling"])
@@ -162,6 +169,32 @@ class Lanes:
         with stopping(model, stop):
             for batch in self._batches([item for item, text in enumerate(texts) if text.answer], longest, 1, rows=2):
                 _in_halves(read, batch)
+
+    def reward(self, request: Request, say: Say, stop: threading.Event) -> None:
+        """What a reward model says of conversations, those of like length together, so that little of a batch is padding."""
+        from workbench.engine.generate import stopping
+        from workbench.engine.rewards import BATCH
+
+        conversations = request["conversations"]
+        scorer = self.adapters.reward(request["adapter"], self.tokenizer, request["max_length"])
+        # No token is less than a byte.
+        lengths = [
+            sum(len(turn["content"].encode("utf-8", "replace")) + _TEMPLATE for turn in one) for one in conversations
+        ]
+        longest = min(request["max_length"], max(lengths, default=1))
+
+        def read(batch: Sequence[int]) -> None:
+            for item, found in zip(batch, scorer.scores([conversations[item] for item in batch]), strict=True):
+                say({"event": "part", "item": item, "reward": found})
+
+        windows = (range(start, min(start + _SORTED, len(lengths))) for start in range(0, len(lengths), _SORTED))
+        order = [item for window in windows for item in sorted(window, key=lambda item: lengths[item])]
+        size = min(BATCH, rows_at_once(self.shape, longest, self.loaded.device, self._free()))
+        with stopping(self.adapters.model, stop):
+            for start in range(0, len(order), size):
+                if stop.is_set():
+                    return
+                _in_halves(read, order[start : start + size])
 
     def _tells_growth(self, about: Sequence[Event], say: Say) -> Any:
         """Says each piece of the answers of one batch. about: what else is said of each row."""

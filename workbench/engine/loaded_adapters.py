@@ -1,17 +1,23 @@
 """The adapters beside one base model: loaded when they are first asked for, mixed in one batch, each with its own strength."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.answering import adapters_to_drop
 from workbench.store.adapter_files import adapter_bytes, check_adapter, why_alone
 
+if TYPE_CHECKING:
+    from workbench.engine.rewards import RewardAdapter
+
 NO_ADAPTER = "__base__"
 """PEFT's name for a row of a batch that no adapter touches."""
+
+REWARD = "reward"
+"""PEFT's name for the adapter of a reward model, which scores and does not answer."""
 
 # What PEFT's layers hold of an adapter: under a second name the same weights may act with another strength.
 _OF_LAYER = ("lora_A", "lora_B", "lora_dropout", "lora_embedding_A", "lora_embedding_B")
@@ -46,6 +52,7 @@ class Adapters:
         self._room = room
         self._loaded: dict[str, _Adapter] = {}  # the one that was used longest ago first
         self._made = 0
+        self._reward: tuple[str, RewardAdapter] | None = None  # with its key; one at a time
 
     @property
     def are_there(self) -> bool:
@@ -59,11 +66,8 @@ class Adapters:
         wanted = {_key(lane.folder): lane.folder for lane in lanes if lane.folder and not lane.is_base}
         new = {key: folder for key, folder in wanted.items() if key not in self._loaded}
         sizes = {key: adapter_bytes(Path(folder), _title(folder)) for key, folder in new.items()}
-        there = {key: one.size for key, one in self._loaded.items()}
         if new:
-            room = sum(there.values()) + self._room()
-            for key in adapters_to_drop(there, sum(sizes.values()), room, wanted):
-                self.model.delete_adapter(self._loaded.pop(key).name)
+            self._make_room(sum(sizes.values()), wanted)
         for key, folder in new.items():
             self._add(key, Path(folder), sizes[key])
         for key in wanted:
@@ -72,6 +76,43 @@ class Adapters:
             if not lane.is_base and lane.strength != 1 and (why := self._of(lane).alone):
                 raise WorkbenchError(f"{_title(lane.folder)[0].upper()}{_title(lane.folder)[1:]} {why}")
         return bool(new)
+
+    def reward(self, folder: str, tokenizer: Any, max_length: int) -> "RewardAdapter":
+        """The reward model of a folder, loaded beside the adapters in the place of another one. It is dropped as they are.
+
+        Raises WorkbenchError as `load`.
+        """
+        from workbench.engine.rewards import RewardAdapter
+
+        key = f"reward {_key(folder)}"  # no lane answers with it
+        if self._reward is None or self._reward[0] != key:
+            if self._reward:
+                self._drop(self._reward[0])
+            check_adapter(Path(folder), _title(folder))
+            size = adapter_bytes(Path(folder), _title(folder))
+            self._make_room(size, ())
+            found = RewardAdapter(self.model, tokenizer, Path(folder), max_length)
+            self.model = found.model.eval()
+            self._loaded[key], self._reward = _Adapter(REWARD, size, ""), (key, found)
+        self._loaded[key] = self._loaded.pop(key)
+        return self._reward[1]
+
+    def _make_room(self, size: int, needed: Collection[str]) -> None:
+        """Drop adapters that were not used for long until so many bytes are free, none of those that are needed."""
+        there = {key: one.size for key, one in self._loaded.items()}
+        for key in adapters_to_drop(there, size, sum(there.values()) + self._room(), needed):
+            self._drop(key)
+
+    def _drop(self, key: str) -> None:
+        """Without any adapter the model is the base model by itself again."""
+        dropped = self._loaded.pop(key)
+        if self._reward and self._reward[0] == key:
+            self._reward = None
+        if not self._loaded:
+            self.model = self.model.unload()
+            return
+        self.model.delete_adapter(dropped.name)
+        self.model.set_adapter(next(iter(self._loaded.values())).name)  # the active one may be the one that went
 
     def parts(self, lanes: Sequence[Lane]) -> list[list[int]]:
         """Places of the lanes that can be in one batch. Mostly all of them; see `why_alone`."""

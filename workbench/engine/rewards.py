@@ -144,6 +144,7 @@ class RewardAdapter:
             if head.shape != (1, hidden):
                 raise ValueError(f"its head reads {head.shape[-1]} features, and the base model gives {hidden}")
         except (RuntimeError, ValueError, KeyError) as error:
+            self._take_off(model)
             raise WorkbenchError(
                 f"{self.title.capitalize()} does not fit this base model: {str(error).splitlines()[0][:200]}. A reward model scores "
                 "on the base model that it was trained on."
@@ -154,6 +155,20 @@ class RewardAdapter:
         self.head = torch.nn.Linear(hidden, 1, bias=False, device=device).requires_grad_(False)
         self.head.weight.data.copy_(head)
         return model
+
+    def _take_off(self, model: Any) -> None:
+        """What did not fit must not act on what others ask."""
+        from peft import PeftModel
+
+        if not isinstance(model, PeftModel) or self.name not in model.peft_config:
+            return
+        others = [name for name in model.peft_config if name != self.name]
+        if not others:
+            model.unload()
+            return
+        active = model.active_adapter
+        model.delete_adapter(self.name)
+        model.set_adapter(active if active in others else others[0])
 
     def _tokens(self, conversation: list[Message]) -> list[int]:
         ids = self.tokenizer.apply_chat_template(conversation, tokenize=True, return_dict=False)

@@ -1,7 +1,8 @@
-"""One base model in a child process, answering through its adapters: start, ask, ask many, score, close."""
+"""One base model in a child process, answering through its adapters: start, ask, ask many, score, reward, close."""
 
 import copy
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from workbench.jobs.child import A_LITTLE, Child, Event, Gone, OverLimit, Proces
 from workbench.jobs.processes import engine
 from workbench.store.answerers import adapter_folder, beta_of, thinks
 from workbench.store.home import home
+from workbench.store.reward_models import RewardModel
 
 ChatState = Literal["closed", "loading", "ready", "failed"]
 
@@ -112,6 +114,33 @@ class Chat:
             if event["event"] == "part":
                 place = event["item"]
                 yield place, Score([TokenScore(*token) for token in event["tokens"]], betas[place])
+
+    def reward_many(self, reward: RewardModel, conversations: Sequence[list[Message]]) -> Iterator[tuple[int, float]]:
+        """Standardised rewards of conversations that end with an answer, as (place, reward), as soon as each is known.
+
+        `stop` ends it: what was not scored by then does not come. Raises as `ask`, and for a reward model of another base
+        model than the loaded one, or one that gives something else than numbers.
+        """
+        if self.model is not None and self.model != reward.model:
+            raise WorkbenchError(
+                f"The reward model {reward.name} was trained on {reward.model.title}, and {self.model.title} is loaded: it reads "
+                "other tokens and other weights. Load its own base model to score with it."
+            )
+        request = {
+            "do": "reward",
+            "adapter": str(reward.folder),
+            "max_length": reward.max_length,
+            "conversations": list(conversations),
+        }
+        for event in self._exchange(request):
+            if event["event"] != "part":
+                continue
+            if not math.isfinite(event["reward"]):
+                raise WorkbenchError(
+                    f"The reward model {reward.name} gave an answer the score {event['reward']}, which is no number: its "
+                    "weights are damaged, or its training went wrong. Train it again, with a lower learning rate."
+                )
+            yield event["item"], event["reward"]
 
     def stop(self) -> None:
         """End the answers that are being given; what was said until then stays."""

@@ -9,9 +9,10 @@ from statistics import fmean
 from typing import Any
 
 from workbench.core.chat import Answered, Answerer, Sampling, Score, ToScore
-from workbench.core.data.messages import Message
+from workbench.core.data.messages import Message, message
 from workbench.core.data.thoughts import without_thoughts
 from workbench.core.demo import manner
+from workbench.core.training.config import ModelRef
 from workbench.core.votes.sitting import Question
 from workbench.jobs import lanes
 from workbench.jobs.app_state import AppState
@@ -29,7 +30,9 @@ _ENDED = {"end": "", "limit": "cut off", "full": "no room left in the context", 
 class Grid:
     """Prompts, and who is asked them, all with the same seed and sampling. base: name of the base model.
 
-    answers: so far, by the places of prompt and answerer. scores: of those, what the run as it was trained changed.
+    answers: so far, by the places of prompt and answerer. scores: of those, what the run as it was trained changed. rewards: of
+    those, what the reward model rewarded_by says. seeds: one for each prompt, in place of the one of the sampling. model: the
+    bare base model, where no answerer has an adapter; None for whichever is loaded.
     """
 
     prompts: Sequence[list[Message]] = ()
@@ -39,6 +42,10 @@ class Grid:
     is_demo: bool = False
     answers: dict[tuple[int, int], Answered] = field(default_factory=dict)
     scores: dict[tuple[int, int], Score] = field(default_factory=dict)
+    rewards: dict[tuple[int, int], float] = field(default_factory=dict)
+    rewarded_by: str = ""
+    seeds: Sequence[int] | None = None
+    model: ModelRef | None = None
 
     @property
     def size(self) -> int:
@@ -69,13 +76,15 @@ class Grid:
 @dataclass(frozen=True)
 class Means:
     """What the answers of one come to. tokens: mean length. cut_off: share. kind: how many are; None for another model than
-    the demo's. reward: mean implicit reward, or mean log ratio where the run has no beta; None where nothing was scored."""
+    the demo's. implicit_reward: its mean, or the mean log ratio where the run has no beta. reward: the mean of what a reward
+    model says. Both None where nothing was scored."""
 
     answers: int
     tokens: float
     cut_off: float
     repetition: float
     kind: int | None
+    implicit_reward: float | None
     reward: float | None
 
 
@@ -92,7 +101,7 @@ def new_grid(
 
 def answer_all(app: AppState, grid: Grid) -> Iterator[str | Grid]:
     """Ask everything: words while a model is loaded, then the grid after each answer. Raises as `lanes.ask_many`."""
-    for one in lanes.ask_many(app, grid.prompts, grid.answerers, grid.sampling):
+    for one in lanes.ask_many(app, grid.prompts, grid.answerers, grid.sampling, grid.seeds, grid.model):
         if isinstance(one, Answered):
             grid.answers[one.prompt, one.answerer] = one
         yield one if isinstance(one, str) else grid
@@ -111,19 +120,35 @@ def score_all(app: AppState, grid: Grid, run: str) -> Iterator[str | Grid]:
         yield grid
 
 
+def reward_all(app: AppState, grid: Grid, reward: str) -> Iterator[str | Grid]:
+    """Have a reward model score all answers that are there whole. Raises as `lanes.reward_many`."""
+    whole = [one for place in range(len(grid.answerers)) for one in grid.whole(place) if one.text.strip()]
+    grid.rewards, grid.rewarded_by = {}, reward
+    conversations = [[*grid.prompts[one.prompt], message("assistant", one.text.strip())] for one in whole]
+    for scored in lanes.reward_many(app, reward, conversations):
+        if isinstance(scored, str):
+            yield scored
+            continue
+        place, found = scored
+        grid.rewards[whole[place].prompt, whole[place].answerer] = found
+        yield grid
+
+
 def means_of(grid: Grid, answerer: int) -> Means | None:
     """None where nothing was answered whole."""
     found = grid.whole(answerer)
     if not found:
         return None
     scores = [grid.scores[one.prompt, answerer] for one in found if (one.prompt, answerer) in grid.scores]
-    rewards = [score.ratio if score.reward is None else score.reward for score in scores]
+    implicit = [score.ratio if score.reward is None else score.reward for score in scores]
+    rewards = [grid.rewards[one.prompt, answerer] for one in found if (one.prompt, answerer) in grid.rewards]
     return Means(
         answers=len(found),
         tokens=fmean(one.tokens for one in found),
         cut_off=fmean(one.ended in ("limit", "full") for one in found),
         repetition=fmean(one.repetition for one in found),
         kind=sum(manner(without_thoughts(one.text)) == "preferred" for one in found) if grid.is_demo else None,
+        implicit_reward=fmean(implicit) if implicit else None,
         reward=fmean(rewards) if rewards else None,
     )
 
@@ -149,7 +174,7 @@ def as_json_lines(grid: Grid) -> str:
 def as_csv(grid: Grid) -> str:
     """One line per prompt. A text that a spreadsheet would take for a formula begins with an apostrophe."""
     answered = [_answers(grid, place) for place in range(len(grid.prompts))]
-    keys = ["answer", "by", "tokens", "ended", "repetition"]
+    keys = ["answer", "by", "tokens", "ended", "repetition", *(["reward"] if grid.rewards else [])]
     out = io.StringIO()
     writer = csv.writer(out)
     sides = ["left", "right"] if len(grid.answerers) == 2 else [f"{n}" for n in range(1, len(grid.answerers) + 1)]
@@ -168,7 +193,9 @@ def _answers(grid: Grid, prompt: int) -> list[dict[str, Any]]:
         said = (
             {"answer": one.text, "tokens": one.tokens, "ended": one.ended, "repetition": one.repetition} if one else {}
         )
-        found.append({"by": answerer.label, **said})
+        reward = grid.rewards.get((prompt, place))
+        rewarded = {} if reward is None else {"reward": round(reward, 4), "rewarded_by": grid.rewarded_by}
+        found.append({"by": answerer.label, **said, **rewarded})
     return found
 
 

@@ -22,6 +22,7 @@ from workbench.store import choices, datasets
 from workbench.store.answerers import adapter_folder, answers_alone
 from workbench.store.answerers import offered as offered  # what there is to choose from
 from workbench.store.home import shipped
+from workbench.store.reward_models import open_reward_model
 from workbench.store.runs import open_run
 
 # A big model takes minutes from a slow disk; the page shows what is going on all the while.
@@ -131,6 +132,19 @@ def score_many(app: AppState, items: Sequence[ToScore]) -> Iterator[str | tuple[
             yield places[place], score
 
 
+def reward_many(
+    app: AppState, reward: str, conversations: Sequence[list[Message]]
+) -> Iterator[str | tuple[int, float]]:
+    """Load what is needed and have conversations that end with an answer scored; see `Chat.reward_many`.
+
+    Words while something is loaded, then place and standardised reward of each. reward: name of a reward run. Where its base
+    model is another one than what answers, a process of its own scores, beside the other or in its place.
+    """
+    scorer = open_reward_model(reward)
+    chat = yield from _loaded(app, scorer.model, words=f"Loading the base model of the reward model {reward}")
+    yield from chat.reward_many(scorer, conversations)
+
+
 def base_of(*names: str) -> ModelRef | None:
     """The base model of the first of some answerers that has one of its own; None where all are the bare base model."""
     return next((open_run(Answerer(name).run).config().model for name in names if name), None)
@@ -159,7 +173,12 @@ def _chat_with(app: AppState, model: ModelRef | None) -> Chat | None:
     return next((chat for chat in chats if model is None or chat.model == model), None)
 
 
-def _loaded(app: AppState, model: ModelRef | None, alone: bool = False) -> Generator[str, None, Chat]:
+def _loaded(
+    app: AppState,
+    model: ModelRef | None,
+    alone: bool = False,
+    words: str = "Loading the base model once for both lanes",
+) -> Generator[str, None, Chat]:
     """The process that has a base model, once it is loaded. Gives words meanwhile.
 
     model: None for whichever is loaded, or was chosen. alone: no other base model is wanted beside it.
@@ -180,7 +199,7 @@ def _loaded(app: AppState, model: ModelRef | None, alone: bool = False) -> Gener
         chat.start(wanted)
     until = time.monotonic() + LOADING_PATIENCE
     while chat.state == "loading" and time.monotonic() < until:
-        yield f"Loading the base model once for both lanes: {chat.word} ..."
+        yield f"{words}: {chat.word} ..."
         time.sleep(BETWEEN_WORDS)
     if chat.state != "ready":
         raise WorkbenchError(chat.word or "The base model could not be loaded.")

@@ -146,17 +146,24 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str
 
 
 def answer_table(
-    sides: Sequence[tuple[Lane, str]], rows: Iterable[tuple[str, Sequence[tuple[str, str] | None]]]
+    sides: Sequence[tuple[Lane, str]],
+    rows: Iterable[tuple[str, Sequence[tuple[str, str] | None]]],
+    numbers: tuple[str, Sequence[Sequence[str]]] | None = None,
 ) -> Html:
     """Prompts with what each side answered; a card for each prompt where the page is narrow.
 
     sides: the lane and title of each. rows: a prompt, and the answers with a note on each; None for what is still to come.
+    numbers: title of a last column, and for each row a number of each side, "" for what is still to come.
     """
     head = "".join(f'<th scope="col" class="wb-{lane}">{escape(title)}</th>' for lane, title in sides)
+    shown = list(rows)
+    title, of_rows = numbers or ("", [()] * len(shown))
+    head += f'<th scope="col" class="wb-numbers">{escape(title)}</th>' if title else ""
     body = "".join(
         f'<tr><th scope="row"><div class="wb-words">{escape(prompt)}</div></th>'
-        f"{''.join(_answer_cell(*side, cell) for side, cell in zip(sides, cells, strict=True))}</tr>"
-        for prompt, cells in rows
+        f"{''.join(_answer_cell(*side, cell) for side, cell in zip(sides, cells, strict=True))}"
+        f"{_numbers_cell(title, sides, own) if title else ''}</tr>"
+        for (prompt, cells), own in zip(shown, of_rows, strict=True)
     )
     return Html(
         f'<div class="wb-answers"><table><thead><tr><th scope="col">Prompt</th>{head}</tr></thead>'
@@ -230,6 +237,15 @@ def _answer_cell(lane: Lane, name: str, cell: tuple[str, str] | None) -> str:
     return f'<td class="wb-{lane}"><span class="wb-side">{escape(name)}</span>{inside}</td>'
 
 
+def _numbers_cell(title: str, sides: Sequence[tuple[Lane, str]], numbers: Sequence[str]) -> str:
+    """A number of each side, one below the other, in the colours of the sides; their names are read out with them."""
+    lines = "".join(
+        f'<span class="wb-{lane}" title="{escape(name)}">{escape(number or "–")}</span>'
+        for (lane, name), number in zip(sides, numbers, strict=True)
+    )
+    return f'<td class="wb-numbers"><b class="wb-side">{escape(title)}</b>{lines}</td>'
+
+
 def _lane(lane: Lane, title: str, body: str, note: str) -> Html:
     mark = f'<span class="wb-mark" aria-hidden="true">{_LANE_MARKS[lane]}</span>' if _LANE_MARKS[lane] else ""
     last = f'<p class="wb-note">{escape(note)}</p>' if note else ""
@@ -272,7 +288,7 @@ def _scored(piece: ScoredPiece) -> str:
 
 def signed(number: float) -> str:
     """ "+1.20", "−0.03" """
-    return f"{number:+.2f}".replace("-", "−")
+    return f"{round(number, 2) + 0.0:+.2f}".replace("-", "−")  # no minus before a zero
 
 
 def _bubble(message: Mapping[str, object], writing: bool, scored: Html | None = None) -> str:

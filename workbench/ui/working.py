@@ -80,6 +80,7 @@ class WorkView:
             app.working.pop(str(request.session_hash), None)
             cancelled.set()
         if "error" in outcome:
+            yield self.over()
             raise outcome["error"]
         return outcome["result"]
 

@@ -9,7 +9,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from workbench.core.data.doctor.findings import Report
+from workbench.core.data.doctor.pair_rewards import PairRewards
 from workbench.core.data.doctor.remedies import apply
 from workbench.core.data.doctor.report import Examination
 from workbench.core.data.formats import Columns, by_hand
@@ -28,6 +31,7 @@ from workbench.store.datasets.folders import (
     path,
     remove_versions,
     report_file,
+    rewards_file,
     settle,
     settling,
     use_version,
@@ -85,15 +89,15 @@ def change(
         return _put_in_use(name, growing, before, after)
 
 
-def apply_remedy(name: str, check: str, progress: Progress | None = None) -> About:
-    """Do what the report offers to do about one of its findings."""
+def apply_remedy(name: str, check: str, progress: Progress | None = None, *, other: bool = False) -> About:
+    """Do what the report offers to do about one of its findings. other: its second remedy."""
     own(name)
     described = about(name)
     known = report(name)
-    found = next((one for one in known.findings if one.check == check and one.remedy), None) if known else None
-    if found is None or found.remedy is None:
+    found = next((one for one in known.findings if one.check == check), None) if known else None
+    remedy = (found.other if other else found.remedy) if found else None
+    if remedy is None:
         raise WorkbenchError(f"There is nothing to fix about {check} in {name}. Check it again to see how it is now.")
-    remedy = found.remedy
     if remedy.action == "split":
         return split_again(name, described.held_out_share, described.seed, progress, words=remedy.words)
     splits = (split for split, _ in stream_all(described))
@@ -249,8 +253,9 @@ def examine(
             progress(number / described.kept, f"{number:,} of {described.kept:,} rows checked")
     examination.reorder(range(described.kept), described.train_rows)
     said: Report = examination.report(
-        described.left_out, described.rows, tokens, max_length, model, template, described.notes, described.late
-    )
+        described.left_out, described.rows, tokens, max_length, model, template, described.notes, described.late,
+        _rewards_of(described),
+    )  # fmt: skip
     if described not in versions(name):
         raise _changed(name)
     file = report_file(name, described.version, described.fingerprint)
@@ -258,6 +263,30 @@ def examine(
         file.parent.mkdir(exist_ok=True)
         write_report(file, said)
     return said
+
+
+def keep_rewards(name: str, rewards: PairRewards, of: About) -> None:
+    """Keep what a reward model said of the training pairs of a version; the next examination of it tells.
+
+    Raises WorkbenchError where the dataset was changed meanwhile.
+    """
+    if about(name) != of or len(rewards.chosen) != of.train_rows:
+        raise _changed(name)
+    file = rewards_file(name, of.version, of.fingerprint)
+    with writing(f"The rewards of {name}"):
+        file.parent.mkdir(exist_ok=True)
+        write_text(file, rewards.model_dump_json() + "\n")
+
+
+def _rewards_of(described: About) -> PairRewards | None:
+    """What was kept of a version; None where nothing was, or nothing that can be read and is whole."""
+    try:
+        found = PairRewards.model_validate_json(
+            rewards_file(described.name, described.version, described.fingerprint).read_bytes()
+        )
+    except (OSError, ValidationError):
+        return None
+    return found if len(found.chosen) == len(found.rejected) == described.train_rows else None
 
 
 def _write_version(

@@ -72,6 +72,13 @@ def report_file(name: str, version: int, fingerprint: str) -> Path:
     return home() / "cache" / f"report-{name}-{fingerprint[:16]}.json"
 
 
+def rewards_file(name: str, version: int, fingerprint: str) -> Path:
+    """Where it is what a reward model said of a version's pairs."""
+    if name not in DEMO_FOLDERS:
+        return version_folder(name, version) / "rewards.json"
+    return home() / "cache" / f"rewards-{name}-{fingerprint[:16]}.json"
+
+
 def version_folder(name: str, number: int | None = None) -> Path:
     """The folder of a version, or of the one in use."""
     folder = existing(name)

@@ -1,7 +1,7 @@
 """The chat of the Compare page: one question, two answers side by side."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,8 @@ from workbench.store.runs import round_before
 from workbench.ui.compare.changed import reading_html, scored_html, to_score
 from workbench.ui.compare.earlier import AS_REMEMBERED, Earlier
 from workbench.ui.compare.lane_view import Lanes, VoteBar
-from workbench.ui.compare.talk import SIDES, messages_of
+from workbench.ui.compare.reward_choice import RewardChoice, reward_reading
+from workbench.ui.compare.talk import SIDES, answered, messages_of, rewarded
 from workbench.ui.compare.who_answers import (
     HowToAnswer,
     WhoAnswers,
@@ -29,7 +30,7 @@ from workbench.ui.compare.who_answers import (
     who_choices,
 )
 from workbench.ui.frame import Frame
-from workbench.ui.parts import escape, notice
+from workbench.ui.parts import Html, escape, notice, text
 from workbench.ui.updates import LATEST, QUIET, Updates, hidden_except
 
 AT_ONCE = 4  # questions that wait for the one chat
@@ -115,11 +116,13 @@ class AskBar:
 
 
 class ChatView:
-    """show: whether the last answers are coloured by what alignment changed of them; reading: how to read that.
-    proposed: the watched run that was put on the right when the page was last opened."""
+    """show: whether the last answers are coloured by what alignment changed of them; reading: how to read that. rewarded: how to
+    read the number that a reward model puts under them. proposed: the watched run that was put on the right when the page was
+    last opened."""
 
     def __init__(self) -> None:
         self.lanes = Lanes()
+        self.rewarded = gr.HTML(elem_id="wb-compare-rewarded")
         self.show = gr.Checkbox(
             False, label="Show what alignment changed", container=False, elem_id="wb-compare-changed"
         )
@@ -130,7 +133,7 @@ class ChatView:
         self.talk = gr.State(Talk())
         self.proposed = gr.State("")
 
-    def wire(self, who: WhoAnswers, how: HowToAnswer, frame: Frame, app: AppState) -> None:
+    def wire(self, who: WhoAnswers, how: HowToAnswer, reward: RewardChoice, frame: Frame, app: AppState) -> None:
         self.votes.wire(self.talk)
         self.earlier.wire()
         answering = self._wire_ask_bar(who, how, app)
@@ -141,15 +144,22 @@ class ChatView:
         def show_changes(talk: Talk, show: bool) -> Iterator[Updates]:
             yield from self.changes(who, app, talk, show)
 
-        def after(talk: Talk, show: bool) -> Iterator[Updates]:
-            yield {**self.votes.updates(talk), **self.earlier.updates(talk)}
+        def judge(talk: Talk, show: bool, name: str) -> Iterator[Updates]:
+            """What the reward model says of the last answers, then what alignment changed of them."""
+            scored = yield from self.rewards(who, app, talk, name)
             if show:
-                yield from self.changes(who, app, talk, show)
+                yield from self.changes(who, app, scored, show)
+
+        def after(talk: Talk, show: bool, name: str) -> Iterator[Updates]:
+            yield {**self.votes.updates(talk), **self.earlier.updates(talk)}
+            yield from judge(talk, show, name)
 
         wanted, drawn = [self.talk, self.show], [*self.lanes.said.values(), self.reading, who.note]
-        after_answer = [*drawn, *self.votes.all, *self.earlier.all]
-        scoring = [answered.then(after, wanted, after_answer, **QUIET) for answered in answering]
+        judged = [self.talk, self.rewarded, *drawn]
+        after_answer = [*judged, *self.votes.all, *self.earlier.all]
+        scoring = [one.then(after, [*wanted, reward.which], after_answer, **QUIET) for one in answering]
         scoring.append(self.show.input(show_changes, wanted, drawn, **LATEST))
+        scoring.append(reward.which.input(judge, [*wanted, reward.which], judged, **LATEST))
         self._wire_other_talks(who, how, frame, app, [*answering, *scoring])
 
     def _wire_other_talks(
@@ -182,7 +192,14 @@ class ChatView:
             return {**entered, **self.earlier.updates(talk), **missing}
 
         shown = [
-            *[self.talk, *self.lanes.said.values(), self.reading, *self.votes.all, *self.ask.suggestions.all],
+            *[
+                self.talk,
+                *self.lanes.said.values(),
+                self.reading,
+                self.rewarded,
+                *self.votes.all,
+                *self.ask.suggestions.all,
+            ],
             *[*self.earlier.all, self.ask.editing, self.ask.send, self.ask.edit],
         ]
         reopened = [*shown, *who.inputs, who.note, *how.inputs, self.show, self.proposed]
@@ -199,6 +216,7 @@ class ChatView:
         return {
             self.talk: talk,
             self.reading: "",
+            self.rewarded: rewarded_html(talk),
             **self.lanes.updates(talk),
             **self.votes.updates(talk),
             **self.ask.suggestions.updates(talk.left.name, talk.right.name),
@@ -314,6 +332,7 @@ class ChatView:
                     f"The {what} holds half a character ({half}), as some programs copy an emoji. No model can read it: delete it, "
                     f"or write the {what} anew."
                 )
+        talk = replace(talk, rewarded_by="")
         pending = replace(talk, turns=(*talk.turns, Turn(question, Answers())))
         way = way_html(app, talk.left.name, talk.right.name)
         yield {self.talk: talk, who.note: way, **self.lanes.updates(pending, (True, True))}
@@ -334,6 +353,30 @@ class ChatView:
         kept = conversations.save(pending)
         yield {self.talk: kept, self.earlier.id: kept.id, **self.lanes.updates(kept)}
 
+    def rewards(self, who: WhoAnswers, app: AppState, talk: Talk, name: str) -> Generator[Updates, None, Talk]:
+        """What a reward model says of the last answers, below them; nothing for name "", and while they still grow.
+
+        Gives back the conversation with that.
+        """
+        if not talk.turns or not all(talk.turns[-1].of(side).ended for side in SIDES):
+            return talk
+        asked, found = answered(talk) if name else {}, dict[Side, float]()
+        if asked:
+            asking.wait_until_free(app)
+        for one in asking.reward_many(app, name, list(asked.values())) if asked else ():
+            if isinstance(one, str):
+                yield {who.note: notice("info", one)}
+            else:
+                found[list(asked)[one[0]]] = one[1]
+        if not found and not talk.rewarded_by:
+            yield {self.rewarded: ""}  # what stood there was of the question before
+            return talk
+        judged = rewarded(talk, found, name)
+        kept = conversations.save(judged) if judged.id else judged
+        way = way_html(app, talk.left.name, talk.right.name)
+        yield {self.talk: kept, self.rewarded: rewarded_html(kept), who.note: way, **self.lanes.updates(kept)}
+        return kept
+
     def changes(self, who: WhoAnswers, app: AppState, talk: Talk, show: bool) -> Iterator[Updates]:
         """The last answers, coloured by what alignment changed of them where that is wanted. Where they still grow, not yet."""
         if talk.turns and not all(talk.turns[-1].of(side).ended for side in SIDES):
@@ -352,6 +395,11 @@ class ChatView:
         way = way_html(app, talk.left.name, talk.right.name)
         drawn = self.lanes.updates(talk, scored=scored_html(talk, scores))
         yield {self.reading: reading_html(talk), who.note: way, **drawn}
+
+
+def rewarded_html(talk: Talk) -> Html:
+    """How to read the numbers of the reward model; nothing where there are none."""
+    return text(reward_reading(talk.rewarded_by)) if talk.rewarded_by else Html("")
 
 
 def _before(talk: Talk) -> Talk:

@@ -8,6 +8,7 @@ import gradio as gr
 from workbench.jobs.app_state import AppState
 from workbench.ui.compare.chat_view import ChatView
 from workbench.ui.compare.grid_view import GridView
+from workbench.ui.compare.reward_choice import RewardChoice
 from workbench.ui.compare.sitting_view import SittingView
 from workbench.ui.compare.who_answers import HowToAnswer, WhoAnswers
 from workbench.ui.frame import Frame
@@ -23,6 +24,7 @@ class CompareTab:
             )
         )
         self.who = WhoAnswers()
+        self.reward = RewardChoice()
         with gr.Tabs(
             selected="chat", elem_id="wb-compare-views", elem_classes="wb-views", overflow_behavior="wrap"
         ) as self.views:
@@ -37,11 +39,12 @@ class CompareTab:
     def wire(self, frame: Frame, app: AppState) -> Callable[..., Any]:
         """Gives back the event after which `votes.stored` names what a next round of training is to learn from."""
         self.who.wire(frame, app)
-        self.chat.wire(self.who, self.how, frame, app)
+        self.reward.wire(frame, app)
+        self.chat.wire(self.who, self.how, self.reward, frame, app)
         self.many.when_voting(
             lambda questions, grid: {self.views: gr.Tabs(selected="votes"), **self.votes.open_grid(questions, grid)},
             [self.views, *self.votes.shown],
         )
-        self.many.wire(self.who, self.how, app)
+        self.many.wire(self.who, self.how, self.reward, app)
         wanted: Callable[..., Any] = self.votes.wire(self.who, self.how, frame, self._votes_tab, app)
         return wanted

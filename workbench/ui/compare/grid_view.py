@@ -24,14 +24,17 @@ from workbench.jobs.grid import (
     means_of,
     new_grid,
     prompt_label,
+    reward_all,
     score_all,
 )
 from workbench.store.answerers import beta_of
+from workbench.store.reward_models import open_reward_model
 from workbench.ui.compare.prompt_source import PromptSource, chosen_prompts
+from workbench.ui.compare.reward_choice import RewardChoice, reward_reading
 from workbench.ui.compare.save_strength import SaveStrength
 from workbench.ui.compare.who_answers import HowToAnswer, WhoAnswers, answerers
 from workbench.ui.environment import export_folder
-from workbench.ui.parts import Html, Lane, answer_table, bar, empty, join, table, text
+from workbench.ui.parts import Html, Lane, answer_table, bar, empty, join, signed, table, text
 from workbench.ui.updates import QUIET, Updates, shown_if
 
 AT_ONCE = 4  # browser tabs that may ask; all but one are told to wait
@@ -86,7 +89,7 @@ class GridView:
         self._can_vote = True
         self.vote.click(act, [self.answers_state, self.grid], list(outputs), **QUIET)
 
-    def wire(self, who: WhoAnswers, how: HowToAnswer, app: AppState) -> None:
+    def wire(self, who: WhoAnswers, how: HowToAnswer, reward: RewardChoice, app: AppState) -> None:
         self.source.wire()
         self.save.wire(who)
 
@@ -98,19 +101,21 @@ class GridView:
             prompts = chosen_prompts(source, count, listed, file, sides, sampling.seed)
             return new_grid(app, prompts, sides, sampling, (system or "").strip())
 
-        def ask(source: str, count: int, listed: str, file: str | None, *values: Any) -> Iterator[Updates]:
-            yield from self.fill(app, asked(source, count, listed, file, *values))
+        def ask(judge: str, source: str, count: int, listed: str, file: str | None, *values: Any) -> Iterator[Updates]:
+            yield from self.fill(app, asked(source, count, listed, file, *values), judge)
 
-        def sweep(source: str, count: int, listed: str, file: str | None, *values: Any) -> Iterator[Updates]:
+        def sweep(
+            judge: str, source: str, count: int, listed: str, file: str | None, *values: Any
+        ) -> Iterator[Updates]:
             right = answerers(*values[:4])[1]
             if not right.name:
                 raise WorkbenchError("The right side is the base model, which has no strength. Choose a run there.")
             grid = asked(source, count, listed, file, *values)
             grid.prompts, grid.answerers = grid.prompts[:SWEPT], [Answerer(right.name, one) for one in STRENGTHS]
             asking.way_of(app, grid.answerers)
-            yield from self.fill_strengths(app, grid, right.name)
+            yield from self.fill_strengths(app, grid, right.name, judge)
 
-        inputs = [*self.source.inputs, *who.inputs, *how.inputs]
+        inputs = [reward.which, *self.source.inputs, *who.inputs, *how.inputs]
         answering: dict[str, Any] = {**QUIET, "concurrency_limit": AT_ONCE}
         shown = [self.stop, self.progress]
         kept = [self.grid, self.answers, self.answers_state, self.vote, self.seen, *self.files.values()]
@@ -119,13 +124,27 @@ class GridView:
         # Not `cancels`: what was answered so far must come to its end and be kept.
         self.stop.click(lambda: asking.stop(app), None, None, **QUIET, queue=False)
 
-    def fill(self, app: AppState, grid: Grid) -> Iterator[Updates]:
-        """Ask everything, and give the table again and again as it grows; at last also the files of it."""
+    def fill(self, app: AppState, grid: Grid, reward: str = "") -> Iterator[Updates]:
+        """Ask everything, and give the table again and again as it grows; at last also the files of it.
+
+        reward: name of the reward model that then scores the answers; "" for none.
+        """
 
         def now() -> Updates:
             return {self.answers: grid_html(grid)} if grid.answers else {}
 
+        if reward:
+            open_reward_model(reward)  # what is wrong with it is told before anything is asked
         yield from self._during(answer_all(app, grid), now, lambda: (grid.answered, grid.size, "answers"))
+        yield from self._finished(grid)
+        if reward and grid.answered == grid.size:
+            yield from self._during(
+                reward_all(app, grid, reward), now, lambda: (len(grid.rewards), grid.size, "rewards")
+            )
+            yield from self._finished(grid)
+
+    def _finished(self, grid: Grid) -> Iterator[Updates]:
+        """What can be done with the answers."""
         if grid.answers:
             questions = [one for one in grid.questions if None not in one.answers]
             can_vote = shown_if(self._can_vote and bool(questions) and len(set(grid.answerers)) > 1)
@@ -137,7 +156,7 @@ class GridView:
                 **self._files(grid),
             }
 
-    def fill_strengths(self, app: AppState, grid: Grid, run: str) -> Iterator[Updates]:
+    def fill_strengths(self, app: AppState, grid: Grid, run: str, reward: str = "") -> Iterator[Updates]:
         """Ask one adapter at several strengths and score what it said, and give the table again and again."""
 
         def now() -> Updates:
@@ -146,6 +165,10 @@ class GridView:
         yield from self._during(answer_all(app, grid), now, lambda: (grid.answered, grid.size, "answers"))
         if grid.answered == grid.size:
             yield from self._during(score_all(app, grid, run), now, lambda: (len(grid.scores), grid.size, "rewards"))
+        if reward and grid.answered == grid.size:
+            yield from self._during(
+                reward_all(app, grid, reward), now, lambda: (len(grid.rewards), grid.size, "rewards")
+            )
 
     def _during(
         self, work: Iterator[Any], now: Callable[[], Updates], done: Callable[[], tuple[int, int, str]]
@@ -194,14 +217,23 @@ def grid_html(grid: Grid) -> Html:
         (prompt_label(prompt), [_cell(grid.answers.get((place, side))) for side in range(len(grid.answerers))])
         for place, prompt in enumerate(grid.prompts)
     ]
-    return join(summary_html(grid), answer_table([_side(one) for one in grid.answerers], rows))
+    sides = [_side(one) for one in grid.answerers]
+    if not grid.rewards:
+        return join(summary_html(grid), answer_table(sides, rows))
+    rewards = [
+        [signed(grid.rewards[place, side]) if (place, side) in grid.rewards else "" for side in range(len(sides))]
+        for place in range(len(grid.prompts))
+    ]
+    return join(
+        summary_html(grid), text(reward_reading(grid.rewarded_by)), answer_table(sides, rows, ("Reward", rewards))
+    )
 
 
 def summary_html(grid: Grid) -> Html:
     """A line for each side: lengths, cut off, repetition, and kind answers on the demo."""
     found = [(title, means_of(grid, place)) for place, (_, title) in enumerate(map(_side, grid.answerers))]
-    shown = [[title, means.answers, *_numbers(means, grid.is_demo)] for title, means in found if means]
-    columns = ["", "Answers", *_columns(grid.is_demo)]
+    shown = [[title, means.answers, *_numbers(means, grid)] for title, means in found if means]
+    columns = ["", "Answers", *_columns(grid)]
     return table(columns, shown) if shown else Html("")
 
 
@@ -212,8 +244,8 @@ def strengths_html(grid: Grid, run: str) -> Html:
     shown = []
     for place, answerer in enumerate(grid.answerers):
         if means := means_of(grid, place):
-            rewarded = "–" if means.reward is None else f"{means.reward:+.2f}"
-            shown.append([f"{answerer.strength:g}", rewarded, *_numbers(means, grid.is_demo)])
+            rewarded = "–" if means.implicit_reward is None else f"{means.implicit_reward:+.2f}"
+            shown.append([f"{answerer.strength:g}", rewarded, *_numbers(means, grid)])
     if not shown:
         return Html("")
     words = READING.format(
@@ -221,16 +253,19 @@ def strengths_html(grid: Grid, run: str) -> Html:
         times=", in nats, times beta (Rafailov et al. 2023)" if has_beta else ", in nats",
     )
     caption = f"{Answerer(run).label} at {len(grid.answerers)} strengths, {len(grid.prompts)} prompts each"
-    return join(table(["Strength", reward, *_columns(grid.is_demo)], shown, caption), text(words))
+    scored = [text(reward_reading(grid.rewarded_by))] if grid.rewards else []
+    return join(table(["Strength", reward, *_columns(grid)], shown, caption), text(words), *scored)
 
 
-def _columns(is_demo: bool) -> list[str]:
-    return ["Mean tokens", "Cut off", "Repeated", *(["Kind answers"] if is_demo else [])]
+def _columns(grid: Grid) -> list[str]:
+    rewarded, kind = ["Mean reward"] if grid.rewards else [], ["Kind answers"] if grid.is_demo else []
+    return [*rewarded, "Mean tokens", "Cut off", "Repeated", *kind]
 
 
-def _numbers(means: Means, is_demo: bool) -> list[str]:
-    kind = [f"{means.kind} of {means.answers}"] if is_demo else []
-    return [f"{means.tokens:.0f}", f"{means.cut_off:.0%}", f"{means.repetition:.0%}", *kind]
+def _numbers(means: Means, grid: Grid) -> list[str]:
+    kind = [f"{means.kind} of {means.answers}"] if grid.is_demo else []
+    rewarded = ["–" if means.reward is None else signed(means.reward)] if grid.rewards else []
+    return [*rewarded, f"{means.tokens:.0f}", f"{means.cut_off:.0%}", f"{means.repetition:.0%}", *kind]
 
 
 def _shown(html: Html) -> Any:

@@ -9,7 +9,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.votes.vote import Choice, Side
 from workbench.store import votes
 from workbench.ui.compare.talk import SIDES, vote_on
-from workbench.ui.parts import Html, Lane, conversation, text
+from workbench.ui.parts import Html, Lane, conversation, signed, text
 from workbench.ui.updates import QUIET, Updates
 
 NO_VOTE = text(
@@ -65,10 +65,11 @@ def lane_html(talk: Talk, side: Side, writing: bool = False, scored: Html | None
 
 
 def answer_label(answer: Answer) -> str:
-    """ "18 tokens · 0.2 s to first · 61 tok/s · 1,204 of 4,096 tokens of context" """
+    """ "reward +1.20 · 18 tokens · 0.2 s to first · 61 tok/s · 1,204 of 4,096 tokens of context" """
+    reward = [] if answer.reward is None else [f"reward {signed(answer.reward)}"]
     if answer.first_token is None:
-        return ""
-    parts = [f"{answer.tokens} tokens", f"{answer.first_token:.1f} s to first"]
+        return "".join(reward)
+    parts = [*reward, f"{answer.tokens} tokens", f"{answer.first_token:.1f} s to first"]
     if answer.per_second:
         parts.append(f"{answer.per_second:.0f} tok/s")
     if answer.ended in _ENDS:

@@ -1,5 +1,6 @@
 """The conversation of one browser tab on the Compare page: one question after the other, each answered by both lanes."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from workbench.core.chat import Talk
@@ -18,6 +19,27 @@ def messages_of(talk: Talk, side: Side, question: str) -> list[Message]:
         messages.append(Message(role="user", content=turn.question))
         messages.append(Message(role="assistant", content=turn.of(side).text))
     return [*messages, Message(role="user", content=question)]
+
+
+def answered(talk: Talk) -> dict[Side, list[Message]]:
+    """The conversation with the last answer of each side, where there is one."""
+    if not talk.turns:
+        return {}
+    last, earlier = talk.turns[-1], replace(talk, turns=talk.turns[:-1])
+    said = {side: last.of(side).text.strip() for side in SIDES}
+    return {
+        side: [*messages_of(earlier, side, last.question), Message(role="assistant", content=text)]
+        for side, text in said.items()
+        if text
+    }
+
+
+def rewarded(talk: Talk, rewards: Mapping[Side, float], name: str) -> Talk:
+    """The conversation with what a reward model says of its last answers; with name "" it says nothing of them."""
+    last = talk.turns[-1]
+    left, right = (replace(last.of(side), reward=rewards.get(side)) for side in SIDES)
+    turn = replace(last, answers=replace(last.answers, left=left, right=right))
+    return replace(talk, turns=(*talk.turns[:-1], turn), rewarded_by=name if rewards else "")
 
 
 def vote_on(talk: Talk, choice: Choice) -> Vote | None:

@@ -110,10 +110,12 @@ class HowToAnswer:
         return checked(Sampling, {name: value for name, value in named if value is not None})
 
 
-def answerers(left: str, left_strength: float, right: str, right_strength: float) -> tuple[Answerer, Answerer]:
-    """Who answers, as it is chosen on the page."""
-    sides = ((left, left_strength), (right, right_strength))
-    one, other = (Answerer(name, float(strength) if name else 1.0) for name, strength in sides)
+def answerers(
+    left: str | None, left_strength: float | None, right: str | None, right_strength: float | None
+) -> tuple[Answerer, Answerer]:
+    """Who answers, as it is chosen on the page; where nothing is, the base model."""
+    sides = ((left or BASE_CHOICE, left_strength), (right or BASE_CHOICE, right_strength))
+    one, other = (Answerer(name, 1.0 if not name or strength is None else float(strength)) for name, strength in sides)
     return one, other
 
 

@@ -13,6 +13,7 @@ from workbench.ui.data.bring_view import BringView
 from workbench.ui.data.doctor_view import DoctorView
 from workbench.ui.data.export_view import OutView
 from workbench.ui.data.lengths_view import LengthsView
+from workbench.ui.data.pairs_view import PairsView
 from workbench.ui.data.rows_view import RowsView
 from workbench.ui.data.seen import DEMO, Shown, about_of, go_to_view, report_of, seen_of
 from workbench.ui.data.seen import choices as dataset_choices
@@ -51,6 +52,8 @@ class DataTab:
                 self.lengths = LengthsView()
             with gr.Tab("Write pairs", id="write"):
                 self.write = WriteView()
+            with gr.Tab("Make pairs", id="pairs"):
+                self.pairs = PairsView()
             with gr.Tab("Split and export", id="out"):
                 self.out = OutView()
             with gr.Tab("Bring data", id="bring"):
@@ -83,9 +86,11 @@ class DataTab:
         self.bring_other.click(lambda: go_to_view("bring"), None, shown.views, **LATEST)
         self.use.click(use, shown.seen, frame.tabs, **LATEST)
         frame.opened["data"].select(enter, shown.seen, shown.outputs, **LATEST)
-        self.doctor.wire(shown, self.rows.list.check, app)
+        for checked in self.doctor.wire(shown, self.rows.list.check, frame.opened["data"], app):
+            checked.then(line, shown.seen, self.line, **LATEST)
         self.rows.wire(shown, app)
         self.lengths.wire(shown, self.rows.one.length, app)
         self.write.wire(shown, app)
+        self.pairs.wire(shown, frame.opened["data"], app)
         self.out.wire(shown, app)
         self.bring.wire(shown, app)

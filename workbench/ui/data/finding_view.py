@@ -49,16 +49,19 @@ class ExampleView:
 
 
 class FindingView:
+    """remedy, other: what can be done about it, and what in its place."""
+
     def __init__(self) -> None:
         self.detail = gr.HTML(elem_id="wb-data-finding")
         with gr.Row(elem_classes="wb-actions"):
             self.remedy = gr.Button("Fix", variant="primary", visible=False, elem_id="wb-data-remedy")
+            self.other = gr.Button("Or", visible=False, elem_id="wb-data-remedy-other")
             self.show_rows = gr.Button("Show all of them", visible=False, elem_id="wb-data-show-rows")
         self.example = ExampleView()
 
     @property
     def all(self) -> list[Block]:
-        return [self.detail, self.remedy, self.show_rows, *self.example.all]
+        return [self.detail, self.remedy, self.other, self.show_rows, *self.example.all]
 
     def wire(self, findings: gr.Radio, shown: Shown, filter_by: gr.Dropdown) -> None:
         """findings: the list in which one is chosen. filter_by: the rows' filter by finding, which "Show all of them" sets."""
@@ -87,14 +90,15 @@ class FindingView:
         found = find(about, check)
         if found is None:
             return {
-                **hidden_except([self.remedy, self.show_rows], {self.detail: ""}),
+                **hidden_except([self.remedy, self.other, self.show_rows], {self.detail: ""}),
                 **self.example.updates(about, None, 0),
             }
         return {
             self.detail: join(display.finding_html(found), _copy_first(about, found)),
-            self.remedy: gr.update(
-                value=found.remedy.label if found.remedy else "", visible=bool(found.remedy) and is_own(about.name)
-            ),
+            **{
+                button: gr.update(value=remedy.label if remedy else "", visible=bool(remedy) and is_own(about.name))
+                for button, remedy in ((self.remedy, found.remedy), (self.other, found.other))
+            },
             self.show_rows: gr.update(value=f"Show all {len(found.rows):,}", visible=bool(found.rows)),
             **self.example.updates(about, check, 0),
         }

@@ -17,7 +17,7 @@ from workbench.store.datasets import About
 from workbench.store.datasets.changes import EXAMINED_AT_ONCE
 from workbench.ui.updates import Updates
 
-ViewId = Literal["check", "rows", "lengths", "write", "out", "bring"]
+ViewId = Literal["check", "rows", "lengths", "write", "pairs", "out", "bring"]
 
 DEMO = "demo-preferences"
 

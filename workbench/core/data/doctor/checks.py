@@ -9,6 +9,7 @@ ALL_KINDS: tuple[Kind, ...] = ("preference", "sft", "unpaired")
 PAIRS: tuple[Kind, ...] = ("preference",)
 
 NEEDS_TOKENS = "needs the tokenizer of a model"
+NEEDS_REWARDS = "needs a reward model, under Rank"
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,17 @@ CHECKS: dict[str, Check] = {
         warning=0.05,
         blocker=0.5,
         why="Some close calls are in every dataset; with a majority of them the labels say little.",
+        kinds=PAIRS,
+    ),
+    "wrong_way": Check(
+        title="Wrong-way pairs by the reward model",
+        effect="Where the reward model is right, these pairs teach the opposite of the others, and the accuracy that can be "
+        "reached falls.",
+        advice="Look at some first. A reward model can be wrong, and it is blind to what it did not learn, such as facts. Drop "
+        "the pairs, or swap chosen and rejected where you agree with it.",
+        warning=0.02,
+        blocker=None,
+        why="A reward model errs in a few pairs of any data, and its word alone is no reason to stop.",
         kinds=PAIRS,
     ),
     "score_conflict": Check(

@@ -17,12 +17,13 @@ VERDICT_LABELS: dict[Verdict, str] = {"good": "good", "warning": "usable with ca
 class Remedy(Exact):
     """What one click does about a finding. It makes a new version of the dataset; undo goes back.
 
-    action: drop removes `rows`; clean takes markup out of `rows`; split splits training and held-out rows again.
+    action: drop removes `rows`; clean takes markup out of `rows`; swap makes the rejected answer of `rows` the chosen one;
+    split splits training and held-out rows again.
     label: words for the button. words: what it does, with the count, as a line of the dataset's history.
     rows: numbers of the rows that it changes, counted from 0 over the training rows and then the held-out rows.
     """
 
-    action: Literal["drop", "clean", "split"]
+    action: Literal["drop", "clean", "swap", "split"]
     label: str
     words: str
     rows: tuple[int, ...] = ()
@@ -30,7 +31,8 @@ class Remedy(Exact):
 
 @dataclass(frozen=True)
 class Found:
-    """What a check found. whole: what its share is a share of. count, share: unless they follow from the rows."""
+    """What a check found. whole: what its share is a share of. count, share: unless they follow from the rows. other: a second
+    remedy, in place of the first."""
 
     rows: Sequence[int]
     evidence: str
@@ -40,6 +42,7 @@ class Found:
     count: int | None = None
     share: float | None = None
     left_out: bool = False
+    other: Remedy | None = None
 
 
 class Finding(Exact):
@@ -48,7 +51,8 @@ class Finding(Exact):
     check: id of the check. title: what it found, in words. share: count / the rows that were looked at, 0 to 1.
     evidence: a sentence with the figures. effect: what it does to training. advice: what to do about it.
     rows: numbers of all affected rows that are in the dataset, as in Remedy. left_out: the rows were left out when the
-    dataset was made, so nothing is left to do; they are counted by reason in About.left_out.
+    dataset was made, so nothing is left to do; they are counted by reason in About.left_out. other: a second remedy, in place
+    of the first.
     """
 
     check: str
@@ -62,6 +66,7 @@ class Finding(Exact):
     rows: tuple[int, ...] = ()
     left_out: bool = False
     remedy: Remedy | None = None
+    other: Remedy | None = None
 
     @model_validator(mode="before")
     @classmethod

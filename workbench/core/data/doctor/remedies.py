@@ -24,8 +24,18 @@ def apply(rows: Iterable[Row], remedy: Remedy) -> Iterator[Row | None]:
         elif remedy.action == "clean":
             cleaned = clean(row)
             yield cleaned if is_trainable(cleaned) else None
+        elif remedy.action == "swap":
+            yield swapped(row)
         else:
             yield None if remedy.action == "drop" else row
+
+
+def swapped(row: Row) -> Row:
+    """The pair the other way round. Scores stay with their answers."""
+    turned = row | {"chosen": row["rejected"], "rejected": row["chosen"]}
+    if scores := row.get("scores"):
+        turned["scores"] = {"chosen": scores["rejected"], "rejected": scores["chosen"]}
+    return turned
 
 
 def clean(row: Row) -> Row:

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from workbench.core.data.doctor import dataset_facts
-from workbench.core.data.doctor.checks import CHECKS, NEEDS_TOKENS, check_title
+from workbench.core.data.doctor.checks import CHECKS, NEEDS_REWARDS, NEEDS_TOKENS, check_title
 from workbench.core.data.doctor.dataset_facts import RowTable
 from workbench.core.data.doctor.findings import VERDICT_LABELS, Finding, Found, Remedy, Report, Verdict
+from workbench.core.data.doctor.pair_rewards import PairRewards, wrong_way
 from workbench.core.data.doctor.row_facts import FAULTS
 from workbench.core.data.doctor.thought_checks import mismatch_cause, of_template, of_thoughts, with_notes
 from workbench.core.data.formats import SeenColumn
@@ -74,13 +75,14 @@ class Examination:
         template: TemplateFacts | None = None,
         notes: Mapping[str, int] | None = None,
         late: Sequence[SeenColumn] = (),
+        rewards: PairRewards | None = None,
     ) -> Report:
         """All findings, the most serious first, and the overall word.
 
         left_out: reason -> rows that were left out when the dataset was made; rows_read: rows of its source. tokens and
         template: what a model makes of the same rows, in their order; without them some checks cannot be made.
         notes: of the conversion, by how often; some of them are findings. late: columns that first appeared after the rows
-        by which the format was recognised.
+        by which the format was recognised. rewards: what a reward model says of the training pairs.
         """
         found = _of_rows(self.table) | _of_all(self.table, self._train) | of_thoughts(self.table, template)
         if tokens is not None and max_length is not None:
@@ -88,11 +90,15 @@ class Examination:
         if template is not None:
             found |= _of_template(template, tokens, len(self.table)) | of_template(template, self.table)
         found = with_notes(found, notes or {}, max(rows_read, 1))
+        if rewards is not None and (turned := wrong_way(rewards)):
+            found["wrong_way"] = turned
         if late:
             found["late_column"] = _late_columns(late, rows_read)
         found = _with_left_out(found, left_out, rows_read)
         findings = sorted((_finding(check, one) for check, one in found.items()), key=_place)
         not_checked = self._not_checked(tokens, max_length, template)
+        if rewards is None and self.kind in CHECKS["wrong_way"].kinds:
+            not_checked["wrong_way"] = NEEDS_REWARDS
         not_checked = {check: why for check, why in not_checked.items() if check not in found}
         missing = {*found, *not_checked}
         passed = [name for name, check in CHECKS.items() if self.kind in check.kinds and name not in missing]
@@ -397,6 +403,7 @@ def _finding(check: str, found: Found) -> Finding:
         rows=tuple(found.rows),
         left_out=found.left_out,
         remedy=found.remedy,
+        other=found.other,
     )
 
 

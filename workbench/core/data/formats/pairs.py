@@ -1,5 +1,6 @@
 """Formats that say themselves which answer is chosen and which is rejected."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -159,7 +160,8 @@ def _describe_messages(rows: Sequence[RawRow], columns: Columns, option: str | N
     shared = _shared(rows, columns)
     sharing = "" if shared.endswith("first 0 turns") else f" that {shared}"
     beside = f"; `{columns.prompt}` stands beside them" if columns.prompt else ""
-    return Described(f"{_answers_of(columns)} are {what}{sharing}{beside}{_and(rows, columns)}.")
+    reads = ("provenance",) if any(isinstance(row.get("provenance"), Mapping) for row in rows) else ()
+    return Described(f"{_answers_of(columns)} are {what}{sharing}{beside}{_and(rows, columns)}.", reads=reads)
 
 
 def _describe_sharegpt(rows: Sequence[RawRow], columns: Columns, option: str | None) -> Described:
@@ -236,6 +238,14 @@ def _convert(row: RawRow, how: Recognised, seed: int) -> Converted:
     if how.options and not how.option:
         raise LeftOut("nobody has said which answer is the better one")
     return labelled_pair(row, how.mapping)
+
+
+def _convert_messages(row: RawRow, how: Recognised, seed: int) -> Converted:
+    """With where a pair is from, as the workbench writes it into pairs that it made."""
+    made, told = _convert(row, how, seed), row.get("provenance")
+    if not isinstance(told, Mapping):
+        return made
+    return Converted([{**one, "provenance": json.dumps(told, ensure_ascii=False)} for one in made.rows], made.notes)
 
 
 def _convert_dialogues(row: RawRow, how: Recognised, seed: int) -> Converted:
@@ -326,7 +336,7 @@ PAIRS = (
     Format(
         "message-pairs", "Pairs of messages",
         "a chosen and a rejected column, each a list of messages with `role` and `content`",
-        _message_pairs, _describe_messages, _convert,
+        _message_pairs, _describe_messages, _convert_messages,
     ),
     Format(
         "text-pairs", "Prompt, chosen and rejected as text",
