@@ -103,7 +103,14 @@ def test_a_recipe_chooses_neither_the_name_nor_the_data_nor_the_model(recipe):
 
 
 def test_the_recipes_cover_every_method():
-    assert {recipe.settings["method"] for recipe in presets.recipes()} == {"sft", "dpo", "sft+dpo", "kto", "reward", "rloo"}
+    assert {recipe.settings["method"] for recipe in presets.recipes()} == {
+        "sft",
+        "dpo",
+        "sft+dpo",
+        "kto",
+        "reward",
+        "rloo",
+    }
 
 
 def test_there_is_a_preset_for_every_card_and_every_purpose():

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from workbench.core.chat import Answered, Answerer, Sampling
 from workbench.core.data.messages import Message, message
 from workbench.core.errors import WorkbenchError
+from workbench.core.reward_trial import Group, Judged
 from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.forks import Fork
 from workbench.core.training.methods import METHODS
 from workbench.core.training.reward_rules import parse_rules
-from workbench.core.training.reward_trial import Group, Judged
 from workbench.core.training.settings import RlooSettings
 from workbench.core.votes.sitting import held_out_prompts
 from workbench.jobs import lanes

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, PositiveFloat
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import check_name
@@ -99,7 +99,7 @@ class RewardFacts(Fields):
     scores is known."""
 
     mean: FiniteFloat
-    std: FiniteFloat
+    std: PositiveFloat
     pairs: Count = 0
     accuracy: FiniteFloat | None = None
     low: FiniteFloat | None = None

@@ -24,11 +24,11 @@ def quality_html(found: RewardFacts) -> Html:
     if found.accuracy is None or found.low is None or found.high is None:
         return Html("")
     pairs: list[tuple[str, object]] = [
-        ("Spread", f"raw scores have a mean of {found.mean:.2f} and a standard deviation of {found.std:.2f}")
+        ("Spread", f"raw scores have a mean of {signed(found.mean)} and a standard deviation of {found.std:.2f}")
     ]
     if found.margin is not None:
-        apart = f", {found.margin / found.std:.1f} standard deviations" if found.std else ""
-        pairs.append(("Margin", f"chosen answers score {found.margin:.2f} higher than rejected ones{apart}"))
+        words = f"chosen answers score {found.margin:.2f} higher than rejected ones, {found.margin / found.std:.1f} standard deviations"
+        pairs.append(("Margin", words))
     if found.shorter_accuracy is not None:
         pairs.append(
             (
@@ -41,7 +41,7 @@ def quality_html(found: RewardFacts) -> Html:
     return card(
         "How good is this reward model?",
         interval(f"Right on {found.pairs:,} held-out pairs", found.accuracy, found.low, found.high),
-        text("Half would be chance. It is right where it scores the chosen answer higher, with a 95 % interval."),
+        text("It is right where it scores the chosen answer higher. Half would be chance."),
         facts(pairs),
         *calibration,
         text(

@@ -86,8 +86,9 @@ class TrainFields:
 
         def show_stages(chosen: str, data: str | None) -> Updates:
             shown: Updates = {drawn: gr.update(visible=visible(stages, chosen)) for stages, drawn in self.of_stage}
-            offered = _choice(_offered(_LENT_PROMPTS, chosen), data)
-            shown[pairs] = {**shown[pairs], **_data_look(chosen), "choices": offered.choices, "value": offered.value}
+            offered = _offered(_LENT_PROMPTS, chosen)
+            value = data if data in [name for _, name in offered] else None
+            shown[pairs] |= gr.update(**_data_look(chosen), choices=offered, value=value)
             return shown | {method: gr.update(info=_method_help(chosen))}
 
         method.change(show_stages, [method, pairs], [method, *[drawn for _, drawn in self.of_stage]], **LATEST)

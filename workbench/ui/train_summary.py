@@ -102,7 +102,7 @@ def _online_facts(config: RunConfig, stage: Stage, at_once: str) -> list[tuple[s
             "Trains",
             "the policy's adapter alone. Base model, reference and reward stay as they are, which is checked byte by byte",
         ),
-        ("Judged by", " + ".join(own.judges())),
+        ("Judged by", f"{' + '.join(own.judges())}. Try it on real answers below the form"),
         (
             "Answers per step",
             f"{config.effective_batch} ({at_once}): {prompts} {'prompt' if prompts == 1 else 'prompts'}, each with a group of {group} "

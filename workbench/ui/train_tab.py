@@ -49,8 +49,9 @@ class TrainTab:
                 with gr.Row(elem_classes="wb-actions"):
                     self.start = gr.Button("Start training", variant="primary", elem_id="wb-train-start")
                     self.queue = gr.Button("Add to the queue", visible=False, elem_id="wb-train-queue")
-                self.trial = RewardTrial(str(recipe_values(train_presets.DEMO)["method"]))
-                self.both_ways = BothWays()
+        # Below both columns: what stands beside the form stays in view, and these would take its room.
+        self.trial = RewardTrial(str(recipe_values(train_presets.DEMO)["method"]))
+        self.both_ways = BothWays()
 
     def wire(self, frame: Frame, app: AppState) -> None:
         preset, fields = self.preset, self.fields

@@ -7,8 +7,8 @@ import gradio as gr
 from gradio.components import Component
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.reward_trial import Group, verdict
 from workbench.core.training.methods import METHODS, stages_of
-from workbench.core.training.reward_trial import Group, verdict
 from workbench.jobs import lanes, reward_trial
 from workbench.jobs.app_state import AppState
 from workbench.ui.parts import Html, card, join, notice, signed, table, text

@@ -117,7 +117,7 @@ class WatchTab:
         if drawn_before != reading.version:
             updates |= self.curves.updates(run, reading)
             updates[self.samples] = samples_html(reading.samples)
-            updates[self.samples_fold] = shown_if(not run.is_reward)
+            updates[self.samples_fold] = gr.update(visible="hidden" if run.is_reward else True)
         updates[self.reward] = reward_html(run, run.adjusted_config(), reading.log)
         return updates
 

@@ -201,7 +201,7 @@ _METHODS = (
         ("preference", "sft", "unpaired"), "RlooOnOneBase", "RLOOConfig",
         charts=("reward", "divergence", "answer-length", "spread"), results=(REWARD, KL),
         closing="On held-out prompts its answers get a reward of {reward:.2f}, {kl:.3f} nats per token away from where it began.",
-        up_front=("reward_run", "rules", "learning_rate", "beta", "group_size", "answer_tokens"), health=("online",),
+        up_front=("reward_run", "rules", "algorithm", "learning_rate", "beta", "group_size", "answer_tokens"), health=("online",),
         has_reference=True, sequences=1, online=True, module="workbench.engine.rloo",
     ),
 )  # fmt: skip

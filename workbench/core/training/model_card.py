@@ -61,28 +61,7 @@ def model_card(
     front += ["tags:", *[f"- {tag}" for tag in tags], "---"]
     path = base if config.model.source == "hub" else "PATH_OF_THE_BASE_MODEL"
     scaled = environment.get("scaled")
-    settings = {
-        "Base model": base,
-        "Method": how,
-        "Started from": f"run {config.start_from}" if config.start_from else "",
-        "Branched off at": fork.words if fork else "",
-        "Made of": f"{scaled['name']} at strength {scaled['strength']:g}, without training" if scaled else "",
-        "Data": ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages})),
-        "Precision of the base": environment.get("precision", config.precision),
-        "Backend": environment.get("backend", ""),
-        "Device": environment.get("device", ""),
-        "Rank / alpha": f"{config.adapter.rank} / {config.adapter.alpha}",
-        "Effective batch": str(config.effective_batch),
-        "Longest example": f"{config.max_length} tokens",
-        "Seed": str(config.seed),
-        "Thinking": _thinking_label(config.thinking) if environment.get("model", {}).get("thinking_switch") else "",
-    }
-    for stage in config.stages:
-        own = config.own(stage)
-        for name, field in type(own).model_fields.items():
-            if name in METHODS[stage].up_front or getattr(own, name) != field.default:
-                settings[field.title or name] = str(getattr(own, name))
-    settings["Reference"] = reference_of(config, fork)
+    settings = _settings(config, environment, how, base, fork)
     return "\n".join(
         [
             *front,
@@ -124,6 +103,36 @@ def model_card(
             "",
         ]
     )
+
+
+def _settings(
+    config: RunConfig, environment: Mapping[str, Any], how: str, base: str, fork: Fork | None
+) -> dict[str, str]:
+    """How it was made, title and value; "" for what does not apply."""
+    scaled = environment.get("scaled")
+    settings = {
+        "Base model": base,
+        "Method": how,
+        "Started from": f"run {config.start_from}" if config.start_from else "",
+        "Branched off at": fork.words if fork else "",
+        "Made of": f"{scaled['name']} at strength {scaled['strength']:g}, without training" if scaled else "",
+        "Data": ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages})),
+        "Precision of the base": environment.get("precision", config.precision),
+        "Backend": environment.get("backend", ""),
+        "Device": environment.get("device", ""),
+        "Rank / alpha": f"{config.adapter.rank} / {config.adapter.alpha}",
+        "Effective batch": str(config.effective_batch),
+        "Longest example": f"{config.max_length} tokens",
+        "Seed": str(config.seed),
+        "Thinking": _thinking_label(config.thinking) if environment.get("model", {}).get("thinking_switch") else "",
+    }
+    for stage in config.stages:
+        own = config.own(stage)
+        for name, field in type(own).model_fields.items():
+            if name in METHODS[stage].up_front or getattr(own, name) != field.default:
+                settings[field.title or name] = str(getattr(own, name))
+    settings["Reference"] = reference_of(config, fork)
+    return settings
 
 
 def _thinking_label(on: bool) -> str:
