@@ -35,38 +35,40 @@ def demo(options: argparse.Namespace) -> int:
 def _rlhf(options: argparse.Namespace, say: Any) -> int:
     """DPO and RLHF from the same SFT model on the same preferences, side by side."""
     seed = {"seed": options.seed}
-    whole = presets.recipe("demo").apply({})
-    sft = _trained("demo", {**seed, "method": "sft"}, say, "demo-sft")
-    dpo = _trained("demo", {**seed, "method": "dpo", "start_from": sft.name, "dpo": whole["dpo"]}, say, "demo-dpo")
+    start = _trained("demo-sft", seed, say)
+    preferred = _trained("demo-dpo", {**seed, "start_from": start.name}, say)
     judge = _trained("demo-reward", seed, say)
-    online = {**presets.recipe("demo-rloo").apply({})["rloo"], "reward_run": judge.name}
-    rloo = _trained("demo-rloo", {**seed, "start_from": sft.name, "rloo": online}, say)
+    online = presets.recipe("demo-rloo").settings["method"]
+    against = {**seed, "start_from": start.name, online: {"reward_run": judge.name}}
+    reinforced = _trained("demo-rloo", against, say)
     say("Measuring the answers to held-out prompts ...")
-    measured = _measure([sft, dpo, rloo], judge)
-    report = rlhf_report(sft, dpo, judge, rloo, measured)
-    return answer(options, report, lambda: print_demo(report, measured["shares"], rloo))
+    measured = _measure([start, preferred, reinforced], judge)
+    report = rlhf_report(start, preferred, judge, reinforced, measured)
+    return answer(options, report, lambda: print_demo(report, measured["shares"], reinforced))
 
 
-def _trained(recipe: str, changes: dict[str, Any], say: Any, name: str = "") -> Run:
+def _trained(recipe: str, values: dict[str, Any], say: Any) -> Run:
     """A run of a recipe, followed to its end. Raises WorkbenchError where that is not the end it was to come to."""
-    given = {"name": free_name(name or recipe), "model": {"source": "demo"}, **DEMO_DATA, **changes}
-    run = follow(read_config({**presets.recipe(recipe).apply(given), **changes}), say)
+    given = {"name": free_name(recipe), "model": {"source": "demo"}, **DEMO_DATA, **values}
+    run = follow(read_config(presets.recipe(recipe).apply(given)), say)
     if (result := run.result()) is None or result.outcome != "finished":
         raise WorkbenchError(training.summary(run))
     return run
 
 
-def rlhf_report(sft: Run, dpo: Run, judge: Run, rloo: Run, measured: dict[str, Any]) -> dict[str, Any]:
+def rlhf_report(start: Run, preferred: Run, judge: Run, reinforced: Run, measured: dict[str, Any]) -> dict[str, Any]:
     """What `workbench demo --rlhf --json` prints: the keys of `demo_report`, and those of reward model and online training."""
-    report = demo_report(dpo, measured["shares"])
-    rows = rloo.metrics()
-    report["seconds"] = {name: value for run in (sft, dpo, judge, rloo) for name, value in seconds_of(run).items()}
+    report = demo_report(preferred, measured["shares"])
+    rows = reinforced.metrics()
+    report["seconds"] = {}
+    for run in (start, preferred, judge, reinforced):
+        report["seconds"] |= seconds_of(run)
     report["reward"] = {"accuracy": latest(judge.metrics(), ACCURACY.key), **measured["reward"]}
     report["kl"] = {
         "first": next(row["kl"] for row in rows if row.get("kl") is not None),
         "last": latest(rows, KL.key),
     }
-    report["frozen_unchanged"] = rloo.environment()["frozen"]["unchanged"]
+    report["frozen_unchanged"] = reinforced.environment()["frozen"]["unchanged"]
     return report
 
 
