@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from workbench.core.data.messages import Message
-
 LEAST_SPREAD = 1e-4
 """Rewards that differ by less are the same: standardised ones have a spread of about 1."""
 
@@ -20,9 +18,9 @@ class Judged:
 
 @dataclass(frozen=True)
 class Group:
-    """Answers to one prompt. weights: of the parts of the reward, by their names."""
+    """Answers to one prompt, of which this is the last turn. weights: of the parts of the reward, by their names."""
 
-    prompt: list[Message]
+    prompt: str
     answers: list[Judged]
     weights: Mapping[str, float] = field(default_factory=dict)
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from workbench.core.monitoring.metrics import FORKED
-from workbench.core.monitoring.run_log import POINTS_PER_LINE, Point, RunLog
+from workbench.core.monitoring.run_log import POINTS_PER_LINE, Point, RunLog, is_part
 from workbench.core.training.config import Stage
 from workbench.core.training.losses import LN_2
 from workbench.core.training.methods import METHODS, Method, stage_title
@@ -152,9 +152,7 @@ def _reward(curves: _Curves) -> dict[str, Any]:
     reading += (
         " A reward that rises says that the reward model is content, not that the answers are better: compare them."
     )
-    keys = dict.fromkeys(
-        key for row in curves.log.rows for key in row if key.startswith("rewards/") and key.endswith("/mean")
-    )
+    keys = [key for stage, key in curves.log.curves if stage == curves.stage and is_part(key)]
     parts = [curves.line(key, key.split("/")[1], "base", weight="thin") for key in keys] if len(keys) > 1 else []
     return {"measure": "reward", "lines": [*curves.both("reward"), *parts], "reading": reading}
 
