@@ -1,12 +1,15 @@
 """Online reinforcement learning: rewards by rule, one base for policy, reference and reward, and a run like any other."""
 
 import json
+import os
+import random
+import time
 
 import pytest
 import torch
 from configs import demo_config
 from made_runs import SMALL, create_run, few_rows
-from real_runs import weights
+from real_runs import ended, weights
 
 from workbench.core.data.messages import message
 from workbench.core.errors import WorkbenchError
@@ -17,6 +20,7 @@ from workbench.engine import load, rewards, train
 from workbench.engine.device import this_device
 from workbench.engine.hub_reward import HubReward
 from workbench.engine.rloo import Reward, rule_part
+from workbench.jobs import processes, training
 from workbench.store.home import shipped
 from workbench.store.runs import check_reward
 
@@ -207,3 +211,29 @@ def test_a_reward_model_of_its_own_scores_beside_the_base(classifier, one_base, 
 def test_a_model_that_does_not_score_is_told(home):
     with pytest.raises(WorkbenchError, match="gives 2 numbers|sequence classifier|could not be loaded"):
         HubReward(str(shipped("assets") / "demo" / "model"), this_device(), 128, lambda text: None)
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_change_nothing(judge, first_run):
+    """Real workers: while they load, answer, are judged, learn, save. WORKBENCH_KILLS=10 for more of them."""
+    steps = {"max_steps": 6, "reward_run": "judge"}
+    config = online_config("whole", start_from="first", rloo=steps)
+    whole = training.start(config)
+    assert ended(whole) == "finished", training.summary(whole)
+    begun = time.monotonic()
+    pieces = training.start(config.model_copy(update={"name": "pieces"}))
+    moments = random.Random(11)
+    for _ in range(int(os.environ.get("WORKBENCH_KILLS", "3"))):
+        until = time.monotonic() + moments.uniform(1, 14)
+        while time.monotonic() < until and training.state_of(pieces) == "running":
+            time.sleep(0.05)
+        if training.state_of(pieces) != "running":
+            break
+        worker = pieces.worker()
+        processes.end_tree(worker["pid"], worker["created"])
+        assert ended(pieces) in ("lost", "finished")
+        if training.state_of(pieces) == "lost":
+            training.resume(pieces)
+    assert ended(pieces) == "finished", (training.summary(pieces), time.monotonic() - begun)
+    assert weights(pieces) == weights(whole)
+    assert pieces.environment()["frozen"]["unchanged"]

@@ -86,16 +86,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("file", help=".jsonl, .json, .csv, .tsv, .parquet or .arrow, also with .gz or .zst")
     one.add_argument("--name", help="name of the dataset (default: from the file's name)")
     _with_format(one)
-    one = command("pairs", make_pairs)
-    one.add_argument("data", help="a stored dataset, the training prompts of which are answered")
-    one.add_argument(
-        "--reward", metavar="RUN", required=True, help="a finished reward run, which takes the best and the worst"
-    )
-    one.add_argument("--answerer", metavar="RUN", default="", help="the run that answers (default: the base model)")
-    one.add_argument("--name", help="name of the new dataset (default: from both names)")
-    for setting, field in PairSettings.model_fields.items():
-        flag = f"--{setting.replace('_', '-')}"
-        one.add_argument(flag, type=type(field.default), default=field.default, help=field.description)
+    _with_pairs(command("pairs", make_pairs))
     return parser
 
 
@@ -123,6 +114,18 @@ def strength(text: str) -> float:
         return Answerer("run", float(text)).strength
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no strength; it is a number from 0 to {STRONGEST}") from None
+
+
+def _with_pairs(one: argparse.ArgumentParser) -> None:
+    one.add_argument("data", help="a stored dataset, the training prompts of which are answered")
+    one.add_argument(
+        "--reward", metavar="RUN", required=True, help="a finished reward run, which takes the best and the worst"
+    )
+    one.add_argument("--answerer", metavar="RUN", default="", help="the run that answers (default: the base model)")
+    one.add_argument("--name", help="name of the new dataset (default: from both names)")
+    for setting, field in PairSettings.model_fields.items():
+        flag = f"--{setting.replace('_', '-')}"
+        one.add_argument(flag, type=type(field.default), default=field.default, help=field.description)
 
 
 def _with_format(one: argparse.ArgumentParser) -> None:
