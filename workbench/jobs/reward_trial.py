@@ -78,7 +78,10 @@ def try_reward(app: AppState, config: RunConfig, fork: Fork | None = None) -> It
         Judged(str(one[-1]["content"]), answers[place].ended == "limit", found)
         for place, one, found in zip(places, said, parts, strict=True)
     ]
-    yield [Group(repeated[place], judged[at * ANSWERS : (at + 1) * ANSWERS], weights) for at, place in enumerate(whole)]
+    yield [
+        Group(str(repeated[place][-1]["content"]), judged[at * ANSWERS : (at + 1) * ANSWERS], weights)
+        for at, place in enumerate(whole)
+    ]
 
 
 def _prompts(config: RunConfig, stage: Stage) -> Sequence[list[Message]]:

@@ -80,9 +80,10 @@ def _group_html(group: Group) -> Html:
         ]
         for reward, one in ranked
     ]
-    asked = str(group.prompt[-1]["content"])
     return card(
-        _shortened(asked), text(f"These {count} answers get {listed}."), table(["Reward", *weighed, "Answer"], rows)
+        _shortened(group.prompt),
+        text(f"These {count} answers get {listed}."),
+        table(["Reward", *weighed, "Answer"], rows),
     )
 
 
