@@ -14,8 +14,13 @@ TITLE_LENGTH = 160  # characters of a prompt
 Line = Mapping[str, Any]
 
 
-def samples_html(samples: Sequence[Line]) -> Html:
-    """The first prompts of the stage that was answered last, each with its answers at the start and now."""
+def samples_html(samples: Sequence[Line], is_reward: bool = False) -> Html:
+    """The first prompts of the stage that was answered last, each with its answers at the start and now.
+
+    is_reward: of a run that writes none.
+    """
+    if is_reward:
+        return empty("A reward model writes no answers", "It scores them: how well stands above the curves.")
     if not samples:
         return empty(
             "No sample answers yet",

@@ -48,7 +48,7 @@ class WatchTab:
         self.health = gr.HTML(elem_id="wb-watch-health")
         self.reward = gr.HTML(elem_id="wb-watch-reward")
         self.curves = Curves()
-        with gr.Accordion("Sample answers: before and now", open=False) as self.samples_fold:
+        with gr.Accordion("Sample answers: before and now", open=False):
             self.samples = gr.HTML(elem_id="wb-watch-samples")
         with gr.Accordion("Worker log", open=False):
             self.log = gr.Textbox(
@@ -75,7 +75,6 @@ class WatchTab:
             self.samples,
             self.log,
             self.details,
-            self.samples_fold,
         ]
         return [self.head, *self.actions.buttons, *queued, *told]
 
@@ -116,8 +115,7 @@ class WatchTab:
         drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
         if drawn_before != reading.version:
             updates |= self.curves.updates(run, reading)
-            updates[self.samples] = samples_html(reading.samples)
-            updates[self.samples_fold] = gr.update(visible="hidden" if run.is_reward else True)
+            updates[self.samples] = samples_html(reading.samples, run.is_reward)
         updates[self.reward] = reward_html(run, run.adjusted_config(), reading.log)
         return updates
 
