@@ -145,7 +145,7 @@ def test_a_reward_is_tried_on_real_answers_by_model_and_by_rule(app):
     assert groups[0].prompt != groups[1].prompt
     said = tried_html(groups)
     assert "These four answers get +1.00, −3.00, −5.00, −6.00." in said and "there is something to learn" in said
-    assert "5 × pattern seed 4$" in said
+    assert "= −4.00 (reward model) + 5 × +1.00 (pattern seed 4$)" in said
 
 
 def test_a_rule_needs_no_reward_model_and_one_that_says_the_same_of_all_teaches_nothing(app):
@@ -207,7 +207,9 @@ def test_both_ways_are_put_into_the_queue_whole_or_not_at_all():
         queue.add_all(found)
     assert [run.name for run in all_runs()] == ["try-reward"]
     said = plan_html(form_values(name="try"))
-    assert "try-reward-2" in said and "reward model try-reward-2" in said and "Expected time in all" in said
+    assert (
+        "RLOO, 25 steps, from try-sft, judged by reward model try-reward-2" in said and "Expected time in all" in said
+    )
     runs = queue.add_all(train_form.both_ways_from(form_values(name="try")))
     assert queue.waiting() == runs and [run.name for run in runs] == ["try-sft", "try-dpo", "try-reward-2", "try-rloo"]
 

@@ -7,12 +7,13 @@ import gradio as gr
 from gradio.components import Component
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.monitoring.duration import StageForecast
 from workbench.core.training.config import RunConfig
 from workbench.core.training.methods import stage_title
 from workbench.jobs import queue
 from workbench.store import choices
 from workbench.ui.frame import Frame, go_to
-from workbench.ui.parts import Html, join, notice, table, text
+from workbench.ui.parts import Html, facts, join, notice, text
 from workbench.ui.train_form import both_ways_from
 from workbench.ui.train_summary import expected_time, forecasts_of
 from workbench.ui.updates import LATEST, QUIET, Updates
@@ -58,18 +59,8 @@ def plan_html(values: Mapping[str, Any]) -> Html:
         forecasts = [one for config in configs for one in forecasts_of(config)]
     except WorkbenchError as error:
         return join(*[notice("warning", "Fix this first", problem) for problem in error.problems])
-    rows = [
-        [
-            config.name,
-            stage_title(one.stage),
-            f"{one.steps:,}",
-            config.start_from or "the base model",
-            _judge_of(config),
-        ]
-        for config, one in zip(configs, forecasts, strict=True)
-    ]
     return join(
-        table(["Run", "Method", "Steps", "Starts from", "Judged by"], rows),
+        facts((config.name, _run_summary(config, one)) for config, one in zip(configs, forecasts, strict=True)),
         text(
             f"Expected time in all: {expected_time(forecasts)}. One after the other; a run whose start or reward model has not finished "
             "waits for it."
@@ -77,5 +68,9 @@ def plan_html(values: Mapping[str, Any]) -> Html:
     )
 
 
-def _judge_of(config: RunConfig) -> str:
-    return " + ".join(judge for stage in config.stages for judge in config.own(stage).judges())
+def _run_summary(config: RunConfig, forecast: StageForecast) -> str:
+    """ "RLOO, 25 steps, from demo-sft, judged by reward model demo-reward" """
+    judges = " + ".join(config.own(forecast.stage).judges())
+    start = config.start_from or "the base model"
+    judged = f", judged by {judges}" if judges else ""
+    return f"{stage_title(forecast.stage)}, {forecast.steps:,} steps, from {start}{judged}"

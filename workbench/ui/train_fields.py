@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from workbench.core.training.config import ModelRef, Stage, fields
@@ -62,7 +63,7 @@ class TrainFields:
             self.named |= {setting: _draw(setting, first) for setting in form.UP_FRONT}
         with gr.Accordion("Advanced", open=False, elem_id="wb-train-advanced"), gr.Row(elem_classes="wb-settings"):
             self.named |= {setting: _draw(setting, first) for setting in form.advanced()}
-        self.of_stage: list[tuple[tuple[Stage, ...], Component]] = [
+        self.of_stage: list[tuple[tuple[Stage, ...], Block]] = [
             (fed_by(setting), self.named[setting]) for setting in DATA_SETTINGS
         ]
         self.of_stage += [(stages, widget) for name, widget in self.named.items() if (stages := stages_with(name))]
@@ -85,7 +86,7 @@ class TrainFields:
         method, pairs = self.named["method"], self.named[_LENT_PROMPTS]
 
         def show_stages(chosen: str, data: str | None) -> Updates:
-            shown: Updates = {drawn: gr.update(visible=visible(stages, chosen)) for stages, drawn in self.of_stage}
+            shown = self._shown_with(chosen)
             offered = _offered(_LENT_PROMPTS, chosen)
             value = data if data in [name for _, name in offered] else None
             shown[pairs] |= gr.update(**_data_look(chosen), choices=offered, value=value)
@@ -93,9 +94,15 @@ class TrainFields:
 
         method.change(show_stages, [method, pairs], [method, *[drawn for _, drawn in self.of_stage]], **LATEST)
 
+    def _shown_with(self, method: str) -> Updates:
+        """What only some methods need, as this one needs it or not."""
+        return {drawn: gr.update(visible=visible(stages, method)) for stages, drawn in self.of_stage}
+
     def fill(self, values: Mapping[str, Any]) -> Updates:
-        """Settings as these values say; one that is not named keeps what it holds."""
-        return {self.named[name]: gr.update(value=value) for name, value in values.items()}
+        """Settings as these values say, shown where their method needs them; one that is not named keeps what it holds."""
+        shown = self._shown_with(values["method"]) if "method" in values else {}
+        found = {self.named[name]: gr.update(value=value) for name, value in values.items()}
+        return {widget: update | shown.get(widget, {}) for widget, update in found.items()}
 
     def data_updates(self, chosen: Choices, method: str) -> Updates:
         """The data that there is now, with what is chosen of it."""

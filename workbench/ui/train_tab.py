@@ -7,7 +7,7 @@ import gradio as gr
 from gradio.components import Component
 
 from workbench.core.training.config import ModelRef, value_of
-from workbench.core.training.methods import DATA_SETTINGS
+from workbench.core.training.methods import DATA_SETTINGS, METHODS
 from workbench.jobs import queue
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import Proposal
@@ -50,7 +50,8 @@ class TrainTab:
                     self.start = gr.Button("Start training", variant="primary", elem_id="wb-train-start")
                     self.queue = gr.Button("Add to the queue", visible=False, elem_id="wb-train-queue")
         # Below both columns: what stands beside the form stays in view, and these would take its room.
-        self.trial = RewardTrial(str(recipe_values(train_presets.DEMO)["method"]))
+        self.trial = RewardTrial()
+        self.fields.of_stage.append((tuple(stage for stage, one in METHODS.items() if one.online), self.trial.all))
         self.both_ways = BothWays()
 
     def wire(self, frame: Frame, app: AppState) -> None:

@@ -7,23 +7,22 @@ import gradio as gr
 from gradio.components import Component
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.reward_trial import Group, verdict
-from workbench.core.training.methods import METHODS, stages_of
+from workbench.core.reward_trial import Group, Judged, verdict
 from workbench.jobs import lanes, reward_trial
 from workbench.jobs.app_state import AppState
-from workbench.ui.parts import Html, card, join, notice, signed, table, text
+from workbench.ui.parts import Html, card, facts, join, notice, signed, text
 from workbench.ui.train_form import config_from, fork_from
-from workbench.ui.updates import LATEST, QUIET, Updates, shown_if
+from workbench.ui.updates import QUIET, Updates, shown_if
 
 LONGEST_SHOWN = 240  # characters of an answer
 NUMBERS = {2: "two", 3: "three", 4: "four"}
 
 
 class RewardTrial:
-    """Shown where the chosen method answers by itself."""
+    """Shown with the methods that answer by themselves, which the form sees to."""
 
-    def __init__(self, method: str) -> None:
-        with gr.Column(visible=is_online(method)) as self.all:
+    def __init__(self) -> None:
+        with gr.Column(visible="hidden") as self.all:
             with gr.Row(elem_classes="wb-actions"):
                 self.ask = gr.Button("Try the reward on real answers", elem_id="wb-train-try")
                 self.stop = gr.Button("Stop", visible=False, elem_id="wb-train-try-stop")
@@ -49,11 +48,6 @@ class RewardTrial:
 
         self.ask.click(ask, widgets, [self.stop, self.said], **QUIET)
         self.stop.click(lambda: lanes.stop(app), None, None, **QUIET, queue=False)
-        named["method"].change(lambda method: shown_if(is_online(method)), named["method"], self.all, **LATEST)
-
-
-def is_online(method: str) -> bool:
-    return any(METHODS[stage].online for stage in stages_of(method) if stage in METHODS)
 
 
 def tried_html(groups: Sequence[Group]) -> Html:
@@ -70,21 +64,16 @@ def _group_html(group: Group) -> Html:
     ranked = group.ranked
     count = NUMBERS.get(len(ranked), str(len(ranked)))
     listed = ", ".join(signed(reward) for reward, _ in ranked)
-    parts = list(group.weights) if len(group.weights) > 1 else []
-    weighed = [f"{group.weights[part]:g} × {part}" for part in parts]
-    rows = [
-        [
-            signed(reward),
-            *[signed(one.parts[part]) for part in parts],
-            _shortened(one.text) + (" (cut off)" if one.cut else ""),
-        ]
-        for reward, one in ranked
-    ]
-    return card(
-        _shortened(group.prompt),
-        text(f"These {count} answers get {listed}."),
-        table(["Reward", *weighed, "Answer"], rows),
-    )
+    rows = [(signed(reward), _answer_text(group, one)) for reward, one in ranked]
+    return card(_shortened(group.prompt), text(f"These {count} answers get {listed}."), facts(rows))
+
+
+def _answer_text(group: Group, answer: Judged) -> str:
+    """The answer, and where the reward has several parts, what each of them says of it."""
+    words = _shortened(answer.text) + (" (cut off)" if answer.cut else "")
+    weights = {name: "" if weight == 1 else f"{weight:g} × " for name, weight in group.weights.items()}
+    parts = [f"{weights[name]}{signed(value)} ({name})" for name, value in answer.parts.items()]
+    return f"{words}\n= {' + '.join(parts)}" if len(parts) > 1 else words
 
 
 def _shortened(words: str) -> str:
