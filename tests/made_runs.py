@@ -38,6 +38,12 @@ def judge_settings() -> dict[str, Any]:
     return SMALL | few_rows() | {"method": "reward", "sft_data": None, "batch_size": 8, "reward": steps}
 
 
+def answering_settings() -> dict[str, Any]:
+    """Two steps of RLOO with answers of 16 tokens at most, scored by the run `judge`."""
+    own = {"reward_run": "judge", "group_size": 2, "answer_tokens": 16, "learning_rate": 1e-3, "max_steps": 2}
+    return SMALL | few_rows() | {"method": "rloo", "sft_data": None, "rloo": own}
+
+
 def create_run(config: RunConfig) -> Run:
     """A new folder with the config in it, and nothing else of a run."""
     run = claim_folder(config.name)

@@ -2,9 +2,11 @@
 
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from workbench.core.training.config import RunConfig
+from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import (
     Device,
     adapter_arguments,
@@ -52,10 +54,24 @@ def tiny_config(architecture: str) -> dict[str, Any]:
     return {"model_type": architecture} | _LLAMA | SIZES[architecture]
 
 
-def tiny_model(values: Mapping[str, Any], precision: str, device: Device = CPU, place: int | str | None = None) -> Any:
-    """A random model of that config, loaded as the workbench loads one. place: where, if not on the device."""
+def tiny_model(
+    values: Mapping[str, Any],
+    precision: str,
+    device: Device = CPU,
+    place: int | str | None = None,
+    scores: bool = False,
+) -> Any:
+    """A random model of that config, loaded as the workbench loads one. place: where, if not on the device.
+
+    scores: with the head of a reward model in place of the output layer.
+    """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForSequenceClassification,
+        BitsAndBytesConfig,
+    )
 
     from workbench.engine.load import keep_four_bit_weights_as_they_are
 
@@ -71,17 +87,33 @@ def tiny_model(values: Mapping[str, Any], precision: str, device: Device = CPU, 
         AutoModelForCausalLM.from_config(AutoConfig.for_model(**values), dtype=arguments["dtype"]).save_pretrained(
             folder
         )
-        model = AutoModelForCausalLM.from_pretrained(folder, **arguments)
+        kind = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
+        model = kind.from_pretrained(folder, **arguments | ({"num_labels": 1} if scores else {}))
     if place == "cpu" or not device.is_cuda:
         keep_four_bit_weights_as_they_are(model)
     return model
 
 
 def with_adapter(model: Any, config: RunConfig) -> Any:
-    """The model with the adapter that a run would train."""
+    """The model with the adapter that a run would train, in fp32."""
     from peft import LoraConfig, get_peft_model
 
-    return get_peft_model(model, LoraConfig(**adapter_arguments(config.adapter)))
+    found = get_peft_model(model, LoraConfig(**adapter_arguments(config.adapter, hasattr(model, "score"))))
+    for weight in found.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+    return found
+
+
+def judge_for(values: Mapping[str, Any], config: RunConfig, model: Any, tokenizer: Any) -> Any:
+    """A reward model of random weights on the same base, as a run of the method reward model leaves one."""
+    from workbench.engine.rewards import ABOUT, RewardAdapter
+
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home) / "judge" / "adapter"
+        with_adapter(tiny_model(values, "nf4", scores=True), config).save_pretrained(folder)
+        (folder / ABOUT).write_text('{"mean": 0.0, "std": 1.0}')
+        return RewardAdapter(model, tokenizer, folder, config.max_length, batch=config.batch_size)
 
 
 def trainer_for(
@@ -91,76 +123,123 @@ def trainer_for(
     device: Device = CPU,
     base: Any = None,
     chunked_logits: bool = False,
+    from_adapter: bool = False,
 ) -> Any:
     """TRL's trainer on a random model, built as engine/train.py builds it for a fresh adapter; two steps to train.
 
     Every second row is a quarter as long as the longest, so that there is padding. base: a model of these values that is
-    loaded already.
+    loaded already. from_adapter: as where training starts from a trained adapter, of which the reference is a copy.
     """
     from datasets import Dataset
 
     from workbench.engine.adapters import restore_fp32
     from workbench.engine.load import load_tokenizer
     from workbench.engine.reference import Reference
+    from workbench.engine.rloo import Reward
     from workbench.engine.stage import trainer_class
     from workbench.store.home import shipped
     from workbench.store.reference import LogProbCache
 
-    model = with_adapter(base or tiny_model(values, "nf4", device), config)
+    method, tokenizer = METHODS[stage], load_tokenizer(shipped("assets") / "demo" / "model")
+    model = with_adapter(base or tiny_model(values, "nf4", device, scores=method.scores), config)
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
     reference = Reference(LogProbCache("measured")) if stage == "dpo" and config.reference == "kept" else None
     if reference:
         reference.keeps = False  # so that each step asks for it
     make, settings = trainer_class(config, stage, reference)  # type: ignore[arg-type]
+    more: dict[str, Any] = {}
+    if method.online:
+        more["reward_funcs"] = Reward({"judge": judge_for(values, config, model, tokenizer).scores}, [1.0]).functions()
     with tempfile.TemporaryDirectory() as folder:
         arguments = trainer_arguments(config, stage, device, 2, folder, chunked_logits)  # type: ignore[arg-type]
         trainer = make(
             model=model,
             args=settings(**arguments | {"eval_strategy": "no", "eval_on_start": False}),
-            train_dataset=Dataset.from_list(_rows(config, stage)),
-            processing_class=load_tokenizer(shipped("assets") / "demo" / "model"),
+            train_dataset=Dataset.from_list(_rows(config, stage, tokenizer)),
+            processing_class=tokenizer,
+            **more,
         )
     restore_fp32(model, before)
-    if "ref" in model.peft_config:
+    if config.gradient_checkpointing != "off":  # as Trainer.train() does where it begins
+        trainer.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if "ref" in model.peft_config and not from_adapter:
         model.delete_adapter("ref")
+    if method.online:  # so that no answer is shorter than the longest
+        trainer.generation_config.min_new_tokens = trainer.max_completion_length
     return trainer
 
 
-def passing_peak(values: Mapping[str, Any], config: RunConfig, stage: str) -> int:
+def passing_peak(values: Mapping[str, Any], config: RunConfig, stage: str, from_adapter: bool = False) -> int:
     """Bytes that one real step of TRL takes at most beyond what was there before it, on the CPU."""
     from torch.profiler import ProfilerActivity, profile
 
-    trainer = trainer_for(values, config, stage)
-    if config.gradient_checkpointing != "off":
-        trainer.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    trainer = trainer_for(values, config, stage, from_adapter=from_adapter)
     trainer.current_gradient_accumulation_steps = 1
     trainer.create_optimizer()
     trainer.model.train()
     batch = next(iter(trainer.get_train_dataloader()))
-    ids = batch["input_ids" if "input_ids" in batch else "chosen_input_ids"]
-    assert ids.shape[1] == config.max_length
 
     def step() -> None:
-        trainer.training_step(
-            trainer.model, {name: part.clone() for name, part in batch.items() if hasattr(part, "clone")}
-        )
+        trainer.training_step(trainer.model, copied(batch), 1)
         trainer.optimizer.step()
         trainer.optimizer.zero_grad(set_to_none=False)
 
     step()  # makes gradients and moments, which are counted elsewhere
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         step()
+    assert longest(trainer, batch) == config.max_length
     return highest(record)
 
 
-def _rows(config: RunConfig, stage: str) -> list[dict[str, Any]]:
+def copied(batch: Any) -> Any:
+    """A batch of a step: the prompts of answers that are to be written, or tensors."""
+    return (
+        batch
+        if isinstance(batch, list)
+        else {name: part.clone() for name, part in batch.items() if hasattr(part, "clone")}
+    )
+
+
+def longest(trainer: Any, batch: Any) -> int:
+    """Tokens of the longest sequence of a step that was taken, its padding counted."""
+    if isinstance(batch, list):
+        written = trainer._buffered_inputs[0]
+        return int(written["prompt_ids"].shape[1] + written["completion_ids"].shape[1])
+    return int(batch["input_ids" if "input_ids" in batch else "chosen_input_ids"].shape[1])
+
+
+def _rows(config: RunConfig, stage: str, tokenizer: Any) -> list[dict[str, Any]]:
     long, short = " the" * 2 * config.max_length, " the" * (config.max_length // 4)
     answers = [(short if number % 2 else long) + str(number) for number in range(config.batch_size)]
     if stage == "sft":
         return [{"prompt": "a", "completion": answer} for answer in answers]
     if stage == "kto":
         return [{"prompt": "a", "completion": answer, "label": bool(n % 2)} for n, answer in enumerate(answers)]
+    if METHODS[stage].online or METHODS[stage].scores:
+        return _exact_rows(config, stage, tokenizer)
     return [{"prompt": "a", "chosen": answer, "rejected": answer + " a"} for answer in answers]
+
+
+def _exact_rows(config: RunConfig, stage: str, tokenizer: Any) -> list[dict[str, Any]]:
+    """Rows of methods that leave out what is too long: every second one fills max length to the last token."""
+    answers_itself = METHODS[stage].online
+
+    def conversation(words: int) -> dict[str, Any]:
+        asked = {"role": "user", "content": "a" + " the" * (words if answers_itself else 0)}
+        if answers_itself:
+            return {"prompt": [asked]}
+        said = [{"role": "assistant", "content": "a" + " the" * words + end} for end in ("", " a")]
+        return {"prompt": [asked], "chosen": said[:1], "rejected": said[1:]}
+
+    def tokens(row: dict[str, Any]) -> int:
+        turns = [*row["prompt"], *row.get("rejected", ())]
+        return len(tokenizer.apply_chat_template(turns, add_generation_prompt=answers_itself, return_dict=False))
+
+    room = config.max_length - config.own(stage).longest_own_answer()
+    words = max(count for count in range(room) if tokens(conversation(count)) <= room)
+    assert tokens(conversation(words)) == room
+    rows = config.effective_batch // config.own(stage).answers_per_row() if answers_itself else config.batch_size
+    return [conversation(words // 4 if number % 2 else words) for number in range(rows)]
 
 
 def highest(record: Any) -> int:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from configs import demo_config
-from made_runs import create_run, few_rows, first_settings
+from made_runs import answering_settings, create_run, few_rows, first_settings
 from real_runs import curve, ended, weights
 
 from workbench.core.errors import WorkbenchError
@@ -239,6 +239,36 @@ def test_out_of_memory_goes_on_with_less_and_the_same_in_all(one_base, monkeypat
     adjusted = run.adjusted_config()
     assert (adjusted.batch_size, adjusted.accumulation) in ((4, 1), (2, 2)), "the same effective batch of 8"
     assert [one["step"] for one in run.metrics() if "loss" in one] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("where", ["while answers are written", "in the training step"])
+def test_out_of_memory_of_a_run_that_answers_by_itself_keeps_whole_groups(judge, one_base, monkeypatch, where):
+    """2 x 1 -> 1 x 2: the same effective batch of one group; each answer is then written by itself."""
+    from workbench.engine.rloo import RlooOnOneBase
+
+    method = "_generate_single_turn" if where.startswith("while") else "compute_loss"
+    known, calls = getattr(RlooOnOneBase.__mro__[2], method), []
+
+    def runs_out(self, *arguments, **named):
+        size = self.args.per_device_train_batch_size
+        if self.model.training and self.state.global_step == 2 and size > 1:
+            raise MemoryError("DefaultCPUAllocator: can't allocate memory")
+        calls.append((size, len(arguments[0]) if method.startswith("_generate") else 0))
+        return known(self, *arguments, **named)
+
+    monkeypatch.setattr(RlooOnOneBase.__mro__[2], method, runs_out)
+    monkeypatch.setattr(train, "restart_worker", lambda folder: train.main(folder))
+    settings = answering_settings()
+    settings["rloo"] |= {"max_steps": 3}
+    run = create_run(demo_config("tight", **settings | {"batch_size": 2, "checkpoint_steps": 1}))
+    assert train.main(str(run.folder)) == 0, run.result()
+    assert [one["changes"] for one in run.adjustments()] == [{"batch_size": 1, "accumulation": 2}]
+    assert [one["step"] for one in run.metrics() if "loss" in one] == [1, 2, 3]
+    told = run.environment()["frozen"]
+    assert told["unchanged"] and {size for size, _ in calls} == {1, 2}
+    assert all(answers <= size for size, answers in calls), (
+        "answers are written as few at once as are trained on, in evaluations too"
+    )
 
 
 def test_weights_that_run_away_leave_the_last_good_adapter(one_base, after_step):

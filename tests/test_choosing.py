@@ -1,6 +1,7 @@
 """What a run leaves open is decided by its memory and the device, and said with its reason."""
 
 from configs import demo_config
+from made_runs import create_run
 
 from workbench.core.memory.architectures import shape_of
 from workbench.core.memory.auto_settings import choose
@@ -8,6 +9,7 @@ from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.memory.plan import worst_stage
 from workbench.core.training.config import ModelRef
 from workbench.core.training.recipe import Device
+from workbench.store.installed import offered_options
 from workbench.store.model_configs import config_of
 
 LAPTOP = Device("cpu", "a laptop", False, 16 * 10**9)
@@ -54,6 +56,38 @@ def test_the_optimizer_gives_way_where_memory_is_short_and_only_there():
     assert short.changes["optimizer"] == "paged_adamw_8bit"
     assert any("paged" in words for words in short.words)
     assert choose(shape(), left_open(), card(24)).changes["optimizer"] == "adamw_torch"
+
+
+def answering(**own):
+    settings = {"method": "rloo", "batch_size": 4, "rloo": {"answer_tokens": 256, "rules": "json"} | own}
+    return left_open(**settings)
+
+
+def test_a_method_that_answers_by_itself_has_no_way_in_tiles():
+    found = choose(shape(), answering(), card(6), ComputeOptions(fused_loss=True, chunked_logits=True))
+    assert not found.paths.chunked_logits and found.paths.fused_loss
+    assert not any("tiles" in words for words in found.words)
+
+
+def test_a_reward_model_from_the_hub_is_counted_by_its_config_and_else_told(tmp_path):
+    """The 135 million weights of a SmolLM2 in bf16; its output layer is its embeddings, and a head of 576 comes on top."""
+    smallest = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    offered = offered_options(answering(reward_model=smallest), card(12))
+    assert 2 * (134_515_008 + 576) < offered.reward_bytes < 2 * 134_515_008 + 30e6
+    found = choose(shape(), answering(reward_model=smallest), card(12), offered)
+    assert not any("not counted" in words for words in found.words)
+    part = worst_stage(shape(), answering(reward_model=smallest), card(12), found.paths).parts["reward"]
+    assert part == offered.reward_bytes
+
+    unknown = answering(reward_model=str(tmp_path / "nowhere"))
+    words = choose(shape(), unknown, card(12), offered_options(unknown, card(12))).words
+    assert any("nowhere is not counted: what it is made of is not known here" in one for one in words)
+
+
+def test_the_adapter_of_a_reward_run_has_the_rank_of_that_run():
+    create_run(left_open(name="judge", method="reward", adapter={"rank": 4, "alpha": 8}))
+    assert offered_options(answering(reward_run="judge"), card(12)).reward_rank == 4
+    assert offered_options(answering(reward_run="gone"), card(12)).reward_rank == 0, "then as that of the policy"
 
 
 def test_what_a_person_set_stays():

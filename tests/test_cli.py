@@ -17,6 +17,7 @@ from workbench.cli import main
 from workbench.cli.demo import demo_report
 from workbench.cli.parser import parser
 from workbench.cli.wanted import wanted_config
+from workbench.core.errors import WorkbenchError
 from workbench.jobs import training
 from workbench.store import datasets
 
@@ -237,7 +238,7 @@ def test_a_preset_says_what_it_still_needs(tmp_path, capsys):
     assert "one of the two" in refused("config.json", "--preset", "demo")
     assert "Which model? Add --model" in refused("--preset", "everyday", "--card", "8gb")
     assert "Which data? Add --data" in refused("--preset", "everyday", "--card", "8gb", "--model", "demo")
-    assert "--model, --data and --card go with --preset" in refused("config.json", "--model", "demo")
+    assert "--model, --data, --reward and --card go with --preset" in refused("config.json", "--model", "demo")
     assert "There is no recipe called 'best'. Choose one of demo" in refused("--preset", "best")
     assert "none.jsonl cannot be opened" in refused("--preset", "first-try", "--model", "demo", "--data", "none.jsonl")
 
@@ -246,6 +247,14 @@ def test_the_demo_preset_brings_model_and_data():
     config = wanted_config(parser().parse_args(["plan", "--preset", "demo"]))
     assert (config.model.source, config.sft_data, config.preference_data) == ("demo", "demo-sft", "demo-preferences")
     training.check(config)
+
+
+def test_a_preset_that_learns_from_rewards_is_told_which_reward_run():
+    given = ["plan", "--preset", "rlhf", "--card", "cpu", "--model", "demo", "--data", "demo-preferences"]
+    with pytest.raises(WorkbenchError, match="needs a reward"):
+        wanted_config(parser().parse_args(given))
+    config = wanted_config(parser().parse_args([*given, "--reward", "judge"]))
+    assert (config.rloo.reward_run, config.rloo.answer_tokens, config.method) == ("judge", 64, "rloo")
 
 
 def test_presets_are_listed_with_the_card_of_this_machine(capsys):

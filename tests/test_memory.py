@@ -6,13 +6,14 @@ import math
 from pathlib import Path
 
 import pytest
-from model_memory import SIZES, passing_peak, tiny_config, tiny_model, trainer_for, with_adapter
+from model_memory import SIZES, judge_for, passing_peak, tiny_config, tiny_model, trainer_for, with_adapter
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.architectures import KNOWN, shape_of
 from workbench.core.memory.forecast import ComputeOptions, adapter_weights, forecast, nf4_bytes, optimizer_bytes, stored
 from workbench.core.memory.plan import Offer, Smaller, fit_message, plan, remedies, verdict
 from workbench.core.training.config import ModelRef, RunConfig, read_config
+from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import Device
 from workbench.store import presets
 from workbench.store.home import shipped
@@ -74,6 +75,34 @@ def test_what_is_stored_is_what_real_modules_hold(architecture):
     }
 
 
+@pytest.mark.parametrize("architecture", sorted(set(SIZES) - {"granite", "granitemoehybrid"}))
+def test_what_a_reward_model_stores_is_what_real_modules_hold(architecture):
+    """No output layer, which only a tied one leaves behind as the embeddings; a head of hidden x 1, and its copy that trains."""
+    import torch
+    from bitsandbytes.nn import Linear4bit
+
+    from workbench.engine.rewards import scored
+
+    values, config = tiny_config(architecture), run(method="reward", adapter={"rank": 4, "alpha": 8})
+    model = with_adapter(tiny_model(values, "nf4", scores=True), config)
+    packed = {id(module.weight) for module in model.modules() if isinstance(module, Linear4bit)}
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    others = [weight for weight in model.parameters() if not weight.requires_grad and id(weight) not in packed]
+    ids = torch.arange(16)[None]
+    optimizer = torch.optim.AdamW(trained)
+    scored(model.get_base_model(), ids, torch.ones_like(ids)).sum().backward()
+    optimizer.step()
+    moments = [part for state in optimizer.state.values() for part in state.values() if torch.is_tensor(part)]
+
+    found = stored(shape_of(values), config, "reward", CPU, ComputeOptions())
+    held = {"embeddings": others, "adapter": trained, "gradients": [one.grad for one in trained], "optimizer": moments}
+    assert {part: found[part] for part in held} == {part: bytes_of(tensors) for part, tensors in held.items()}
+    as_policy = stored(shape_of(values), run(adapter={"rank": 4, "alpha": 8}), "dpo", CPU, ComputeOptions())
+    assert found["weights_4bit"] == as_policy["weights_4bit"]
+    output_layer = 0 if shape_of(values).tied else 4 * values["vocab_size"] * values["hidden_size"]
+    assert as_policy["embeddings"] - found["embeddings"] == output_layer - 4 * values["hidden_size"]
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_an_unquantized_model_is_as_large_as_its_parameters(precision):
     model = tiny_model(tiny_config("qwen2"), precision)
@@ -120,6 +149,36 @@ def test_a_real_dpo_after_sft_holds_that_second_adapter():
     held = [weight for name, weight in model.named_parameters() if "lora_" in name]
     assert {weight.dtype for weight in held} == {torch.float32}
     assert stored(shape_of(tiny_config("llama")), config, "dpo", CPU, ComputeOptions())["adapter"] == bytes_of(held)
+
+
+ANSWERS = {"method": "rloo", "rloo": {"reward_run": "judge", "answer_tokens": 48, "group_size": 2}}
+
+
+def test_policy_reference_and_reward_are_three_adapters_on_one_base():
+    """The reward's adapter has the rank of its own run, and a head; a rule has neither, a model beside the base all its weights."""
+    size, online = shape_of(tiny_config("llama")), run(**ANSWERS)
+    one, head = 4 * adapter_weights(size, 16), 4 * size.hidden
+    fresh = stored(size, online, "rloo", CPU, ComputeOptions())
+    assert (fresh["adapter"], fresh["reward"], fresh["gradients"]) == (one, one + head, one)
+    later = stored(size, online, "rloo", CPU, ComputeOptions(from_adapter=True, reward_rank=4, reward_bytes=1000))
+    assert (later["adapter"], later["reward"]) == (2 * one, one // 4 + head + 1000)
+    by_rule = run(method="rloo", rloo={"rules": "1 words: gladly"})
+    assert stored(size, by_rule, "rloo", CPU, ComputeOptions())["reward"] == 0
+    assert "reward" not in stored(size, run(), "dpo", CPU, ComputeOptions())
+
+
+def test_a_real_policy_holds_those_three_adapters():
+    from workbench.engine.load import load_tokenizer
+
+    config = run(**ANSWERS, adapter={"rank": 4, "alpha": 8})
+    values = tiny_config("llama") | {"vocab_size": 1536}
+    model = with_adapter(tiny_model(values, "nf4"), config)
+    model.add_adapter("ref", model.peft_config["default"])
+    judge = judge_for(values, config, model, load_tokenizer(shipped("assets") / "demo" / "model"))
+    found = stored(shape_of(values), config, "rloo", CPU, ComputeOptions(from_adapter=True))
+    held = {name: weight for name, weight in model.named_parameters() if "lora_" in name}
+    assert found["reward"] == bytes_of(judge.weights().values())
+    assert found["adapter"] == bytes_of([weight for name, weight in held.items() if ".reward." not in name])
 
 
 # Worked by hand
@@ -271,6 +330,12 @@ def test_what_costs_memory_costs_it_in_the_forecast(more):
         {"stage": "simpo", "vocabulary": 6144},
         {"stage": "sft", "length": 256},
         {"stage": "sft", "checkpointing": False, "dropout": 0.1},
+        {"stage": "reward"},
+        {"stage": "reward", "checkpointing": False, "vocabulary": 6144},
+        {"stage": "rloo", "answer": 16, "from_adapter": True},
+        {"stage": "rloo", "answer": 24, "checkpointing": False},
+        {"stage": "rloo", "answer": 48, "vocabulary": 6144, "length": 64},
+        {"stage": "rloo", "answer": 24, "vocabulary": 6144, "length": 64, "batch": 1},
     ],
     ids=str,
 )
@@ -279,17 +344,21 @@ def test_the_forecast_is_not_below_the_peak_of_a_real_step(settings):
     stage, length = settings["stage"], settings.get("length", 128)
     values = tiny_config("llama") | {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4}
     values["vocab_size"] = settings.get("vocabulary", 1536)
+    batch, from_adapter = settings.get("batch", 2), settings.get("from_adapter", False)
     config = run(
         method=stage,
-        batch_size=2,
+        batch_size=batch,
+        accumulation=4 // batch,
         max_length=length,
+        rloo=ANSWERS["rloo"] | {"answer_tokens": settings.get("answer", 8)},
         gradient_checkpointing=settings.get("checkpointing", True),
         reference=settings.get("reference", "kept"),
         adapter={"rank": 8, "alpha": 16, "dropout": settings.get("dropout", 0.0)},
     )
-    found = forecast(shape_of(values), config, stage, CPU)
-    fixed = sum(stored(shape_of(values), config, stage, CPU, ComputeOptions()).values())
-    measured = fixed + passing_peak(values, config, stage)
+    ways = ComputeOptions(from_adapter=from_adapter)
+    found = forecast(shape_of(values), config, stage, CPU, ways)
+    fixed = sum(stored(shape_of(values), config, stage, CPU, ways).values())
+    measured = fixed + passing_peak(values, config, stage, from_adapter)
     gc.collect()
     assert 1.0 <= found.total / measured <= 1.2
 
@@ -397,6 +466,28 @@ def test_a_smaller_model_is_suggested_where_nothing_else_is_enough():
     assert any("smaller model" in one.words for one in found.remedies)
 
 
+def test_no_other_model_is_suggested_where_an_adapter_of_this_one_is_needed():
+    for config in (run(**ANSWERS), run(start_from="first")):
+        found = plan(shape(LLAMA_8B), config, CARD, 6 * 10**9, smaller=suggestions()).remedies
+        assert found and not any("model" in one.changes for one in found)
+
+
+def test_shorter_answers_are_a_remedy_of_a_method_that_writes_them():
+    config = run(**ANSWERS, batch_size=1, accumulation=8, max_length=1024)
+    config = config.model_copy(update={"rloo": config.rloo.model_copy(update={"answer_tokens": 512})})
+    found = [one for one in remedies(shape(QWEN_HALF_B), config, CARD, 10**9) if "max_length" in one.changes]
+    assert {(one.changes["max_length"], one.changes["rloo"]["answer_tokens"]) for one in found} == {(640, 128)}
+
+
+def test_the_logits_of_answers_are_those_of_their_tokens_and_of_the_one_before():
+    """Qwen 2.5 0.5B, 4 answers of 256 tokens: 4 x 257 x 151,936 x 12 bytes = 1.87 GB, however long the prompts are."""
+    own = {"rloo": ANSWERS["rloo"] | {"answer_tokens": 256}, "method": "rloo"}
+    for length in (512, 1024):
+        parts = forecast(shape(QWEN_HALF_B), run(**own, max_length=length), "rloo", CARD).parts
+        assert parts["logits"] / 1e9 == pytest.approx(1.04 * 1.874, abs=0.01)
+        assert parts["answers"] == parts["reference"] == 0, "of moments that come before"
+
+
 def test_a_paged_optimizer_is_not_suggested_on_a_cpu():
     config = run(max_length=64, batch_size=1, adapter={"rank": 256, "alpha": 256})
     for device, offered in ((CPU, False), (CARD, True)):
@@ -493,6 +584,13 @@ def test_the_bar_shows_every_part_and_escapes_what_a_remedy_says():
     assert "<script>" not in html and "&lt;script&gt;" in html
     assert "6.00 GB" in html
     assert "wb-fit" in theme.css()
+
+
+def test_the_bar_has_a_look_for_every_part_of_every_method():
+    for id in METHODS:
+        config = run(**ANSWERS | {"method": id}, batch_size=8, preference_data="pairs", sft_data="s", thumbs_data="t")
+        html = memory_bar(plan(shape(QWEN_HALF_B), config, CARD, 12 * 10**9))
+        assert ("reward model" in html) == METHODS[id].online, id
 
 
 def test_the_bar_does_not_promise_what_the_changes_do_not_give():

@@ -31,8 +31,8 @@ LAPTOP = 4 * 2**30 - LIBRARIES  # bytes that are free for a run on a laptop with
 def run_of(recipe: presets.Recipe) -> dict:
     """The least that a run needs beside a recipe."""
     values = recipe.apply({"name": "a-run", "preference_data": "pairs", "thumbs_data": "thumbs"})
-    if METHODS[values["method"].split("+")[-1]].online:  # a reward, which only a person can choose
-        values[values["method"]] = {**values[values["method"]], "rules": "json"}
+    if METHODS[values["method"].split("+")[-1]].online:  # a reward model, which only a person can choose
+        values[values["method"]] = {**values[values["method"]], "reward_run": "judge"}
     return values
 
 
@@ -115,14 +115,21 @@ def test_the_recipes_cover_every_method():
 
 def test_there_is_a_preset_for_every_card_and_every_purpose():
     assert [card.memory_gb for card in presets.cards()] == [0, 6, 8, 12, 16, 24]
-    assert [purpose.id for purpose in presets.purposes()] == ["first-try", "everyday", "careful"]
+    assert [purpose.id for purpose in presets.purposes()] == [
+        "first-try",
+        "everyday",
+        "careful",
+        "reward-model",
+        "rlhf",
+    ]
     found = {presets.recipe(purpose.id, card.id).id for card in presets.cards() for purpose in presets.purposes()}
-    assert len(found) == 18
+    assert len(found) == 30
     for card in presets.cards():
         for purpose in presets.purposes():
             own = presets.recipe(purpose.id, card.id)
             named = read_config(run_of(own)).model_fields_set
-            assert {"batch_size", "accumulation", "max_length", "adapter", "reference", "optimizer"} <= named, own.id
+            assert {"batch_size", "accumulation", "max_length", "adapter", "optimizer"} <= named, own.id
+            assert ("reference" in named) == (own.settings["method"] == "dpo"), own.id
             assert own.source.startswith(purpose.source) and len(own.source) > len(purpose.source)
 
 
@@ -137,6 +144,20 @@ def test_a_recipe_fits_with_every_model_that_it_names(recipe, bf16):
     for model in recipe.models:
         found = plan(shape_of(config_of(parse_model(model))), config, kind, free)
         assert found.verdict == "fits", f"{recipe.id} with {model}: {found.total / 1e9:.2f} of {free / 1e9:.2f} GB"
+
+
+def test_a_model_that_has_a_preset_for_rlhf_has_one_for_its_reward_model_on_the_same_card():
+    for card in presets.cards():
+        reward, online = (presets.recipe(name, card.id) for name in ("reward-model", "rlhf"))
+        assert reward.models == online.models
+
+
+def test_transformers_can_make_a_reward_model_of_every_model_that_has_a_preset_for_it():
+    auto = pytest.importorskip("transformers.models.auto.modeling_auto")
+    architectures = {model.id: model.architecture for model in presets.models()}
+    for card in presets.cards():
+        for model in presets.recipe("reward-model", card.id).models:
+            assert architectures[model] in auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES, model
 
 
 def test_every_model_has_a_preset_and_every_card_models_of_its_size():

@@ -2,11 +2,14 @@
 
 import pytest
 from configs import demo_config
-from made_runs import SMALL, create_run, few_rows
+from made_runs import SMALL, answering_settings, create_run, few_rows
+from real_runs import weights
 
 from workbench.core.memory.plan import in_gigabytes
-from workbench.engine import train
-from workbench.engine.probe import ProbeCallback
+from workbench.engine import load, train
+from workbench.engine.probe import OwnAnswersProbe, ProbeCallback
+from workbench.store import datasets
+from workbench.store.home import shipped
 from workbench.store.runs import Run
 from workbench.ui.run_view import details_html, probe_summary
 
@@ -42,6 +45,45 @@ def test_the_run_goes_on_as_if_the_probe_had_not_been(one_base, monkeypatch):
 
     monkeypatch.setattr(ProbeCallback, "on_train_begin", lambda *_args, **_named: None)
     assert numbers(trained("not-probed")) == numbers(probed)
+
+
+def test_a_run_that_answers_by_itself_goes_on_as_if_the_probe_had_not_been(judge, one_base, monkeypatch):
+    """The longest prompt of all, with answers of all 16 tokens: generated, scored, read and trained on once."""
+    tried = []
+
+    def looked(self, rows, size):
+        taken = take(self, rows, size)
+        trainer = self._trainer
+        tried.append(
+            (trainer._metrics["train"]["completions/min_length"], len(rows), trainer.state.num_input_tokens_seen)
+        )
+        return taken
+
+    take = OwnAnswersProbe._take
+    monkeypatch.setattr(OwnAnswersProbe, "_take", looked)
+    settings = answering_settings() | {"batch_size": 3, "accumulation": 2, "gradient_checkpointing": True}
+    probed, plain = (create_run(demo_config(name, **settings)) for name in ("probed", "not-probed"))
+    assert train.main(str(probed.folder)) == 0, probed.result()
+    [(lengths, answers, seen)] = tried
+    assert (lengths, answers) == ([16.0], 4), "two whole groups, of which three answers are trained on"
+    found = probed.environment()["probes"]["rloo"]
+    assert found["rows"] == 3 and found["seconds"] > 0 and found["needed"] > 0
+    assert found["tokens"] - 16 == longest_prompt(probed) and 4 * 16 < seen <= 4 * found["tokens"]
+    assert found["forecast"] > 3 * 2**29
+
+    monkeypatch.setattr(ProbeCallback, "on_train_begin", lambda *_args, **_named: None)
+    assert train.main(str(plain.folder)) == 0, plain.result()
+    assert len(tried) == 1
+    assert numbers(plain) == numbers(probed) and weights(plain) == weights(probed)
+
+
+def longest_prompt(run: Run) -> int:
+    tokenizer = load.load_tokenizer(shipped("assets") / "demo" / "model")
+    prompts = datasets.read(run.config().preference_data, "train")
+    return max(
+        len(tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=False))
+        for row in prompts
+    )
 
 
 def test_a_longest_batch_that_does_not_fit_is_known_before_the_first_step(one_base, monkeypatch):

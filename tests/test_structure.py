@@ -28,6 +28,7 @@ CORE_MAY_IMPORT = {
     "training": set(),
     "memory": {"training"},
     "monitoring": {"training"},
+    "report": {"data", "training", "votes", "chat"},
     "chat": {"data", "training"},
     "votes": {"data", "chat"},
 }

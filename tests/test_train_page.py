@@ -106,7 +106,22 @@ def test_kto_without_thumbs_is_refused_by_the_form():
 
 def test_a_preset_is_chosen_by_what_it_is_for_and_the_card_of_this_machine_is_marked():
     ids = [name for _, name in train_presets.preset_choices()]
-    assert ids == ["demo", "demo-kto", "first-try", "everyday", "careful", "kto", "zephyr-qlora", "zephyr-qlora-sft"]
+    assert ids == [
+        "demo",
+        "demo-kto",
+        "demo-sft",
+        "demo-dpo",
+        "demo-reward",
+        "demo-rloo",
+        "first-try",
+        "everyday",
+        "careful",
+        "reward-model",
+        "rlhf",
+        "kto",
+        "zephyr-qlora",
+        "zephyr-qlora-sft",
+    ]
     titles = dict(train_presets.card_choices(Device("cuda", "a card", True, 8 * 2**30)))
     assert titles["8 GB card · this machine"] == "8gb" and titles["12 GB card"] == "12gb" and len(titles) == 6
     assert [train_presets.depends_on_card(name) for name in ("demo", "everyday", "kto", None)] == [

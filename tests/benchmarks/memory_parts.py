@@ -6,7 +6,8 @@ Without --measure only tables of the forecast, for lengths of 512 to 4,096 token
 method, model, length, batch, checkpointing and way to the log-probabilities, on random weights: on a CUDA card models of
 presets/ in their real shapes, and the peak that PyTorch allocated over two steps (CUDA's own share printed apart); on a
 CPU small Llamas, and the peak of one step's allocations added to what is stored. The ratio is forecast over measured;
-the aim is 1.00 to 1.15, and never below 1.00. --gigabytes makes the card as small as that
+the aim is 1.00 to 1.15, and never below 1.00. RLOO writes
+answers of a quarter of the length, which a reward model on the same base scores. --gigabytes makes the card as small as that
 (set_per_process_memory_fraction), and the last column says what then happened to the verdict: a run that "fits" must end.
 """
 
@@ -37,6 +38,7 @@ from workbench.core.memory.architectures import shape_of  # noqa: E402
 from workbench.core.memory.forecast import ComputeOptions, Objective, forecast, stored  # noqa: E402
 from workbench.core.memory.plan import verdict  # noqa: E402
 from workbench.core.training.config import RunConfig, read_config  # noqa: E402
+from workbench.core.training.methods import METHODS  # noqa: E402
 from workbench.core.training.recipe import Device  # noqa: E402
 from workbench.store.model_configs import preset_configs, suggestions  # noqa: E402
 
@@ -46,6 +48,14 @@ CARD = Device("cuda", "a card with bf16", True)
 # Small and large vocabularies, one family with norms inside its heads.
 ON_A_CARD = ("HuggingFaceTB/SmolLM2-360M-Instruct", "Qwen/Qwen3-0.6B", "meta-llama/Llama-3.2-1B-Instruct")
 SIZES_ON_A_CARD = ((256, 2), (1024, 2), (2048, 4), (4096, 2))  # tokens, batch
+
+
+METHODS_MEASURED = ("dpo", "sft", "reward", "rloo")
+
+
+def in_tiles_too(method: Objective) -> bool:
+    """Whether the method has a way that never builds all logits, beside its usual one."""
+    return METHODS[method].has_reference and not METHODS[method].online
 
 
 @dataclass(frozen=True)
@@ -64,10 +74,11 @@ class Case:
             {
                 "name": "memory",
                 "method": self.method,
+                "rloo": {"reward_run": "judge", "group_size": 2, "answer_tokens": max(8, self.length // 4)},
                 "preference_data": "pairs",
                 "thumbs_data": "thumbs",
                 "batch_size": self.batch,
-                "accumulation": 1,
+                "accumulation": 2 if METHODS[self.method].online and self.batch % 2 else 1,
                 "max_length": self.length,
                 "gradient_checkpointing": self.checkpointing,
             }
@@ -94,7 +105,7 @@ def tables(method: Objective) -> None:
         print(
             f"\n{model.title} ({model.shape.parameters / 1e9:.2f} billion), {method}, batch {2 if method == 'kto' else 1}, rank 16, GB"
         )
-        for chunked in (False, True) if method != "sft" else (False,):
+        for chunked in (False, True) if in_tiles_too(method) else (False,):
             for length in LENGTHS:
                 config = Case(method, length, 2 if method == "kto" else 1, "", True).config()
                 found = forecast(model.shape, config, method, CARD, ComputeOptions(chunked_logits=chunked))
@@ -107,13 +118,13 @@ def grid(device: Device) -> Iterator[Case]:
     """Without checkpointing only the short ones: the others are what nobody would try."""
     if not device.is_cuda:
         for method, length, batch, vocabulary, checkpointing in product(
-            ("dpo", "sft"), (64, 256), (1, 2), ("1536", "8192"), (True, False)
+            METHODS_MEASURED, (64, 256), (1, 2), ("1536", "8192"), (True, False)
         ):
             yield Case(method, length, batch, vocabulary, checkpointing)  # type: ignore[arg-type]
         return
     chunked = (False, True) if ways(device).chunked_logits else (False,)
-    for model, (length, batch), method in product(ON_A_CARD, SIZES_ON_A_CARD, ("dpo", "sft", "kto")):
-        for in_tiles in chunked if method != "sft" else (False,):
+    for model, (length, batch), method in product(ON_A_CARD, SIZES_ON_A_CARD, (*METHODS_MEASURED, "kto")):
+        for in_tiles in chunked if in_tiles_too(method) else (False,):
             yield Case(method, length, batch, model, True, in_tiles)  # type: ignore[arg-type]
         if length * batch <= 1024:
             yield Case(method, length, batch, model, False)  # type: ignore[arg-type]
@@ -143,9 +154,9 @@ def model_values(case: Case) -> Mapping[str, Any]:
 
 
 @functools.lru_cache(1)
-def base_on_a_card(model: str, device: Device) -> Any:
+def base_on_a_card(model: str, device: Device, scores: bool) -> Any:
     """The random model, loaded once for all cases of it that lie beside each other."""
-    return tiny_model(preset_configs()[model], "nf4", device)
+    return tiny_model(preset_configs()[model], "nf4", device, scores=scores)
 
 
 def on_a_card(case: Case, device: Device) -> int | None:
@@ -154,7 +165,7 @@ def on_a_card(case: Case, device: Device) -> int | None:
 
     trainer = None
     try:
-        base = base_on_a_card(case.model, device)
+        base = base_on_a_card(case.model, device, METHODS[case.method].scores)
         base.gradient_checkpointing_disable()
         trainer = trainer_for(model_values(case), case.config(), case.method, device, base, case.chunked)
         torch.cuda.reset_peak_memory_stats()
@@ -240,7 +251,7 @@ def _quiet() -> Iterator[None]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--method", choices=("sft", "dpo", "kto"), default="dpo")
+    parser.add_argument("--method", choices=(*METHODS_MEASURED, "kto"), default="dpo")
     parser.add_argument("--measure", action="store_true", help="take real steps on a random model")
     parser.add_argument("--gigabytes", type=float, help="pretend that the card has so many (10^9 bytes)")
     options = parser.parse_args()

@@ -6,6 +6,7 @@ from typing import Any
 from workbench import __version__
 from workbench.cli.data import check_data, convert_data, import_data, make_pairs
 from workbench.cli.demo import demo
+from workbench.cli.report import report
 from workbench.cli.runs import list_presets, plan, queued, runs, scale, train, trash
 from workbench.cli.talk import chat
 from workbench.core.chat import STRONGEST, Answerer
@@ -68,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--temperature", type=float, default=0.7)
     one.add_argument("--max-new-tokens", type=int, default=256)
     one.add_argument("--seed", type=int, default=17)
+    _with_report(command("report", report))
     one = command("check", check_data)
     one.add_argument("data", help="a data file, or the name of a stored dataset")
     one.add_argument("--held-out", metavar="FILE", help="the rows to measure on: prompts that are in both are found")
@@ -151,6 +153,29 @@ def _with_settings(one: argparse.ArgumentParser) -> None:
         "--data", metavar="FILE", help="with --preset: a data file, which is stored first, or a stored dataset"
     )
     one.add_argument(
+        "--reward",
+        metavar="RUN",
+        help="with a --preset that learns from rewards: the reward run that scores the answers",
+    )
+    one.add_argument(
         "--name", help="name of the run (default: the config's or preset's, with a number where it is taken)"
     )
     _with_format(one)
+
+
+def _with_report(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="a run, or a checkpoint as RUN@STAGE-STEP; twice the same answers with two seeds",
+    )
+    one.add_argument("--reward", metavar="RUN", help="a run that trained a reward model, to score all answers")
+    one.add_argument(
+        "--judge", metavar="MODEL", help="a model that compares answers: a Hugging Face id, a folder or demo"
+    )
+    one.add_argument("--prompts", type=int, default=64, help="held-out prompts to ask (default: 64)")
+    one.add_argument("--html", metavar="FILE", help="write it as one self-contained page")
+    one.add_argument("--temperature", type=float, default=0.7)
+    one.add_argument("--max-new-tokens", type=int, default=256)
+    one.add_argument("--seed", type=int, default=17)

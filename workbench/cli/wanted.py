@@ -10,7 +10,7 @@ from workbench.cli.printing import to_stderr
 from workbench.core.data.formats import AS_RECOGNISED
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import to_name
-from workbench.core.training.config import DEMO_MODEL, RunConfig, parse_model, read_config
+from workbench.core.training.config import DEMO_MODEL, RunConfig, overlay, parse_model, read_config
 from workbench.core.training.methods import DATA_KINDS
 from workbench.jobs.planning import machine
 from workbench.store import datasets, presets
@@ -40,9 +40,9 @@ def wanted_config(options: argparse.Namespace) -> RunConfig:
 
 
 def _of_file(options: argparse.Namespace) -> dict[str, Any]:
-    if options.model or options.data or options.card:
+    if options.model or options.data or options.card or options.reward:
         raise WorkbenchError(
-            "--model, --data and --card go with --preset. A config file names its own model and data: change it there."
+            "--model, --data, --reward and --card go with --preset. A config file names its own model and data: change it there."
         )
     values = read_json(Path(options.config))
     if not isinstance(values, dict):
@@ -63,7 +63,8 @@ def _of_preset(options: argparse.Namespace) -> dict[str, Any]:
     if not options.data and not is_demo:
         raise WorkbenchError("Which data? Add --data with a file, or with the name of a stored dataset.")
     data = {**DEMO_DATA} if not options.data else _data(options)
-    return recipe.apply({"model": parse_model(options.model or DEMO_MODEL).model_dump(), **data})
+    values = recipe.apply({"model": parse_model(options.model or DEMO_MODEL).model_dump(), **data})
+    return overlay(values, {values["method"]: {"reward_run": options.reward}}) if options.reward else values
 
 
 def _data(options: argparse.Namespace) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 
-def wilson(share: float, total: int) -> tuple[float, float]:
-    """95 % interval of a share of `total` draws. Wilson 1927."""
-    z = 1.96
+def wilson(share: float, total: int, z: float = 1.96) -> tuple[float, float]:
+    """Interval of a share of `total` draws, 95 % if left so. z: standard errors to either side. Wilson 1927."""
     centre = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
     return centre - half, centre + half

@@ -43,7 +43,8 @@ def build_reward(
     weights: list[float] = []
     frozen: dict[str, Any] = {}
     if own.reward_run:
-        judge = RewardAdapter(model, loaded.tokenizer, keep_reward(run, config, stage), config.max_length)
+        folder = keep_reward(run, config, stage)
+        judge = RewardAdapter(model, loaded.tokenizer, folder, config.max_length, batch=config.batch_size)
         parts["reward model"], frozen = judge.scores, judge.weights()
         weights.append(1.0)
     if own.reward_model:

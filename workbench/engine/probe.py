@@ -1,5 +1,6 @@
 """One real step on the longest batch, before the first one counts: what a run needs at its worst, known at once."""
 
+import copy
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,10 @@ from workbench.engine.order import row_lengths
 from workbench.engine.reference import Reference
 
 Tell = Callable[[dict[str, Any]], None]
+
+_LOOKED_AT = 64  # prompts, of which the longest are taken
+# What TRL's trainers count besides Transformers' own state.
+_COUNTED = ("_total_train_tokens", "_step", "_buffered_inputs", "_current_train_step_time")
 
 
 class ProbeCallback(TrainerCallback):
@@ -36,22 +41,64 @@ class ProbeCallback(TrainerCallback):
         return torch.empty(trained * moments, dtype=torch.uint8, device="cuda" if torch.cuda.is_available() else "meta")
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        rows = self._trainer.train_dataset
-        lengths = row_lengths(rows, self._max_length)
-        longest = sorted(range(len(lengths)), key=lambda row: -lengths[row])[: args.per_device_train_batch_size]
-        batch = self._trainer.data_collator([rows[row] for row in longest])
         with _nothing_happened(self._trainer, self._reference):
-            state = self._state_of_optimizer()
+            batch, tokens = self._longest(args.per_device_train_batch_size)
+            room = self._state_of_optimizer()
             peak = _Peak()
             begun = time.monotonic()
             self._trainer.current_gradient_accumulation_steps = args.gradient_accumulation_steps
-            self._trainer.training_step(self._trainer.model_wrapped, batch)
+            rows = self._take(batch, args.per_device_train_batch_size)
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             seconds = time.monotonic() - begun
             highest = peak.bytes()
-            del state
-        self._tell({"rows": len(longest), "tokens": lengths[longest[0]], "seconds": round(seconds, 3), "peak": highest})
+            del room
+        self._tell({"rows": rows, "tokens": tokens, "seconds": round(seconds, 3), "peak": highest})
+
+    def _longest(self, size: int) -> tuple[list[Any], int]:
+        """The longest rows, as many as a batch has, and the tokens of the longest sequence that they make."""
+        rows = self._trainer.train_dataset
+        lengths = row_lengths(rows, self._max_length)
+        longest = sorted(range(len(lengths)), key=lambda row: -lengths[row])[:size]
+        return [rows[row] for row in longest], lengths[longest[0]]
+
+    def _take(self, rows: list[Any], size: int) -> int:
+        """Train on them, without the optimizer's step. Returns how many there were."""
+        self._trainer.training_step(self._trainer.model_wrapped, self._trainer.data_collator(rows))
+        return len(rows)
+
+
+class OwnAnswersProbe(ProbeCallback):
+    """Of a method that learns from answers of its own: the longest prompts, each with a group of the longest answers.
+
+    They are written, scored, read by policy and reference, and one batch of them is trained on.
+    """
+
+    def _longest(self, size: int) -> tuple[list[Any], int]:
+        trainer = self._trainer
+        prompts = trainer.train_dataset["prompt"]
+        # Counting the tokens of each would take long; many characters are many tokens.
+        longest = sorted(prompts, key=lambda turns: -sum(len(turn["content"]) for turn in turns))[:_LOOKED_AT]
+        lengths = [len(ids) for ids in trainer._tokenize_prompts(longest)[0]]
+        order = sorted(range(len(longest)), key=lambda place: -lengths[place])[: -(-size // trainer.num_generations)]
+        rows = [{"prompt": longest[place]} for place in order for _ in range(trainer.num_generations)]
+        return rows, lengths[order[0]] + trainer.max_completion_length
+
+    def _take(self, rows: list[Any], size: int) -> int:
+        trainer = self._trainer
+        trainer.model.train()
+        written = trainer.generation_config
+        before, written.min_new_tokens = written.min_new_tokens, trainer.max_completion_length
+        try:
+            answered = trainer._generate_and_score_completions(rows)
+            trainer._prepare_inputs = lambda _: {
+                name: part[:size] if part.ndim else part for name, part in answered.items()
+            }
+            trainer.training_step(trainer.model_wrapped, rows, None)
+        finally:
+            written.min_new_tokens = before
+            vars(trainer).pop("_prepare_inputs", None)
+        return min(size, len(rows))
 
 
 @contextmanager
@@ -59,7 +106,8 @@ def _nothing_happened(trainer: Any, reference: Reference | None) -> Iterator[Non
     """Random numbers, gradients and what is known of the reference are afterwards as they were; nothing was counted yet."""
     states = random.getstate(), torch.get_rng_state()
     on_card = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    tokens = getattr(trainer, "_total_train_tokens", None)
+    counted = {name: copy.copy(getattr(trainer, name)) for name in _COUNTED if hasattr(trainer, name)}
+    logs, seen = copy.deepcopy(getattr(trainer, "_logs", None)), trainer.state.num_input_tokens_seen
     if reference:
         reference.keeps = False
     try:
@@ -71,8 +119,11 @@ def _nothing_happened(trainer: Any, reference: Reference | None) -> Iterator[Non
         # TRL's experimental trainers call it otherwise.
         logged = trainer._metrics if hasattr(trainer, "_metrics") else trainer._stored_metrics
         logged["train"].clear()
-        if tokens is not None:
-            trainer._total_train_tokens = tokens
+        trainer.state.num_input_tokens_seen = seen
+        for name, value in counted.items():
+            setattr(trainer, name, value)
+        if logs is not None:  # the last answers and their rewards
+            trainer._logs = logs
         random.setstate(states[0])
         torch.set_rng_state(states[1])
         if on_card:

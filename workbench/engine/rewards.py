@@ -11,6 +11,7 @@ import torch
 
 from workbench.core.data.messages import Message
 from workbench.core.errors import WorkbenchError
+from workbench.core.memory.forecast import REWARD_BATCH
 from workbench.store.adapter_files import check_adapter
 from workbench.store.home import read_json
 
@@ -19,7 +20,7 @@ HEAD = "score.weight"
 ABOUT = "reward.json"
 """Beside a reward model's weights: mean and standard deviation of its raw scores on held-out answers, and how good it is."""
 
-BATCH = 16  # conversations that are read at once
+BATCH = REWARD_BATCH  # conversations that are read at once
 
 
 def scored(base: Any, ids: torch.Tensor, mask: torch.Tensor, head: Any = None) -> torch.Tensor:
@@ -40,11 +41,21 @@ class RewardAdapter:
     """A reward model on a base model that is loaded already.
 
     model: a causal language model, or a PeftModel around one, which gets the adapter of the reward beside its own; `model` is
-    the PeftModel afterwards. Raises WorkbenchError where the adapter is no reward model, or none of this base model.
+    the PeftModel afterwards. batch: conversations that are read at once, BATCH at most. Raises WorkbenchError where the adapter
+    is no reward model, or none of this base model.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, folder: Path, max_length: int, name: str = NAME):
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        folder: Path,
+        max_length: int,
+        name: str = NAME,
+        batch: int = BATCH,
+    ):
         self.tokenizer, self.max_length, self.name = tokenizer, max_length, name
+        self.batch = min(batch, BATCH)
         self.title = f"the reward model of {folder.parent.name}"
         about = read_json(folder / ABOUT)
         try:
@@ -65,8 +76,8 @@ class RewardAdapter:
         order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
         found = [0.0] * len(rows)
         with self.acting(), torch.no_grad():
-            for start in range(0, len(order), BATCH):
-                places = order[start : start + BATCH]
+            for start in range(0, len(order), self.batch):
+                places = order[start : start + self.batch]
                 values = self._raw([rows[place] for place in places])
                 for place, value in zip(places, values, strict=True):
                     found[place] = (value - self.mean) / (self.std or 1.0)

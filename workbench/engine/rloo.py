@@ -82,7 +82,7 @@ class _OnOneBase:
 
     def _generate_single_turn(self, prompt_ids: list[Any], *more: Any, **named: Any) -> Any:
         """The tokens of each answer; with GRPO, a second value that is None without vLLM."""
-        size = self.args.per_device_train_batch_size if self.model.training else len(prompt_ids)
+        size = self.args.per_device_train_batch_size
         answers: list[Any] = []
         second: tuple[Any, ...] = ()
         for start in range(0, len(prompt_ids), size):
@@ -90,6 +90,13 @@ class _OnOneBase:
             some, *others = found if isinstance(found, tuple) else (found,)
             answers, second = [*answers, *some], tuple(others)
         return (answers, *second) if second else answers
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, ids: Any, mask: Any, answer: int, batch_size: int | None = None, **named: Any
+    ) -> Any:
+        """An evaluation reads no more answers at once than a training step, even where it has two and the other one."""
+        size = self.args.per_device_train_batch_size
+        return super()._get_per_token_logps_and_entropies(model, ids, mask, answer, batch_size=size, **named)  # type: ignore[misc]
 
     def evaluate(self, *arguments: Any, **named: Any) -> Any:
         with torch.random.fork_rng():

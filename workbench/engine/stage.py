@@ -21,7 +21,7 @@ from workbench.engine.journal import log_begun_again, log_numbers, log_phase, lo
 from workbench.engine.keeping_place import KeepsPlace
 from workbench.engine.order import length_grouped
 from workbench.engine.place import Place
-from workbench.engine.probe import ProbeCallback
+from workbench.engine.probe import OwnAnswersProbe, ProbeCallback
 from workbench.engine.reference import Reference, open_reference, with_cached_reference
 from workbench.engine.report import KeepsQuality, ReportCallback, WrongReference
 from workbench.engine.resuming import OwnLearningRate
@@ -95,8 +95,9 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
         log_resumed(run, stage, resume.step)
         report.digest = read_digest(run.metrics_file)  # without the steps that are taken once more
         trainer.args.eval_on_start = False  # its reference was verified at step 0, and is the same
-    elif not method.online:
-        trainer.add_callback(ProbeCallback(trainer, reference, config.max_length, partial(note_probe, work, stage)))
+    else:
+        probe = OwnAnswersProbe if method.online else ProbeCallback
+        trainer.add_callback(probe(trainer, reference, config.max_length, partial(note_probe, work, stage)))
     try:
         with load.unsloth_may_refuse(work.loaded.backend, lambda: not report.stepped), _without_copies(work):
             # Evaluates after the last step as well.

@@ -41,6 +41,7 @@ class AppState:
         self.tokens = Tokens()
         self.working: dict[str, threading.Event] = {}  # what each browser tab has at work; set to end it
         self.untold = ""  # what became of such work when its tab went away; told until there is new work
+        self.stop_report = threading.Event()  # set while the report that is being made is to end
         self._logs = Logs()
         self._room_for: tuple[str, object] | None = None  # run and pid of the worker that the chat last made room for
         self._paces: dict[str, dict[Stage, float]] = {}  # of earlier runs, by the run that asked

@@ -123,6 +123,14 @@ def ask_many(
             return
 
 
+def ask_base_many(
+    app: AppState, model: ModelRef, prompts: Sequence[list[Message]], sampling: Sampling
+) -> Iterator[str | Answered]:
+    """As `ask_many`, of a base model by itself, whatever is loaded: it may judge what others said."""
+    chat = yield from _loaded(app, model)
+    yield from chat.ask_many(prompts, [Answerer()], sampling)
+
+
 def score_many(app: AppState, items: Sequence[ToScore]) -> Iterator[str | tuple[int, Score]]:
     """Load what is needed and have answers scored; see `Chat.score_many`. Words while something is loaded."""
     models = _by_base([item.answerer for item in items])

@@ -1,11 +1,16 @@
-"""What the packages of this machine offer, without importing them."""
+"""What this machine offers a run: its packages, without importing them, and the reward models that it has."""
 
+import contextlib
 import importlib.util
 import sys
 
-from workbench.core.memory.forecast import ComputeOptions
-from workbench.core.training.config import RunConfig
+from workbench.core.errors import WorkbenchError
+from workbench.core.memory.architectures import shape_of
+from workbench.core.memory.forecast import ComputeOptions, model_that_scores
+from workbench.core.training.config import RunConfig, parse_model
 from workbench.core.training.recipe import Device
+from workbench.store import model_configs
+from workbench.store.runs import open_run
 
 
 def offered_options(config: RunConfig, device: Device) -> ComputeOptions:
@@ -14,9 +19,27 @@ def offered_options(config: RunConfig, device: Device) -> ComputeOptions:
     Unsloth makes trainers of its own out of TRL's, with ways of their own: none of these is counted on beside it.
     """
     has_triton = device.is_cuda and sys.platform == "linux" and _has("triton") and not _has("unsloth")
+    rank, beside = _reward_models(config, device)
     return ComputeOptions(
-        fused_loss=has_triton, chunked_logits=has_triton and _has("liger_kernel"), from_adapter=bool(config.start_from)
+        fused_loss=has_triton,
+        chunked_logits=has_triton and _has("liger_kernel"),
+        from_adapter=bool(config.start_from),
+        reward_rank=rank,
+        reward_bytes=beside,
     )
+
+
+def _reward_models(config: RunConfig, device: Device) -> tuple[int, int]:
+    """The rank of the adapter that scores answers, and the bytes of a reward model beside the base model; 0 where not known."""
+    own, rank, beside = config.own(config.stages[-1]), 0, 0
+    with contextlib.suppress(WorkbenchError):  # a run that is gone, a model that cannot be had: training says so
+        if own.reward_run_name():
+            rank = open_run(own.reward_run_name()).config().adapter.rank
+    with contextlib.suppress(WorkbenchError):
+        if own.reward_model_name():
+            shape = shape_of(model_configs.config_of(parse_model(own.reward_model_name())))
+            beside = model_that_scores(shape, config.max_length, device)
+    return rank, beside
 
 
 def _has(package: str) -> bool:

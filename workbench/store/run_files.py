@@ -51,7 +51,7 @@ class Decided(Fields):
     """What was decided of the settings that the config leaves open. paths: as core.memory.ComputeOptions has them."""
 
     changes: dict[str, Any] = {}
-    paths: dict[str, bool] = {}
+    paths: dict[str, bool | int] = {}
     words: list[str] = []
 
 

@@ -10,11 +10,13 @@ _LOOKS = {
     "weights_4bit": "base",
     "weights": "base",
     "embeddings": "base-light",
+    "reward": "base-lighter",
     "adapter": "aligned",
     "gradients": "aligned-light",
     "optimizer": "aligned-lighter",
     "activations": "passing",
     "logits": "passing-light",
+    "answers": "passing-lighter",
     "reference": "passing-lighter",
     "context": "context",
 }

@@ -133,6 +133,11 @@ def outline(branches: Sequence[Branch]) -> Html:
     return Html(f'<ul class="wb-outline">{rows}</ul>')
 
 
+def folded(title: str, *body: Html) -> Html:
+    """Pieces that are shown when their title is clicked."""
+    return Html(f'<details class="wb-folded"><summary>{escape(title)}</summary>{"".join(body)}</details>')
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Html:
     """Rows under column names. A column of numbers is set to the right, so that its digits line up."""
     shown = list(rows)

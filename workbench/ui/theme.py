@@ -8,22 +8,8 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes.utils import colors, sizes
 
-# Meaning -> (light, dark). One colour has one meaning in charts, chats, tables and notices, and is never the only
-# sign of it. Each becomes the CSS variable --wb-NAME, and each that colours text has 4.5:1 on surface and page.
-# Chosen and rejected, base and aligned stay apart for colour-blind eyes: tests/test_theme.py measures it.
-COLOURS = {
-    "chosen": ("#0a7a80", "#4fd8cf"),  # teal: chosen, preferred; good
-    "rejected": ("#be123c", "#fb5b7d"),  # rose: rejected
-    "base": ("#5b6779", "#b4bcc8"),  # slate: base model, reference
-    "aligned": ("#4338ca", "#8b87f8"),  # indigo: aligned model, policy; what can be clicked
-    "warning": ("#9a5b00", "#fbbf24"),  # amber: warning
-    "blocker": ("#b42318", "#f97066"),  # red: stop
-    "ink": ("#1a2230", "#e7eaf0"),  # text
-    "muted": ("#5a6473", "#9aa4b3"),  # text of less weight
-    "grid": ("#e4e7ec", "#2a303b"),  # lines: borders, axes
-    "surface": ("#ffffff", "#161a22"),  # cards, charts
-    "page": ("#f7f8fa", "#0e1117"),  # what cards lie on
-}
+from workbench.ui.colours import COLOURS as COLOURS
+from workbench.ui.colours import colour_variables
 
 _FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 _MONO = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
@@ -108,17 +94,10 @@ _BUTTONS = {
 
 def css() -> str:
     """The style sheet of the window, with the colours in front, and behind it those of its own components."""
-    sheets = ("theme", "chart", "lengths", "token_view", "memory_bar")
+    sheets = ("theme", "chart", "lengths", "token_view", "memory_bar", "report")
     return "\n".join(
         [colour_variables(), *(Path(__file__).with_name(f"{one}.css").read_text("utf-8") for one in sheets)]
     )
-
-
-def colour_variables() -> str:
-    """The colours as CSS variables, for light and for dark."""
-    light = " ".join(f"--wb-{name}: {pair[0]};" for name, pair in COLOURS.items())
-    dark = " ".join(f"--wb-{name}: {pair[1]};" for name, pair in COLOURS.items())
-    return f":root {{ {light} }}\n:root.dark, :root .dark {{ {dark} }}"
 
 
 def theme() -> gr.themes.Base:

@@ -56,9 +56,13 @@ class Shape:
     @property
     def unquantized_weights(self) -> int:
         """Entries of what is never stored in 4 bits: embeddings, output layer, norms, biases."""
-        tables = 1 if self.tied else 2
+        return self.body_weights + (0 if self.tied else self.vocabulary * self.hidden)
+
+    @property
+    def body_weights(self) -> int:
+        """The same without the output layer, which a model that scores does not have: embeddings, norms, biases."""
         biases = sum(linear.outputs * linear.count for linear in self.linears if linear.bias)
-        return tables * self.vocabulary * self.hidden + self.norms + biases
+        return self.vocabulary * self.hidden + self.norms + biases
 
     @property
     def parameters(self) -> int:

@@ -45,12 +45,9 @@ def choose(shape: Shape | None, config: RunConfig, device: Device, offered: Comp
     changes, words = _open_ones(config), []
     if "gradient_checkpointing" in changes:
         words.append(_decide_checkpointing(changes, weighed, taken))
-    if (
-        weighed
-        and offered.chunked_logits
-        and METHODS[config.stages[-1]].has_reference
-        and weighed.is_short(changes, taken)
-    ):
+    last = METHODS[config.stages[-1]]
+    in_tiles = offered.chunked_logits and last.has_reference and not last.online
+    if weighed and in_tiles and weighed.is_short(changes, taken):
         taken = offered
         words.append("Log-probabilities are computed in tiles: all logits at once would not fit.")
     if "optimizer" in changes and weighed and device.is_cuda and weighed.is_short(changes, taken):
@@ -61,6 +58,8 @@ def choose(shape: Shape | None, config: RunConfig, device: Device, offered: Comp
     if config.optimizer.startswith("paged") and not device.is_cuda:
         changes["optimizer"] = "adamw_torch"
         words.append(f"The optimizer is adamw_torch: {config.optimizer} needs a card.")
+    if (beside := config.own(config.stages[-1]).reward_model_name()) and not taken.reward_bytes:
+        words.append(f"The memory of the reward model {beside} is not counted: what it is made of is not known here.")
     return Chosen(changes, taken, tuple(words))
 
 

@@ -5,7 +5,7 @@ moments (activations, logits, the reference's pass) is an upper estimate: the fo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workbench.core.memory.architectures import Linear, Shape
 from workbench.core.training.config import RunConfig, Stage
@@ -19,17 +19,19 @@ PARTS = {
     "weights_4bit": "weights in 4 bits",
     "weights": "weights",
     "embeddings": "embeddings, output layer, norms",
+    "reward": "reward model",
     "adapter": "adapter",
     "gradients": "gradients",
     "optimizer": "optimizer",
     "activations": "activations",
     "logits": "logits",
+    "answers": "answers being written",
     "reference": "reference pass",
     "context": "CUDA itself",
 }
 EXACT = ("weights_4bit", "weights", "embeddings", "adapter", "gradients", "optimizer")
 
-PASSING = ("activations", "logits", "reference")
+PASSING = ("activations", "logits", "answers", "reference")
 
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _FP32 = 4
@@ -54,6 +56,12 @@ _SFT_CHUNK = 256  # tokens (sft_trainer, chunked_nll: its default)
 _ENTROPY_CHUNK = 128  # tokens (utils.entropy_from_logits)
 _CHUNK_TOKENS, _CHUNK_VOCABULARY = 2048, 8192  # utils._ChunkedLogProbFunction
 
+# Bytes per logit while a token is drawn (measured: 21): fp32, a copy that is changed, probabilities, noise.
+_DRAWN = 24
+
+# Conversations that a reward model reads at once, at most; no more than a training step has (engine/rewards.py).
+REWARD_BATCH = 16
+
 # Small tensors that are not counted one by one: ids, masks, positions, sums.
 _SLACK = 1.04
 
@@ -66,6 +74,10 @@ class ComputeOptions:
     fused_loss: bool = False  # TRL's Triton kernel for log-probabilities: on a card, where Triton is (Linux)
     precomputed_reference: bool = False
     from_adapter: bool = False  # the run starts from a trained adapter, of which the reference keeps a frozen copy
+    reward_rank: int = (
+        0  # of the adapter that scores answers on the same base model; 0: as large as the one that trains
+    )
+    reward_bytes: int = 0  # of a reward model of its own beside the base model
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,7 @@ class Forecast:
     @property
     def passing(self) -> int:
         """What lives for moments of a step only."""
-        return sum(self.parts[part] for part in PASSING)
+        return sum(self.parts.get(part, 0) for part in PASSING)
 
     @property
     def exact(self) -> tuple[str, ...]:
@@ -114,21 +126,32 @@ def needed(forecast: Forecast, device: Device, peak: int | None = None) -> int:
 
 def stored(shape: Shape, config: RunConfig, objective: Stage, device: Device, paths: ComputeOptions) -> dict[str, int]:
     """What is there for the whole stage, exact to the byte."""
-    width = _BYTES[_weight_dtype(config, device)]
+    method, width = METHODS[objective], _BYTES[_weight_dtype(config, device)]
     in_four_bits = config.precision in ("auto", "nf4")
     weights = sum(
         linear.count * (nf4_bytes(linear.weights) if in_four_bits else width * linear.weights)
         for linear in shape.linears
     )
     trained = adapter_weights(shape, config.adapter.rank)
+    # One score in place of the output layer: as it was loaded, and the copy in fp32 that trains.
+    head = shape.hidden if method.scores else 0
+    unquantized = shape.body_weights + head if method.scores else shape.unquantized_weights
     copies = 2 if _has_reference_adapter(config, objective, paths) else 1
     return {
         "weights_4bit" if in_four_bits else "weights": weights,
-        "embeddings": width * shape.unquantized_weights,
-        "adapter": copies * _FP32 * trained,
-        "gradients": _FP32 * trained,
-        "optimizer": optimizer_bytes(shape, config.adapter.rank, config.optimizer),
+        "embeddings": width * unquantized,
+        **({"reward": _reward_model(shape, config, objective, paths)} if method.online else {}),
+        "adapter": copies * _FP32 * trained + _FP32 * head,
+        "gradients": _FP32 * (trained + head),
+        "optimizer": optimizer_bytes(shape, config.adapter.rank, config.optimizer, head),
     }
+
+
+def _reward_model(shape: Shape, config: RunConfig, objective: Stage, paths: ComputeOptions) -> int:
+    """What scores the answers: an adapter with its head on the same base, a model of its own, or both."""
+    own = config.own(objective).reward_run_name()
+    rank = paths.reward_rank or config.adapter.rank
+    return (_FP32 * (adapter_weights(shape, rank) + shape.hidden) if own else 0) + paths.reward_bytes
 
 
 def nf4_bytes(weights: int) -> int:
@@ -142,18 +165,28 @@ def adapter_weights(shape: Shape, rank: int) -> int:
     return sum(linear.count * sum(_adapter_tensors(linear, rank)) for linear in shape.linears)
 
 
-def optimizer_bytes(shape: Shape, rank: int, optimizer: str) -> int:
-    """Two moments of every trained weight. Paged states count in full: that is what they take while they fit."""
+def model_that_scores(shape: Shape, max_length: int, device: Device) -> int:
+    """A reward model of its own, in the computing type, and its pass over one conversation (engine/hub_reward.py)."""
+    width = _BYTES[compute_dtype(device)]
+    layer = max_length * width * (4 * shape.intermediate + 4 * shape.hidden + 2 * shape.query)
+    return width * (shape.linear_weights + shape.body_weights + shape.hidden) + layer
+
+
+def optimizer_bytes(shape: Shape, rank: int, optimizer: str, head: int = 0) -> int:
+    """Two moments of every trained weight. Paged states count in full: that is what they take while they fit.
+
+    head: entries of a head that trains with the adapter.
+    """
     in_8_bits = optimizer == "paged_adamw_8bit"
     total, is_quantized = 0, False
-    for linear in shape.linears:
-        for entries in _adapter_tensors(linear, rank):
-            if in_8_bits and entries >= _SMALLEST_8BIT:
-                total += linear.count * 2 * (entries + _FP32 * -(-entries // _OPTIMIZER_BLOCK))
-                is_quantized = True
-            else:
-                # PyTorch's AdamW also keeps the number of the step, as a tensor of one entry.
-                total += linear.count * (2 * _FP32 * entries + (0 if optimizer.startswith("paged") else _FP32))
+    tensors = [(linear.count, entries) for linear in shape.linears for entries in _adapter_tensors(linear, rank)]
+    for count, entries in [*tensors, (1, head)] if head else tensors:
+        if in_8_bits and entries >= _SMALLEST_8BIT:
+            total += count * 2 * (entries + _FP32 * -(-entries // _OPTIMIZER_BLOCK))
+            is_quantized = True
+        else:
+            # PyTorch's AdamW also keeps the number of the step, as a tensor of one entry.
+            total += count * (2 * _FP32 * entries + (0 if optimizer.startswith("paged") else _FP32))
     return total + (2 * 256 * _FP32 if is_quantized else 0)
 
 
@@ -194,10 +227,17 @@ class _Step:
     dropout: float
     rank: int
     dropout_mask: int  # bytes of dropout's mask per entry
+    padded: bool  # whether rows may be shorter than the tensors that hold them
+    answer: int  # tokens of an answer of the model's own, at most; 0 where it writes none
 
     @property
     def tokens(self) -> int:
         return self.rows * self.length
+
+    @property
+    def judged(self) -> int:
+        """Tokens of which the output layer gives logits. Of answers of its own, those and the token before."""
+        return self.rows * (self.answer + 1) if self.answer else self.tokens
 
 
 def _worst_moment(
@@ -207,20 +247,64 @@ def _worst_moment(
     step = _step(shape, config, objective, device)
     kept = _kept_activations(step) + _casts(shape, config, device)
     logits, logits_waiting = _logits(step, objective, paths)
-    moments = {
-        "in the backward pass": (kept + _layer_at_work(step), 0, 0),
-        "while the loss and its gradient are computed": (kept + _last_norm(step), logits, 0),
+    moments: dict[str, dict[str, int]] = {
+        "in the backward pass": {"activations": kept + _layer_at_work(step)},
+        "while the loss and its gradient are computed": {"activations": kept + _last_norm(step), "logits": logits},
         # PyTorch's AdamW makes a copy of a moment of all weights at once, when activations are gone.
-        "in the optimizer step": (2 * _FP32 * adapter_weights(shape, config.adapter.rank), 0, 0),
+        "in the optimizer step": {"activations": 2 * _FP32 * adapter_weights(shape, config.adapter.rank)},
     }
-    if METHODS[objective].has_reference and not paths.precomputed_reference:
+    if METHODS[objective].online:
+        moments |= _moments_before_a_step(step, config, objective, device, paths)
+    elif METHODS[objective].has_reference and not paths.precomputed_reference:
         reference = max(_reference_logits(step, paths), _layer_without_gradients(step))
         # What is kept of a reference is asked for before the trained model begins (engine/reference.py).
-        waiting = (0, 0) if config.reference == "kept" else (kept + _last_norm(step), logits_waiting)
-        moments["in the pass of the reference"] = (*waiting, reference)
-    worst = max(moments, key=lambda moment: sum(moments[moment]))
-    activations, head, reference = (round(part * _SLACK) for part in moments[worst])
-    return worst, {"activations": activations, "logits": head, "reference": reference}
+        waiting = config.reference != "kept"
+        moments["in the pass of the reference"] = {
+            "activations": kept + _last_norm(step) if waiting else 0,
+            "logits": logits_waiting if waiting else 0,
+            "reference": reference,
+        }
+    worst = max(moments, key=lambda moment: sum(moments[moment].values()))
+    parts = [part for part in PASSING if part != "answers" or METHODS[objective].online]
+    return worst, {part: round(moments[worst].get(part, 0) * _SLACK) for part in parts}
+
+
+def _moments_before_a_step(
+    step: _Step, config: RunConfig, objective: Stage, device: Device, paths: ComputeOptions
+) -> dict[str, dict[str, int]]:
+    """What a method does that learns from answers of its own, before it trains on them: nothing of it keeps gradients."""
+    shape, written, width = step.shape, step.rows * step.length, _BYTES[_weight_dtype(config, device)]
+    # Outside of TRL's autocast, where the adapter computes in fp32 what the layers compute in half precision.
+    plain = replace(step, width=step.width + (_FP32 if step.width < _FP32 else 0))
+    cache = 2 * shape.layers * shape.key * width * written
+    # A layer's keys and values are copied as each token is added, and repeated for every head.
+    at_work = 2 * (shape.key + shape.query) * width * written
+    prefill = _layer_without_gradients(replace(plain, length=step.length - step.answer))
+    drawn = step.rows * shape.vocabulary * (_DRAWN + width)
+    judging = replace(plain, rows=min(REWARD_BATCH, config.batch_size))
+    whole, row = step.judged * shape.vocabulary, (step.answer + 1) * shape.vocabulary
+    # One row's exponentials at a time; all logits once more where they are divided by a temperature.
+    summed = 0 if paths.fused_loss else row * _FP32 + (0 if config.own(objective).samples_plainly() else whole * _FP32)
+    capped = whole * 2 * step.head_width if shape.capped else 0
+    logits = whole * _FP32 + max(summed, whole * (step.head_width % _FP32), capped)
+    # TRL holds the logits of a batch until those of the next one are there.
+    waiting = whole * _FP32 if config.accumulation > 1 else 0
+    read = waiting + max(logits, _pass_of(step))
+    moments = {
+        "while answers are written": {"activations": max(at_work, prefill), "logits": drawn, "answers": cache},
+        "while policy and reference read the answers": {
+            "activations": _casts(shape, config, device),
+            "reference": read,
+        },
+    }
+    if config.own(objective).reward_run_name():
+        moments["while the reward model reads the answers"] = {"activations": _pass_of(judging)}
+    return moments
+
+
+def _pass_of(step: _Step) -> int:
+    """A pass without gradients through all layers: the one at work, and the mask."""
+    return _layer_without_gradients(step) + _masks(step)
 
 
 def _step(shape: Shape, config: RunConfig, objective: Stage, device: Device) -> _Step:
@@ -239,6 +323,9 @@ def _step(shape: Shape, config: RunConfig, objective: Stage, device: Device) -> 
         dropout=config.adapter.dropout if METHODS[objective].imitates else 0.0,
         rank=config.adapter.rank,
         dropout_mask=1 if device.is_cuda else _FP32,
+        # A batch of answers of its own is cut from a larger one, and padded like it.
+        padded=METHODS[objective].online or METHODS[objective].sequences * config.batch_size > 1,
+        answer=config.own(objective).longest_own_answer(),
     )
 
 
@@ -268,7 +355,7 @@ def _inside_a_layer(step: _Step) -> int:
     shape, width = step.shape, step.width
     branches = 4 if shape.gated else 3  # gate, its activation, up, product; without a gate: up, activation, output
     # A norm keeps its input in fp32. Keys and values are repeated for every head where rows are padded.
-    keys = shape.query if step.rows > 1 else shape.key
+    keys = shape.query if step.padded else shape.key
     inputs = 2 * shape.hidden + shape.query + shape.intermediate
     if step.dropout:
         masked = sum(linear.inputs * linear.count for linear in shape.linears) // shape.layers
@@ -287,13 +374,13 @@ def _inside_a_layer(step: _Step) -> int:
 
 
 def _masks(step: _Step) -> int:
-    """The causal mask of padded rows, as it is made and as it is kept. One row alone is never padded."""
-    return step.rows * step.length**2 * 2 if step.rows > 1 else 0
+    """The causal mask of padded rows, as it is made and as it is kept."""
+    return step.rows * step.length**2 * 2 if step.padded else 0
 
 
 def _scores(step: _Step) -> int:
     """What attention keeps per pair of tokens: with fused kernels no scores, only a mask in the computing type."""
-    return step.rows * step.length**2 * step.width if step.rows > 1 else 0
+    return step.rows * step.length**2 * step.width if step.padded else 0
 
 
 def _layer_at_work(step: _Step) -> int:
@@ -319,8 +406,10 @@ def _layer_without_gradients(step: _Step) -> int:
 
 def _logits(step: _Step, objective: Stage, paths: ComputeOptions) -> tuple[int, int]:
     """Bytes of the loss of the trained model at their peak, and in the pass of the reference."""
-    vocabulary, tokens, width = step.shape.vocabulary, step.tokens, step.head_width
+    vocabulary, tokens, width = step.shape.vocabulary, step.judged, step.head_width
     hidden = tokens * step.shape.hidden
+    if METHODS[objective].scores:
+        return hidden * (_FP32 + width), 0  # of which the last token of each row is scored
     if METHODS[objective].tiles_loss:
         # The output layer's values, an fp32 copy of those in half precision, log-softmax, its product, the gradient.
         per_logit = (16 if width == _FP32 else 18) + (width if step.shape.capped else 0)
@@ -331,7 +420,7 @@ def _logits(step: _Step, objective: Stage, paths: ComputeOptions) -> tuple[int, 
         # TRL's experimental trainers know no leaner way, and compute no entropy.
         copied = whole // 2 * _FP32 if METHODS[objective].copies_chosen else 0
         return whole * 3 * _FP32 + copied + capped + hidden * width, 0
-    if paths.chunked_logits:
+    if paths.chunked_logits and not METHODS[objective].online:
         tile = min(tokens, _CHUNK_TOKENS) * min(vocabulary, _CHUNK_VOCABULARY)
         # A tile of logits in the computing type and in fp32, probabilities, and gradients as they are made.
         return tile * 5 * _FP32 + hidden * (_FP32 + 2 * width), hidden * width
@@ -340,7 +429,7 @@ def _logits(step: _Step, objective: Stage, paths: ComputeOptions) -> tuple[int, 
         # On the way back: fp32 logits and their gradient; or on the way there, the values that they were made from.
         return whole * 2 * _FP32 + capped + hidden * width, waiting
     # On the way back: fp32 logits, the gradients of their rows, that of the chosen tokens (measured: 12 bytes). While
-    # the entropy is computed: logits, a copy without the last token, and three tiles.
+    # the entropy is computed: logits, a copy without the last token of each row, and three tiles.
     entropy = whole * 2 * _FP32 + min(tokens, _ENTROPY_CHUNK) * vocabulary * 3 * _FP32
     return max(whole * 3 * _FP32, entropy) + capped + hidden * width, waiting
 

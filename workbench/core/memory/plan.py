@@ -192,7 +192,8 @@ def _kinds(
     for offer in offers:
         yield [Saving(offer.words, offer.changes, cost=0.5, paths=offer.paths)]
     yield from (step(config, device) for step in BEFORE_A_RUN)
-    yield smaller_models(shape, smaller)
+    if not (config.start_from or config.own(config.stages[-1]).reward_run_name()):
+        yield smaller_models(shape, smaller)  # an adapter of this model fits no other one
 
 
 def in_gigabytes(size: int) -> str:

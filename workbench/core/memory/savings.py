@@ -12,6 +12,7 @@ from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import Device
 
 SHORTEST = 128  # tokens; with less there is hardly an answer left to learn from
+SHORTEST_ANSWER = 32  # tokens, of those that a model writes itself while it trains
 _SMALLEST_RANK = 8
 _MOST_ACCUMULATION = 1024
 
@@ -69,7 +70,8 @@ def checkpointing(config: RunConfig, device: Device | None = None) -> Iterator[S
 
 
 def reference_first(config: RunConfig, device: Device | None = None) -> Iterator[Saving]:
-    if config.reference == "beside" and METHODS[config.stages[-1]].has_reference:
+    last = METHODS[config.stages[-1]]
+    if config.reference == "beside" and last.has_reference and not last.online:
         words = "The reference computed before each batch instead of with it: the same result."
         yield Saving(words, {"reference": "kept"}, cost=1)
 
@@ -90,6 +92,9 @@ def smaller_adapters(config: RunConfig, device: Device | None = None) -> Iterato
 
 
 def shorter_examples(config: RunConfig, device: Device | None = None) -> Iterator[Saving]:
+    if METHODS[config.stages[-1]].online:
+        yield from _shorter_answers(config)
+        return
     for share in (0.75, 0.5, 0.375, 0.25):
         length = max(SHORTEST, int(config.max_length * share) // 8 * 8)
         if length < config.max_length:
@@ -97,6 +102,22 @@ def shorter_examples(config: RunConfig, device: Device | None = None) -> Iterato
                 f"Max length {length:,} tokens: longer examples are cut at the end. The Data page shows how many are."
             )
             yield Saving(words, {"max_length": length}, cost=6 / share)
+
+
+def _shorter_answers(config: RunConfig) -> Iterator[Saving]:
+    """Max length falls with the longest answer, so that the same prompts have room: a run goes on with the same rows."""
+    own = config.own(config.stages[-1])
+    longest = own.longest_own_answer()
+    for share in (0.75, 0.5, 0.375, 0.25):
+        answer = max(SHORTEST_ANSWER, int(longest * share) // 8 * 8)
+        if answer < longest:
+            changes = own.model_dump() | own.shorter_answers(longest - answer)
+            yield Saving(
+                f"Answers of at most {answer:,} tokens, with a max length of {config.max_length - longest + answer:,}: longer ones "
+                "are cut at the end.",
+                {"max_length": config.max_length - longest + answer, config.stages[-1]: changes},
+                cost=6 / share,
+            )
 
 
 def smaller_models(shape: Shape, smaller: Iterable[Smaller]) -> Iterator[Saving]:

@@ -39,6 +39,8 @@ with torch.no_grad():
 scale = json.load(open("PATH_OF_THIS_FOLDER/reward.json"))
 print((score - scale["mean"]) / scale["std"])  # 0 is an average held-out answer, 1 a standard deviation better"""
 
+_REPORT = "<!-- report -->", "<!-- /report -->"
+
 
 def model_card(
     config: RunConfig, environment: Mapping[str, Any], results: Sequence[Measured], fork: Fork | None = None
@@ -133,6 +135,27 @@ def _settings(
                 settings[field.title or name] = str(getattr(own, name))
     settings["Reference"] = reference_of(config, fork)
     return settings
+
+
+def with_report(card: str, day: str, lines: Sequence[str]) -> str:
+    """A model card with what a report says of the adapter, before its limits, in place of what an earlier report said.
+
+    The rest of the card stays as it is: somebody may have written into it. day: of the report.
+    """
+    begin, end = _REPORT
+    section = "\n".join(
+        [begin, f"## Report card of {day}", "", *[f"- {_one_line(line)}" for line in lines], end, "", ""]
+    )
+    before, found, rest = card.partition(begin)
+    if found and end in rest:
+        return before + section + rest.partition(end)[2].lstrip("\n")
+    before, found, rest = card.partition("## Limits")
+    return before + section + found + rest if found else f"{card.rstrip()}\n\n{section}"
+
+
+def _one_line(text: str) -> str:
+    """Text of names and numbers as Markdown shows it, and as no HTML."""
+    return " ".join(text.split()).replace("<", "&lt;")
 
 
 def _thinking_label(on: bool) -> str:
