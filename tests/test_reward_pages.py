@@ -19,7 +19,7 @@ from workbench.core.training.methods import BOTH_WAYS, METHODS
 from workbench.core.training.model_card import model_card
 from workbench.jobs import proposals, queue, reward_trial, training
 from workbench.jobs.app_state import AppState
-from workbench.store import choices, datasets
+from workbench.store import choices, datasets, presets
 from workbench.store.choices import Choices
 from workbench.store.runs import all_runs, needed_runs, open_run
 from workbench.ui import train_fields, train_form
@@ -183,7 +183,9 @@ def test_dpo_against_rlhf_is_four_runs_that_follow_from_each_other():
     assert (sft.sft.learning_rate, sft.sft.max_steps) == (5e-4, 60)
     assert (dpo.dpo.learning_rate, dpo.dpo.max_steps) == (2e-4, 70)
     assert (judge.reward.learning_rate, judge.reward.max_steps, judge.batch_size) == (5e-4, 30, 16)
-    assert (policy.rloo.learning_rate, policy.rloo.max_steps, policy.batch_size) == (1e-3, 25, 32)
+    measured = presets.recipe("demo-rloo").settings["rloo"]
+    assert measured and policy.rloo.model_dump(include=set(measured)) == measured
+    assert (policy.rloo.max_steps, policy.batch_size) == (25, 32)
     assert (policy.rloo.group_size, policy.rloo.answer_tokens) == (4, 40)
     assert len({one.adapter.rank for one in found}) == 1
     finished("start")

@@ -394,7 +394,7 @@ def needed_runs(config: RunConfig) -> set[str]:
 
 
 def _rewards_of(config: RunConfig) -> list[str]:
-    return [name for stage in config.stages if (name := getattr(config.own(stage), "reward_run", ""))]
+    return [name for stage in config.stages if (name := config.own(stage).reward_run_name())]
 
 
 def claim_folder(name: str) -> Run:
