@@ -79,3 +79,26 @@ def test_a_preset_is_chosen_for_a_purpose_and_a_card_and_says_for_which_models(p
         expect(page.locator(beside).first).to_be_in_viewport()
     fields = [page.locator(f"#wb-setting-{name} input").bounding_box() for name in ("dpo-learning_rate", "dpo-beta")]
     assert fields[0]["y"] == fields[1]["y"], "the longer help of one does not push it out of line"
+
+
+def test_online_training_asks_for_a_reward_and_says_how_both_ways_would_run(page: Page, window: Window):
+    page.goto(window.address)
+    page.get_by_role("tab", name="3 Train").click()
+    expect(page.locator("#wb-train-meaning")).to_contain_text("the SFT model of this run", timeout=SOON)
+    expect(page.locator("#wb-train-try")).to_be_hidden()
+    page.get_by_label("RLOO", exact=True).check()
+    expect(page.locator("#wb-train-try")).to_be_visible(timeout=SOON)
+    expect(page.locator("#wb-train-preference-data")).to_contain_text("Only the prompts are used")
+    expect(page.locator("#wb-setting-rloo-reward_run")).to_contain_text("Train one first")
+    meaning = page.locator("#wb-train-meaning")
+    expect(meaning).to_contain_text("RLOO needs a reward, and none is chosen.", timeout=SOON)
+    page.locator("#wb-setting-rloo-answer_tokens input").fill("40")
+    page.locator("#wb-setting-rloo-rules textarea").fill("0.5 words: gladly, sure")
+    expect(meaning).to_contain_text("0.5 × (words gladly, sure)", timeout=SOON)
+    page.get_by_role("button", name="DPO against RLHF").click()
+    expect(page.locator("#wb-train-both-plan")).to_contain_text(
+        "judged by reward model demo-model-reward", timeout=SOON
+    )
+    page.get_by_label("Reward model", exact=True).first.check()
+    expect(page.locator("#wb-train-try")).to_be_hidden(timeout=SOON)
+    expect(page.locator("#wb-train-preference-data")).to_contain_text("Pairs of a better and a worse answer")

@@ -6,14 +6,17 @@ from typing import Literal
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.health import RunFinding, examine, with_changes
+from workbench.core.training.both_ways import against
 from workbench.core.training.config import RunConfig
 from workbench.core.training.forks import Fork, more_epochs
+from workbench.core.training.methods import BOTH_WAYS, METHODS
 from workbench.jobs import training
 from workbench.jobs.app_state import AppState
+from workbench.store import presets
 from workbench.store.forks import fork_of, forks_of, forks_of_model, newest_before
-from workbench.store.runs import Run, free_name, open_run
+from workbench.store.runs import Run, free_name, open_run, runs_to_start_from
 
-FollowUp = Literal["again", "better", "better-from", "branch", "more"]
+FollowUp = Literal["again", "better", "better-from", "branch", "more", "against"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,15 @@ def _more(app: AppState, run: Run) -> Proposal:
     return Proposal(more_epochs(run.adjusted_config(), free_name(run.name)), run.name)
 
 
+def _against(app: AppState, run: Run) -> Proposal:
+    """A reward model as the judge of a run from the newest one that imitates, or else from the base model."""
+    config, stage = run.config(), BOTH_WAYS[-1]
+    starts = [(one.name, one.config()) for one in runs_to_start_from(config.model)]
+    start = next((name for name, one in starts if METHODS[one.stages[-1]].imitates), None)
+    name = free_name(f"{run.name[:50]}-{stage}")
+    return Proposal(against(config, name, start, presets.measured(config.model, stage)), start)
+
+
 def _renamed(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"name": free_name(config.name)})
 
@@ -100,9 +112,11 @@ PROPOSALS: Mapping[FollowUp, Callable[[AppState, Run], Proposal]] = {
     "better-from": _better_from,
     "branch": _branch,
     "more": _more,
+    "against": _against,
 }
 """What the Watch page offers for a run: the same settings, the suggested ones from the beginning or from the newest
-checkpoint before the trouble, its newest checkpoint to change something there, and two more epochs."""
+checkpoint before the trouble, its newest checkpoint to change something there, two more epochs, and of a reward model a run that
+trains against it."""
 
 
 def proposal_for(app: AppState, follow_up: FollowUp, run_name: str | None) -> Proposal:

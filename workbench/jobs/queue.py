@@ -26,7 +26,7 @@ from workbench.store.home import home, read_json, write_json
 from workbench.store.queue import Hold
 from workbench.store.records import Damaged
 from workbench.store.run_files import WORKER
-from workbench.store.runs import Run, check_reward, open_run, starting_run
+from workbench.store.runs import Run, check_reward, needed_runs, open_run, starting_run
 
 KEEPER = (sys.executable, "-m", "workbench.jobs.queue")
 BETWEEN_LOOKS = 1.0  # seconds
@@ -35,15 +35,46 @@ BETWEEN_LOOKS = 1.0  # seconds
 def add(config: RunConfig, fork: Fork | None = None, keeper: Sequence[str] = KEEPER) -> Run:
     """Put a run at the end of the queue. Where nothing trains or waits, it starts at once.
 
-    Raises WorkbenchError, with nothing left behind, as `training.start` does.
+    It may need runs that train or wait themselves. Raises WorkbenchError, with nothing left behind, as `training.start` does.
     """
-    training.check(config, fork)
+    return add_all([config], fork, keeper)[0]
+
+
+def add_all(configs: Sequence[RunConfig], fork: Fork | None = None, keeper: Sequence[str] = KEEPER) -> list[Run]:
+    """Put runs at the end of the queue in this order, of which a later one may need an earlier one: all of them, or none.
+
+    fork: of all of them. Raises as `add`.
+    """
     training.check_room()
+    made: list[Run] = []
     with training.starts():
-        run = training.make_run(config, fork)
-    with contextlib.suppress(OSError):  # it waits; whoever looks next tries again
+        try:
+            for config in configs:
+                training.check(config, fork, _coming())
+                made.append(training.make_run(config, fork))
+        except BaseException:
+            for run in made:
+                _take_out(run)
+            raise
+    with contextlib.suppress(OSError):  # they wait; whoever looks next tries again
         look(keeper)
-    return run
+    return made
+
+
+def check_all(configs: Sequence[RunConfig]) -> None:
+    """Raises WorkbenchError where runs, of which a later one may need an earlier one, could not be put into the queue."""
+    names = {config.name for config in configs}
+    for config in configs:
+        if needed_runs(config) & names:
+            training.check_data(config)
+        else:
+            training.check(config, coming=_coming())
+
+
+def _coming() -> set[str]:
+    """The runs that will have ended before one that is put into the queue now."""
+    running = training.running()
+    return {run.name for run in (*waiting(), *([running] if running else []))}
 
 
 def waiting() -> list[Run]:
@@ -65,10 +96,13 @@ def held() -> Hold | None:
 def remove(name: str) -> str:
     """Take a run out of the queue, with its folder, in which nothing was trained. Says what was done."""
     with training.starts():
-        run = _waiting_run(name)
-        run.config_file.unlink()  # first: without it the folder is no run, whenever this is interrupted
-        shutil.rmtree(run.folder)
+        _take_out(_waiting_run(name))
     return f"{name} was taken out of the queue. Nothing of it had been trained."
+
+
+def _take_out(run: Run) -> None:
+    run.config_file.unlink()  # first: without it the folder is no run, whenever this is interrupted
+    shutil.rmtree(run.folder)
 
 
 def to_front(name: str) -> str:
@@ -142,7 +176,7 @@ def _turn(before: Run | None, worker: Sequence[str]) -> tuple[Run | None, bool]:
         return None, False
     if training.unlisted_holder():
         return before, True  # a worker that ends itself, or has told its result and is about to be gone
-    run = left[0]
+    run = _next_of(left)
     try:
         training.check_rows(run)
         if fork_of(run) is None:  # a fork has its start in its own folder
@@ -155,6 +189,16 @@ def _turn(before: Run | None, worker: Sequence[str]) -> tuple[Run | None, bool]:
         run.write_result("failed", f"When its turn came, it could not start: {error}")
         queue.unmark(run)
     return run, True
+
+
+def _next_of(left: Sequence[Run]) -> Run:
+    """The first that needs none of the others: somebody may have put a run in front of its own reward model."""
+    names = {run.name for run in left}
+    for run in left:
+        with contextlib.suppress(WorkbenchError):  # of one that cannot be read it is said when its turn comes
+            if not needed_runs(run.config()) & names:
+                return run
+    return left[0]
 
 
 def _hold_after(before: Run | None) -> Hold | None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from filelock import FileLock
 
@@ -79,14 +79,17 @@ def starts() -> FileLock:
     return FileLock(home() / "start.lock")
 
 
-def check(config: RunConfig, fork: Fork | None = None) -> None:
-    """Raises WorkbenchError, with all that stands against it, where a new run could not be trained as things are now."""
+def check(config: RunConfig, fork: Fork | None = None, coming: Collection[str] = ()) -> None:
+    """Raises WorkbenchError, with all that stands against it, where a new run could not be trained as things are now.
+
+    coming: runs that will have ended before it begins.
+    """
     check_data(config)
     if config.thinking and has_switch(config.model) is False:
         raise WorkbenchError(no_switch_message(config.model.title))
     if fork is None:
-        starting_run(config)
-        check_reward(config)
+        starting_run(config, coming)
+        check_reward(config, coming)
         return
     source = open_run(fork.run)
     abouts = {stage: datasets.about(config.data_of(stage) or "") for stage in config.stages}

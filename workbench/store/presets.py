@@ -7,7 +7,8 @@ from pydantic import Field
 
 from workbench.core.data.messages import Kind
 from workbench.core.errors import WorkbenchError
-from workbench.core.training.config import ModelRef, overlay
+from workbench.core.training.config import ModelRef, Stage, overlay
+from workbench.core.training.methods import stages_of
 from workbench.core.training.recipe import Device
 from workbench.core.training.settings import Settings
 from workbench.store.home import shipped
@@ -136,6 +137,14 @@ def recipe(name: str, card: str | None = None) -> Recipe:
     if not found:
         raise WorkbenchError(f"There is no recipe called {name[:80]!r}. Choose one of {', '.join(known)}.")
     return found
+
+
+def measured(model: ModelRef, stage: Stage) -> dict[str, Any]:
+    """The nested settings of a recipe that was measured on this model alone, with this stage; {} where there is none."""
+    for found in single_recipes():
+        if found.models == (model.name,) and stage in stages_of(found.settings["method"]):
+            return found.settings
+    return {}
 
 
 def card_of(device: Device) -> Card:

@@ -4,31 +4,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveFloat
-
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
-from workbench.store.records import Damaged, Record
+from workbench.store.records import Damaged
+from workbench.store.run_files import REWARD, RewardFacts
 from workbench.store.runs import Run, open_run, reward_runs
 
 FACTS = "reward.json"
-
-
-class RewardFacts(BaseModel):
-    """What a reward run measured of itself on held-out pairs. mean, std: of its raw scores. accuracy: share of the pairs of
-    which it scores the chosen answer higher, with its 95 % interval low to high."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    mean: FiniteFloat
-    std: PositiveFloat
-    accuracy: FiniteFloat | None = None
-    low: FiniteFloat = 0.0
-    high: FiniteFloat = 1.0
-    pairs: int = 0
-
-
-_FACTS: Record[RewardFacts] = Record(RewardFacts)
 
 
 @dataclass(frozen=True)
@@ -49,7 +31,7 @@ class RewardModel:
     def agreement(self) -> str:
         """How often it is right by its own held-out pairs, as a sentence; "" where nothing was measured."""
         facts = self.facts
-        if facts.accuracy is None or not facts.pairs:
+        if facts.accuracy is None or facts.low is None or facts.high is None or not facts.pairs:
             return ""
         return (
             f"On {facts.pairs:,} held-out pairs of its own data it agrees with the label in {facts.accuracy:.0%} "
@@ -80,7 +62,7 @@ def open_reward_model(name: str) -> RewardModel:
 def _of(run: Run) -> RewardModel:
     config = run.adjusted_config()
     try:
-        facts = _FACTS.read(run.adapter / FACTS)
+        facts = REWARD.read(run.adapter / FACTS)
     except Damaged as error:
         problems = [f"The reward model {run.name} cannot be used. {problem}" for problem in error.problems]
         raise WorkbenchError(*problems) from None

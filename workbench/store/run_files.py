@@ -1,8 +1,8 @@
 """What the JSON files of a run's folder hold, as they are checked where they are read (store/records.py)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, PositiveFloat
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import check_name
@@ -86,6 +86,38 @@ class Scaled(Fields):
     strength: Annotated[FiniteFloat, Field(gt=0)]
 
 
+class Calibrated(NamedTuple):
+    """See core/monitoring/reward_quality.py."""
+
+    predicted: FiniteFloat
+    actual: FiniteFloat
+    pairs: Count
+
+
+class RewardFacts(Fields):
+    """How good a reward model is on held-out pairs (core/monitoring/reward_quality.py); of one of the Hub only the scale of its
+    scores is known."""
+
+    mean: FiniteFloat
+    std: PositiveFloat
+    pairs: Count = 0
+    accuracy: FiniteFloat | None = None
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+    margin: FiniteFloat | None = None
+    calibration: list[Calibrated] = []
+    shorter_pairs: Count = 0
+    shorter_accuracy: FiniteFloat | None = None
+
+
+class Frozen(Fields):
+    """Digests of what must not change while a policy trains, by its name. unchanged: None until they were compared."""
+
+    before: dict[str, str] = {}
+    after: dict[str, str] = {}
+    unchanged: bool | None = None
+
+
 class Environment(BaseModel):
     """What a worker wrote down about itself. What is not named here is kept as it is."""
 
@@ -102,6 +134,7 @@ class Environment(BaseModel):
     device: str = ""
     model: dict[str, Any] = {}
     scaled: Scaled | None = None
+    frozen: Frozen | None = None
 
 
 class Settings(BaseModel):
@@ -139,6 +172,7 @@ ADJUSTMENTS: Record[list[Adjustment]] = Record(list[Adjustment])
 DECIDED: Record[Decided] = Record(Decided)
 BRANCH: Record[Branch] = Record(Branch)
 ENVIRONMENT: Record[Environment] = Record(Environment)
+REWARD: Record[RewardFacts] = Record(RewardFacts)
 
 NEEDED: dict[str, Record[Any]] = {
     "config.json": CONFIG,
@@ -150,5 +184,5 @@ NEEDED: dict[str, Record[Any]] = {
 }
 """The files without which nobody knows what a run is, or what it would do if it went on."""
 
-TELLING: dict[str, Record[Any]] = {"environment.json": ENVIRONMENT, "exit.json": ENDED}
+TELLING: dict[str, Record[Any]] = {"environment.json": ENVIRONMENT, "exit.json": ENDED, "reward.json": REWARD}
 """The files that only tell about a run: without them it works, and the page says less."""

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -61,6 +62,13 @@ class Run:
     def reward_file(self) -> Path:
         """Of a reward model: the mean and standard deviation of its scores on held-out answers, and how good it is."""
         return self.folder / "reward.json"
+
+    def reward_facts(self) -> run_files.RewardFacts | None:
+        """What is in it; None before the first evaluation, and where it cannot be read."""
+        try:
+            return run_files.REWARD.read(self.reward_file)
+        except Damaged:  # `notes` says so
+            return None
 
     @property
     def reward_adapter(self) -> Path:
@@ -312,21 +320,22 @@ def reward_runs(model: ModelRef | None = None) -> list[Run]:
     return [run for run in found if model is None or model_of(run) == model]
 
 
-def starting_run(config: RunConfig) -> Run | None:
+def starting_run(config: RunConfig, coming: Collection[str] = ()) -> Run | None:
     """The run whose adapter a config starts from; None where it starts from the base model.
 
-    Raises WorkbenchError, with all that stands against it, where that adapter does not fit.
+    coming: runs that will have ended before this one begins. Raises WorkbenchError, with all that stands against it, where that
+    adapter does not fit.
     """
     if not config.start_from:
         return None
     run = open_run(config.start_from)
     earlier = run.config()
     found = []
-    if not run.has_adapter:
+    if not run.has_adapter and run.name not in coming:
         found.append(
             f"{run.name} has no adapter to start from. Choose a run that is finished, or start from the base model."
         )
-    else:
+    elif run.has_adapter:
         try:
             check_adapter(run.adapter, f"the adapter of {run.name}")
         except WorkbenchError as error:
@@ -353,16 +362,17 @@ def starting_run(config: RunConfig) -> Run | None:
     return run
 
 
-def reward_run(name: str, config: RunConfig) -> Run:
-    """The run whose reward model scores the answers of a config. Raises WorkbenchError where it cannot."""
+def reward_run(name: str, config: RunConfig, coming: Collection[str] = ()) -> Run:
+    """The run whose reward model scores the answers of a config. coming: see `starting_run`. Raises WorkbenchError where it cannot."""
     run = open_run(name)
     if not run.is_reward:
         raise WorkbenchError(f"{name} is no reward model. Choose a run of the method reward model, or train one first.")
-    if not run.has_adapter:
+    if not run.has_adapter and name not in coming:
         raise WorkbenchError(
             f"The reward model {name} has not finished, so it cannot score yet. Choose another one, or wait."
         )
-    check_adapter(run.adapter, f"the reward model of {name}")
+    if run.has_adapter:
+        check_adapter(run.adapter, f"the reward model of {name}")
     model = run.config().model
     if model != config.model:
         raise WorkbenchError(
@@ -372,11 +382,19 @@ def reward_run(name: str, config: RunConfig) -> Run:
     return run
 
 
-def check_reward(config: RunConfig) -> None:
+def check_reward(config: RunConfig, coming: Collection[str] = ()) -> None:
     """Raises WorkbenchError where a config names a reward model of another run that cannot be used."""
-    for stage in config.stages:
-        if name := getattr(config.own(stage), "reward_run", ""):
-            reward_run(name, config)
+    for name in _rewards_of(config):
+        reward_run(name, config, coming)
+
+
+def needed_runs(config: RunConfig) -> set[str]:
+    """The names of the runs that must have ended before a config can be trained: where it starts from, and what judges."""
+    return {*_rewards_of(config), *([config.start_from] if config.start_from else [])}
+
+
+def _rewards_of(config: RunConfig) -> list[str]:
+    return [name for stage in config.stages if (name := config.own(stage).reward_run_name())]
 
 
 def claim_folder(name: str) -> Run:

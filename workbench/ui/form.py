@@ -7,9 +7,11 @@ from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
 from gradio.components import Component
+from pydantic.fields import FieldInfo
 
 from workbench.core.training.config import RunConfig, fields, nested, value_of
 from workbench.core.training.methods import DATA_SETTINGS, METHODS
+from workbench.ui.open_dropdown import open_dropdown
 
 UP_FRONT = (
     # A run that imitates first and then compares is judged by the second.
@@ -46,8 +48,10 @@ def draw_field(name: str, value: Any, visible: bool | str = True) -> Component:
         "visible": visible,
     }
     kind = _without_none(field.annotation)
+    more: Any = field.json_schema_extra or {}
+    if chooses(field):  # the page fills it in
+        return open_dropdown([("none", "")], **look)
     if get_origin(kind) is Literal:
-        more: Any = field.json_schema_extra or {}
         titles = more.get("titles", {})
         return gr.Dropdown(choices=[(titles.get(value, value), value) for value in get_args(kind)], **look)
     if kind is bool:
@@ -56,7 +60,13 @@ def draw_field(name: str, value: Any, visible: bool | str = True) -> Component:
         return gr.Number(precision=0, **look)
     if kind is float:
         return gr.Number(**look)
-    return gr.Textbox(max_lines=1, **look)
+    return gr.Textbox(lines=more.get("lines", 1), max_lines=more.get("lines", 1), **look)
+
+
+def chooses(field: FieldInfo) -> str:
+    """What lies on disk of which a setting names one; "" where it is no such setting."""
+    more: Any = field.json_schema_extra or {}
+    return str(more.get("choose", ""))
 
 
 def to_values(named: Mapping[str, Any]) -> dict[str, Any]:

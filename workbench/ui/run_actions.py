@@ -45,6 +45,7 @@ class RunActions:
             self.follow_ups["better"] = _button("A new run with the suggested change", "better")
             self.follow_ups["better-from"] = _button("The suggested change, from a checkpoint", "better-from")
             self.follow_ups["more"] = _button("Two more epochs", "more")
+            self.follow_ups["against"] = _button("Train against it →", "against", "primary")
             self.compare = _button("Compare base and aligned →", "compare", "primary")
             self.trash = _button("Move to the trash", "trash")
         self.follow_ups["branch"] = _button("New run from a checkpoint", "branch", render=False)
@@ -94,10 +95,11 @@ class RunActions:
             self.resume: shown_if(state in CAN_RESUME),
             self.front: shown_if(waits and app.survey().waiting[:1] != (run,)),
             self.remove: shown_if(waits),
-            self.compare: shown_if(run.has_adapter),
+            self.compare: shown_if(run.has_adapter and not run.is_reward),
+            self.follow_ups["against"]: shown_if(run.has_adapter and run.is_reward),
             self.follow_ups["again"]: shown_if(not running and not waits),
             self.follow_ups["better"]: shown_if(suggested(findings) is not None),
-            self.follow_ups["more"]: shown_if(state == "finished" and run.has_adapter),
+            self.follow_ups["more"]: shown_if(state == "finished" and run.has_adapter and not run.is_reward),
         }
         if start_again:
             words = f"The suggested change, from step {start_again.step:,}"

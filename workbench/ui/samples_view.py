@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.core.training.methods import stage_title
-from workbench.ui.parts import Html, Lane, card, conversation, empty, join, text
+from workbench.ui.parts import Html, Lane, card, conversation, empty, join, signed, text
 
 # More would be a wall of text; all of them are in samples.jsonl.
 SHOWN = 4
@@ -14,8 +14,13 @@ TITLE_LENGTH = 160  # characters of a prompt
 Line = Mapping[str, Any]
 
 
-def samples_html(samples: Sequence[Line]) -> Html:
-    """The first prompts of the stage that was answered last, each with its answers at the start and now."""
+def samples_html(samples: Sequence[Line], is_reward: bool = False) -> Html:
+    """The first prompts of the stage that was answered last, each with its answers at the start and now.
+
+    is_reward: of a run that writes none.
+    """
+    if is_reward:
+        return empty("A reward model writes no answers", "It scores them: how well stands above the curves.")
     if not samples:
         return empty(
             "No sample answers yet",
@@ -41,7 +46,8 @@ def _pair(then: Line | None, now: Line) -> Html:
 
 
 def _answer(one: Line, lane: Lane, title: str) -> Html:
-    notes = [f"{one['tokens']} tokens"]
+    notes = [f"reward {signed(one['reward'])}"] if "reward" in one else []
+    notes += [f"{one['tokens']} tokens"]
     notes += ["cut: its end was not reached"] if one["hit_limit"] else []
     notes += [f"{one['repetition']:.0%} repeated"] if one["repetition"] >= 0.01 else []
     return conversation([{"role": "assistant", "content": one["answer"]}], lane, title, note=", ".join(notes))

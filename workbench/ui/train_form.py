@@ -5,9 +5,10 @@ from typing import Any
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import to_name
+from workbench.core.training.both_ways import both_ways
 from workbench.core.training.config import RunConfig, fields, read_config
 from workbench.core.training.forks import Fork, parse_fork
-from workbench.core.training.methods import DATA_SETTINGS, METHODS, stages_of
+from workbench.core.training.methods import BOTH_WAYS, DATA_SETTINGS, METHODS, stages_of
 from workbench.store import choices, presets
 from workbench.store.runs import free_name, open_run
 from workbench.ui import form
@@ -37,6 +38,23 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     fork = fork_from(values)
     named["start_from"] = open_run(fork.run).config().start_from if fork else values.get("start_from") or None
     return read_config(form.to_values(named) | {"model": model.model_dump()})
+
+
+def both_ways_from(values: Mapping[str, Any]) -> list[RunConfig]:
+    """The runs of DPO against RLHF on the data and the start of the form.
+
+    On the demo model they are trained as its presets say, elsewhere with the settings of the form. Raises WorkbenchError with all
+    problems at once.
+    """
+    model = choices.read().model
+    if fork := fork_from(values):
+        raise WorkbenchError(
+            f"{fork.words} is no result to compare from. Choose a run that has ended, or the base model."
+        )
+    stem = (values.get("name") or "").strip() or to_name(model.title, "run")
+    names = {stage: free_name(to_name(f"{stem}-{stage}", "run")) for stage in BOTH_WAYS}
+    measured = {stage: presets.measured(model, stage) for stage in BOTH_WAYS}
+    return both_ways(form.to_values(values) | {"model": model.model_dump()}, names, measured)
 
 
 def fork_from(values: Mapping[str, Any]) -> Fork | None:

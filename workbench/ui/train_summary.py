@@ -43,7 +43,7 @@ def summary_html(values: Mapping[str, Any]) -> Html:
         config = config_from(values)
         fork = fork_from(values)
         training.check(config, fork)
-        forecasts = [_forecast(config, stage) for stage in config.stages]
+        forecasts = forecasts_of(config)
     except WorkbenchError as error:
         return join(
             empty("Not ready yet", "What is missing or wrong is listed below; the summary appears once it is fixed."),
@@ -53,9 +53,17 @@ def summary_html(values: Mapping[str, Any]) -> Html:
     for one in forecasts:
         done = _done(one, fork)
         behind = f", of which {done:,} are done" if done else ""
-        words = f"{one.steps:,} steps on {one.rows:,} {METHODS[one.stage].noun} of {config.data_of(one.stage)}, {tokens_label(one.tokens)}{behind}"
+        own = config.own(one.stage)
+        tokens = one.steps * config.effective_batch * own.longest_own_answer()
+        read = f"up to {tokens:,} tokens of its own answers" if tokens else tokens_label(one.tokens)
+        words = f"{one.steps:,} steps on {one.rows:,} {METHODS[one.stage].noun} of {config.data_of(one.stage)}, {read}{behind}"
         pairs.append((stage_title(one.stage), words))
-    pairs.append(("Effective batch", f"{config.effective_batch} ({config.batch_size} at once × {config.accumulation})"))
+    online = next((stage for stage in config.stages if METHODS[stage].online), None)
+    at_once = f"{config.batch_size} at once × {config.accumulation}"
+    if online:
+        pairs += _online_facts(config, online, at_once)
+    else:
+        pairs.append(("Effective batch", f"{config.effective_batch} ({at_once})"))
     if fork:
         pairs.append(("Starts from", f"{fork.words}: its adapter, optimizer and curve until then, with these settings"))
     elif config.start_from:
@@ -69,10 +77,38 @@ def summary_html(values: Mapping[str, Any]) -> Html:
     if last.experimental:
         pairs.append(("Reference", "none: nothing but a low learning rate holds the model to what it was"))
         pairs.append(("Method", "experimental: may change or be removed in TRL, the library that trains"))
-    pairs += [(f"{stage_title(one)} loss", words) for one in config.stages if (words := config.own(one).loss_summary())]
-    pairs.append(("Expected time", _time_label([_left(one, fork) for one in forecasts])))
-    pairs.append(("Result", f"an adapter of rank {config.adapter.rank} in the run {config.name}"))
+    pairs += [
+        (f"{stage_title(one)} {'objective' if METHODS[one].online else 'loss'}", words)
+        for one in config.stages
+        if (words := config.own(one).loss_summary())
+    ]
+    pairs.append(("Expected time", expected_time([_left(one, fork) for one in forecasts])))
+    result = f"an adapter of rank {config.adapter.rank} in the run {config.name}"
+    if last.scores:
+        result += (
+            ", with a head that scores: it judges answers and writes none. Train against it, or let it score on Compare"
+        )
+    pairs.append(("Result", result))
     return join(*_turn_notices(), card("What will happen", facts(pairs)), memory_html(config), *_thumbs_notices(config))
+
+
+def _online_facts(config: RunConfig, stage: Stage, at_once: str) -> list[tuple[str, object]]:
+    """What trains, what judges, and how many answers a step compares, of a method that answers by itself."""
+    own = config.own(stage)
+    group, longest = own.answers_per_row(), own.longest_own_answer()
+    prompts = config.effective_batch // group
+    return [
+        (
+            "Trains",
+            "the policy's adapter alone. Base model, reference and reward stay as they are, which is checked byte by byte",
+        ),
+        ("Judged by", f"{' + '.join(own.judges())}. Try it on real answers below the form"),
+        (
+            "Answers per step",
+            f"{config.effective_batch} ({at_once}): {prompts} {'prompt' if prompts == 1 else 'prompts'}, each with a group of {group} "
+            f"answers of at most {longest:,} tokens, which are compared with each other",
+        ),
+    ]
 
 
 def _turn_notices() -> list[Html]:
@@ -125,6 +161,11 @@ def _not_while_typing(name: str, revision: str | None) -> Path:
     raise WorkbenchError(f"{name} was not downloaded yet. Load it on the Model page, and its memory is forecast here.")
 
 
+def forecasts_of(config: RunConfig) -> list[StageForecast]:
+    """Steps, rows and time of each stage."""
+    return [_forecast(config, stage) for stage in config.stages]
+
+
 def _forecast(config: RunConfig, stage: Stage) -> StageForecast:
     name = config.data_of(stage) or ""
     about = datasets.about(name)
@@ -157,7 +198,7 @@ def _parameters(model: ModelRef) -> int | None:
     return next((one.parameters for one in presets.models() if one.id == model.name), None)
 
 
-def _time_label(forecasts: list[StageForecast]) -> str:
+def expected_time(forecasts: list[StageForecast]) -> str:
     known = [one.seconds for one in forecasts if one.seconds]
     if len(known) < len(forecasts):
         return "known after the first steps, because this model's size is not known yet"

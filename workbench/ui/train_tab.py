@@ -6,8 +6,8 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from workbench.core.training.config import ModelRef
-from workbench.core.training.methods import DATA_SETTINGS
+from workbench.core.training.config import ModelRef, value_of
+from workbench.core.training.methods import DATA_SETTINGS, METHODS
 from workbench.jobs import queue
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import Proposal
@@ -16,10 +16,12 @@ from workbench.store.runs import Run, free_name
 from workbench.ui import form, train_presets
 from workbench.ui.frame import Frame, go_to
 from workbench.ui.parts import Html, page_head
-from workbench.ui.train_fields import BASE_MODEL, TrainFields
+from workbench.ui.train_both_ways import BothWays
+from workbench.ui.train_fields import BASE_MODEL, REWARD_RUN, TrainFields
 from workbench.ui.train_form import config_from, fork_from, recipe_values
 from workbench.ui.train_presets import PresetView, fitting_choice
 from workbench.ui.train_summary import summary_html
+from workbench.ui.train_trial import RewardTrial
 from workbench.ui.updates import LATEST, QUIET, Updates, shown_if
 
 Offer = tuple[str | None, int]
@@ -47,6 +49,10 @@ class TrainTab:
                 with gr.Row(elem_classes="wb-actions"):
                     self.start = gr.Button("Start training", variant="primary", elem_id="wb-train-start")
                     self.queue = gr.Button("Add to the queue", visible=False, elem_id="wb-train-queue")
+        # Below both columns: what stands beside the form stays in view, and these would take its room.
+        self.trial = RewardTrial()
+        self.fields.of_stage.append((tuple(stage for stage, one in METHODS.items() if one.online), self.trial.all))
+        self.both_ways = BothWays()
 
     def wire(self, frame: Frame, app: AppState) -> None:
         preset, fields = self.preset, self.fields
@@ -59,7 +65,7 @@ class TrainTab:
             values = recipe_values(recipe, card) if recipe else {}
             return {**preset.updates(recipe, card), **fields.fill(values)}
 
-        def enter(recipe: str | None, card: str, start_from: str | None) -> Updates:
+        def enter(recipe: str | None, card: str, start_from: str | None, method: str, reward: str | None) -> Updates:
             """What the page shows when it is opened: the data there is now, the runs to start from, a preset for the model."""
             chosen = choices.read()
             fitting = fitting_choice(recipe, chosen.model)
@@ -69,17 +75,19 @@ class TrainTab:
             return {
                 **preset.updates(fitting, card),
                 **fields.fill(values),
-                **fields.data_updates(chosen.model_copy(update=demo)),
+                **fields.data_updates(chosen.model_copy(update=demo), values.get("method", method)),
                 **fields.start_update(start_from),
+                **fields.reward_updates(reward),
             }
 
         shown = [*preset.all, *widgets]
-        frame.opened["train"].select(enter, [preset.preset, preset.card, fields.start_from], shown, **QUIET).then(
-            summary, widgets, self.meaning, **QUIET
-        )
+        entered = [preset.preset, preset.card, fields.start_from, fields.named["method"], fields.reward]
+        frame.opened["train"].select(enter, entered, shown, **QUIET).then(summary, widgets, self.meaning, **QUIET)
         gr.on([preset.preset.input, preset.card.input], take_recipe, [preset.preset, preset.card], shown, **LATEST)
         gr.on([widget.change for widget in widgets], summary, widgets, self.meaning, **LATEST)
         fields.wire()
+        self.trial.wire(fields.named, app)
+        self.both_ways.wire(fields.named, frame)
         offered = self._wire_start(frame, app)
         offered.change(summary, widgets, self.meaning, **QUIET)
 
@@ -125,8 +133,9 @@ class TrainTab:
                 frame.tabs: go_to("train"),
                 **self.preset.updates(train_presets.DEMO, card),
                 **self.fields.fill(recipe_values(train_presets.DEMO) | {"name": free_name("demo")}),
-                **self.fields.data_updates(chosen.model_copy(update={"thumbs_data": None})),
+                **self.fields.data_updates(chosen.model_copy(update={"thumbs_data": None}), ""),
                 **self.fields.start_update(BASE_MODEL),
+                **self.fields.reward_updates(""),
             }
 
         happens(try_it, self.preset.card, self._filled(frame), **QUIET)
@@ -145,8 +154,9 @@ class TrainTab:
                 frame.tabs: go_to("train"),
                 **self.preset.updates(None, card),
                 **self.fields.fill(form.from_config(config, self.fields.named)),
-                **self.fields.data_updates(chosen),
+                **self.fields.data_updates(chosen, config.method),
                 **self.fields.start_update(proposal.start_from),
+                **self.fields.reward_updates(value_of(config, REWARD_RUN)),
             }
 
         happens(fill_in, [asked, self.preset.card], self._filled(frame), **QUIET)

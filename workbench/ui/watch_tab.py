@@ -15,6 +15,7 @@ from workbench.ui.curves_view import Curves
 from workbench.ui.frame import Frame, go_to
 from workbench.ui.parts import Html, join, page_head
 from workbench.ui.queue_view import QueueView
+from workbench.ui.reward_view import reward_html
 from workbench.ui.run_actions import RunActions, draw_choice, wire_choice
 from workbench.ui.run_view import (
     absent_html,
@@ -45,6 +46,7 @@ class WatchTab:
         self.actions = RunActions()
         self.queue = QueueView()
         self.health = gr.HTML(elem_id="wb-watch-health")
+        self.reward = gr.HTML(elem_id="wb-watch-reward")
         self.curves = Curves()
         with gr.Accordion("Sample answers: before and now", open=False):
             self.samples = gr.HTML(elem_id="wb-watch-samples")
@@ -66,7 +68,14 @@ class WatchTab:
     def changing(self) -> list[Block]:
         """All that changes with the run that is shown."""
         queued = [self.queue.card, self.queue.hold, self.queue.go_on]
-        told = [self.health, *self.curves.by_id.values(), self.samples, self.log, self.details]
+        told = [
+            self.health,
+            self.reward,
+            *self.curves.by_id.values(),
+            self.samples,
+            self.log,
+            self.details,
+        ]
         return [self.head, *self.actions.buttons, *queued, *told]
 
     def wire(self, frame: Frame, app: AppState) -> None:
@@ -106,7 +115,8 @@ class WatchTab:
         drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
         if drawn_before != reading.version:
             updates |= self.curves.updates(run, reading)
-            updates[self.samples] = samples_html(reading.samples)
+            updates[self.samples] = samples_html(reading.samples, run.is_reward)
+        updates[self.reward] = reward_html(run, run.adjusted_config(), reading.log)
         return updates
 
     def _without_run(self, app: AppState, head: Html) -> Updates:
@@ -116,7 +126,7 @@ class WatchTab:
             **hidden_except(self.actions.buttons, {}),
             **self.queue.updates(app),
             **self.curves.nothing(),
-            **dict.fromkeys([self.health, self.samples, self.log, self.details], ""),
+            **dict.fromkeys([self.health, self.reward, self.samples, self.log, self.details], ""),
         }
 
 

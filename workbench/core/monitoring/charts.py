@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 from workbench.core.monitoring.metrics import FORKED
-from workbench.core.monitoring.run_log import POINTS_PER_LINE, Point, RunLog
+from workbench.core.monitoring.run_log import POINTS_PER_LINE, Point, RunLog, is_part
 from workbench.core.training.config import Stage
 from workbench.core.training.losses import LN_2
 from workbench.core.training.methods import METHODS, Method, stage_title
@@ -150,12 +151,14 @@ def _reward(curves: _Curves) -> dict[str, Any]:
     if len(held_out) > 1:
         reading += f" On held-out prompts it went from {held_out[0]:.2f} to {held_out[-1]:.2f}."
     reading += (
-        " A reward that rises says that the reward model is content, not that the answers are better: compare them."
+        " A reward that rises says that what judges them likes them better, not that they are better: compare them."
     )
-    keys = dict.fromkeys(
-        key for row in curves.log.rows for key in row if key.startswith("rewards/") and key.endswith("/mean")
-    )
-    parts = [curves.line(key, key.split("/")[1], "base", weight="thin") for key in keys] if len(keys) > 1 else []
+    keys = [key for stage, key in curves.log.curves if stage == curves.stage and is_part(key)]
+    styles = cycle(("solid", "dashed", "dotted"))
+    parts = [
+        curves.line(key, key.split("/")[1], "base", style, "thin") for key, style in zip(keys, styles, strict=False)
+    ]
+    parts = parts if len(parts) > 1 else []
     return {"measure": "reward", "lines": [*curves.both("reward"), *parts], "reading": reading}
 
 

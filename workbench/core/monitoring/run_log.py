@@ -26,9 +26,14 @@ CURVES: dict[str, str | None] = {
     **dict.fromkeys(("eval_rewards/chosen", "rewards/rejected", "eval_rewards/rejected", "learning_rate", "grad_norm")),
     "rewards/accuracies": "rewards/margins",
     "eval_rewards/accuracies": "eval_rewards/margins",
+    **dict.fromkeys(("reward", "eval_reward", "kl", "eval_kl", "entropy", "reward_std", "frac_reward_zero_std")),
+    **dict.fromkeys(("completions/mean_length", "eval_completions/mean_length")),
 }
 """The numbers that are drawn. An accuracy says nothing where the margin beside it is 0: before the first update all
 rewards are equal, and TRL counts ties as wrong."""
+
+PARTS = 16
+"""Parts of a reward that are drawn at most: a person wrote each of them down."""
 
 # Rows of a stage, and points of a curve, up to which every one of them is kept.
 KEPT_WHOLE = 2_000
@@ -75,8 +80,8 @@ class RunLog:
         return digest.log()
 
     def points(self, stage: Stage, key: str) -> list[Point]:
-        """The curve of one of the CURVES; empty where nothing of it was logged."""
-        if key not in CURVES:
+        """The curve of one of the CURVES, or of a part of the reward; empty where nothing of it was logged."""
+        if key not in CURVES and not is_part(key):
             raise KeyError(f"{key} is not one of the CURVES that a run's log keeps")
         return self.curves.get((stage, key), [])
 
@@ -128,7 +133,11 @@ class Digest:
         if not self._new:
             return
         curves = self._curves.setdefault(self._new[0]["stage"], {})
-        for key, beside in CURVES.items():
+        parts = [key for key in dict.fromkeys(chain.from_iterable(self._new)) if is_part(key)]
+        known = sum(map(is_part, curves))
+        new = [key for key in parts if key not in curves][: max(0, PARTS - known)]
+        drawn = CURVES | dict.fromkeys([key for key in parts if key in curves] + new)
+        for key, beside in drawn.items():
             told = [row for row in self._new if key in row and (beside is None or row.get(beside) != 0)]
             if told:
                 if key not in curves:
@@ -142,6 +151,11 @@ class Digest:
             self._rows[stage] = [one for one in self._rows[stage] if one[1]["step"] <= step]
             for curve in self._curves.get(stage, {}).values():
                 curve.forget_after(step)
+
+
+def is_part(key: str) -> bool:
+    """Whether a number is the mean of one part of the reward in training, as TRL names it."""
+    return key.startswith("rewards/") and key.endswith("/mean")
 
 
 def _thinned(rows: list[tuple[int, Row]]) -> list[tuple[int, Row]]:

@@ -87,7 +87,9 @@ class _Shared(Settings):
         description="Dataset that SFT imitates. Of a preference dataset, the chosen answers are used.",
     )
     preference_data: str | None = Field(
-        None, title="Preference data", description="Dataset of pairs that DPO, ORPO or SimPO learns from."
+        None,
+        title="Preference data",
+        description="Dataset of pairs that DPO, ORPO, SimPO or a reward model learns from, and of which RLOO takes the prompts.",
     )
     thumbs_data: str | None = Field(
         None, title="Thumbs data", description="Dataset of single answers with a thumb up or down that KTO learns from."
@@ -100,7 +102,7 @@ class _Shared(Settings):
         ge=1,
         le=256,
         title="Batch size",
-        description="Examples (SFT), pairs (DPO, ORPO, SimPO) or answers (KTO) on the device at once. Costs memory.",
+        description="Examples (SFT), pairs (DPO, ORPO, SimPO, reward model) or answers (KTO, RLOO) on the device at once. Costs memory.",
     )
     accumulation: int = Field(
         4,
@@ -156,7 +158,7 @@ class _Shared(Settings):
     group_by_length: bool = Field(
         True,
         title="Group by length",
-        description="All but KTO: batches of examples of about the same length, so that less is padded. Which ones meet is still random.",
+        description="All but KTO and RLOO: batches of examples of about the same length, so that less is padded. Which ones meet is still random.",
     )
     evaluations: int = Field(
         8,

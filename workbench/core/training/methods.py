@@ -135,6 +135,14 @@ class Method:
             return 0
         return 2 if self.kinds[0] == "preference" else 1
 
+    def uses(self, setting: str) -> bool:
+        """Whether a setting that runs of every method have changes anything for this one."""
+        if setting == "reference":
+            return self.has_reference and not self.online
+        if setting == "group_by_length":
+            return self.smallest_batch == 1 and not self.online
+        return setting != "samples" or not self.scores
+
 
 _OF_PAIRS: dict[str, Any] = {
     "charts": ("dpo-loss", "margin", "accuracy", "rewards"),
@@ -193,7 +201,7 @@ _METHODS = (
         ("preference", "sft", "unpaired"), "RlooOnOneBase", "RLOOConfig",
         charts=("reward", "divergence", "answer-length", "spread"), results=(REWARD, KL),
         closing="On held-out prompts its answers get a reward of {reward:.2f}, {kl:.3f} nats per token away from where it began.",
-        up_front=("reward_run", "learning_rate", "beta", "group_size", "answer_tokens"), health=("online",),
+        up_front=("reward_run", "rules", "algorithm", "learning_rate", "beta", "group_size", "answer_tokens"), health=("online",),
         has_reference=True, sequences=1, online=True, module="workbench.engine.rloo",
     ),
 )  # fmt: skip
@@ -204,6 +212,10 @@ made, is offered everywhere."""
 
 CHAINS = ("sft+dpo",)
 """Methods of a run that are several stages, one after the other."""
+
+BOTH_WAYS = ("sft", "dpo", "reward", "rloo")
+"""The runs that compare both ways from preferences to a model: the start that both have, the direct one, and the judge and the
+online run of the other."""
 
 
 def stages_of(method: str) -> tuple[str, ...]:
@@ -236,6 +248,11 @@ def methods_help() -> str:
 def fed_by(setting: str) -> tuple[str, ...]:
     """The stages whose own data a setting names."""
     return tuple(stage for stage, method in METHODS.items() if method.data.setting == setting)
+
+
+def that_use(setting: str) -> tuple[str, ...]:
+    """The stages that need a setting which every method has."""
+    return tuple(stage for stage, method in METHODS.items() if method.uses(setting))
 
 
 def stages_after(stage: str) -> tuple[str, ...]:

@@ -8,6 +8,37 @@ from workbench.core.training.forks import Fork, reference_of
 from workbench.core.training.methods import METHODS, Measured, stage_title
 from workbench.core.training.thinking import SWITCHES
 
+_ANSWERS = """\
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+base = AutoModelForCausalLM.from_pretrained("{base}")
+model = PeftModel.from_pretrained(base, "PATH_OF_THIS_FOLDER")"""
+
+# The score is read at the last token of the conversation. Transformers' own models read it at the last one that is not the padding
+# token, which is another one where padding and end are the same; so one conversation at a time, and no padding token.
+_SCORES = """\
+import json
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{base}")
+base = AutoModelForSequenceClassification.from_pretrained("{base}", num_labels=1)
+model = PeftModel.from_pretrained(base, "PATH_OF_THIS_FOLDER").eval()
+model.config.pad_token_id = None  # one conversation at a time: the score stands at its last token
+
+conversation = [
+    {{"role": "user", "content": "What is the capital of France?"}},
+    {{"role": "assistant", "content": "It is Paris."}},
+]
+ids = tokenizer.apply_chat_template(conversation, return_tensors="pt", return_dict=True)
+with torch.no_grad():
+    score = model(**ids).logits[0, 0].item()
+scale = json.load(open("PATH_OF_THIS_FOLDER/reward.json"))
+print((score - scale["mean"]) / scale["std"])  # 0 is an average held-out answer, 1 a standard deviation better"""
+
 _REPORT = "<!-- report -->", "<!-- /report -->"
 
 
@@ -20,15 +51,66 @@ def model_card(
     No path of this machine is written.
     """
     base = config.model.name if config.model.source == "hub" else config.model.title
+    scores = METHODS[config.stages[-1]].scores
     how = " then ".join(f"{METHODS[stage].long_title} ({METHODS[stage].title})" for stage in config.stages)
-    front = ["---", "library_name: peft", "pipeline_tag: text-generation"]
-    tags = ["lora", "trl", *config.stages, "alignment-workbench"]
+    front = ["---", "library_name: peft", f"pipeline_tag: text-{'classification' if scores else 'generation'}"]
+    tags = ["lora", "trl", *config.stages, *(["reward-model"] if scores else []), "alignment-workbench"]
     if config.model.source == "hub":
         front.append(f"base_model: {base}")
         tags.append(f"base_model:adapter:{base}")
     if environment.get("backend") == "unsloth":
         tags.append("unsloth")
     front += ["tags:", *[f"- {tag}" for tag in tags], "---"]
+    path = base if config.model.source == "hub" else "PATH_OF_THE_BASE_MODEL"
+    scaled = environment.get("scaled")
+    settings = _settings(config, environment, how, base, fork)
+    return "\n".join(
+        [
+            *front,
+            "",
+            f"# {config.name}",
+            "",
+            f"A {'reward model (a LoRA adapter with a head that scores answers)' if scores else 'LoRA adapter'} for {base}, made by {how} with the alignment workbench.",
+            "",
+            "## How it was made",
+            "",
+            "| | |",
+            "|---|---|",
+            *[f"| {name} | {value} |" for name, value in settings.items() if value],
+            "",
+            "## What it reached on held-out data",
+            "",
+            *(
+                [f"- {one.result.label} ({stage_title(one.stage)}): {one.value:.4g}" for one in results]
+                or ["Not measured at this strength." if scaled else "Not measured: the run was stopped early."]
+            ),
+            "",
+            "## Limits",
+            "",
+            "These numbers say how well it separates chosen from rejected answers of one dataset. They do not say that its",
+            *(
+                [
+                    "scores follow what is true, safe or good elsewhere: a model that is trained against it finds what it overlooks.",
+                    "Look at answers beside their rewards.",
+                ]
+                if scores
+                else ["answers are true, safe or good elsewhere. Compare it with its base model on your own questions."]
+            ),
+            "",
+            "## Loading it",
+            "",
+            "```python",
+            *(_SCORES if scores else _ANSWERS).format(base=path).splitlines(),
+            "```",
+            "",
+        ]
+    )
+
+
+def _settings(
+    config: RunConfig, environment: Mapping[str, Any], how: str, base: str, fork: Fork | None
+) -> dict[str, str]:
+    """How it was made, title and value; "" for what does not apply."""
     scaled = environment.get("scaled")
     settings = {
         "Base model": base,
@@ -52,44 +134,7 @@ def model_card(
             if name in METHODS[stage].up_front or getattr(own, name) != field.default:
                 settings[field.title or name] = str(getattr(own, name))
     settings["Reference"] = reference_of(config, fork)
-    return "\n".join(
-        [
-            *front,
-            "",
-            f"# {config.name}",
-            "",
-            f"A LoRA adapter for {base}, made by {how} with the alignment workbench.",
-            "",
-            "## How it was made",
-            "",
-            "| | |",
-            "|---|---|",
-            *[f"| {name} | {value} |" for name, value in settings.items() if value],
-            "",
-            "## What it reached on held-out data",
-            "",
-            *(
-                [f"- {one.result.label} ({stage_title(one.stage)}): {one.value:.4g}" for one in results]
-                or ["Not measured at this strength." if scaled else "Not measured: the run was stopped early."]
-            ),
-            "",
-            "## Limits",
-            "",
-            "These numbers say how well it separates chosen from rejected answers of one dataset. They do not say that its",
-            "answers are true, safe or good elsewhere. Compare it with its base model on your own questions.",
-            "",
-            "## Loading it",
-            "",
-            "```python",
-            "from peft import PeftModel",
-            "from transformers import AutoModelForCausalLM",
-            "",
-            f'base = AutoModelForCausalLM.from_pretrained("{base if config.model.source == "hub" else "PATH_OF_THE_BASE_MODEL"}")',
-            'model = PeftModel.from_pretrained(base, "PATH_OF_THIS_FOLDER")',
-            "```",
-            "",
-        ]
-    )
+    return settings
 
 
 def with_report(card: str, day: str, lines: Sequence[str]) -> str:

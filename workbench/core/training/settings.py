@@ -49,9 +49,10 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 
 
 class StageSettings(Settings):
-    """What every method has. TITLE, NOUN and RATE take the places of {title}, {noun} and {rate} in the texts of its fields."""
+    """What every method has. TITLE, IT, NOUN and RATE take the places of {title}, {it}, {noun} and {rate} in the texts of its fields."""
 
     TITLE: ClassVar[str] = ""
+    IT: ClassVar[str] = ""  # the method in a sentence, where that is not its title
     NOUN: ClassVar[str] = "pairs"  # what the method learns from
     RATE: ClassVar[str] = (  # what rate is usual
         "For a model from the Hub 5e-7 to 2e-5 is usual; the small demo model takes 2e-4."
@@ -59,23 +60,25 @@ class StageSettings(Settings):
 
     learning_rate: Rate = 5e-6
     epochs: float = Field(
-        1.0, gt=0, le=100, title="{title} epochs", description="How often {title} goes through the {noun}."
+        1.0, gt=0, le=100, title="{title} epochs", description="How often {it} goes through the {noun}."
     )
     max_steps: int = Field(
         0,
         ge=0,
         le=1_000_000,
         title="Max {title} steps",
-        description="Ends {title} after this many steps. 0: as many as the epochs need.",
+        description="Ends {it} after this many steps. 0: as many as the epochs need.",
     )
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         rate = cls.model_fields["learning_rate"]
-        rate.title, rate.description = "{title} learning rate", "Size of each step of {title}. {rate}"
+        rate.title, rate.description = "{title} learning rate", "Size of each step of {it}. {rate}"
         for field in cls.model_fields.values() if cls.TITLE else ():
             field.title = (field.title or "").format(title=cls.TITLE)
-            field.description = (field.description or "").format(title=cls.TITLE, noun=cls.NOUN, rate=cls.RATE)
+            field.description = (field.description or "").format(
+                title=cls.TITLE, it=cls.IT or cls.TITLE, noun=cls.NOUN, rate=cls.RATE
+            )
 
     def trainer_arguments(self) -> dict[str, Any]:
         """What TRL is told besides what it is told for every method."""
@@ -103,6 +106,10 @@ class StageSettings(Settings):
     def longest_own_answer(self) -> int:
         """Tokens of the answers that the method makes; 0 where it makes none."""
         return 0
+
+    def judges(self) -> list[str]:
+        """What gives the answers that the method makes their reward, in words."""
+        return []
 
     def samples_plainly(self) -> bool:
         """Whether its own answers are drawn from the model's probabilities as they are."""
@@ -281,6 +288,7 @@ class RewardSettings(StageSettings):
     """
 
     TITLE = "Reward model"
+    IT = "the reward model"
     RATE = "For an adapter 5e-5 to 5e-4 is usual; the small demo model takes 5e-4."
 
     learning_rate: Rate = 1e-4
@@ -319,6 +327,7 @@ class RlooSettings(ReferenceSettings):
         "",
         title="Reward model",
         description="Run of the method reward model, on the same base model. Its adapter and head score the answers on that one base.",
+        json_schema_extra={"choose": "reward run"},
     )
     reward_model: str = Field(
         "",
@@ -378,6 +387,17 @@ class RlooSettings(ReferenceSettings):
 
     def longest_own_answer(self) -> int:
         return self.answer_tokens
+
+    def judges(self) -> list[str]:
+        models = [f"reward model {name}" for name in (self.reward_run, self.reward_model) if name]
+        return models + [f"{rule.weight:g} × ({rule.name})" for rule in parse_rules(self.rules)]
+
+    def loss_summary(self) -> str:
+        if self.algorithm == "grpo":
+            words = "GRPO: the reward of an answer against the mean of its group, in units of the group's spread; the divergence is part of the loss."
+        else:
+            words = f"The reward less {self.beta:g} times the divergence from the reference, against the mean of the other answers of the group."
+        return f"{words} PPO itself left TRL in 1.13 for lack of use; RLOO has the same KL-regularised objective without the critic."
 
     def samples_plainly(self) -> bool:
         return self.temperature == 1
