@@ -31,7 +31,7 @@ class RewardModel:
     def agreement(self) -> str:
         """How often it is right by its own held-out pairs, as a sentence; "" where nothing was measured."""
         facts = self.facts
-        if facts.accuracy is None or facts.low is None or facts.high is None or not facts.pairs:
+        if facts.accuracy is None or not facts.pairs:
             return ""
         return (
             f"On {facts.pairs:,} held-out pairs of its own data it agrees with the label in {facts.accuracy:.0%} "

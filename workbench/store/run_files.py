@@ -102,8 +102,8 @@ class RewardFacts(Fields):
     std: PositiveFloat
     pairs: Count = 0
     accuracy: FiniteFloat | None = None
-    low: FiniteFloat | None = None
-    high: FiniteFloat | None = None
+    low: FiniteFloat = 0.0
+    high: FiniteFloat = 1.0
     margin: FiniteFloat | None = None
     calibration: list[Calibrated] = []
     shorter_pairs: Count = 0

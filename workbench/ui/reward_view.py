@@ -21,7 +21,7 @@ def reward_html(run: Run, config: RunConfig, log: RunLog) -> Html:
 
 def quality_html(found: RewardFacts) -> Html:
     """Accuracy with its interval, margin, calibration, and whether it judges by length."""
-    if found.accuracy is None or found.low is None or found.high is None:
+    if found.accuracy is None:
         return Html("")
     pairs: list[tuple[str, object]] = [
         ("Spread", f"raw scores have a mean of {signed(found.mean)} and a standard deviation of {found.std:.2f}")

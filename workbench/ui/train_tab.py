@@ -51,7 +51,8 @@ class TrainTab:
                     self.queue = gr.Button("Add to the queue", visible=False, elem_id="wb-train-queue")
         # Below both columns: what stands beside the form stays in view, and these would take its room.
         self.trial = RewardTrial()
-        self.fields.of_stage.append((tuple(stage for stage, one in METHODS.items() if one.online), self.trial.all))
+        online = tuple(stage for stage, one in METHODS.items() if one.online)
+        self.fields.of_stage += [(online, self.trial.ask), (online, self.trial.said)]
         self.both_ways = BothWays()
 
     def wire(self, frame: Frame, app: AppState) -> None:

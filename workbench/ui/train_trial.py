@@ -22,11 +22,10 @@ class RewardTrial:
     """Shown with the methods that answer by themselves, which the form sees to."""
 
     def __init__(self) -> None:
-        with gr.Column(visible="hidden") as self.all:
-            with gr.Row(elem_classes="wb-actions"):
-                self.ask = gr.Button("Try the reward on real answers", elem_id="wb-train-try")
-                self.stop = gr.Button("Stop", visible=False, elem_id="wb-train-try-stop")
-            self.said = gr.HTML(elem_id="wb-train-tried")
+        with gr.Row(elem_classes="wb-actions"):
+            self.ask = gr.Button("Try the reward on real answers", visible="hidden", elem_id="wb-train-try")
+            self.stop = gr.Button("Stop", visible=False, elem_id="wb-train-try-stop")
+        self.said = gr.HTML(visible="hidden", elem_id="wb-train-tried")
 
     def wire(self, named: Mapping[str, Component], app: AppState) -> None:
         names, widgets = list(named), list(named.values())
