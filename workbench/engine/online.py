@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from workbench.core.data.messages import Message, message
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import RunConfig, Stage
@@ -14,7 +16,7 @@ from workbench.engine.hub_reward import HubReward
 from workbench.engine.journal import log_phase
 from workbench.engine.load import Loaded
 from workbench.engine.rewards import RewardAdapter
-from workbench.engine.rloo import Reward, digest_of, frozen_weights, rule_part
+from workbench.engine.rloo import Conversations, Part, Reward, digest_of, frozen_weights, rule_part
 from workbench.store import datasets
 from workbench.store.runs import Run, reward_run
 
@@ -34,17 +36,55 @@ def keep_reward(run: Run, config: RunConfig, stage: Stage) -> Path:
     return run.reward_adapter
 
 
-def build_reward(
+class Online:
+    """A stage that answers by itself: what its answers are worth, which prompts leave room for them, and what stayed as it was.
+
+    Raises WorkbenchError where a part of its reward cannot be had.
+    """
+
+    def __init__(self, run: Run, config: RunConfig, stage: Stage, loaded: Loaded, model: Any):
+        self._run, self._model, self._tokenizer = run, model, loaded.tokenizer
+        self._room = config.max_length - config.own(stage).longest_own_answer()
+        self.reward, self._frozen = _reward(run, config, stage, loaded, model)
+
+    def score(self, conversations: Conversations) -> list[float]:
+        return self.reward.of(conversations)[0]
+
+    def prompts(self, rows: Any) -> Any:
+        """Those of the rows that leave room for the longest answer."""
+        return _with_room(rows, self._tokenizer, self._room)
+
+    def begin(self) -> None:
+        """Once the reference is there: write digests of base model, reference and reward into environment.json."""
+        if "frozen" not in self._run.environment():
+            self._run.add_to_environment({"frozen": {"before": self._now()}})
+
+    def end(self) -> None:
+        """Raises WorkbenchError where one of them is another one than before."""
+        before, now = self._run.environment()["frozen"]["before"], self._now()
+        changed = [part for part in before if before[part] != now.get(part)]
+        self._run.add_to_environment({"frozen": {"before": before, "after": now, "unchanged": not changed}})
+        if changed:
+            raise WorkbenchError(
+                f"While the policy trained, what must stay as it is has changed: {', '.join(changed)}. The rewards and the "
+                "divergence of this run mean nothing. This is a fault of the workbench or of a library: please report it, with "
+                "the run's folder."
+            )
+
+    def _now(self) -> dict[str, str]:
+        return {part: digest_of(weights) for part, weights in frozen_weights(self._model, self._frozen).items()}
+
+
+def _reward(
     run: Run, config: RunConfig, stage: Stage, loaded: Loaded, model: Any
-) -> tuple[Reward, dict[str, Any]]:
-    """The reward of a stage, and the weights in it that must not change. Raises WorkbenchError where a part cannot be had."""
+) -> tuple[Reward, dict[str, torch.Tensor]]:
+    """The reward of a stage, and the weights in it that must not change."""
     own = settings_of(config, stage)
-    parts: dict[str, Any] = {}
+    parts: dict[str, Part] = {}
     weights: list[float] = []
-    frozen: dict[str, Any] = {}
+    frozen: dict[str, torch.Tensor] = {}
     if own.reward_run:
-        folder = keep_reward(run, config, stage)
-        judge = RewardAdapter(model, loaded.tokenizer, folder, config.max_length, batch=config.batch_size)
+        judge = RewardAdapter(model, loaded.tokenizer, keep_reward(run, config, stage), config.max_length)
         parts["reward model"], frozen = judge.scores, judge.weights()
         weights.append(1.0)
     if own.reward_model:
@@ -58,37 +98,13 @@ def build_reward(
     return Reward(parts, weights), frozen
 
 
-def with_room(rows: Any, tokenizer: Any, room: int) -> Any:
+def _with_room(rows: Any, tokenizer: Any, room: int) -> Any:
     """The prompts that are at most so many tokens long, with what comes before an answer."""
     lengths = [
         len(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=False))
         for prompt in rows["prompt"]
     ]
     return rows.select([place for place, length in enumerate(lengths) if length <= room])
-
-
-class Unchanged:
-    """Base model, reference and reward as they were before the first step: digests in environment.json, compared at the end."""
-
-    def __init__(self, run: Run, model: Any, others: dict[str, Any]):
-        self._run, self._model, self._others = run, model, others
-        if "frozen" not in run.environment():
-            run.add_to_environment({"frozen": {"before": self._now()}})
-
-    def check(self) -> None:
-        """Raises WorkbenchError where a part is another one than before."""
-        before, now = self._run.environment()["frozen"]["before"], self._now()
-        changed = [part for part in before if before[part] != now.get(part)]
-        self._run.add_to_environment({"frozen": {"before": before, "after": now, "unchanged": not changed}})
-        if changed:
-            raise WorkbenchError(
-                f"While the policy trained, what must stay as it is has changed: {', '.join(changed)}. The rewards and the "
-                "divergence of this run mean nothing. This is a fault of the workbench or of a library: please report it, with "
-                "the run's folder."
-            )
-
-    def _now(self) -> dict[str, str]:
-        return {part: digest_of(weights) for part, weights in frozen_weights(self._model, self._others).items()}
 
 
 def _answers_of(config: RunConfig, stage: Stage) -> list[list[Message]]:

@@ -20,6 +20,7 @@ __all__ = [
 ]  # named in the table of methods and its settings
 
 Conversations = Sequence[list[Message]]
+Part = Callable[[Conversations], list[float]]
 
 # The same random numbers at every evaluation: a difference between two of them is one of the model.
 EVALUATION_SEED = 17
@@ -31,7 +32,7 @@ class Reward:
     parts: name -> raw rewards of conversations that end with an answer; weights: of each part, in that order.
     """
 
-    def __init__(self, parts: dict[str, Callable[[Conversations], list[float]]], weights: Sequence[float]):
+    def __init__(self, parts: dict[str, Part], weights: Sequence[float]):
         self.parts, self.weights = parts, list(weights)
 
     def of(self, conversations: Conversations) -> tuple[list[float], dict[str, list[float]]]:
@@ -48,7 +49,7 @@ class Reward:
         return [_function(name, part) for name, part in self.parts.items()]
 
 
-def rule_part(rule: Rule) -> Callable[[Conversations], list[float]]:
+def rule_part(rule: Rule) -> Part:
     return lambda conversations: [rule.score(str(one[-1]["content"])) for one in conversations]
 
 
@@ -63,7 +64,7 @@ def checked(name: str, values: list[float]) -> list[float]:
     return values
 
 
-def _function(name: str, part: Callable[[Conversations], list[float]]) -> Callable[..., list[float]]:
+def _function(name: str, part: Part) -> Callable[..., list[float]]:
     def reward(prompts: list[Any], completions: list[Any], **_: Any) -> list[float]:
         return checked(name, part([[*asked, *said] for asked, said in zip(prompts, completions, strict=True)]))
 

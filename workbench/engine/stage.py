@@ -68,19 +68,13 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     method = METHODS[stage]
     asked = 0 if method.scores else config.samples
     prompts = fixed_prompts(held_out, work.loaded.tokenizer, asked, room_for_prompt(model, config.max_length))
-    reward, judge = None, {}
-    if method.online:
-        from workbench.engine import online  # here, so that the other methods do not hang on it
-
-        reward, judge = online.build_reward(run, config, stage, work.loaded, model)
-    report = ReportCallback(
-        run, stage, checkpoint_steps(config, steps), prompts, (lambda said: reward.of(said)[0]) if reward else None
-    )
+    online = _open_online(work, stage) if method.online else None
+    report = ReportCallback(run, stage, checkpoint_steps(config, steps), prompts, online and online.score)
     kept = method.has_reference and not method.online and config.reference == "kept"
     reference = open_reference(work.loaded, model, fresh, work.paths) if kept else None
 
     callbacks = [KeepsPlace(work.place), OwnLearningRate(), report]
-    trainer = make_trainer(work, stage, training, held_out, reference, callbacks, reward)
+    trainer = make_trainer(work, stage, training, held_out, reference, callbacks, online)
     if method.scores:
         trainer.add_callback(KeepsQuality(trainer, run))
     if "label" in trainer.eval_dataset.column_names:
@@ -88,7 +82,8 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     if method.has_reference and fresh:
         # TRL copied the untouched adapter as the reference. It changes nothing, so the base model itself will do.
         model.delete_adapter("ref")
-    unchanged = online.Unchanged(run, model, judge) if method.online else None
+    if online:
+        online.begin()
 
     log_phase(run, f"training {stage_title(stage)}")
     if resume:
@@ -96,7 +91,7 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
         report.digest = read_digest(run.metrics_file)  # without the steps that are taken once more
         trainer.args.eval_on_start = False  # its reference was verified at step 0, and is the same
     else:
-        probe = OwnAnswersProbe if method.online else ProbeCallback
+        probe = OwnAnswersProbe if online else ProbeCallback
         trainer.add_callback(probe(trainer, reference, config.max_length, partial(note_probe, work, stage)))
     try:
         with load.unsloth_may_refuse(work.loaded.backend, lambda: not report.stepped), _without_copies(work):
@@ -111,13 +106,20 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     log_numbers(run, stage, trainer.state.global_step, steps, {"trained_tokens": trainer.state.num_input_tokens_seen})
     if reference:
         run.add_to_environment({"reference": {"read": reference.read, "computed": reference.computed}})
-    if unchanged:
-        unchanged.check()
+    if online:
+        online.end()
     for name in {"ref", "reward"} & set(model.peft_config):
         model.delete_adapter(name)
     del trainer
     gc.collect()
     return report.ended
+
+
+def _open_online(work: Work, stage: Stage) -> Any:
+    """See engine/online.py, which is imported only here, so that the other methods do not hang on it."""
+    from workbench.engine.online import Online
+
+    return Online(work.run, work.config, stage, work.loaded, work.model)
 
 
 def make_trainer(
@@ -127,7 +129,7 @@ def make_trainer(
     held_out: Any,
     reference: Reference | None,
     callbacks: list[Any],
-    reward: Any = None,
+    online: Any = None,
 ) -> Any:
     """The trainer of a stage, with its rows in tokens and the adapter in fp32."""
     run, config, loaded, model = work.run, work.config, work.loaded, work.model
@@ -142,12 +144,9 @@ def make_trainer(
         arguments["dataset_num_proc"] = 1
     more: dict[str, Any] = {}
     count = len(training)
-    if reward is not None:
-        from workbench.engine.online import with_room
-
-        more["reward_funcs"], arguments["reward_weights"] = reward.functions(), reward.weights
-        room = config.max_length - config.own(stage).longest_own_answer()
-        training, held_out = (with_room(rows, loaded.tokenizer, room) for rows in (training, held_out))
+    if online:
+        more["reward_funcs"], arguments["reward_weights"] = online.reward.functions(), online.reward.weights
+        training, held_out = online.prompts(training), online.prompts(held_out)
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
     with load.unsloth_may_refuse(loaded.backend):
         make, settings = trainer_class(run.config(), stage, reference)
