@@ -1,6 +1,7 @@
 """What a person sees of reward models and online training: the form, the trial of a reward, both ways at once, Watch, the card."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from configs import demo_config
@@ -17,7 +18,7 @@ from workbench.core.reward_trial import Group, Judged, verdict
 from workbench.core.training.config import ModelRef
 from workbench.core.training.methods import BOTH_WAYS, METHODS
 from workbench.core.training.model_card import model_card
-from workbench.jobs import proposals, queue, reward_trial, training
+from workbench.jobs import preparing, proposals, queue, reward_trial, training
 from workbench.jobs.app_state import AppState
 from workbench.store import choices, datasets, presets
 from workbench.store.choices import Choices
@@ -339,3 +340,11 @@ def test_prompts_of_the_trial_are_held_out():
     config = train_form.config_from(form_values(**ONLINE, **{"rloo.rules": "json"}))
     held_out = [row["prompt"] for row in datasets.read("demo-preferences", "held_out", 500)]
     assert all(prompt in held_out for prompt in reward_trial._prompts(config, "rloo"))
+
+
+def test_a_pattern_that_takes_forever_is_ended_with_advice(monkeypatch):
+    """In a process of its own: a window that tried it by itself would stand still."""
+    monkeypatch.setattr(preparing, "LOOK", replace(preparing.LOOK, seconds=2))
+    with pytest.raises(WorkbenchError, match="Write a simpler pattern"):
+        preparing.run({"do": "rules", "text": "pattern: (a+)+$", "answers": ["a" * 60 + "!"]})
+    assert preparing.run({"do": "rules", "text": "json\n2 words: sure", "answers": ["1", "Sure."]}) == [[1, 0], [0, 1]]

@@ -20,6 +20,7 @@ from workbench.core.data.formats.prompts_alone import prompt_in
 from workbench.core.data.messages import Message, prompt_key
 from workbench.core.data.token_counts import TemplateFacts
 from workbench.core.errors import WorkbenchError
+from workbench.core.training.reward_rules import parse_rules
 from workbench.engine.limits import limit_process
 from workbench.engine.lines import Request, Say, serve
 from workbench.store import datasets, hub_data
@@ -124,6 +125,12 @@ def prompts(source: FileSource, count: int, *, progress: Progress) -> list[list[
     return list(found.values())
 
 
+def rules(text: str, answers: list[str], *, progress: Progress) -> list[list[float]]:
+    """What each rule of a text says of each answer. Here, as a regular expression can take as long as it likes."""
+    progress(0.0, "applying the rules")
+    return [[rule.score(one) for one in answers] for rule in parse_rules(text)]
+
+
 TASKS: dict[str, Callable[..., Any]] = {
     "preview": preview,
     "prompts": prompts,
@@ -131,6 +138,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "check": check,
     "convert": convert,
     "examine": examine,
+    "rules": rules,
     "mix": datasets.mix,
     "remedy": datasets.apply_remedy,
     "split": datasets.split_again,

@@ -83,6 +83,8 @@ def _ending(code: int, log: IO[bytes]) -> str:
 
 
 def _usual_limits(request: dict[str, Any]) -> ProcessLimits:
+    if request["do"] == "rules":
+        return LOOK
     if request["do"] not in ("preview", "prompts"):
         return USUAL
     return LOOK_AT_THE_HUB if request["source"]["where"] == "hub" else LOOK
@@ -90,6 +92,8 @@ def _usual_limits(request: dict[str, Any]) -> ProcessLimits:
 
 def _words(request: dict[str, Any]) -> tuple[str, str]:
     """What the work is, and what to do where it fails."""
+    if request["do"] == "rules":
+        return "Applying the rules", "Write a simpler pattern: one with a repetition inside a repetition takes forever."
     source = request.get("source")
     if source is None:
         return f"The work on {request.get('name', 'the data')}", "Import fewer of its rows, or close other programs."

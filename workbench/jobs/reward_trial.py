@@ -12,7 +12,7 @@ from workbench.core.training.methods import METHODS
 from workbench.core.training.reward_rules import parse_rules
 from workbench.core.training.settings import RlooSettings
 from workbench.core.votes.sitting import held_out_prompts
-from workbench.jobs import lanes
+from workbench.jobs import lanes, preparing
 from workbench.jobs.app_state import AppState
 from workbench.store import datasets
 from workbench.store.runs import check_reward
@@ -70,9 +70,12 @@ def try_reward(app: AppState, config: RunConfig, fork: Fork | None = None) -> It
                 yield f"{sum(MODEL in one for one in parts)} of {len(said)} answers scored"
         if not all(MODEL in one for one in parts):
             whole = []
-    for rule in rules:
-        for found, conversation in zip(parts, said, strict=True):
-            found[rule.name] = rule.score(str(conversation[-1]["content"]))
+    if rules and said:
+        texts = [str(one[-1]["content"]) for one in said]
+        by_rule = preparing.run({"do": "rules", "text": own.rules, "answers": texts})
+        for rule, values in zip(rules, by_rule, strict=True):
+            for found, value in zip(parts, values, strict=True):
+                found[rule.name] = value
     weights = ({MODEL: 1.0} if own.reward_run else {}) | {rule.name: rule.weight for rule in rules}
     judged = [
         Judged(str(one[-1]["content"]), answers[place].ended == "limit", found)

@@ -43,10 +43,17 @@ class RewardTrial:
             except WorkbenchError:
                 yield {self.stop: shown_if(False), self.said: ""}
                 raise
-            yield {self.stop: shown_if(False), self.said: tried_html(groups)}
+            beside = [str(value) for name, value in form.items() if name.endswith(".reward_model") and value]
+            yield {self.stop: shown_if(False), self.said: join(tried_html(groups), *map(_not_in_it, beside))}
 
         self.ask.click(ask, widgets, [self.stop, self.said], **QUIET)
         self.stop.click(lambda: lanes.stop(app), None, None, **QUIET, queue=False)
+
+
+def _not_in_it(beside: str) -> Html:
+    """beside: a reward model of the Hub, which is loaded when the run begins and no earlier."""
+    words = f"The scores of {beside} are not in these numbers: it is loaded when the run begins."
+    return notice("warning", "A part is missing", words)
 
 
 def tried_html(groups: Sequence[Group]) -> Html:
