@@ -66,7 +66,7 @@ class Measured:
 LOSS = Result("eval_loss", "loss", "Loss", ".3f")
 ACCURACY = Result("eval_rewards/accuracies", "accuracy", "Reward accuracy", ".1%")
 REWARD = Result("eval_reward", "reward", "Reward", ".3f")
-KL = Result("eval_kl", "kl", "Divergence from the reference (nats per token)", ".4f")
+KL = Result("eval_kl", "KL", "Divergence from the reference (nats per token)", ".4f")
 MARGIN = Result("eval_rewards/margins", "margin", "Reward margin", ".3f")
 
 RuleSet = Literal["imitation", "reference", "reference pairs", "no reference", "reward model", "online"]
@@ -200,7 +200,7 @@ _METHODS = (
         "PPO, which nearly nobody used and TRL has dropped.",
         ("preference", "sft", "unpaired"), "RlooOnOneBase", "RLOOConfig",
         charts=("reward", "divergence", "answer-length", "spread"), results=(REWARD, KL),
-        closing="On held-out prompts its answers get a reward of {reward:.2f}, {kl:.3f} nats per token away from where it began.",
+        closing="On held-out prompts its answers get a reward of {reward:.2f}, {KL:.3f} nats per token away from where it began.",
         up_front=("reward_run", "rules", "algorithm", "learning_rate", "beta", "group_size", "answer_tokens"), health=("online",),
         has_reference=True, sequences=1, online=True, module="workbench.engine.rloo",
     ),
