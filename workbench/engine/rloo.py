@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from workbench.core.data.messages import Message
 from workbench.core.errors import WorkbenchError
+from workbench.core.monitoring.metrics import GENERATING
 from workbench.core.training.reward_rules import Rule
 
 __all__ = [
@@ -80,9 +82,11 @@ class _OnOneBase:
 
     args: Any
     model: Any
+    _metrics: dict[str, dict[str, list[float]]]
 
     def _generate_single_turn(self, prompt_ids: list[Any], *more: Any, **named: Any) -> Any:
         """The tokens of each answer; with GRPO, a second value that is None without vLLM."""
+        begun = time.perf_counter()
         size = self.args.per_device_train_batch_size
         answers: list[Any] = []
         second: tuple[Any, ...] = ()
@@ -90,6 +94,7 @@ class _OnOneBase:
             found = super()._generate_single_turn(prompt_ids[start : start + size], *more, **named)  # type: ignore[misc]
             some, *others = found if isinstance(found, tuple) else (found,)
             answers, second = [*answers, *some], tuple(others)
+        self._metrics["train" if self.model.training else "eval"][GENERATING].append(time.perf_counter() - begun)
         return (answers, *second) if second else answers
 
     def _get_per_token_logps_and_entropies(

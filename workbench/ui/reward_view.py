@@ -1,5 +1,8 @@
 """How good a reward model is, and what an online run did with its reward, as the Watch page tells of them."""
 
+from statistics import fmean
+
+from workbench.core.monitoring.metrics import GENERATING
 from workbench.core.monitoring.run_log import RunLog
 from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.methods import METHODS
@@ -8,6 +11,9 @@ from workbench.store.runs import Run
 from workbench.ui.parts import Html, card, facts, interval, join, notice, signed, table, text
 
 FROZEN_NAMES = {"base": "base model", "reference": "reference", "reward": "reward model"}
+
+
+TIMED = 10  # steps of which a mean is told
 
 
 def reward_html(run: Run, config: RunConfig, log: RunLog) -> Html:
@@ -70,6 +76,9 @@ def online_html(run: Run, config: RunConfig, stage: Stage, log: RunLog) -> Html:
         parts.append(table(["Held-out prompts", "Start", now, "Change"], lines))
         if (kl := last.get("eval_kl")) is not None:
             pairs.append(("Divergence from the reference", f"{kl:.3f} nats per token"))
+    if timed := [row for row in log.rows if row.get(GENERATING) and row.get("step_time")][-TIMED:]:
+        step, generating = (fmean(row[key] for row in timed) for key in ("step_time", GENERATING))
+        pairs.append(("Time of a step", f"{step:.1f} s, of which {generating / step:.0%} to write the answers"))
     frozen = run.environment().get("frozen", {})
     *most, one_more = [FROZEN_NAMES.get(one, one) for one in frozen.get("before", {})] or [""]
     names_of = f"{', '.join(most)} and {one_more}" if most else one_more

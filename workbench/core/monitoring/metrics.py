@@ -14,6 +14,9 @@ RESUMED = "resumed"
 """Key of the line that says that a stage went on from a checkpoint: its value is the step, and `stage` is in the line.
 -1: it began again, because it had none yet."""
 
+GENERATING = "generating_time"
+"""Seconds of a step that an online method writes answers for; TRL logs those of the whole step as `step_time`."""
+
 FORKED = "forked"
 """Key of the line behind which a run that branched off another one has its own steps: run, stage and step it came from."""
 
