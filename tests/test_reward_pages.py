@@ -186,7 +186,7 @@ def test_dpo_against_rlhf_is_four_runs_that_follow_from_each_other():
     assert (judge.reward.learning_rate, judge.reward.max_steps, judge.batch_size) == (5e-4, 30, 16)
     measured = presets.recipe("demo-rloo").settings["rloo"]
     assert measured and policy.rloo.model_dump(include=set(measured)) == measured
-    assert (policy.rloo.max_steps, policy.batch_size) == (25, 32)
+    assert (policy.rloo.max_steps, policy.batch_size) == (30, 32)
     assert (policy.rloo.group_size, policy.rloo.answer_tokens) == (4, 40)
     assert len({one.adapter.rank for one in found}) == 1
     finished("start")
