@@ -211,7 +211,7 @@ def test_both_ways_are_put_into_the_queue_whole_or_not_at_all():
     assert [run.name for run in all_runs()] == ["try-reward"]
     said = plan_html(form_values(name="try"))
     assert (
-        "RLOO, 25 steps, from try-sft, judged by reward model try-reward-2" in said and "Expected time in all" in said
+        "RLOO, 30 steps, from try-sft, judged by reward model try-reward-2" in said and "Expected time in all" in said
     )
     runs = queue.add_all(train_form.both_ways_from(form_values(name="try")))
     assert queue.waiting() == runs and [run.name for run in runs] == ["try-sft", "try-dpo", "try-reward-2", "try-rloo"]
