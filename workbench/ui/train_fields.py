@@ -61,7 +61,8 @@ class TrainFields:
         )  # fmt: skip
         with gr.Row(elem_classes="wb-settings"):
             self.named |= {setting: _draw(setting, first) for setting in form.UP_FRONT}
-        with gr.Accordion("Advanced", open=False, elem_id="wb-train-advanced"), gr.Row(elem_classes="wb-settings"):
+        self.rarely_changed = gr.Accordion("Advanced", open=False, elem_id="wb-train-advanced")
+        with self.rarely_changed, gr.Row(elem_classes="wb-settings"):
             self.named |= {setting: _draw(setting, first) for setting in form.advanced()}
         self.of_stage: list[tuple[tuple[Stage, ...], Block]] = [
             (fed_by(setting), self.named[setting]) for setting in DATA_SETTINGS
@@ -92,7 +93,10 @@ class TrainFields:
             shown[pairs] |= gr.update(**_data_look(chosen), choices=offered, value=value)
             return shown | {method: gr.update(info=_method_help(chosen))}
 
-        method.change(show_stages, [method, pairs], [method, *[drawn for _, drawn in self.of_stage]], **LATEST)
+        drawn = [widget for _, widget in self.of_stage]
+        method.change(show_stages, [method, pairs], [method, *drawn], **LATEST)
+        # What was told to be shown while it was folded away, and so was not in the page yet, stays hidden there.
+        self.rarely_changed.expand(self._shown_with, method, drawn, **LATEST)
 
     def _shown_with(self, method: str) -> Updates:
         """What only some methods need, as this one needs it or not."""

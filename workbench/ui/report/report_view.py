@@ -40,10 +40,9 @@ class ReportView:
     """report: id of the one that is shown; "" for none."""
 
     def __init__(self) -> None:
-        first = next((one.name for one in offered() if not Answerer(one.name).checkpoint), None)
         with gr.Row(elem_classes="wb-lane-choice"):
             self.runs = open_dropdown(
-                _run_choices(), value=[first] if first else [], label="Runs", multiselect=True,
+                _run_choices(), value=_newest(), label="Runs", multiselect=True,
                 max_choices=making.MOST_SUBJECTS - 1,
                 info="Each is compared with the base model, and all with each other. Checkpoints can be chosen too.",
                 elem_id="wb-report-runs",
@@ -91,7 +90,7 @@ class ReportView:
         gr.on(
             [opened.select, frame.opened["compare"].select],
             self._enter,
-            None,
+            self.runs,
             [self.runs, self.reward, self.earlier],
             **QUIET,
         )
@@ -124,9 +123,12 @@ class ReportView:
     def _ended(self) -> Updates:
         return {self.stop: shown_if(False), self.progress: gr.update(value=Html(""), visible=False)}
 
-    def _enter(self) -> Updates:
+    def _enter(self, chosen: list[str] | None) -> Updates:
+        """What there is now; where nothing is chosen, the newest run is."""
+        choices = _run_choices()
+        there = [name for name in chosen or () if name in [one for _, one in choices]]
         return {
-            self.runs: gr.update(choices=_run_choices()),
+            self.runs: gr.update(choices=choices, value=there or _newest()),
             self.reward: gr.update(choices=_reward_choices()),
             self.earlier: _listed(),
         }
@@ -144,6 +146,11 @@ class ReportView:
             self.html: gr.update(value=str(page), visible=True),
             self.json: gr.update(value=str(data), visible=True),
         }
+
+
+def _newest() -> list[str]:
+    """The run that ended last; none where there is none."""
+    return [one.name for one in offered() if not Answerer(one.name).checkpoint][:1]
 
 
 def _run_choices() -> list[tuple[str, str]]:
