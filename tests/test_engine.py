@@ -189,7 +189,7 @@ def test_a_model_that_unsloth_refuses_is_trained_without_it_and_the_reason_is_ke
     """The worker begins anew, as what Unsloth has patched cannot be taken back."""
     asked = []
 
-    def load_base(ref, precision, device, say, max_length, with_unsloth):
+    def load_base(ref, precision, device, say, max_length, with_unsloth, scores):
         asked.append(with_unsloth)
         if with_unsloth:
             with load.unsloth_may_refuse("unsloth"):
