@@ -40,8 +40,11 @@ def _sharing(base) -> Iterator[None]:
     add, added = load.add_adapter, []
 
     def take_off(*_args, **_kwargs):
+        """The base as it was loaded: a run leaves it training, and its layers without their cache where they save memory."""
         while added:
             added.pop().unload()
+        base.model.gradient_checkpointing_disable()
+        base.model.eval()
         return base
 
     def add_and_remember(*arguments):
