@@ -12,7 +12,7 @@ from workbench.jobs import lanes, reward_trial
 from workbench.jobs.app_state import AppState
 from workbench.ui.parts import Html, card, facts, join, notice, signed, text
 from workbench.ui.train_form import config_from, fork_from
-from workbench.ui.updates import QUIET, Updates, shown_if
+from workbench.ui.updates import QUIET, Updates, there_while
 
 LONGEST_SHOWN = 240  # characters of an answer
 NUMBERS = {2: "two", 3: "three", 4: "four"}
@@ -24,7 +24,7 @@ class RewardTrial:
     def __init__(self) -> None:
         with gr.Row(elem_classes="wb-actions"):
             self.ask = gr.Button("Try the reward on real answers", visible="hidden", elem_id="wb-train-try")
-            self.stop = gr.Button("Stop", visible=False, elem_id="wb-train-try-stop")
+            self.stop = gr.Button("Stop", visible="hidden", elem_id="wb-train-try-stop")
         self.said = gr.HTML(visible="hidden", elem_id="wb-train-tried")
 
     def wire(self, named: Mapping[str, Component], app: AppState) -> None:
@@ -33,7 +33,7 @@ class RewardTrial:
         def ask(*values: Any) -> Iterator[Updates]:
             form = dict(zip(names, values, strict=True))
             groups: list[Group] = []
-            yield {self.stop: shown_if(True), self.said: text("Starting ...")}
+            yield {self.stop: there_while(True), self.said: text("Starting ...")}
             try:
                 for one in reward_trial.try_reward(app, config_from(form), fork_from(form)):
                     if isinstance(one, str):
@@ -41,10 +41,10 @@ class RewardTrial:
                     else:
                         groups = one
             except WorkbenchError:
-                yield {self.stop: shown_if(False), self.said: ""}
+                yield {self.stop: there_while(False), self.said: ""}
                 raise
             beside = [str(value) for name, value in form.items() if name.endswith(".reward_model") and value]
-            yield {self.stop: shown_if(False), self.said: join(tried_html(groups), *map(_not_in_it, beside))}
+            yield {self.stop: there_while(False), self.said: join(tried_html(groups), *map(_not_in_it, beside))}
 
         self.ask.click(ask, widgets, [self.stop, self.said], **QUIET)
         self.stop.click(lambda: lanes.stop(app), None, None, **QUIET, queue=False)

@@ -20,6 +20,15 @@ def shown_if(condition: bool) -> Any:
     return gr.update(visible=condition)
 
 
+def there_while(working: bool) -> Any:
+    """The update of what is there only during some work; it is built with visible="hidden".
+
+    Gradio mounts what was never visible some time after it is told to. Work that ends within that time is overtaken:
+    the button that was hidden at its end appears after it and stays. What is "hidden" is mounted from the beginning.
+    """
+    return gr.update(visible=working or "hidden")
+
+
 def hidden_except(all_of: Iterable[Block], shown: Updates) -> Updates:
     """Updates of few of many: all others are hidden."""
     return {one: shown_if(False) for one in all_of} | shown

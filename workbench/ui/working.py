@@ -18,7 +18,7 @@ from workbench.jobs.child import Progress
 from workbench.jobs.preparing import Cancelled
 from workbench.ui.environment import log_file
 from workbench.ui.parts import bar
-from workbench.ui.updates import QUIET, Updates, shown_if
+from workbench.ui.updates import QUIET, Updates, there_while
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class WorkView:
         try:
             while thread.is_alive():
                 shown = bar(fraction, "stopping" if cancelled.is_set() else words)
-                yield {self.bar: shown, self.cancel: shown_if(True)}
+                yield {self.bar: shown, self.cancel: there_while(True)}
                 thread.join(_BEAT)
                 while not said.empty():
                     fraction, words = said.get()
@@ -86,7 +86,7 @@ class WorkView:
 
     def over(self, said: str = "") -> Updates:
         """Updates once the work is done. said: HTML in place of the bar."""
-        return {self.bar: said, self.cancel: shown_if(False)}
+        return {self.bar: said, self.cancel: there_while(False)}
 
     def wire(self, app: AppState) -> None:
         """Cancel ends the work of this browser tab, and of no other."""
@@ -99,7 +99,7 @@ class WorkView:
 
 
 def cancel_button() -> gr.Button:
-    return gr.Button("Cancel", size="sm", variant="stop", visible=False)
+    return gr.Button("Cancel", size="sm", variant="stop", visible="hidden")
 
 
 def unseen_results_message(what: str, error: Exception | None) -> str:

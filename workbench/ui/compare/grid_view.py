@@ -35,7 +35,7 @@ from workbench.ui.compare.save_strength import SaveStrength
 from workbench.ui.compare.who_answers import HowToAnswer, WhoAnswers, answerers
 from workbench.ui.environment import export_folder
 from workbench.ui.parts import Html, Lane, answer_table, bar, empty, join, signed, table, text
-from workbench.ui.updates import QUIET, Updates, shown_if
+from workbench.ui.updates import QUIET, Updates, shown_if, there_while
 
 AT_ONCE = 4  # browser tabs that may ask; all but one are told to wait
 SWEPT = 8  # prompts of a sweep, at most: each is asked five times
@@ -61,9 +61,9 @@ class GridView:
         with gr.Row(elem_classes="wb-actions"):
             self.ask = gr.Button("Ask all", variant="primary", elem_id="wb-many-ask")
             self.sweep = gr.Button("Try five strengths", elem_id="wb-many-sweep")
-            self.stop = gr.Button("Stop", visible=False, elem_id="wb-many-stop")
-        self.progress = gr.HTML(visible=False, elem_id="wb-many-progress")
-        self.strengths = gr.HTML(visible=False, elem_id="wb-many-strengths")
+            self.stop = gr.Button("Stop", visible="hidden", elem_id="wb-many-stop")
+        self.progress = gr.HTML(visible="hidden", elem_id="wb-many-progress")
+        self.strengths = gr.HTML(visible="hidden", elem_id="wb-many-strengths")
         self.answers = gr.HTML(
             empty(
                 "No answers yet",
@@ -177,7 +177,7 @@ class GridView:
 
         done: how many of how many are there, and the word for them.
         """
-        yield {self.stop: shown_if(True), self.progress: _shown(bar(0, "starting ..."))}
+        yield {self.stop: there_while(True), self.progress: _shown(bar(0, "starting ..."))}
         began: float | None = None
         pictured = 0.0
         try:
@@ -190,13 +190,13 @@ class GridView:
                     yield {self.progress: _shown(_progress_html(*done(), began)), **now()}
                     pictured = time.monotonic()
         except WorkbenchError:
-            yield {self.stop: shown_if(False), self.progress: _shown(Html("")), **now()}
+            yield {self.stop: there_while(False), self.progress: _shown(Html("")), **now()}
             raise
         count, size, noun = done()
         words = (
             text(f"Stopped: {count} of {size} {noun} are whole.") if count < size and noun == "answers" else Html("")
         )
-        yield {self.stop: shown_if(False), self.progress: _shown(words), **now()}
+        yield {self.stop: there_while(False), self.progress: _shown(words), **now()}
 
     def _files(self, grid: Grid) -> Updates:
         """Both buttons, each with its file."""
@@ -270,7 +270,7 @@ def _numbers(means: Means, grid: Grid) -> list[str]:
 
 def _shown(html: Html) -> Any:
     """The update of a part of the page that takes no room while it is empty."""
-    return gr.update(value=html, visible=bool(html))
+    return gr.update(value=html, visible=bool(html) or "hidden")
 
 
 def _side(answerer: Answerer) -> tuple[Lane, str]:

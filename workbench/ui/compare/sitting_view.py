@@ -20,7 +20,7 @@ from workbench.ui.compare.who_answers import HowToAnswer, WhoAnswers, answerers
 from workbench.ui.frame import Frame
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import Html, bar, conversation, notice, text
-from workbench.ui.updates import QUIET, Updates, shown_if
+from workbench.ui.updates import QUIET, Updates, shown_if, there_while
 
 VOTES: dict[Choice, str] = {
     "left": "1 · Left is better",
@@ -61,7 +61,7 @@ class NewSitting:
         )  # fmt: skip
         with gr.Accordion("New sitting", open=True, elem_id="wb-blind-new") as self.settings:
             self._draw_settings()
-        self.stop = gr.Button("Stop making answers", size="sm", visible=False, elem_id="wb-blind-stop")
+        self.stop = gr.Button("Stop making answers", size="sm", visible="hidden", elem_id="wb-blind-stop")
 
     def _draw_settings(self) -> None:
         with gr.Row():
@@ -230,17 +230,21 @@ class SittingView:
                     words = now.words or f"{now.answered} of {len(now.sitting.questions)} prompts answered"
                     yield {
                         self.making: bar(now.answered / len(now.sitting.questions), words),
-                        new.stop: shown_if(True),
+                        new.stop: there_while(True),
                     }
             except WorkbenchError:
-                yield {self.making: "", new.stop: shown_if(False)}
+                yield {self.making: "", new.stop: there_while(False)}
                 raise
             sitting = sittings.read(id)
             missing = sum(None in one.answers for one in sitting.questions)
             words = (
                 text(f"{missing} prompts are not answered yet. Choose the sitting again to go on.") if missing else ""
             )
-            yield {self.making: words, new.stop: shown_if(False), **({} if sitting.matches else self._updates(sitting))}
+            yield {
+                self.making: words,
+                new.stop: there_while(False),
+                **({} if sitting.matches else self._updates(sitting)),
+            }
 
         inputs = [new.purpose, new.between, new.count, *who.inputs, *how.inputs]
         outputs = [*self.shown, self.making, new.stop]

@@ -21,7 +21,7 @@ from workbench.ui.data import display
 from workbench.ui.data.seen import Shown, about_of
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import empty, join, notice, text
-from workbench.ui.updates import LATEST, QUIET, Updates, shown_if
+from workbench.ui.updates import LATEST, QUIET, Updates, shown_if, there_while
 from workbench.ui.working import WorkView, cancel_button
 
 BASE = ""
@@ -58,7 +58,7 @@ class PairsView:
                 self.name = gr.Textbox(label="Name of the new dataset", max_lines=1, elem_id="wb-pairs-name")
                 with gr.Row(elem_classes="wb-actions"):
                     self.make = gr.Button("Make pairs", variant="primary", elem_id="wb-pairs-make")
-                    self.keep = gr.Button("Stop and keep", visible=False, elem_id="wb-pairs-keep")
+                    self.keep = gr.Button("Stop and keep", visible="hidden", elem_id="wb-pairs-keep")
                     cancel = cancel_button()
                 self.work = WorkView(gr.HTML(elem_id="wb-pairs-working"), cancel)
             with gr.Column():
@@ -118,12 +118,12 @@ class PairsView:
         """Progress while the pairs are made, and at the end the new dataset."""
         session, stop = str(request.session_hash), threading.Event()
         self._stops[session] = stop
-        yield {self.keep: shown_if(True)}
+        yield {self.keep: there_while(True)}
         try:
             task = partial(make_pairs, app, wanted, stop=stop)
             made = yield from self.work.during(app, request, task, f"Making the pairs {wanted.name}")
         except Exception:
-            yield {self.keep: shown_if(False)}
+            yield {self.keep: there_while(False)}
             raise
         finally:
             self._stops.pop(session, None)
@@ -132,7 +132,7 @@ class PairsView:
             "good", f"Stored as {made.about.name}", made.words, "Look at them under Check and Rows, then train on them."
         )
         yield {
-            self.keep: shown_if(False),
+            self.keep: there_while(False),
             self.said: join(said, display.row_html(first), text(READING)),
             **self.work.over(),
             **shown.now(made.about.name),

@@ -23,7 +23,7 @@ from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import Html, bar, empty
 from workbench.ui.report.report_file import report_file
 from workbench.ui.report.report_html import report_html
-from workbench.ui.updates import QUIET, Updates, shown_if
+from workbench.ui.updates import QUIET, Updates, there_while
 
 BETWEEN_PICTURES = 0.3  # seconds
 COUNTS = (32, 64, 128, 256, 512)
@@ -65,11 +65,11 @@ class ReportView:
             )  # fmt: skip
         with gr.Row(elem_classes="wb-actions"):
             self.start = gr.Button("Make a report", variant="primary", elem_id="wb-report-start")
-            self.stop = gr.Button("Stop", visible=False, elem_id="wb-report-stop")
+            self.stop = gr.Button("Stop", visible="hidden", elem_id="wb-report-stop")
         self.earlier = open_dropdown(
             [], value=None, label="Earlier reports", visible=False, elem_id="wb-report-earlier"
         )
-        self.progress = gr.HTML(visible=False, elem_id="wb-report-progress")
+        self.progress = gr.HTML(visible="hidden", elem_id="wb-report-progress")
         self.shown = gr.HTML(_EMPTY, elem_id="wb-report-shown")
         with gr.Row(elem_classes="wb-actions"):
             self.html = gr.DownloadButton("Download as a page", visible=False, elem_id="wb-report-html")
@@ -98,7 +98,7 @@ class ReportView:
 
     def fill(self, app: AppState, wanted: making.Wanted) -> Iterator[Updates]:
         """Make a report: progress, what there is after each part, at last the whole of it with its files."""
-        yield {self.stop: shown_if(True), self.progress: gr.update(value=bar(0, "starting ..."), visible=True)}
+        yield {self.stop: there_while(True), self.progress: gr.update(value=bar(0, "starting ..."), visible=True)}
         told, pictured = None, 0.0
         try:
             for now in making.make(app, wanted):
@@ -115,13 +115,11 @@ class ReportView:
         except WorkbenchError:
             yield self._ended
             raise
-        yield self._ended
-        if told:
-            yield {**self._of(told), self.earlier: _listed(told.id)}
+        yield self._ended | ({**self._of(told), self.earlier: _listed(told.id)} if told else {})
 
     @property
     def _ended(self) -> Updates:
-        return {self.stop: shown_if(False), self.progress: gr.update(value=Html(""), visible=False)}
+        return {self.stop: there_while(False), self.progress: gr.update(value=Html(""), visible="hidden")}
 
     def _enter(self, chosen: list[str] | None) -> Updates:
         """What there is now; where nothing is chosen, the newest run is."""
