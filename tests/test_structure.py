@@ -29,6 +29,7 @@ CORE_MAY_IMPORT = {
     "memory": {"training"},
     "monitoring": {"training"},
     "report": {"data", "training", "votes", "chat"},
+    "export": {"training", "chat"},
     "chat": {"data", "training"},
     "votes": {"data", "chat"},
 }

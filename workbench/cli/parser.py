@@ -6,12 +6,14 @@ from typing import Any
 from workbench import __version__
 from workbench.cli.data import check_data, convert_data, import_data, make_pairs
 from workbench.cli.demo import demo
+from workbench.cli.export import export
 from workbench.cli.report import report
 from workbench.cli.runs import list_presets, plan, queued, runs, scale, train, trash
 from workbench.cli.talk import chat
 from workbench.core.chat import STRONGEST, Answerer
 from workbench.core.data.formats import FORMATS
 from workbench.core.data.formats.columns import MAPPED
+from workbench.core.export.targets import TARGETS, ExportOptions
 from workbench.core.training.config import RunConfig
 from workbench.jobs.best_of import PairSettings
 from workbench.ui.serve import add_arguments, serve  # imports Gradio only when the window is opened
@@ -59,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"what the adapter's update is scaled by, up to {STRONGEST}: below 1 is closer to the base model, above 1 goes further",
     )
     one.add_argument("--name", help="name of the new run (default: a free one that tells run and strength)")
+    _with_export(command("export", export))
     one = command("queue", queued)
     changes = ("list", "remove", "front", "hold", "go-on")
     one.add_argument("do", nargs="?", choices=changes, default="list", help="list (if left out), or what to change")
@@ -116,6 +119,21 @@ def strength(text: str) -> float:
         return Answerer("run", float(text)).strength
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no strength; it is a number from 0 to {STRONGEST}") from None
+
+
+def _with_export(one: argparse.ArgumentParser) -> None:
+    one.add_argument("run", help="a run that finished or was stopped")
+    one.add_argument(
+        "target", choices=list(TARGETS), help="; ".join(f"{id}: {each.words}" for id, each in TARGETS.items())
+    )
+    one.add_argument("--out", metavar="DIR", help="the folder to write (default: RUN-TARGET here)")
+    for setting, field in ExportOptions.model_fields.items():
+        flag, used = f"--{setting.replace('_', '-')}", [id for id, each in TARGETS.items() if setting in each.options]
+        words = f"{field.description} For: {', '.join(used)}."
+        if isinstance(field.default, bool):
+            one.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=words)
+        else:
+            one.add_argument(flag, type=type(field.default), default=field.default, help=words)
 
 
 def _with_pairs(one: argparse.ArgumentParser) -> None:

@@ -36,9 +36,8 @@ def save_scaled(answerer: Answerer, name: str = "") -> Run:
         raise WorkbenchError("This is the base model itself, which needs no run. Take a run and a strength above 0.")
     source, title = open_run(answerer.run), f"the adapter of {answerer.run}"
     check_adapter(folder, title)
-    if why := why_alone(folder, title):
-        raise WorkbenchError(f"{title[0].upper()}{title[1:]} {why}")
-    weights = _scaled(folder / WEIGHTS, title, answerer.strength)
+    refuse_where_not_linear(folder, title)
+    weights = scaled_weights(folder / WEIGHTS, title, answerer.strength)
     run = claim_folder(name or suggested_name(answerer))
     draft = Run(home() / f".{run.name}.draft")  # not among the runs: half of one would be listed as damaged
     try:
@@ -72,8 +71,17 @@ def _describe(draft: Run, source: Run, answerer: Answerer, name: str) -> None:
     draft.write_config(config)
 
 
-def _scaled(file: Path, title: str, strength: float) -> bytearray:
-    """The bytes of an adapter's weights, with every B scaled: what LoRA adds is B A x, times a factor."""
+def refuse_where_not_linear(folder: Path, title: str) -> None:
+    """Raises WorkbenchError for an adapter that cannot be scaled."""
+    if why := why_alone(folder, title):
+        raise WorkbenchError(f"{title[0].upper()}{title[1:]} {why}")
+
+
+def scaled_weights(file: Path, title: str, strength: float) -> bytearray:
+    """The bytes of an adapter's weights, with every B scaled: what LoRA adds is B A x, times a factor.
+
+    Raises WorkbenchError for weights that are not stored in fp32.
+    """
     data = bytearray(file.read_bytes())
     for name, tensor in read_tensors(file, title).items():
         if ".lora_B." not in name and ".lora_embedding_B" not in name:

@@ -1,0 +1,41 @@
+"""A run taken along: `workbench export`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from workbench.cli.printing import answer, to_stderr
+from workbench.core.export.exported import Exported
+from workbench.core.export.targets import ExportOptions
+from workbench.core.training.config import checked
+from workbench.jobs import exports
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a run as something that leaves the workbench, compared with the run. Exit 1 where they do not agree."""
+    asked = checked(ExportOptions, {name: getattr(options, name) for name in ExportOptions.model_fields})
+    out = Path(options.out or f"{options.run}-{options.target}")
+    found = exports.export(options.run, options.target, out, asked, _say())
+    answer(options, found.as_json(), lambda: print_exported(found))
+    return 1 if found.agrees is False else 0
+
+
+def print_exported(found: Exported) -> None:
+    print(f"Wrote {len(found.files)} files to {found.folder}.")
+    for check in found.checked:
+        print(f"  [{'ok' if check.ok else 'DIFFERS'}] {check.what}: {check.found}")
+    for words in found.notes:
+        print(words)
+
+
+def _say() -> exports.Progress:
+    """Progress on standard error: a line for each new text."""
+    told = ""
+
+    def say(fraction: float, words: str) -> None:
+        nonlocal told
+        if words != told and sys.stderr.isatty():
+            to_stderr(f"{words} ...")
+        told = words
+
+    return say

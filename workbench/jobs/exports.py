@@ -1,0 +1,97 @@
+"""Writes a run as something else, whole or not at all, and compares it with the run before it counts as written."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workbench.core.errors import WorkbenchError
+from workbench.core.export.exported import Check, Exported
+from workbench.core.export.targets import ExportOptions
+from workbench.core.training.config import ModelRef
+from workbench.core.training.model_card import model_card
+from workbench.jobs.child import Progress
+from workbench.store.adapter_files import SETTINGS, WEIGHTS, check_adapter
+from workbench.store.home import write_text, writing
+from workbench.store.runs import Run, open_run
+from workbench.store.scaled import refuse_where_not_linear, scaled_weights
+
+Found = tuple[list[Check], list[str]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One export. folder: where the files are to be written; it becomes the folder that was asked for once all is there."""
+
+    run: Run
+    options: ExportOptions
+    folder: Path
+    say: Progress = field(default=lambda fraction, words: None)
+
+
+def export(run_name: str, target: str, out: Path, options: ExportOptions, say: Progress) -> Exported:
+    """Write a run as `target` into the folder `out`, which must not be there yet or be empty.
+
+    Raises WorkbenchError with nothing left behind: for a run without an adapter, a target that it cannot become, a folder
+    in use, a full disk; and whatever `say` raises to end it.
+    """
+    run = open_run(run_name)
+    if not run.has_adapter:
+        raise WorkbenchError(f"The run {run.name} has no adapter yet. Choose a run that finished or was stopped.")
+    out = out.expanduser().absolute()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise WorkbenchError(f"{out} is there already and not empty. Name a folder that is not there yet.")
+    draft = out.with_name(f".{out.name}.draft")
+    with writing(f"The export {out}"):
+        shutil.rmtree(draft, ignore_errors=True)  # of an export that was killed here
+        draft.mkdir(parents=True)
+    try:
+        with writing(f"The export {out}"):
+            checked, notes = WRITERS[target](Work(run, options, draft, say))
+            if out.is_dir():
+                out.rmdir()  # a folder takes no other's place on Windows
+            os.replace(draft, out)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return Exported(run.name, target, str(out), listed(out), tuple(checked), tuple(notes))
+
+
+def listed(folder: Path) -> tuple[str, ...]:
+    """The files in a folder and its folders, sorted."""
+    return tuple(sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()))
+
+
+def write_adapter(work: Work) -> Found:
+    """The adapter at the strength that was asked for, with its card."""
+    source, title, strength = work.run.adapter, f"the adapter of {work.run.name}", work.options.strength
+    check_adapter(source, title)
+    if strength == 1:
+        shutil.copy2(source / WEIGHTS, work.folder / WEIGHTS)
+        for name in ("README.md", "reward.json"):
+            if (source / name).is_file():
+                shutil.copy2(source / name, work.folder / name)
+    else:
+        refuse_where_not_linear(source, title)
+        (work.folder / WEIGHTS).write_bytes(scaled_weights(source / WEIGHTS, title, strength))
+        scaled = {"scaled": {"name": work.run.name, "strength": strength}}
+        config = work.run.config()
+        write_text(work.folder / "README.md", model_card(config, work.run.environment() | scaled, ()))
+    settings = json.loads((source / SETTINGS).read_text(encoding="utf-8"))
+    settings["base_model_name_or_path"] = public_name(work.run.config().model)
+    write_text(work.folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
+    check_adapter(work.folder, "what was written")
+    if strength != 1:
+        return [Check("Weights", f"B of every layer scaled by {strength:g}, A as trained", True)], []
+    same = (source / WEIGHTS).read_bytes() == (work.folder / WEIGHTS).read_bytes()
+    return [Check("Weights", "byte for byte those of the run" if same else "not those of the run", same)], []
+
+
+def public_name(model: ModelRef) -> str:
+    """A model's name for a file that is meant to be shared: no path of this machine."""
+    return model.name if model.source == "hub" else model.title
+
+
+WRITERS: dict[str, Callable[[Work], Found]] = {"adapter": write_adapter}
+"""What writes each target of the table."""
