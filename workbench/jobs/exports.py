@@ -13,6 +13,7 @@ from workbench.core.export.targets import ExportOptions
 from workbench.core.training.config import ModelRef
 from workbench.core.training.model_card import model_card
 from workbench.jobs.child import Progress
+from workbench.jobs.export_gguf import write_gguf, write_gguf_lora
 from workbench.store.adapter_files import SETTINGS, WEIGHTS, check_adapter
 from workbench.store.home import write_text, writing
 from workbench.store.runs import Run, open_run
@@ -93,5 +94,9 @@ def public_name(model: ModelRef) -> str:
     return model.name if model.source == "hub" else model.title
 
 
-WRITERS: dict[str, Callable[[Work], Found]] = {"adapter": write_adapter}
+WRITERS: dict[str, Callable[[Work], Found]] = {
+    "adapter": write_adapter,
+    "gguf": lambda work: write_gguf(work.run, work.options, work.folder, work.say),
+    "gguf-lora": lambda work: write_gguf_lora(work.run, work.options, work.folder, work.say),
+}
 """What writes each target of the table."""
