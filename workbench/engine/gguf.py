@@ -78,7 +78,7 @@ def lora(say: Say, root: str, adapter: str, base: ModelRef, out: str) -> list[di
     finally:
         sys.argv = known
     say({"event": "progress", "fraction": 0.8, "text": "reading it back"})
-    return [asdict(one) for one in gguf_check.lora_checks(Path(out), Path(adapter))]
+    return [asdict(one) for one in gguf_check.lora_checks(Path(out), Path(adapter), folder)]
 
 
 def quantize(say: Say, source: str, out: str, kind: str, program: str) -> None:

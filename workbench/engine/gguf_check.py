@@ -30,13 +30,13 @@ def model_checks(file: Path, model: Path, kind: str) -> list[Check]:
     ]
 
 
-def lora_checks(file: Path, adapter: Path) -> list[Check]:
-    """Both matrices of every layer and alpha against those of the adapter in a folder."""
+def lora_checks(file: Path, adapter: Path, base: Path) -> list[Check]:
+    """Both matrices of every layer and alpha against those of the adapter in a folder. base: the folder of its model."""
     import gguf
     from safetensors.torch import load_file
 
     reader = gguf.GGUFReader(str(file))
-    fields, named = _Fields(reader), {}
+    fields, named, heads = _Fields(reader), {}, _heads(base)
     settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     tensors = {one.name: one for one in reader.tensors}
     name_of, off, missing = _names(gguf, fields, reader), [], []
@@ -48,7 +48,7 @@ def lora_checks(file: Path, adapter: Path) -> list[Check]:
             missing.append(base)
             continue
         named[wanted] = tensor.float().numpy()
-        if not _same(gguf, fields, tensors[wanted], named[wanted])[0]:
+        if not _same(gguf, heads, tensors[wanted], named[wanted])[0]:
             off.append(wanted)
     extra = set(tensors) - set(named)
     alpha = fields["adapter.lora.alpha"]
@@ -86,7 +86,7 @@ def _names(gguf: Any, fields: _Fields, reader: Any) -> Callable[[str], str | Non
 
 
 def _tensor_checks(gguf: Any, reader: Any, fields: _Fields, model: Path, kind: str) -> list[Check]:
-    tensors = {one.name: one for one in reader.tensors}
+    tensors, heads = {one.name: one for one in reader.tensors}, _heads(model)
     name_of = _names(gguf, fields, reader)
     missing, shapes, off, seen, worst, kinds = [], [], [], set(), 0.0, set()
     for name, tensor in _weights(model):
@@ -100,7 +100,7 @@ def _tensor_checks(gguf: Any, reader: Any, fields: _Fields, model: Path, kind: s
         if [int(side) for side in reversed(found.shape)] != list(tensor.shape):
             shapes.append(name)
             continue
-        same, error = _same(gguf, fields, found, tensor)
+        same, error = _same(gguf, heads, found, tensor)
         worst = max(worst, error)
         if not same:
             off.append(name)
@@ -127,16 +127,23 @@ def _weights(model: Path) -> Iterator[tuple[str, Any]]:
                 yield name, opened.get_tensor(name).float().numpy()
 
 
-def _same(gguf: Any, fields: _Fields, found: Any, wanted: Any) -> tuple[bool, float]:
+def _heads(model: Path) -> dict[str, int]:
+    """Heads of the queries and of the keys, by what llama.cpp calls their weights."""
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    queries = config.get("num_attention_heads") or 1
+    return {"attn_q": queries, "attn_k": config.get("num_key_value_heads") or queries}
+
+
+def _same(gguf: Any, heads: dict[str, int], found: Any, wanted: Any) -> tuple[bool, float]:
     """Whether a tensor of a GGUF holds the values of one of Hugging Face's, as far as its type can, and its relative error.
 
     llama.cpp turns the rows of Llama's queries and keys round within each head, and adds the 1 to Gemma's norms.
     """
     values = gguf.quants.dequantize(found.data, found.tensor_type).reshape(wanted.shape)
     forms = [wanted]
-    heads = fields.of_model("attention.head_count_kv" if ".attn_k." in found.name else "attention.head_count")
-    if ("attn_q." in found.name or "attn_k." in found.name) and isinstance(heads, int) and wanted.shape[0] % heads == 0:
-        turned = wanted.reshape(heads, 2, wanted.shape[0] // heads // 2, *wanted.shape[1:])
+    count = next((number for name, number in heads.items() if f".{name}." in found.name), 0)
+    if count and wanted.shape[0] % (2 * count) == 0:
+        turned = wanted.reshape(count, 2, wanted.shape[0] // count // 2, *wanted.shape[1:])
         forms.append(turned.swapaxes(1, 2).reshape(wanted.shape))
     if "norm" in found.name:
         forms.append(wanted + 1)

@@ -81,40 +81,40 @@ def find_converter(download: bool, say: Callable[[float, str], None], lora: bool
     named = _named()
     if named:
         return _checked(*named, lora)
-    if not lora and not (wrong := _wrong_versions()):
+    wrong = "auto-round's copy converts whole models only" if lora else _wrong_versions()
+    if not wrong:
         return Converter(_auto_round_folder() / _IN_AUTO_ROUND, f"auto-round {FITS['auto-round']}")
     kept = home() / f"llama.cpp-{LLAMA_CPP.commit[:8]}"
     if download and not kept.is_dir():
         _download(LLAMA_CPP, kept, say)
     if kept.is_dir():
         return _checked(kept, f"llama.cpp {LLAMA_CPP.commit[:8]}", lora)
-    install = " ".join(f"{name}=={version}" for name, version in FITS.items())
+    packages = " ".join(f"{name}=={version}" for name, version in FITS.items())
+    install = "" if lora else f"Install one with `pip install {packages} sentencepiece`. "
     raise WorkbenchError(
-        f"There is no converter from Hugging Face's format to GGUF here: no {SCRIPT} on PATH, no {FOLDER_VARIABLE}, and "
-        + (f"{wrong}. " if not lora else "auto-round's copy converts whole models only. ")
-        + ("" if lora else f"Install one with `pip install {install}`. ")
-        + f"{'Name' if lora else 'Or name'} llama.cpp's folder in {FOLDER_VARIABLE}, or let the workbench download llama.cpp's own "
-        f"scripts with --download-converter ({LLAMA_CPP.words}, checked against its SHA-256)."
+        f"There is no converter from Hugging Face's format to GGUF here: no {SCRIPT} on PATH, no {FOLDER_VARIABLE}, and {wrong}. "
+        f"{install}{'Name' if lora else 'Or name'} llama.cpp's folder in {FOLDER_VARIABLE}, or let the workbench download llama.cpp's "
+        f"own scripts with --download-converter ({LLAMA_CPP.words}, checked against its SHA-256)."
     )
 
 
 def _named() -> tuple[Path, str] | None:
     """llama.cpp's folder as the user names it."""
     if folder := os.environ.get(FOLDER_VARIABLE):
-        return Path(folder).expanduser(), f"{FOLDER_VARIABLE} ({folder})"
+        return Path(folder).expanduser(), f"the llama.cpp of {FOLDER_VARIABLE}"
     found = shutil.which(SCRIPT)
-    return (Path(found).resolve().parent, found) if found else None
+    return (Path(found).resolve().parent, "the llama.cpp on PATH") if found else None
 
 
 def _checked(root: Path, title: str, lora: bool) -> Converter:
     converter = Converter(root, title)
     if not (root / "conversion" / "__init__.py").is_file():
         raise WorkbenchError(
-            f"{title} has no package `conversion`, which llama.cpp's converter is since May 2026. Name the folder of a newer "
+            f"{title[0].upper()}{title[1:]} ({root}) has no package `conversion`, which llama.cpp's converter is since May 2026. Name the folder of a newer "
             f"llama.cpp in {FOLDER_VARIABLE}."
         )
     if lora and converter.lora_script is None:
-        raise WorkbenchError(f"{title} has no {LORA_SCRIPT}. Name the folder of a whole llama.cpp in {FOLDER_VARIABLE}.")
+        raise WorkbenchError(f"{title[0].upper()}{title[1:]} ({root}) has no {LORA_SCRIPT}. Name the folder of a whole llama.cpp in {FOLDER_VARIABLE}.")
     return converter
 
 
