@@ -72,9 +72,7 @@ def lora(say: Say, root: str, adapter: str, base: ModelRef, out: str) -> list[di
         runpy.run_path(script, run_name="__main__")
     except SystemExit as ended:
         if ended.code:
-            raise WorkbenchError(
-                "llama.cpp's converter of adapters refused this one. The worker's log says why."
-            ) from None
+            raise RuntimeError("llama.cpp's converter of adapters refused this one.") from None
     finally:
         sys.argv = known
     say({"event": "progress", "fraction": 0.8, "text": "reading it back"})

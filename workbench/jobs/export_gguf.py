@@ -18,13 +18,14 @@ from workbench.core.data.messages import Message
 from workbench.core.errors import WorkbenchError
 from workbench.core.export.exported import ASKED, Check
 from workbench.core.export.modelfile import LEARNT, TRIED, WITH_SPACE, Template, Turns, modelfile, ollama_template
+from workbench.core.export.serving import LORA_ENDING
 from workbench.core.export.targets import ExportOptions
 from workbench.jobs.child import GB, Child, Gone, OverLimit, ProcessLimits, Progress, memory_words
 from workbench.jobs.merging import fixed_prompts, write_merged
 from workbench.jobs.processes import engine
 from workbench.store.adapter_files import SETTINGS, check_adapter, more_than_lora
 from workbench.store.gguf_converter import Converter, find_converter
-from workbench.store.home import write_text
+from workbench.store.home import home, write_text
 from workbench.store.model_files import chat_template, read_object
 from workbench.store.runs import Run
 
@@ -34,6 +35,9 @@ CONVERTED = ("f16", "bf16", "q8_0")
 """What the converter writes by itself."""
 
 HOURS = 6
+
+LOG = "export.log"
+"""Of the home."""
 
 PROMPTS = 8
 """So many it is asked."""
@@ -47,8 +51,8 @@ def write_gguf(run: Run, options: ExportOptions, folder: Path, say: Progress) ->
     ready(options, say)
     stored: dict[str, str] = {"f16": "fp16"}  # so that every weight is rounded once; the others begin as their base is stored
     merged = options.model_copy(update={"precision": stored.get(options.quantization, "bf16")})
-    # Beside the export, which has room for it, and outside of what is listed.
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}-merged-") as place:
+    # Within the draft of the export, so that it goes with it where this is killed.
+    with tempfile.TemporaryDirectory(dir=folder, prefix="merged-") as place:
         model = Path(place) / "model"
         model.mkdir()
         checked, notes = write_merged(run, merged, model, say)
@@ -85,7 +89,7 @@ def model_as_gguf(
     checked.append(_template_check(template))
     if not any(one.what == ASKED for one in checked):
         notes.append("The file was read back but not asked: llama-cpp-python is not installed, or memory did not hold both models.")
-    return checked, [f"Converted by {converter.title}.", *notes, *_notes(name, template, file.name)]
+    return checked, [f"Converted by {converter.title}.", *notes, *_notes(template)]
 
 
 def write_gguf_lora(run: Run, options: ExportOptions, folder: Path, say: Progress) -> Found:
@@ -104,14 +108,11 @@ def write_gguf_lora(run: Run, options: ExportOptions, folder: Path, say: Progres
             "which is merged."
         )
     converter = find_converter(options.download_converter, say, lora=True)
-    file = folder / f"{run.name}-lora-f32.gguf"
+    file = folder / f"{run.name}{LORA_ENDING}"
     with _child(say, 0) as ask:
         base = run.config().model.model_dump(mode="json")
         checked = [Check(**one) for one in ask("lora", root=str(converter.root), adapter=str(source), base=base, out=str(file))]
-    return checked, [
-        f"Converted by {converter.title}.",
-        f"Serve it with `llama-server -m BASE.gguf --lora {file.name} --jinja`, where BASE.gguf is made of the same base model.",
-    ]
+    return checked, [f"Converted by {converter.title}.", "It was not loaded on a model."]
 
 
 def _quantizer(converter: Converter, kind: str) -> str:
@@ -132,26 +133,25 @@ def _child(say: Progress, size: int) -> Iterator[Any]:
     """Gives what asks a child process for a task and gives the result. size: bytes of the weights."""
     # The converter holds one tensor at a time, but maps the whole file; what asks llama.cpp holds the model twice.
     limits = ProcessLimits(memory=6 * GB + 4 * size, seconds=HOURS * 3600)
-    with tempfile.TemporaryFile() as log:
-        child = Child(WORKER, log, {"HF_HUB_OFFLINE": "1"}, words="starting the converter")
+    child = Child(WORKER, LOG, {"HF_HUB_OFFLINE": "1"}, words="starting the converter")
 
-        def ask(task: str, **arguments: Any) -> Any:
-            try:
-                child.send({"do": task, **arguments})
-                return child.wait("done", limits, say)["result"]
-            except (OverLimit, MemoryError) as error:
-                why = f"{str(error) or memory_words(limits)} and was stopped"
-            except Gone:
-                log.seek(0)
-                last = log.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-                why = f"ended unexpectedly ({': '.join([f'exit code {child.end()}', *last])})"
-            raise WorkbenchError(f"The converter to GGUF {why}. Nothing was written.")
-
+    def ask(task: str, **arguments: Any) -> Any:
         try:
-            child.wait("ready", ProcessLimits(seconds=120))
-            yield ask
-        finally:
-            child.end()
+            child.send({"do": task, **arguments})
+            return child.wait("done", limits, say)["result"]
+        except (OverLimit, MemoryError) as error:
+            why = f"{str(error) or memory_words(limits)} and was stopped"
+        except Gone:
+            why = f"ended unexpectedly (exit code {child.end()})"
+        except RuntimeError as error:  # somebody else's program, so also somebody else's errors
+            why = f"failed: {str(error).strip().splitlines()[-1]}"
+        raise WorkbenchError(f"The converter to GGUF {why}. Nothing was written. What it printed is in {LOG} in {home()}.")
+
+    try:
+        child.wait("ready", ProcessLimits(seconds=120))
+        yield ask
+    finally:
+        child.end()
 
 
 def _template(ask: Any, model: Path) -> tuple[Template, list[str]]:
@@ -177,14 +177,13 @@ def _template_check(template: Template) -> Check:
     return Check("Ollama's template", f"writes {template.tried} conversations as the one of training does", True)
 
 
-def _notes(name: str, template: Template, file: str) -> list[str]:
+def _notes(template: Template) -> list[str]:
     notes = list(template.notes)
     if template.why:
         notes.append(
             "The Modelfile has no TEMPLATE, so that Ollama looks for one of its own that is like the one in the GGUF: compare what "
             "`ollama show --template` says with chat_template.jinja of the merged model."
         )
-    notes.append(f"Ollama: `ollama create {name} -f Modelfile`. llama.cpp: `llama-server -m {file} --jinja`.")
     notes.append("Neither Ollama nor llama-server was started for this.")
     return notes
 

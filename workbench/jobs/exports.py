@@ -9,13 +9,17 @@ from pathlib import Path
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.export.exported import Check, Exported
+from workbench.core.export.serving import serving
 from workbench.core.export.targets import ExportOptions
 from workbench.core.training.config import ModelRef
 from workbench.core.training.model_card import model_card
 from workbench.jobs.child import Progress
 from workbench.jobs.export_gguf import write_gguf, write_gguf_lora
+from workbench.jobs.merging import write_merged
 from workbench.store.adapter_files import SETTINGS, WEIGHTS, check_adapter
+from workbench.store.alive import alive, started
 from workbench.store.home import write_text, writing
+from workbench.store.installed import installed_engines
 from workbench.store.runs import Run, open_run
 from workbench.store.scaled import refuse_where_not_linear, scaled_weights
 
@@ -38,16 +42,16 @@ def export(run_name: str, target: str, out: Path, options: ExportOptions, say: P
     Raises WorkbenchError with nothing left behind: for a run without an adapter, a target that it cannot become, a folder
     in use, a full disk; and whatever `say` raises to end it.
     """
+    if target not in WRITERS:
+        raise WorkbenchError(f"There is no way out called {target[:40]!r}. There are {', '.join(WRITERS)}.")
     run = open_run(run_name)
     if not run.has_adapter:
         raise WorkbenchError(f"The run {run.name} has no adapter yet. Choose a run that finished or was stopped.")
     out = out.expanduser().absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise WorkbenchError(f"{out} is there already and not empty. Name a folder that is not there yet.")
-    draft = out.with_name(f".{out.name}.draft")
     with writing(f"The export {out}"):
-        shutil.rmtree(draft, ignore_errors=True)  # of an export that was killed here
-        draft.mkdir(parents=True)
+        draft = _draft_of(out)
     try:
         with writing(f"The export {out}"):
             checked, notes = WRITERS[target](Work(run, options, draft, say))
@@ -56,7 +60,28 @@ def export(run_name: str, target: str, out: Path, options: ExportOptions, say: P
             os.replace(draft, out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return Exported(run.name, target, str(out), listed(out), tuple(checked), tuple(notes))
+    files = listed(out)
+    engines = serving(run.name, out, files, installed_engines())
+    return Exported(run.name, target, str(out), files, tuple(checked), tuple(notes), engines)
+
+
+def _draft_of(out: Path) -> Path:
+    """A folder beside the one that is to be written, made here. What killed exports left of theirs goes.
+
+    Raises WorkbenchError where another export is writing the same.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    begin, end = f".{out.name}.", ".draft"
+    for left in [one for one in out.parent.iterdir() if one.name.startswith(begin) and one.name.endswith(end)]:
+        pid, _, created = left.name.removeprefix(begin).removesuffix(end).partition("-")
+        if pid.isdecimal() and alive(int(pid), float(created or 0)):
+            raise WorkbenchError(
+                f"{out} is being written by another export right now. Wait for it, or name another folder."
+            )
+        shutil.rmtree(left, ignore_errors=True)
+    draft = out.with_name(f"{begin}{os.getpid()}-{started(os.getpid()):.2f}{end}")
+    draft.mkdir()
+    return draft
 
 
 def listed(folder: Path) -> tuple[str, ...]:
@@ -96,6 +121,7 @@ def public_name(model: ModelRef) -> str:
 
 WRITERS: dict[str, Callable[[Work], Found]] = {
     "adapter": write_adapter,
+    "merged": lambda work: write_merged(work.run, work.options, work.folder, work.say),
     "gguf": lambda work: write_gguf(work.run, work.options, work.folder, work.say),
     "gguf-lora": lambda work: write_gguf_lora(work.run, work.options, work.folder, work.say),
 }
