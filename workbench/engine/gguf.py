@@ -11,13 +11,14 @@ import runpy
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from workbench.core.data.messages import Message
 from workbench.core.errors import WorkbenchError
-from workbench.core.export.exported import Check
 from workbench.core.export.pretokenizers import pretokenizer
 from workbench.core.training.config import ModelRef
 from workbench.engine import gguf_asked, gguf_check, templates
@@ -42,8 +43,6 @@ def convert(say: Say, root: str, model: str, out: str, kind: str, name: str, add
     conversion, gguf = _import_converter(root)
     import torch
 
-    notes = _known_by_structure(conversion, Path(model))
-    _have_tokens_added(gguf, adds_bos)
     kinds = {"f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16", "q8_0": "MOSTLY_Q8_0"}
     hparams = conversion.ModelBase.load_hparams(Path(model), False)
     architecture = conversion.get_model_architecture(hparams, conversion.ModelType.TEXT)
@@ -53,7 +52,8 @@ def convert(say: Say, root: str, model: str, out: str, kind: str, name: str, add
         raise WorkbenchError(
             f"The converter does not know models of the kind {architecture}. Take a newer llama.cpp, or export the merged model."
         ) from None
-    with torch.inference_mode():
+    notes: list[str] = []
+    with torch.inference_mode(), _known_by_structure(conversion, Path(model), notes), _tokens_added(gguf, adds_bos):
         of_model(Path(model), getattr(gguf.LlamaFileType, kinds[kind]), Path(out), model_name=name).write()
     return notes
 
@@ -97,9 +97,7 @@ def quantize(say: Say, source: str, out: str, kind: str, program: str) -> None:
         )
 
 
-def check(
-    say: Say, root: str, file: str, model: str, kind: str, prompts: list[list[Message]]
-) -> list[dict[str, Any]]:
+def check(say: Say, root: str, file: str, model: str, kind: str, prompts: list[list[Message]]) -> list[dict[str, Any]]:
     """Compare a GGUF with the model that it was made of, and ask it where llama-cpp-python works."""
     say({"event": "progress", "fraction": 0.8, "text": "reading it back"})
     _import_converter(root)
@@ -123,9 +121,19 @@ def _import_converter(root: str) -> tuple[Any, Any]:
     return importlib.import_module("conversion"), importlib.import_module("gguf")
 
 
-def _known_by_structure(conversion: Any, model: Path) -> list[str]:
-    """Have a tokenizer that is not on the converter's list known by its rule. Gives the note of it once that was needed."""
-    text_model, notes = importlib.import_module(f"{conversion.__name__}.base").TextModel, []
+@contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    known = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, known)
+
+
+def _known_by_structure(conversion: Any, model: Path, notes: list[str]) -> AbstractContextManager[None]:
+    """A tokenizer that is not on the converter's list is known by its rule. notes: gets a line where that was needed."""
+    text_model = importlib.import_module(f"{conversion.__name__}.base").TextModel
     by_hash = text_model.get_vocab_base_pre
 
     def known(self: Any, tokenizer: Any) -> str:
@@ -144,20 +152,19 @@ def _known_by_structure(conversion: Any, model: Path) -> list[str]:
         )
         return name
 
-    text_model.get_vocab_base_pre = known
-    return notes
+    return _replaced(text_model, "get_vocab_base_pre", known)
 
 
-def _have_tokens_added(gguf: Any, adds_bos: bool) -> None:
-    """Have the file say what an engine adds to a text: the beginning only where the template of training writes it (engines
-    take a second one away again), the end never."""
+def _tokens_added(gguf: Any, adds_bos: bool) -> AbstractContextManager[None]:
+    """The file says what an engine adds to a text: the beginning only where the template of training writes it (engines take a
+    second one away again), the end never."""
     written = gguf.SpecialVocab.add_to_gguf
 
     def add_to_gguf(self: Any, writer: Any, quiet: bool = False) -> None:
         self.add_special_token = {"bos": adds_bos, "eos": False}
         written(self, writer, quiet)
 
-    gguf.SpecialVocab.add_to_gguf = add_to_gguf
+    return _replaced(gguf.SpecialVocab, "add_to_gguf", add_to_gguf)
 
 
 TASKS = {"render": render, "convert": convert, "lora": lora, "quantize": quantize, "check": check}

