@@ -55,7 +55,9 @@ def has_llama_cpp() -> bool:
 def converter() -> Converter:
     if not there_is():
         pytest.skip("no converter to GGUF is installed: pip install -e '.[gguf]'")
-    return find_converter(False, silent)
+    found = find_converter(False, silent)
+    converting._import_converter(str(found.root))  # llama.cpp's folder has a gguf of its own, which has to be the one of this process
+    return found
 
 
 needs_llama_cpp = pytest.mark.skipif(
