@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from made_runs import reward_run
 from random_models import random_qwen3, random_run
 from test_thinking import DROPS_EARLIER
 
@@ -79,7 +80,7 @@ def test_the_folder_holds_all_that_answering_as_in_training_needs(first_run, tmp
     assert 'dtype="auto"' in card and "peft" not in card
     assert json.loads((out / "generation_config.json").read_text())["eos_token_id"] == [2]
     said = found_of(found)
-    assert said["Chat template and tokenizer"].found == "16 of 16 prompts become the very tokens of training"
+    assert said["Chat template and tokenizer"].found == "12 of 12 prompts become the very tokens of training"
     assert "the run trained on weights in nf4" in said["As it was trained"].found
     assert [one.engine for one in found.serving][:2] == ["transformers serve", "vLLM"]
 
@@ -200,9 +201,9 @@ def test_a_machine_that_holds_only_16_bits_merges_in_them_and_says_so(tmp_path, 
     assert "Logits in bf16 against base and adapter in bf16" in found_of(found)
 
 
-def test_what_cannot_be_merged_is_refused_with_the_reason(judge, tmp_path, one_base, in_this_process):
+def test_what_cannot_be_merged_is_refused_with_the_reason(tmp_path, one_base, in_this_process):
     with pytest.raises(WorkbenchError, match="judge is a reward model, which is not merged"):
-        export(judge, tmp_path / "out")
+        export(reward_run(), tmp_path / "out")
     model = random_qwen3(tmp_path / "model")
     run = random_run("of-four-bits", model)
     config = json.loads((model / "config.json").read_text())
@@ -245,8 +246,9 @@ def test_a_merge_whose_process_ends_is_told_in_words(first_run, tmp_path):
 
 
 def test_prompts_are_held_out_ones_and_a_few_of_ours(first_run):
+    """The few pairs that it learned from hold out eight different prompts."""
     prompts = merging.fixed_prompts(first_run)
-    assert len(prompts) == merging.HELD_OUT + len(merging.OWN)
+    assert len(prompts) == 8 + len(merging.OWN)
     assert [one[0]["content"] for one in prompts[-4:]] == list(merging.OWN)
     first_run.write_config(first_run.config().model_copy(update={"preference_data": "gone"}))
     assert len(merging.fixed_prompts(first_run)) == len(merging.OWN), "the data is gone"

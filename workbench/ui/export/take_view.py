@@ -40,14 +40,15 @@ class TakeView:
                 [(one.title, one.id) for one in TARGETS.values()], value=FIRST, label="As", elem_id="wb-take-target"
             )
             self.words = gr.HTML(text(TARGETS[FIRST].words), elem_id="wb-take-words")
-            with gr.Row(elem_classes="wb-settings"):
+            with gr.Row(elem_classes="wb-settings wb-few"):
                 self.options = {name: _draw(name) for name in ExportOptions.model_fields}
             with gr.Row(elem_classes="wb-actions"):
                 self.export = gr.Button("Export", variant="primary", elem_id="wb-take-export")
                 cancel = cancel_button()
             self.work = WorkView(gr.HTML(elem_id="wb-take-working"), cancel)
             self.written = gr.HTML(elem_id="wb-take-written")
-            self.download = gr.DownloadButton("Prepare a .zip of it", visible="hidden", elem_id="wb-take-download")
+            with gr.Row(elem_classes="wb-actions"):
+                self.download = gr.DownloadButton("Prepare a .zip of it", visible="hidden", elem_id="wb-take-download")
             self._folder = gr.State("")  # what this session wrote last
 
     def wire(self, run: gr.Dropdown, app: AppState) -> None:
@@ -135,6 +136,9 @@ def packed(folder: Path) -> Path:
     if not folder.name or not folder.is_dir():
         raise WorkbenchError("There is nothing to pack: export the run first, or look whether its folder was moved.")
     target = export_folder() / f"{folder.name}.zip"
+    newest = max((file.stat().st_mtime for file in files_in(folder)), default=0)
+    if target.is_file() and target.stat().st_mtime > newest:  # a click on Download asks for it once more
+        return target
     draft = target.with_suffix(".draft")
     with writing(f"The archive {target.name}"):
         wanted, free = sum(file.stat().st_size for file in files_in(folder)), shutil.disk_usage(target.parent).free
