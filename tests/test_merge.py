@@ -29,6 +29,12 @@ def export(run, out: Path, **options):
     return exports.export(run.name, "merged", out, ExportOptions(**options), silent)
 
 
+def trained_in_full(run):
+    """The run, as if it had trained on the very weights, so that it is not compared with 4 bits too."""
+    run.add_to_environment({"precision": "fp32"})
+    return run
+
+
 def found_of(exported) -> dict:
     return {check.what: check for check in exported.checked}
 
@@ -45,7 +51,7 @@ def test_the_merged_weights_are_w_plus_scaled_b_a(precision, dtype, first_run, t
     import torch
 
     out = tmp_path / "out"
-    found = export(first_run, out, precision=precision, strength=0.5)
+    found = export(trained_in_full(first_run), out, precision=precision, strength=0.5)
     assert found.agrees, found.checked
     base = weights_in(Path(merge.load.fetch(first_run.config().model, print)))
     adapter, merged = weights_in(first_run.adapter), weights_in(out)
@@ -89,8 +95,7 @@ def test_a_model_that_can_think_is_exported_with_the_switch_as_it_was_in_trainin
     """The template alone opens a thought; the run trained with thinking off, and the exported one closes it by itself."""
     from transformers import AutoTokenizer
 
-    run = random_run("thinks", random_qwen3(tmp_path / "model", DROPS_EARLIER))
-    run.write_environment({"precision": "fp32"})
+    run = trained_in_full(random_run("thinks", random_qwen3(tmp_path / "model", DROPS_EARLIER)))
     found = export(run, tmp_path / "out")
     asked = [{"role": "user", "content": "When?"}]
     rendered = AutoTokenizer.from_pretrained(tmp_path / "out").apply_chat_template(
@@ -104,8 +109,7 @@ def test_a_model_that_can_think_is_exported_with_the_switch_as_it_was_in_trainin
 
 def test_large_weights_are_written_in_several_files(tmp_path, one_base, in_this_process, monkeypatch):
     monkeypatch.setattr(merge, "FILE", "200KB")
-    run = random_run("wide", random_qwen3(tmp_path / "model"))
-    run.write_environment({"precision": "fp32"})
+    run = trained_in_full(random_run("wide", random_qwen3(tmp_path / "model")))
     found = export(run, tmp_path / "out")
     shards = [name for name in found.files if name.startswith("model-0")]
     assert len(shards) > 2 and "model.safetensors.index.json" in found.files and found.agrees
@@ -132,7 +136,7 @@ def spoil(how):
 )
 def test_a_merge_that_went_wrong_is_found(how, check, first_run, tmp_path, one_base, in_this_process, monkeypatch):
     monkeypatch.setattr(merge, "save", spoil(how))
-    found = export(first_run, tmp_path / "out")
+    found = export(trained_in_full(first_run), tmp_path / "out")
     assert not found_of(found)[check].ok and found.agrees is False
 
 
@@ -140,8 +144,7 @@ def test_an_adapter_that_was_not_merged_is_found(tmp_path, one_base, in_this_pro
     """What is written is the base model itself."""
     from peft import PeftModel
 
-    run = random_run("strong", random_qwen3(tmp_path / "model"), strength=0.05)
-    run.write_environment({"precision": "fp32"})
+    run = trained_in_full(random_run("strong", random_qwen3(tmp_path / "model"), strength=0.05))
     monkeypatch.setattr(PeftModel, "merge_and_unload", lambda self, safe_merge: self.unload(), raising=False)
     found = export(run, tmp_path / "out")
     assert found.agrees is False and not found_of(found)[LOGITS].ok
@@ -190,8 +193,7 @@ def test_memory_is_looked_at_first():
 
 
 def test_a_machine_that_holds_only_16_bits_merges_in_them_and_says_so(tmp_path, one_base, in_this_process, monkeypatch):
-    run = random_run("small", random_qwen3(tmp_path / "model"))
-    run.write_environment({"precision": "fp32"})
+    run = trained_in_full(random_run("small", random_qwen3(tmp_path / "model")))
     weights = merge.count_parameters(tmp_path / "model")
     memory = psutil.virtual_memory()
     free = 3 * weights + 2 * 4 * 16 * merge.NEW_TOKENS * 1536
@@ -255,8 +257,7 @@ def test_prompts_are_held_out_ones_and_a_few_of_ours(first_run):
 
 
 def test_one_request_is_answered_with_progress_up_to_its_result(tmp_path, one_base):
-    run = random_run("small", random_qwen3(tmp_path / "model"))
-    run.write_environment({"precision": "fp32"})
+    run = trained_in_full(random_run("small", random_qwen3(tmp_path / "model")))
     (tmp_path / "out").mkdir()
     said = []
     request = {"do": "merge", "run": str(run.folder), "out": str(tmp_path / "out"), "precision": "bf16", "strength": 1,
