@@ -18,9 +18,12 @@ class Tolerance:
 
 TOLERANCES: dict[WeightType, Tolerance] = {
     "fp32": Tolerance(1e-3, 1e-6),
-    "fp16": Tolerance(0.1, 1e-3),
+    "fp16": Tolerance(0.125, 2e-4),
     "bf16": Tolerance(1.0, 1e-2),
 }
+"""Some times what `tests/benchmarks/merging.py` measured where nothing was wrong, and far below what a lost layer does. Rounding to
+bf16 moved logits by 0.1 (the demo, 5 layers) to 0.33 (28 layers), with KL of 4e-5 to 1.4e-3; deeper models add to it. fp16 has three
+bits more: an eighth of the difference, a 64th of the KL. In fp32 only the order of sums differs: 3e-5 and 1e-11."""
 
 
 class AnswerPair(Exact):
