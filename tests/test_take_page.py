@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import gradio as gr
 import pytest
 from configs import demo_config
 from drawn import watch, watch_page
@@ -124,5 +123,7 @@ def test_sizes_are_told_as_file_managers_do(size, words):
 
 
 def test_another_run_begins_with_nothing_written():
-    nothing = watch().take.nothing()
-    assert isinstance(nothing[watch().take.download], gr.DownloadButton) and nothing[watch().take._folder] == ""
+    finished("done").write_result("finished", "Finished.")
+    run = watch_page("done", before=("other", "finished"))
+    assert run["wb-take-written"] == "" and run["wb-take-download"].value is None
+    assert "wb-take-written" not in watch_page("done", before=("done", "finished", "1")), "what was written of it stays"

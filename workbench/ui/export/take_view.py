@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from workbench.core.errors import WorkbenchError
@@ -75,12 +76,17 @@ class TakeView:
             **QUIET,
         )
         self.download.click(pack, self._folder, self.download)
-        run.change(self.nothing, None, [self.written, self.download, self._folder], **QUIET)
         self.work.wire(app)
 
-    def updates(self, run: Run | None, state: State | None) -> Updates:
-        """Whether a run can be taken along."""
-        return {self.all_of: there_while(run is not None and run.has_adapter and state in _ENDED)}
+    @property
+    def changing(self) -> list[Block]:
+        """What changes with the run that is shown."""
+        return [self.all_of, self.written, self.download, self._folder]
+
+    def updates(self, run: Run | None, state: State | None, is_new: bool = False) -> Updates:
+        """Whether a run can be taken along. is_new: it was not shown until now, and so nothing of it was written."""
+        there = {self.all_of: there_while(run is not None and run.has_adapter and state in _ENDED)}
+        return there | self.nothing() if is_new else there
 
     def exported(
         self, app: AppState, request: gr.Request, run: Run, target: str, values: tuple[Any, ...]
@@ -88,7 +94,7 @@ class TakeView:
         """Progress while a run is exported, and at the end what was written."""
         options, out = options_of(target, values), free_folder(run.name, target)
         yield self.nothing()
-        what = f"The export of {run.name} as {TARGETS[target].title.lower()}"
+        what = f"The export of {run.name} ({TARGETS[target].title})"
         found: Exported = yield from self.work.during(
             app, request, lambda say: exports.export(run.name, target, out, options, say), what
         )

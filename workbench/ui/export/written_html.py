@@ -10,7 +10,7 @@ from workbench.ui.parts import Html, NoticeKind, answer_table, card, commands, f
 def written_html(found: Exported) -> Html:
     folder = Path(found.folder)
     rows = [(name, size_label((folder / name).stat().st_size)) for name in found.files]
-    title = f"{found.run} as {TARGETS[found.target].title.lower()}"
+    title = f"{found.run} · {TARGETS[found.target].title}"
     return join(
         card(title, facts([("Folder", found.folder)]), table(["File", "Size"], rows)),
         *map(_check_html, found.checked),
