@@ -117,15 +117,17 @@ def first_run(home_of_first_run: Path, home: Path):
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    """What an export asks of a child process is done in the test's own, which has imported the libraries already."""
+    """What an export asks of a child process is done in the test's own, which has imported the libraries already. The answers
+    that are compared are short."""
     import threading
     from types import SimpleNamespace
 
+    from workbench.engine import merge
     from workbench.jobs import merging
 
-    def child(command, log):
-        from workbench.engine import merge
+    monkeypatch.setattr(merge, "NEW_TOKENS", 12)
 
+    def child(command, log):
         asked: list[dict] = []
 
         def wait(last, limits, say):

@@ -10,8 +10,9 @@ import pytest
 from configs import demo_config
 from made_runs import create_run
 
+from workbench.cli import main
 from workbench.core.errors import WorkbenchError
-from workbench.core.export.exported import Check, Exported
+from workbench.core.export.exported import Check, Differing, Exported
 from workbench.core.export.serving import LLAMA, OLLAMA, TRANSFORMERS, VLLM, serving
 from workbench.core.export.targets import TARGETS, ExportOptions
 from workbench.jobs import exports
@@ -124,6 +125,28 @@ def test_a_full_disk_is_told_in_words_and_leaves_nothing(first_run, tmp_path):
     )
     assert f"The export {out} could not be stored" in done.stdout, done.stderr
     assert list(out.parent.iterdir()) == []
+
+
+def test_the_command_line_prints_what_was_written_and_fails_where_it_differs(first_run, tmp_path, capsys, monkeypatch):
+    assert main(["export", "first", "adapter", "--out", str(tmp_path / "one"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["agrees"] is True and "adapter_model.safetensors" in said["files"]
+    assert [one["what"] for one in said["checked"]] == ["Weights"] and said["serving"] == []
+    wrong = Check("Greedy answers", "1 of 2 are identical", False, (Differing("Hello", "Hi.", "Ho."),))
+
+    def differs(work):
+        (work.folder / "config.json").write_text("{}")
+        (work.folder / "model.safetensors").write_text("")
+        return [wrong, Check("As it was trained", "KL 0.1", None)], ["A note."]
+
+    monkeypatch.setitem(exports.WRITERS, "merged", differs)
+    assert main(["export", "first", "merged", "--precision", "fp16", "--out", str(tmp_path / "two")]) == 1
+    words = capsys.readouterr().out
+    assert "[DIFFERS] Greedy answers: 1 of 2 are identical" in words and "[to know] As it was trained" in words
+    assert "run:      'Hi.'" in words and "exported: 'Ho.'" in words and "A note." in words
+    assert f"    transformers serve {tmp_path / 'two'} --port 8000" in words
+    assert main(["export", "first", "merged", "--precision", "int3", "--out", str(tmp_path / "three")]) != 0
+    assert "Precision is 'int3'" in capsys.readouterr().err
 
 
 # What must never leave: each is planted, and looked for in every byte that a target writes.

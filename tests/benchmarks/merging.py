@@ -18,7 +18,7 @@ from workbench.engine import merge
 from workbench.jobs.merging import fixed_prompts
 from workbench.store.runs import Run, open_run
 
-SIZES = ((2, 64, 1536), (8, 256, 1536), (28, 512, 1536), (28, 1024, 32_000))
+SIZES = ((2, 64, 1536), (8, 256, 1536), (28, 512, 1536))
 
 
 def runs(folder: Path, names: list[str]) -> list[tuple[str, Run]]:

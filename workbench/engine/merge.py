@@ -8,7 +8,7 @@ import gc
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.exact import Exact
 from workbench.core.export.agreement import AnswerPair, Comparison, Measured
 from workbench.core.export.targets import WeightType
-from workbench.core.memory.merging import arithmetic, check_disk
+from workbench.core.memory.merging import arithmetic, check_disk, merging_bytes
 from workbench.core.training.config import RunConfig
 from workbench.core.training.thinking import with_default
 from workbench.engine import load
@@ -37,6 +37,7 @@ from workbench.store.weights import count_parameters
 NEW_TOKENS = 32  # of each answer that is compared
 LONGEST = 1024  # tokens of a prompt with its answer
 FILE = "5GB"  # of weights, the largest
+ON_CARD = 2 * 1024**3  # bytes of a card that answering takes, besides the weights
 TYPES: dict[WeightType, str] = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 Words = Callable[[float, str], None]
@@ -54,12 +55,35 @@ class Wanted(Exact):
 
 @dataclass(frozen=True)
 class Told:
-    """What a model says of some prompts. rows: tokens of each. answers: greedy tokens with the one that ends them. logits: of
-    each answer, fp32, shape (tokens, vocabulary)."""
+    """What a model says of some prompts. answers: its greedy tokens with the one that ends them. logits: at each token of the
+    run's own answers, which all models read, fp32, shape (tokens, vocabulary)."""
 
-    rows: list[list[int]]
     answers: list[list[int]]
     logits: list[Any]
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """prompts: that all were asked. tokenizer: of what was written."""
+
+    prompts: list[list[Message]]
+    tokenizer: Any
+
+    def with_answers(self, ours: Told, theirs: Told) -> Comparison:
+        """The run, or the way it was trained, against the merged model."""
+        largest, divergence = difference(ours.logits, theirs.logits)
+        pairs = zip(self.prompts, ours.answers, theirs.answers, ours.logits, strict=True)
+        return Comparison(logits=largest, kl=divergence, answers=[self._pair(*pair) for pair in pairs])
+
+    def _pair(self, prompt: list[Message], ours: list[int], theirs: list[int], logits: Any) -> AnswerPair:
+        place = next((at for at, (one, two) in enumerate(zip(ours, theirs, strict=False)) if one != two), None)
+        gap = None
+        if place is not None:
+            # Where the way it was trained parted from the run before that place, it was read along other tokens.
+            two = logits[min(place, len(logits) - 1)][[ours[place], theirs[place]]]
+            gap = abs((two[0] - two[1]).item())
+        text, other = (self.tokenizer.decode(one, skip_special_tokens=True) for one in (ours, theirs))
+        return AnswerPair(prompt=str(prompt[-1]["content"]), of_run=text, of_export=other, gap=gap)
 
 
 def merge(wanted: Wanted, words: Words) -> Measured:
@@ -77,12 +101,13 @@ def merge(wanted: Wanted, words: Words) -> Measured:
     rows = rendered(tokenizer, wanted.prompts)
 
     words(0.1, f"loading the base model in {computed_in}")
-    model = _with_adapter(_load(folder, computed_in), run, wanted.strength)
+    model = _with_adapter(_load(folder, computed_in, weights), run, wanted.strength)
     ends = end_tokens(model, tokenizer)
     words(0.2, "answering with the adapter beside the base model")
-    told = tell(model, tokenizer, rows, ends)
+    answers = greedy(model, tokenizer, rows, ends)
+    told = Told(answers, list(logits_of(model, rows, answers)))
     with model.disable_adapter():
-        changed = compare_logits(told, logits_of(model, told.rows, told.answers))[1]
+        changed = difference(told.logits, logits_of(model, rows, answers))[1]
 
     words(0.4, "merging")
     model = model.merge_and_unload(safe_merge=True).to(getattr(torch, TYPES[wanted.precision]))
@@ -90,22 +115,24 @@ def merge(wanted: Wanted, words: Words) -> Measured:
     words(0.5, "writing the merged model")
     save(model, tokenizer, ends, wanted.out)
     del model
-    gc.collect()
+    free_memory()
 
     words(0.6, "loading the merged model anew")
     anew = load.load_tokenizer(wanted.out, title)
     templated = sum(one == two for one, two in zip(rows, rendered(anew, wanted.prompts), strict=True))
-    merged = _load(wanted.out, "auto")
+    merged = _load(wanted.out, wanted.precision, weights)
     words(0.7, "answering with the merged model")
-    said = greedy(merged, anew, rows, ends)
-    whole = compared(told, said, logits_of(merged, told.rows, told.answers), wanted.prompts, anew)
+    said = Told(greedy(merged, anew, rows, ends), list(logits_of(merged, rows, answers)))
+    del merged
+    free_memory()
+    compared = Comparing(wanted.prompts, anew)
     trained, trained_in = None, run.environment().get("precision") or "nf4"
     if trained_in != "fp32":
         words(0.85, f"answering as it was trained, in {trained_in}")
-        trained = _as_trained(run, config, wanted, told, logits_of(merged, told.rows, told.answers), said)
+        trained = compared.with_answers(_as_trained(run, wanted.strength, rows, answers), said)
     return Measured(
-        prompts=len(rows), tokens=sum(map(len, told.answers)), templated=templated, changed=changed,
-        arithmetic=computed_in, whole=whole, trained=trained, trained_in=trained_in, weights=weights,
+        prompts=len(rows), tokens=sum(map(len, answers)), templated=templated, changed=changed, arithmetic=computed_in,
+        whole=compared.with_answers(told, said), trained=trained, trained_in=trained_in, weights=weights,
     )  # fmt: skip
 
 
@@ -151,14 +178,19 @@ def that_fit(tokenizer: Any, prompts: list[list[Message]], config: Mapping[str, 
     ]
 
 
-def _load(folder: Path, dtype: str) -> Any:
-    """A causal language model from safetensors, on the processor. dtype: "auto" for the one that its files have."""
+def _load(folder: Path, precision: str, weights: int) -> Any:
+    """A causal language model from safetensors, on the card where it finds room there."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    taken = getattr(torch, TYPES[dtype]) if dtype in TYPES else dtype  # type: ignore[index]
+    on_card = torch.cuda.is_available() and merging_bytes(weights, precision, ON_CARD) < torch.cuda.mem_get_info()[0]
     return AutoModelForCausalLM.from_pretrained(
-        folder, dtype=taken, device_map="cpu", use_safetensors=True, trust_remote_code=False, local_files_only=True
+        folder,
+        dtype=getattr(torch, TYPES[precision]),  # type: ignore[index]
+        device_map={"": 0 if on_card else "cpu"},
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
     ).eval()
 
 
@@ -209,12 +241,6 @@ def save(model: Any, tokenizer: Any, ends: set[int], out: Path) -> None:
     tokenizer.save_pretrained(out)
 
 
-def tell(model: Any, tokenizer: Any, rows: list[list[int]], ends: set[int]) -> Told:
-    """Greedy answers, and the logits at each of their tokens."""
-    answers = greedy(model, tokenizer, rows, ends)
-    return Told(rows, answers, list(logits_of(model, rows, answers)))
-
-
 def greedy(model: Any, tokenizer: Any, rows: list[list[int]], ends: set[int]) -> list[list[int]]:
     """The likeliest answer to each prompt, cut behind the token that ends it."""
     import torch
@@ -243,66 +269,38 @@ def logits_of(model: Any, rows: list[list[int]], answers: list[list[int]]) -> It
         yield found[0, -len(answer) - 1 : -1].float().cpu()
 
 
-def compare_logits(told: Told, others: Iterator[Any]) -> tuple[float, float]:
-    """The largest difference of a logit, and the mean KL of what was told from the others, in nats per token."""
+def difference(ours: Iterable[Any], theirs: Iterable[Any]) -> tuple[float, float]:
+    """The largest difference of a logit, and the mean KL of ours from theirs, in nats per token."""
     largest, divergence, tokens = 0.0, 0.0, 0
-    for ours, other in zip(told.logits, others, strict=True):
-        largest = max(largest, (ours - other).abs().max().item())
-        ours, other = ours.double().log_softmax(-1), other.double().log_softmax(-1)
-        divergence += (ours.exp() * (ours - other)).sum().item()
-        tokens += len(ours)
+    for one, other in zip(ours, theirs, strict=True):
+        largest = max(largest, (one - other).abs().max().item())
+        first, second = one.double().log_softmax(-1), other.double().log_softmax(-1)
+        divergence += (first.exp() * (first - second)).sum().item()
+        tokens += len(one)
     return largest, max(0.0, divergence / max(1, tokens))
 
 
-def compared(
-    told: Told, answers: list[list[int]], logits: Iterator[Any], prompts: Sequence[list[Message]], tokenizer: Any
-) -> Comparison:
-    """What was told, against the answers and logits of another model."""
-    largest, divergence = compare_logits(told, logits)
-    pairs = []
-    for number, (ours, other) in enumerate(zip(told.answers, answers, strict=True)):
-        place = next((at for at, (one, two) in enumerate(zip(ours, other, strict=False)) if one != two), None)
-        gap = None if place is None else told.logits[number][place][[ours[place], other[place]]]
-        pairs.append(
-            AnswerPair(
-                prompt=str(prompts[number][-1]["content"]),
-                of_run=tokenizer.decode(ours, skip_special_tokens=True),
-                of_export=tokenizer.decode(other, skip_special_tokens=True),
-                gap=None if gap is None else abs((gap[0] - gap[1]).item()),
-            )
-        )
-    return Comparison(logits=largest, kl=divergence, answers=pairs)
-
-
-def _as_trained(
-    run: Run, config: RunConfig, wanted: Wanted, told: Told, logits: Iterator[Any], answers: list[list[int]]
-) -> Comparison:
-    """The base model as it was loaded for training, with the adapter, against the merged one. Both read the same tokens.
-
-    logits, answers: of the merged model.
-    """
+def _as_trained(run: Run, strength: float, rows: list[list[int]], answers: list[list[int]]) -> Told:
+    """What the base model says as it was loaded for training, with the adapter."""
     from workbench.engine.device import this_device
     from workbench.engine.generate import end_tokens
 
-    theirs = list(logits)
+    config = run.config()
     loaded = load.load_base(config.model, config.precision, this_device(), lambda text: None)
-    model = _with_adapter(loaded.model, run, wanted.strength)
-    tokenizer = as_trained(loaded.tokenizer, config)
-    own = greedy(model, tokenizer, told.rows, end_tokens(model, tokenizer))
-    # Logits at the same tokens as those of the merged model; where answers part is judged by nobody here.
-    ours = Told(told.rows, own, list(logits_of(model, told.rows, told.answers)))
-    largest, divergence = compare_logits(ours, iter(theirs))
-    pairs = [
-        AnswerPair(
-            prompt=str(prompt[-1]["content"]),
-            of_run=tokenizer.decode(one, skip_special_tokens=True),
-            of_export=tokenizer.decode(two, skip_special_tokens=True),
-            gap=None if one == two else 0.0,
-        )
-        for prompt, one, two in zip(wanted.prompts, own, answers, strict=True)
-    ]
+    model = _with_adapter(loaded.model, run, strength)
+    own = greedy(model, loaded.tokenizer, rows, end_tokens(model, loaded.tokenizer))
+    told = Told(own, list(logits_of(model, rows, answers)))
     model.unload()
-    return Comparison(logits=largest, kl=divergence, answers=pairs)
+    return told
+
+
+def free_memory() -> None:
+    """Give back what a model took that nobody holds any more."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def answer(request: Request, say: Say, stop: threading.Event) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ from workbench.store.runs import Run, open_run
 from workbench.store.scaled import refuse_where_not_linear, scaled_weights
 
 Found = tuple[list[Check], list[str]]
+
+# The folder that it is to become, and the process that writes it.
+_DRAFT = re.compile(r"\.(?P<of>.+)\.(?P<pid>\d+)-(?P<created>\d+\.\d+)\.draft", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -71,15 +75,16 @@ def _draft_of(out: Path) -> Path:
     Raises WorkbenchError where another export is writing the same.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    begin, end = f".{out.name}.", ".draft"
-    for left in [one for one in out.parent.iterdir() if one.name.startswith(begin) and one.name.endswith(end)]:
-        pid, _, created = left.name.removeprefix(begin).removesuffix(end).partition("-")
-        if pid.isdecimal() and alive(int(pid), float(created or 0)):
+    for left in list(out.parent.iterdir()):
+        named = _DRAFT.fullmatch(left.name)
+        if named is None or named["of"] != out.name:
+            continue
+        if alive(int(named["pid"]), float(named["created"])):
             raise WorkbenchError(
                 f"{out} is being written by another export right now. Wait for it, or name another folder."
             )
         shutil.rmtree(left, ignore_errors=True)
-    draft = out.with_name(f"{begin}{os.getpid()}-{started(os.getpid()):.2f}{end}")
+    draft = out.with_name(f".{out.name}.{os.getpid()}-{started(os.getpid()):.2f}.draft")
     draft.mkdir()
     return draft
 

@@ -77,7 +77,7 @@ class WatchTab:
             self.samples,
             self.log,
             self.details,
-            self.take.all_of,
+            *self.take.changing,
         ]
         return [self.head, *self.actions.buttons, *queued, *told]
 
@@ -114,7 +114,7 @@ class WatchTab:
             self.details: details_html(run),
             **self.actions.updates(app, run, state, findings),
             **self.queue.updates(app),
-            **self.take.updates(run, state),
+            **self.take.updates(run, state, is_new=before[:1] != (run.name,)),
         }
         # The charts are the heavy part; they are sent only when there are new rows.
         drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None

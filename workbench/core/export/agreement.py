@@ -18,9 +18,12 @@ class Tolerance:
 
 TOLERANCES: dict[WeightType, Tolerance] = {
     "fp32": Tolerance(1e-3, 1e-6),
-    "fp16": Tolerance(0.1, 1e-3),
+    "fp16": Tolerance(0.125, 2e-4),
     "bf16": Tolerance(1.0, 1e-2),
 }
+"""Some times what `tests/benchmarks/merging.py` measured where nothing was wrong, and far below what a lost layer does. Rounding to
+bf16 moved logits by 0.1 (the demo, 5 layers) to 0.33 (28 layers), with KL of 4e-5 to 1.4e-3; deeper models add to it. fp16 has three
+bits more: an eighth of the difference, a 64th of the KL. In fp32 only the order of sums differs: 3e-5 and 1e-11."""
 
 
 class AnswerPair(Exact):
@@ -97,14 +100,14 @@ def _answers(found: Measured, limit: Tolerance) -> Check:
 
 
 def _as_trained(found: Measured) -> Sequence[Check]:
-    """How far the base model's quantisation in training is from the one that was merged. It is no fault of the merge, so any
-    figure is well."""
+    """How far the base model's quantisation in training is from the one that was merged. It is no fault of the merge, so it is
+    told and not judged."""
     other = found.trained
     if other is None:
         return []
     words = (
         f"the run trained on weights in {found.trained_in}, and these are the base model's own: logits differ by {other.logits:.2g} at "
         f"most, KL {other.kl:.2g} nats per token, {other.same} of {len(other.answers)} greedy answers are identical. That comes "
-        "from the quantisation, and has no tolerance"
+        "from the quantisation of the base model, not from the merge"
     )
-    return [Check("As it was trained", words, True, other.differing)]
+    return [Check("As it was trained", words, None, other.differing)]

@@ -20,12 +20,12 @@ class Differing:
 class Check:
     """One comparison of what was written with the run. found: what it gave, with its figure and unit, as the rest of a line.
 
-    differing: of compared answers, those that are not the same, to be shown side by side.
+    ok: None for what is measured to be known, and can neither be well nor wrong. differing: of compared answers, those that are not the same, to be shown side by side.
     """
 
     what: str
     found: str
-    ok: bool
+    ok: bool | None
     differing: tuple[Differing, ...] = ()
 
 
@@ -55,7 +55,8 @@ class Exported:
     @property
     def agrees(self) -> bool | None:
         """Whether every comparison came out well; None where there was none."""
-        return all(check.ok for check in self.checked) if self.checked else None
+        judged = [check.ok for check in self.checked if check.ok is not None]
+        return all(judged) if judged else None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"agrees": self.agrees}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from workbench.core.errors import WorkbenchError
@@ -40,14 +41,15 @@ class TakeView:
                 [(one.title, one.id) for one in TARGETS.values()], value=FIRST, label="As", elem_id="wb-take-target"
             )
             self.words = gr.HTML(text(TARGETS[FIRST].words), elem_id="wb-take-words")
-            with gr.Row(elem_classes="wb-settings"):
+            with gr.Row(elem_classes="wb-settings wb-few"):
                 self.options = {name: _draw(name) for name in ExportOptions.model_fields}
             with gr.Row(elem_classes="wb-actions"):
                 self.export = gr.Button("Export", variant="primary", elem_id="wb-take-export")
                 cancel = cancel_button()
             self.work = WorkView(gr.HTML(elem_id="wb-take-working"), cancel)
             self.written = gr.HTML(elem_id="wb-take-written")
-            self.download = gr.DownloadButton("Prepare a .zip of it", visible="hidden", elem_id="wb-take-download")
+            with gr.Row(elem_classes="wb-actions"):
+                self.download = gr.DownloadButton("Prepare a .zip of it", visible="hidden", elem_id="wb-take-download")
             self._folder = gr.State("")  # what this session wrote last
 
     def wire(self, run: gr.Dropdown, app: AppState) -> None:
@@ -74,12 +76,17 @@ class TakeView:
             **QUIET,
         )
         self.download.click(pack, self._folder, self.download)
-        run.change(self.nothing, None, [self.written, self.download, self._folder], **QUIET)
         self.work.wire(app)
 
-    def updates(self, run: Run | None, state: State | None) -> Updates:
-        """Whether a run can be taken along."""
-        return {self.all_of: there_while(run is not None and run.has_adapter and state in _ENDED)}
+    @property
+    def changing(self) -> list[Block]:
+        """What changes with the run that is shown."""
+        return [self.all_of, self.written, self.download, self._folder]
+
+    def updates(self, run: Run | None, state: State | None, is_new: bool = False) -> Updates:
+        """Whether a run can be taken along. is_new: it was not shown until now, and so nothing of it was written."""
+        there = {self.all_of: there_while(run is not None and run.has_adapter and state in _ENDED)}
+        return there | self.nothing() if is_new else there
 
     def exported(
         self, app: AppState, request: gr.Request, run: Run, target: str, values: tuple[Any, ...]
@@ -87,7 +94,7 @@ class TakeView:
         """Progress while a run is exported, and at the end what was written."""
         options, out = options_of(target, values), free_folder(run.name, target)
         yield self.nothing()
-        what = f"The export of {run.name} as {TARGETS[target].title.lower()}"
+        what = f"The export of {run.name} ({TARGETS[target].title})"
         found: Exported = yield from self.work.during(
             app, request, lambda say: exports.export(run.name, target, out, options, say), what
         )
@@ -135,6 +142,9 @@ def packed(folder: Path) -> Path:
     if not folder.name or not folder.is_dir():
         raise WorkbenchError("There is nothing to pack: export the run first, or look whether its folder was moved.")
     target = export_folder() / f"{folder.name}.zip"
+    newest = max((file.stat().st_mtime for file in files_in(folder)), default=0)
+    if target.is_file() and target.stat().st_mtime > newest:  # a click on Download asks for it once more
+        return target
     draft = target.with_suffix(".draft")
     with writing(f"The archive {target.name}"):
         wanted, free = sum(file.stat().st_size for file in files_in(folder)), shutil.disk_usage(target.parent).free
