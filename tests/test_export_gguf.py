@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from gguf_here import converter_or_skip, has_llama_cpp
 from random_models import random_qwen3
 
 from workbench.core.errors import WorkbenchError
@@ -14,7 +15,7 @@ from workbench.core.export.targets import ExportOptions
 from workbench.engine import gguf as converting
 from workbench.engine import gguf_asked, gguf_check
 from workbench.jobs import export_gguf, exports
-from workbench.store.gguf_converter import Converter, find_converter
+from workbench.store.gguf_converter import Converter
 
 QUESTIONS = (
     "What is snow?",
@@ -36,27 +37,11 @@ def silent(*_):
     pass
 
 
-def there_is(lora: bool = False) -> bool:
-    try:
-        return bool(find_converter(False, silent, lora))
-    except WorkbenchError:
-        return False
-
-
-def has_llama_cpp() -> bool:
-    try:
-        import llama_cpp  # noqa: F401
-    except (ImportError, OSError, RuntimeError):
-        return False
-    return True
-
-
 @pytest.fixture(scope="module")
 def converter() -> Converter:
-    if not there_is():
-        pytest.skip("no converter to GGUF is installed: pip install -e '.[gguf]'")
-    found = find_converter(False, silent)
-    converting._import_converter(str(found.root))  # llama.cpp's folder has a gguf of its own, which has to be the one of this process
+    found = converter_or_skip()
+    # llama.cpp's folder has a gguf of its own, which has to be the one of this process.
+    converting._import_converter(str(found.root))
     return found
 
 
@@ -185,9 +170,7 @@ def test_quantised_weights_are_held_to_the_step_of_their_type():
     assert not gguf_check._close(gguf, kind.IQ2_S, weights, weights * 1.01)[0], "a type of which no error is known"
 
 
-def test_a_run_of_the_demo_becomes_a_gguf_with_a_modelfile(
-    first_run, converter, tmp_path, one_base, in_this_process
-):
+def test_a_run_of_the_demo_becomes_a_gguf_with_a_modelfile(first_run, converter, tmp_path, one_base, in_this_process):
     """Llama, whose rows of queries and keys the converter turns, in 8 bits, by the job as the command runs it."""
     out = tmp_path / "out"
     found = exports.export("first", "gguf", out, ExportOptions(quantization="q8_0"), silent)
@@ -272,10 +255,8 @@ def test_an_adapter_that_a_gguf_cannot_hold_is_refused(first_run, tmp_path, sett
     assert [one.name for one in tmp_path.iterdir()] == ["home"]
 
 
-@pytest.mark.skipif(
-    not there_is(lora=True), reason="no llama.cpp with convert_lora_to_gguf.py: name its folder in LLAMA_CPP_ROOT"
-)
 def test_an_adapter_becomes_a_gguf_for_llama_server(first_run, tmp_path):
+    converter_or_skip(lora=True)
     out = tmp_path / "out"
     found = exports.export("first", "gguf-lora", out, ExportOptions(), silent)
     assert failed(found.checked) == [] and found.files == ("first-lora.gguf",)

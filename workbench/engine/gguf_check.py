@@ -153,22 +153,20 @@ def _same(gguf: Any, heads: dict[str, int], found: Any, wanted: Any) -> tuple[bo
 
 def _close(gguf: Any, kind: Any, values: Any, wanted: Any) -> tuple[bool, float]:
     """Whether values are what is left of others in a type of GGUF, and how far a quantised one is off."""
-    import numpy
+    import torch
 
-    if kind.name == "F32":
-        return bool(numpy.array_equal(values, wanted)), 0.0
-    if kind.name == "F16":
-        return bool(numpy.array_equal(values, wanted.astype(numpy.float16).astype(numpy.float32))), 0.0
-    if kind.name == "BF16":
-        import torch
-
-        return bool(numpy.array_equal(values, torch.from_numpy(wanted).bfloat16().float().numpy())), 0.0
-    error = numpy.abs(values - wanted)
-    size = math.sqrt(float(numpy.square(wanted).mean())) or 1.0
-    off = math.sqrt(float(numpy.square(error).mean())) / size
+    rounded = {
+        "F32": lambda: wanted,
+        "F16": lambda: wanted.astype("float16").astype("float32"),
+        "BF16": lambda: torch.from_numpy(wanted).bfloat16().float().numpy(),
+    }
+    if kind.name in rounded:
+        return bool((values == rounded[kind.name]()).all()), 0.0
+    error = abs(values - wanted)
+    off = math.sqrt(float((error * error).mean()) / (float((wanted * wanted).mean()) or 1.0))
     if kind.name in _STEP:
         block = gguf.GGML_QUANT_SIZES[kind][0]
-        step = numpy.abs(wanted.reshape(-1, block)).max(axis=1, keepdims=True) / 127
+        step = abs(wanted.reshape(-1, block)).max(axis=1, keepdims=True) / 127
         return bool((error.reshape(-1, block) <= _STEP[kind.name] * step + 1e-9).all()), off
     return off <= _OFF.get(kind.name, 0.0), off
 

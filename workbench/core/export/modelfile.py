@@ -203,7 +203,7 @@ def _holds(condition: str, names: dict[str, str]) -> bool:
     if condition == ".System":
         return bool(names["System"])
     if condition.startswith("eq .Role "):
-        return names["Role"] == json.loads(condition.removeprefix("eq .Role "))
+        return names["Role"] == str(json.loads(condition.removeprefix("eq .Role ")))
     raise ValueError(f"a condition that is not known: {condition}")
 
 
