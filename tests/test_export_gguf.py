@@ -77,7 +77,7 @@ def qwen3(folder: Path) -> Path:
 
 
 def failed(checks) -> list[str]:
-    return [check.what for check in checks if not check.ok]
+    return [check.what for check in checks if check.ok is False]
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def found_of_changed(model: Path, file: Path, copy: Path, change) -> list[str]:
     reader = gguf.GGUFReader(str(copy), "r+")
     change(reader)
     reader.data.flush()
-    return failed(gguf_check.model_checks(copy, model, "f16"))
+    return failed(gguf_check.model_checks(copy, model, "f16", False))
 
 
 def test_what_is_not_the_models_is_found(converted, tmp_path):
@@ -151,7 +151,11 @@ def test_what_is_not_the_models_is_found(converted, tmp_path):
     assert found(one_sign("tokenizer.chat_template")) == ["Chat template"]
     assert found(one_sign("tokenizer.ggml.merges")) == ["Merges"]
     assert found(number("tokenizer.ggml.eos_token_id", 5)) == ["Special tokens"]
+    assert found(number("tokenizer.ggml.add_bos_token", 1)) == ["Special tokens"], (
+        "the template of training writes none"
+    )
     assert found(number("qwen3.rope.freq_base", 12345.0)) == ["Settings"]
+    assert found(number("general.file_type", 7)) == ["Kind"]
 
 
 def test_quantised_weights_are_held_to_the_step_of_their_type():
@@ -235,6 +239,30 @@ def test_what_nothing_here_can_quantise_is_refused_before_anything_is_merged(fir
     assert export_gguf.ready(ExportOptions(quantization="q8_0"), silent)[1] == "", "the converter writes it"
 
 
+@needs_llama_cpp
+def test_a_model_is_quantised_by_llama_cpp(converted, tmp_path):
+    found = export_gguf.model_as_gguf(
+        "tiny", converted[0], ExportOptions(quantization="q4_k_m"), tmp_path, silent, PROMPTS
+    )
+    said = {check.what: check for check in found[0]}
+    assert failed(found[0]) == [] and "Q4_K" in said["Weights"].found and said["Kind"].found == "q4_k_m"
+    assert sorted(one.name for one in tmp_path.iterdir() if one.is_file()) == ["Modelfile", "tiny-q4_k_m.gguf"]
+
+
+def test_a_program_that_only_copies_is_found_out(converted, tmp_path, monkeypatch):
+    """llama-quantize on PATH is believed no more than the converter is."""
+    (tmp_path / "llama-quantize").write_text('#!/bin/sh\n/bin/cp "$1" "$2"\n')
+    (tmp_path / "llama-quantize").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    out = tmp_path / "out"
+    out.mkdir()
+    found = export_gguf.model_as_gguf("tiny", converted[0], ExportOptions(quantization="q6_k"), out, silent, PROMPTS)
+    assert failed(found[0]) == ["Kind"]
+    (tmp_path / "llama-quantize").write_text("#!/bin/sh\nexit 3\n")
+    with pytest.raises(WorkbenchError, match="llama-quantize could not quantize to q6_k .code 3.. Take f16 or q8_0"):
+        export_gguf.model_as_gguf("tiny", converted[0], ExportOptions(quantization="q6_k"), out, silent, PROMPTS)
+
+
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
@@ -272,6 +300,7 @@ def test_an_adapter_becomes_a_gguf_for_llama_server(first_run, tmp_path):
 @needs_llama_cpp
 def test_llama_cpp_reads_the_same_tokens_and_gives_the_same_answers(converted, tmp_path):
     model, file, checks, _ = converted
+    assert next(check for check in checks if check.what == "Tokens of prompts").found.startswith("4 of 4")
     found = next(check for check in checks if check.what == ASKED)
     assert found.ok and found.found.startswith("4 of 4 greedy answers")
     other = random_qwen3(tmp_path / "other", hidden=256)

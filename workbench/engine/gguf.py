@@ -13,19 +13,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from workbench.core.data.messages import Message
 from workbench.core.errors import WorkbenchError
+from workbench.core.export.exported import Check
 from workbench.core.export.pretokenizers import pretokenizer
 from workbench.core.training.config import ModelRef
 from workbench.engine import gguf_asked, gguf_check, templates
 from workbench.engine.lines import Request, Say, serve
 
-_K_QUANTS = {"q4_k_m": 15, "q5_k_m": 17, "q6_k": 18}
-"""Numbers of llama.cpp's enum llama_ftype."""
+Found = tuple[str, str, bool | None]
+"""A `Check` on its way to the window."""
 
 
 def render(say: Say, text: str, tokens: dict[str, str], conversations: list[Any]) -> list[str | None]:
@@ -58,7 +58,7 @@ def convert(say: Say, root: str, model: str, out: str, kind: str, name: str, add
     return notes
 
 
-def lora(say: Say, root: str, adapter: str, base: ModelRef, out: str) -> list[dict[str, Any]]:
+def lora(say: Say, root: str, adapter: str, base: ModelRef, out: str) -> list[Found]:
     """Write an adapter as GGUF, in fp32 as it is. Gives what was found on reading it back."""
     from workbench.engine.load import fetch
 
@@ -76,20 +76,20 @@ def lora(say: Say, root: str, adapter: str, base: ModelRef, out: str) -> list[di
     finally:
         sys.argv = known
     say({"event": "progress", "fraction": 0.8, "text": "reading it back"})
-    return [asdict(one) for one in gguf_check.lora_checks(Path(out), Path(adapter), folder)]
+    return _found(gguf_check.lora_checks(Path(out), Path(adapter), folder))
 
 
 def quantize(say: Say, source: str, out: str, kind: str, program: str) -> None:
     """Write a GGUF of 16 bits in fewer. program: llama-quantize; "" for llama-cpp-python."""
     say({"event": "progress", "fraction": 0.6, "text": f"quantizing to {kind}"})
     if program:
-        done = subprocess.run([program, source, out, kind.upper()], stdout=sys.stderr, stderr=sys.stderr, check=False)
+        done = subprocess.run([program, source, out, kind.upper()], stdin=subprocess.DEVNULL, check=False)
         code = done.returncode
     else:
         import llama_cpp
 
         settings = llama_cpp.llama_model_quantize_default_params()
-        settings.ftype = _K_QUANTS[kind]
+        settings.ftype = gguf_check.FILE_TYPES[kind]
         code = llama_cpp.llama_model_quantize(source.encode(), out.encode(), settings)
     if code:
         raise WorkbenchError(
@@ -97,17 +97,23 @@ def quantize(say: Say, source: str, out: str, kind: str, program: str) -> None:
         )
 
 
-def check(say: Say, root: str, file: str, model: str, kind: str, prompts: list[list[Message]]) -> list[dict[str, Any]]:
+def check(
+    say: Say, root: str, file: str, model: str, kind: str, adds_bos: bool, prompts: list[list[Message]]
+) -> list[Found]:
     """Compare a GGUF with the model that it was made of, and ask it where llama-cpp-python works."""
     say({"event": "progress", "fraction": 0.8, "text": "reading it back"})
     _import_converter(root)
-    found = gguf_check.model_checks(Path(file), Path(model), kind)
+    found = gguf_check.model_checks(Path(file), Path(model), kind, adds_bos)
     try:
         importlib.import_module("llama_cpp")
     except (ImportError, OSError, RuntimeError):  # not installed, or its library is not there or does not fit
-        return [asdict(one) for one in found]
+        return _found(found)
     say({"event": "progress", "fraction": 0.9, "text": "asking it"})
-    return [asdict(one) for one in found + gguf_asked.answer_checks(Path(file), Path(model), kind, prompts)]
+    return _found(found + gguf_asked.answer_checks(Path(file), Path(model), kind, prompts))
+
+
+def _found(checks: list[Check]) -> list[Found]:
+    return [(one.what, one.found, one.ok) for one in checks]
 
 
 def _import_converter(root: str) -> tuple[Any, Any]:

@@ -8,6 +8,9 @@ from typing import Any
 
 from workbench.core.export.exported import Check
 
+FILE_TYPES = {"f16": 1, "bf16": 32, "q8_0": 7, "q4_k_m": 15, "q5_k_m": 17, "q6_k": 18}
+"""Numbers of llama.cpp's enum llama_ftype."""
+
 _MOST_NAMED = 3
 
 _STEP = {"Q8_0": 0.57}
@@ -17,15 +20,18 @@ _OFF = {"Q4_K": 0.11, "Q5_K": 0.06, "Q6_K": 0.03, "Q5_0": 0.08, "Q5_1": 0.08, "Q
 """What the error of a quantised tensor may be, root mean square, of the tensor's own. Of normal weights it is about two thirds."""
 
 
-def model_checks(file: Path, model: Path, kind: str) -> list[Check]:
-    """Tensors, tokens, chat template and settings of a GGUF against those of the model in a folder."""
+def model_checks(file: Path, model: Path, kind: str, adds_bos: bool) -> list[Check]:
+    """Tensors, tokens, chat template and settings of a GGUF against those of the model in a folder.
+
+    adds_bos: whether it has to say that an engine puts the token for the beginning before a text.
+    """
     import gguf
 
     reader = gguf.GGUFReader(str(file))
     fields = _Fields(reader)
     return [
         *_tensor_checks(gguf, reader, fields, model, kind),
-        *_token_checks(fields, model),
+        *_token_checks(fields, model, adds_bos),
         _settings_check(fields, json.loads((model / "config.json").read_text(encoding="utf-8"))),
     ]
 
@@ -114,6 +120,8 @@ def _tensor_checks(gguf: Any, reader: Any, fields: _Fields, model: Path, kind: s
         Check("Weights", f"{len(seen) - len(shapes) - len(off)} of {len(seen)} are the merged model's, "
               f"{limits.get(kind, 'within the error of ' + kind)}{how_far} ({', '.join(sorted(kinds))})" + _such_as(off),
               bool(seen) and not off),
+        Check("Kind", "of another kind than it should be" if fields["general.file_type"] != FILE_TYPES[kind] else kind,
+              fields["general.file_type"] == FILE_TYPES[kind]),
     ]  # fmt: skip
 
 
@@ -171,7 +179,7 @@ def _close(gguf: Any, kind: Any, values: Any, wanted: Any) -> tuple[bool, float]
     return off <= _OFF.get(kind.name, 0.0), off
 
 
-def _token_checks(fields: _Fields, model: Path) -> list[Check]:
+def _token_checks(fields: _Fields, model: Path, adds_bos: bool) -> list[Check]:
     """The vocabulary, the tokens that mean something, and the chat template."""
     from transformers import AutoTokenizer
 
@@ -189,6 +197,11 @@ def _token_checks(fields: _Fields, model: Path) -> list[Check]:
         for name, (found, wanted) in special.items()
         if wanted is not None and found != wanted
     ]
+    added = {"bos": bool(fields["tokenizer.ggml.add_bos_token"]), "eos": bool(fields["tokenizer.ggml.add_eos_token"])}
+    if added != {"bos": adds_bos, "eos": False}:
+        differ.append(
+            f"an engine adds {', '.join(name for name, adds in added.items() if adds) or 'nothing'} to a text"
+        )
     template = fields["tokenizer.chat_template"]
     merges = _merges(model)
     checks = [

@@ -79,7 +79,7 @@ def rendered(text: str, tokens: Mapping[str, str], conversations: list[Any]) -> 
     """What a template makes of conversations that end with a question, up to where the answer begins; None where it refuses
     one. Within the same limits; raises WorkbenchError where they are not enough."""
     tries = [{"messages": messages, "add_generation_prompt": True} for messages in conversations]
-    asked = {"template": text, "tokens": _TOKENS | dict(tokens), "tries": tries, "switches": [], "texts": True}
+    asked = {"template": text, "tokens": dict(tokens), "tries": tries, "switches": [], "texts": True}
     found = _run(asked | {"longest": LONGEST, "memory": MEMORY, "seconds": SECONDS})
     if wrong := _wrong(found | {"made": []}):
         raise _refused("the model", "as it was written for the export", wrong)

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from workbench.core.data.messages import Message
 from workbench.core.errors import WorkbenchError
 from workbench.core.export.exported import ASKED, Check
@@ -49,10 +47,8 @@ Found = tuple[list[Check], list[str]]
 def write_gguf(run: Run, options: ExportOptions, folder: Path, say: Progress) -> Found:
     """The merged model as one GGUF, and Ollama's Modelfile beside it."""
     ready(options, say)
-    stored: dict[str, str] = {
-        "f16": "fp16"
-    }  # so that every weight is rounded once; the others begin as their base is stored
-    merged = options.model_copy(update={"precision": stored.get(options.quantization, "bf16")})
+    # In half precision at once, so that every weight is rounded once; the others begin as bf16, as most base models are stored.
+    merged = options.model_copy(update={"precision": "fp16" if options.quantization == "f16" else "bf16"})
     # Within the draft of the export, so that it goes with it where this is killed.
     with tempfile.TemporaryDirectory(dir=folder, prefix="merged-") as place:
         model = Path(place) / "model"
@@ -81,11 +77,13 @@ def model_as_gguf(
     told = {"root": str(converter.root), "model": str(model)}
     with _child(say, _bytes_of(model)) as ask:
         template, ends = _template(ask, model)
+        adds_bos = template.begins_with_bos
         written = {"out": str(whole), "kind": kind if kind in CONVERTED else "bf16", "name": name}
-        notes = ask("convert", **told, **written, adds_bos=template.begins_with_bos)
+        notes = ask("convert", **told, **written, adds_bos=adds_bos)
         if whole != file:
             ask("quantize", source=str(whole), out=str(file), kind=kind, program=quantizer)
-        checked = [Check(**one) for one in ask("check", **told, file=str(file), kind=kind, prompts=list(prompts))]
+        compared = {"file": str(file), "kind": kind, "adds_bos": adds_bos, "prompts": list(prompts)}
+        checked = [Check(*one) for one in ask("check", **told, **compared)]
     write_text(folder / "Modelfile", modelfile(file.name, template, ends))
     checked.append(_template_check(template))
     if not any(one.what == ASKED for one in checked):
@@ -98,6 +96,10 @@ def model_as_gguf(
 def write_gguf_lora(run: Run, options: ExportOptions, folder: Path, say: Progress) -> Found:
     """The adapter alone as GGUF, for llama-server --lora."""
     source, title = run.adapter, f"The adapter of {run.name}"
+    if run.is_reward:
+        raise WorkbenchError(
+            f"{run.name} is a reward model, whose scores llama.cpp has no place for. Export it as an adapter."
+        )
     check_adapter(source, title)
     if why := more_than_lora(source, title):
         raise WorkbenchError(
@@ -114,9 +116,8 @@ def write_gguf_lora(run: Run, options: ExportOptions, folder: Path, say: Progres
     file = folder / f"{run.name}{LORA_ENDING}"
     with _child(say, 0) as ask:
         base = run.config().model.model_dump(mode="json")
-        checked = [
-            Check(**one) for one in ask("lora", root=str(converter.root), adapter=str(source), base=base, out=str(file))
-        ]
+        told = {"root": str(converter.root), "adapter": str(source), "base": base, "out": str(file)}
+        checked = [Check(*one) for one in ask("lora", **told)]
     return checked, [f"Converted by {converter.title}.", "It was not loaded on a model."]
 
 
@@ -180,7 +181,7 @@ def _template(ask: Any, model: Path) -> tuple[Template, list[str]]:
 
 def _template_check(template: Template) -> Check:
     if not template.text:
-        return Check("Ollama's template", f"none was written: {template.why}", True)
+        return Check("Ollama's template", f"none was written: {template.why}", None)
     return Check("Ollama's template", f"writes {template.tried} conversations as the one of training does", True)
 
 
@@ -196,5 +197,4 @@ def _notes(template: Template) -> list[str]:
 
 
 def _bytes_of(model: Path) -> int:
-    size = sum(file.stat().st_size for file in model.glob("*.safetensors"))
-    return int(min(size, psutil.virtual_memory().total))
+    return sum(file.stat().st_size for file in model.glob("*.safetensors"))
