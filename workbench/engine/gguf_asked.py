@@ -12,8 +12,9 @@ from workbench.core.export.exported import ASKED, Check
 MOST = 48
 """Tokens of an answer."""
 
-LIMITS = {"f16": 0.01, "bf16": 0.01, "q8_0": 0.02, "q6_k": 0.05, "q5_k_m": 0.1, "q4_k_m": 0.3}
-"""Mean divergence from the merged model in nats per token. llama.cpp computes with activations in 8 or 16 bits."""
+LIMITS = {"f16": 0.01, "bf16": 0.01, "q8_0": 0.02}
+"""Mean divergence from the merged model in nats per token. llama.cpp computes with activations in 8 or 16 bits. What fewer bits
+change depends on the model: it is told, and has no limit."""
 
 
 def answer_checks(file: Path, model: Path, kind: str, prompts: Sequence[list[Message]]) -> list[Check]:
@@ -39,7 +40,7 @@ def answer_checks(file: Path, model: Path, kind: str, prompts: Sequence[list[Mes
         same += _read(engine, text, tokenizer.bos_token) == prompt
         alike += _engine_answer(engine, prompt, tokenizer.eos_token_id) == answer
         apart.append(_divergence(engine, merged, prompt, answer))
-    mean, most = float(torch.cat(apart).mean()), LIMITS[kind]
+    mean, most = float(torch.cat(apart).mean()), LIMITS.get(kind)
     engine.close()
     return [
         Check(
@@ -49,9 +50,9 @@ def answer_checks(file: Path, model: Path, kind: str, prompts: Sequence[list[Mes
         ),
         Check(
             ASKED,
-            f"{alike} of {len(texts)} greedy answers are the merged model's, token for token; {mean:.2g} nats per token "
-            f"apart, at most {most:g}",
-            mean <= most,
+            f"{alike} of {len(texts)} greedy answers are the merged model's, token for token; {mean:.2g} nats per token apart, "
+            + (f"at most {most:g}" if most else f"which is what {kind} costs, and has no limit"),
+            mean <= most if most else None,
         ),
     ]
 
