@@ -283,6 +283,12 @@ def test_an_adapter_that_a_gguf_cannot_hold_is_refused(first_run, tmp_path, sett
     assert [one.name for one in tmp_path.iterdir()] == ["home"]
 
 
+def test_a_reward_model_is_refused(first_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(first_run), "is_reward", True)
+    with pytest.raises(WorkbenchError, match="first is a reward model, whose scores llama.cpp has no place for"):
+        exports.export("first", "gguf-lora", tmp_path / "out", ExportOptions(), silent)
+
+
 def test_an_adapter_becomes_a_gguf_for_llama_server(first_run, tmp_path):
     converter_or_skip(lora=True)
     out = tmp_path / "out"
