@@ -28,6 +28,7 @@ from workbench.ui.run_view import (
 )
 from workbench.ui.samples_view import samples_html
 from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
+from workbench.ui.who_may import for_visitors
 
 Signature = tuple[Any, ...]
 """What the page shows of a run, in so far as it changes. Equal: there is nothing to draw."""
@@ -78,8 +79,17 @@ class WatchTab:
         ]
         return [self.head, *self.actions.buttons, *queued, *told]
 
+    @property
+    def of_the_owner(self) -> list[Block]:
+        """What visitors of a Space do not see: paths, prompts of the owner's data, and what the worker printed."""
+        return [self.samples, self.log, self.details]
+
     def wire(self, frame: Frame, app: AppState) -> None:
         seen = gr.State(())
+
+        @for_visitors
+        def redraw() -> Signature:
+            return ()
 
         def refresh(run_name: str | None, before: Signature) -> Updates:
             """One tick: everything on the page, or nothing where nothing changed."""
@@ -88,7 +98,7 @@ class WatchTab:
 
         frame.clock.each_second(refresh, [self.run, seen], [*self.changing, seen])
         wire_choice(self.run, frame, app)
-        self.run.change(lambda: (), None, seen, **QUIET)
+        self.run.change(redraw, None, seen, **QUIET)
         self.actions.wire(self.run, self.head, app)
         self.queue.wire()
         self.actions.compare.click(lambda: go_to("compare"), None, frame.tabs, **QUIET)
