@@ -56,7 +56,13 @@ class Hub(http.server.BaseHTTPRequestHandler):
             ]
             return self._say({"files": files})
         if "/commit/" in self.path:
-            return self._say({"commitUrl": "https://huggingface.co/spaces/me/bench/commit/0", "commitOid": "0" * 40, "pullRequestUrl": None})
+            return self._say(
+                {
+                    "commitUrl": "https://huggingface.co/spaces/me/bench/commit/0",
+                    "commitOid": "0" * 40,
+                    "pullRequestUrl": None,
+                }
+            )
         if self.path.endswith("/hardware"):
             return self._say({"stage": "BUILDING", "hardware": {"requested": "t4-small"}})
         self._say({"url": "https://huggingface.co/spaces/me/bench", "name": "me/bench", "id": "1"})

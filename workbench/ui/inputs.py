@@ -43,14 +43,16 @@ class Window(gr.Blocks):
     ) -> dict[str, Any]:
         called = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
         try:
-            for_owner = who_may.check(called.fn, request)
+            allowed = who_may.may(called.fn, request)
+            if allowed == "nothing":
+                return _refused(called)
             if called.fn is None:
                 raise WorkbenchError("Nothing is behind this endpoint: it only tells a page what to cancel.")
             check_event(called.fn, named.get("event_data"))
             answer: dict[str, Any] = await super().process_api(block_fn, inputs, state, request, **named)
         except Exception as error:
             raise as_gradio_error(error, str(called.api_name)) from error
-        if not (for_owner or who_may.reaches_all(called.fn)):
+        if allowed == "look" and not who_may.reaches_all(called.fn):
             closed = self.closed_to_visitors
             told = zip(called.outputs, answer["data"], strict=False)
             answer["data"] = [gr.skip() if block._id in closed else value for block, value in told]
@@ -85,6 +87,25 @@ class Window(gr.Blocks):
         nothing = isinstance(predictions, dict) and not predictions
         given: list[Any] = await super().postprocess_data(block_fn, gr.skip() if nothing else predictions, state)
         return given
+
+
+def _refused(called: BlockFunction) -> dict[str, Any]:
+    """What a closed handler gives a visitor without being begun: no update where the page itself asked, words after a click.
+
+    Raises WorkbenchError with them.
+    """
+    if {event for _, event in called.targets} & {"click", "submit", "upload"}:
+        raise WorkbenchError(who_may.CLOSED)
+    nothing = [gr.skip()] * len(called.outputs)
+    times = {"duration": 0.0, "average_duration": 0.0}
+    return {
+        "data": nothing,
+        "is_generating": False,
+        "iterator": None,
+        "render_config": None,
+        "changed_state_ids": [],
+        **times,
+    }
 
 
 def close(*blocks: Block) -> None:

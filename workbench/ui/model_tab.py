@@ -12,6 +12,7 @@ from workbench.jobs import training
 from workbench.jobs.app_state import AppState, has_card, short_count
 from workbench.store import choices, presets
 from workbench.store.space import on_space
+from workbench.ui.deploy_view import DeployView
 from workbench.ui.frame import Frame, go_to
 from workbench.ui.parts import Html, card, empty, escape, facts, join, notice, page_head, text
 from workbench.ui.updates import QUIET, Updates, shown_if
@@ -83,6 +84,7 @@ class ModelTab:
             with gr.Column():
                 self.meaning = gr.HTML(meaning_now, elem_id="wb-model-meaning")
                 self.use = gr.Button("Use this model → Data", elem_id="wb-model-use")
+        self.deploy = None if on_space() else DeployView()
 
     def wire(self, frame: Frame, app: AppState) -> None:
         def which_source(source: str, preset: str) -> Updates:
@@ -120,6 +122,8 @@ class ModelTab:
         self.unload.click(lambda: app.unload(), None, None, **QUIET)
         self.use.click(use, chosen, frame.tabs, **QUIET)
 
+        if self.deploy:
+            self.deploy.wire()
         shown = gr.State("")
 
         def refresh(before: str) -> Updates:

@@ -11,6 +11,7 @@ from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import findings_of
 from workbench.store.runs import Run, open_run
+from workbench.ui.archive_view import ArchiveView
 from workbench.ui.curves_view import Curves
 from workbench.ui.frame import Frame, go_to
 from workbench.ui.parts import Html, join, page_head
@@ -64,6 +65,8 @@ class WatchTab:
         with gr.Accordion("Settings, versions and files of this run", open=False):
             self.details = gr.HTML()
             self.actions.follow_ups["branch"].render()
+        with gr.Accordion("Take this run to another machine, or bring one", open=False):
+            self.archive = ArchiveView()
 
     @property
     def changing(self) -> list[Block]:
@@ -101,6 +104,7 @@ class WatchTab:
         self.run.change(redraw, None, seen, **QUIET)
         self.actions.wire(self.run, self.head, app)
         self.queue.wire()
+        self.archive.wire(self.run)
         self.actions.compare.click(lambda: go_to("compare"), None, frame.tabs, **QUIET)
 
     def page_of(self, app: AppState, run_name: str | None, before: Signature) -> Updates:

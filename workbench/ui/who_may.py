@@ -6,12 +6,11 @@ route of Gradio's server. On a machine of one's own, and on a Space that strange
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from workbench.core.errors import WorkbenchError
 from workbench.core.situation import Situation
 from workbench.jobs import situation
 from workbench.store.space import on_space
@@ -75,12 +74,11 @@ def scope_of(request: Any) -> Mapping[str, Any] | None:
     return scope if isinstance(scope, Mapping) else None
 
 
-def check(handler: Callable[..., Any] | None, request: Any) -> bool:
-    """Whether it is the owner who calls a handler. Raises WorkbenchError where it is a visitor who may not."""
-    owner = is_owner(scope_of(request))
-    if not owner and not is_open(handler):
-        raise WorkbenchError(CLOSED)
-    return owner
+def may(handler: Callable[..., Any] | None, request: Any) -> Literal["all", "look", "nothing"]:
+    """What whoever sent a request may have of a handler: the owner all, a visitor what is open and told to visitors."""
+    if is_owner(scope_of(request)):
+        return "all"
+    return "look" if is_open(handler) else "nothing"
 
 
 def may_pass(method: str, path: str) -> bool:
