@@ -57,7 +57,7 @@ class Situation:
 def recognise(environment: Mapping[str, str], has_card: bool, is_hidden: bool | None = None) -> Situation:
     """The situation, as the environment of the process tells it.
 
-    has_card: an NVIDIA card is here. is_hidden: see `Situation`; a Space of which it is not known counts as public.
+    has_card: an NVIDIA card is here, where it is no Space. is_hidden: see `Situation`; a Space of which it is not known counts as public.
     """
     space = environment.get("SPACE_ID", "")
     if not space:

@@ -58,7 +58,9 @@ privacy = Privacy(_ask_the_hub)
 
 def now() -> Situation:
     """Where this process runs, by its environment, its card and what is known of its Space."""
-    return recognise(os.environ, read_card() is not None, privacy.known() if on_space() else None)
+    if on_space():
+        return recognise(os.environ, has_card=False, is_hidden=privacy.known())
+    return recognise(os.environ, read_card() is not None)
 
 
 def refuse_where_nothing_trains() -> None:
