@@ -27,6 +27,9 @@ _CACHE_CARE = (3600, 86_400)
 
 NOT_FOR_VISITORS: tuple[PageId, ...] = ("data", "train", "compare")
 
+# Calls that wait for one handler. Left out, Gradio lets a single one wait on a ZeroGPU Space, and any number elsewhere.
+MOST_WAITING = 200
+
 # The first page is selected whenever the window is drawn, before anything can be asked for.
 _REMEMBER = "() => { if (window.wbIsBack) sessionStorage.setItem('wb-page', '%s'); }"
 _RETURN = """() => {
@@ -44,6 +47,7 @@ def build(app: AppState) -> gr.Blocks:
         return status_html(app)
 
     with Window(title="Workbench", fill_width=True, analytics_enabled=False, delete_cache=_CACHE_CARE) as window:
+        window.queue(max_size=MOST_WAITING)
         status = gr.HTML(status_now, elem_id="wb-status", js_on_load=None)
         clock = Clock(gr.Timer(1.0))
         banner = Banner() if on_space() else None
@@ -73,8 +77,9 @@ def build(app: AppState) -> gr.Blocks:
         _wire_status(status, data.untold, clock, app)
         clock.wire()
         if banner and visit:
-            close(*(opened[page] for page in NOT_FOR_VISITORS), *watch.of_the_owner)
-            wire_roles(window, banner, visit, model.welcome, [opened[page] for page in NOT_FOR_VISITORS], app)
+            closed = [*(opened[page] for page in NOT_FOR_VISITORS), model.welcome, *watch.of_the_owner]
+            close(*closed)
+            wire_roles(window, banner, visit, closed, app)
     return window
 
 

@@ -76,10 +76,11 @@ class VisitorChat:
         )  # fmt: skip
 
 
-def wire_roles(
-    window: Window, banner: Banner, chat: VisitorChat, welcome: Block, closed_pages: Sequence[gr.Tab], app: AppState
-) -> None:
-    """Whenever the page is opened: a visitor gets the demo and locked controls, the owner all pages."""
+def wire_roles(window: Window, banner: Banner, chat: VisitorChat, closed: Sequence[Block], app: AppState) -> None:
+    """Whenever the page is opened: a visitor gets the demo and locked controls, the owner all pages.
+
+    closed: pages and parts of pages that are the owner's as a whole.
+    """
     chat.wire(app.visits)
 
     @who_may.for_visitors
@@ -91,18 +92,20 @@ def wire_roles(
         roles: Updates = {
             banner.words: banner_html(here, name, outlives_space(home())),
             chat.whole: shown_if(not owner),
-            welcome: shown_if(owner),
-            **{page: shown_if(owner) for page in closed_pages},
+            # A page of the tabs stays where it is told to hide, so it cannot be opened either.
+            **{part: gr.update(visible=owner, interactive=owner) for part in pages},
+            **{part: shown_if(owner) for part in closed if part not in pages},
         }
         return roles if owner else roles | {one: gr.update(interactive=False) for one in locked}
 
-    within = {id for page in closed_pages for id in _ids_in(page)}
+    pages = [part for part in closed if isinstance(part, gr.Tab)]
+    within = {id for part in closed for id in _ids_in(part)}
     locked = [
         block
         for block in window.blocks.values()
         if block._id in window.closed_to_visitors - within and "interactive" in block.get_config()
     ]
-    window.load(draw_roles, None, [banner.words, chat.whole, welcome, *closed_pages, *locked], **QUIET)
+    window.load(draw_roles, None, [banner.words, chat.whole, *closed, *locked], **QUIET)
 
 
 def _ids_in(block: Any) -> set[int]:

@@ -50,9 +50,9 @@ class WatchTab:
         self.health = gr.HTML(elem_id="wb-watch-health")
         self.reward = gr.HTML(elem_id="wb-watch-reward")
         self.curves = Curves()
-        with gr.Accordion("Sample answers: before and now", open=False):
+        with gr.Accordion("Sample answers: before and now", open=False) as samples:
             self.samples = gr.HTML(elem_id="wb-watch-samples")
-        with gr.Accordion("Worker log", open=False):
+        with gr.Accordion("Worker log", open=False) as log:
             self.log = gr.Textbox(
                 show_label=False,
                 lines=12,
@@ -62,11 +62,13 @@ class WatchTab:
                 elem_id="wb-watch-log",
                 buttons=["copy"],
             )
-        with gr.Accordion("Settings, versions and files of this run", open=False):
+        with gr.Accordion("Settings, versions and files of this run", open=False) as details:
             self.details = gr.HTML()
             self.actions.follow_ups["branch"].render()
-        with gr.Accordion("Take this run to another machine, or bring one", open=False):
+        with gr.Accordion("Take this run to another machine, or bring one", open=False) as files:
             self.archive = ArchiveView()
+        # What visitors of a Space do not see: paths, prompts of the owner's data, and what the worker printed.
+        self.of_the_owner: list[Block] = [samples, log, details, files]
 
     @property
     def changing(self) -> list[Block]:
@@ -81,11 +83,6 @@ class WatchTab:
             self.details,
         ]
         return [self.head, *self.actions.buttons, *queued, *told]
-
-    @property
-    def of_the_owner(self) -> list[Block]:
-        """What visitors of a Space do not see: paths, prompts of the owner's data, and what the worker printed."""
-        return [self.samples, self.log, self.details]
 
     def wire(self, frame: Frame, app: AppState) -> None:
         seen = gr.State(())
