@@ -145,6 +145,8 @@ def _owner_html(here: Situation, name: str | None) -> Html:
             about.append("Whether it is private is not known, so it counts as public.")
     else:
         about.append("Strangers cannot open it. Whoever can may do everything here.")
+    if here.kind == "zero-gpu":
+        about.append("The chat answers on the processor: what is lent of the card does not reach a process of its own.")
     about += ["Hardware that is paid for is billed while it runs: set a sleep time in its settings.", here.no_training]
     return notice("info", TITLES[here.kind], " ".join(words for words in about if words))
 
