@@ -64,12 +64,8 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--name", help="name of the new run (default: a free one that tells run and strength)")
     _with_export(command("export", export))
-    one = command("archive", archive)
-    one.add_argument("run", help="a run that is not training")
-    one.add_argument("--out", metavar="FILE", help="the file to write (default: RUN.zip here)")
-    one.add_argument("--logs", action="store_true", help="with the worker's log, which names folders of this machine")
-    one = command("unarchive", unarchive)
-    one.add_argument("file", help="what `workbench archive` wrote")
+    _with_archive(command("archive", archive))
+    command("unarchive", unarchive).add_argument("file", help="what `workbench archive` wrote")
     _with_space(command("deploy-space", deploy_space))
     one = command("queue", queued)
     changes = ("list", "remove", "front", "hold", "go-on")
@@ -143,6 +139,12 @@ def _with_export(one: argparse.ArgumentParser) -> None:
             one.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=words)
         else:
             one.add_argument(flag, type=type(field.default), default=field.default, help=words)
+
+
+def _with_archive(one: argparse.ArgumentParser) -> None:
+    one.add_argument("run", help="a run that is not training")
+    one.add_argument("--out", metavar="FILE", help="the file to write (default: RUN.zip here)")
+    one.add_argument("--logs", action="store_true", help="with the worker's log, which names folders of this machine")
 
 
 def _with_space(one: argparse.ArgumentParser) -> None:
