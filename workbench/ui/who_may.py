@@ -26,7 +26,8 @@ _PAGES = (
     "/gradio_api/login_check", "/gradio_api/startup-events", "/gradio_api/queue/data", "/gradio_api/queue/status",
 )  # fmt: skip
 _PARTS_OF_PAGES = ("/assets/", "/static/", "/svelte/", "/gradio_api/heartbeat/", "/gradio_api/call/")
-_ASKING = ("/gradio_api/queue/join", "/gradio_api/cancel", "/gradio_api/reset")
+# /login is for the password of a window that has one; it makes nobody the owner.
+_ASKING = ("/login", "/gradio_api/queue/join", "/gradio_api/cancel", "/gradio_api/reset")
 _ASKING_BY_NAME = ("/gradio_api/run/", "/gradio_api/api/", "/gradio_api/call/")
 
 
