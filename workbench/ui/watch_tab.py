@@ -13,6 +13,7 @@ from workbench.jobs.proposals import findings_of
 from workbench.store.runs import Run, open_run
 from workbench.ui.archive_view import ArchiveView
 from workbench.ui.curves_view import Curves
+from workbench.ui.export.take_view import TakeView
 from workbench.ui.frame import Frame, go_to
 from workbench.ui.parts import Html, join, page_head
 from workbench.ui.queue_view import QueueView
@@ -52,6 +53,7 @@ class WatchTab:
         self.curves = Curves()
         with gr.Accordion("Sample answers: before and now", open=False) as samples:
             self.samples = gr.HTML(elem_id="wb-watch-samples")
+        self.take = TakeView()
         with gr.Accordion("Worker log", open=False) as log:
             self.log = gr.Textbox(
                 show_label=False,
@@ -81,6 +83,7 @@ class WatchTab:
             self.samples,
             self.log,
             self.details,
+            *self.take.changing,
         ]
         return [self.head, *self.actions.buttons, *queued, *told]
 
@@ -102,6 +105,7 @@ class WatchTab:
         self.actions.wire(self.run, self.head, app)
         self.queue.wire()
         self.archive.wire(self.run)
+        self.take.wire(self.run, app)
         self.actions.compare.click(lambda: go_to("compare"), None, frame.tabs, **QUIET)
 
     def page_of(self, app: AppState, run_name: str | None, before: Signature) -> Updates:
@@ -121,6 +125,7 @@ class WatchTab:
             self.details: details_html(run),
             **self.actions.updates(app, run, state, findings),
             **self.queue.updates(app),
+            **self.take.updates(run, state, is_new=before[:1] != (run.name,)),
         }
         # The charts are the heavy part; they are sent only when there are new rows.
         drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
@@ -136,6 +141,7 @@ class WatchTab:
             self.head: head,
             **hidden_except(self.actions.buttons, {}),
             **self.queue.updates(app),
+            **self.take.updates(None, None),
             **self.curves.nothing(),
             **dict.fromkeys([self.health, self.reward, self.samples, self.log, self.details], ""),
         }

@@ -1,11 +1,14 @@
 """The table of ways out. What writes each of them is in `jobs/exports.py`."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import Field
 
 from workbench.core.chat import STRONGEST
 from workbench.core.training.settings import Settings
+
+WeightType = Literal["bf16", "fp16", "fp32"]
 
 
 class ExportOptions(Settings):
@@ -17,6 +20,11 @@ class ExportOptions(Settings):
         le=STRONGEST,
         title="Strength",
         description="What the adapter's update is scaled by. 1 is the run as it was trained.",
+    )
+    precision: WeightType = Field(
+        "bf16",
+        title="Precision",
+        description="How the merged weights are stored. bf16 and fp16 take 2 bytes per weight, fp32 takes 4 and rounds nothing.",
     )
 
 
@@ -38,6 +46,12 @@ TARGETS = {
             "Adapter",
             "The LoRA adapter with its model card: small, for PEFT and for everything that loads adapters on the same base model.",
             ("strength",),
+        ),
+        Target(
+            "merged",
+            "Merged model",
+            "The base model with the adapter merged in: a whole model in safetensors that everything loads as it loads its base, PEFT not needed.",
+            ("strength", "precision"),
         ),
     )
 }
