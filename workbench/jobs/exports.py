@@ -15,6 +15,7 @@ from workbench.core.export.targets import ExportOptions
 from workbench.core.training.config import ModelRef
 from workbench.core.training.model_card import model_card
 from workbench.jobs.child import Progress
+from workbench.jobs.export_gguf import write_gguf, write_gguf_lora
 from workbench.jobs.merging import write_merged
 from workbench.store.adapter_files import SETTINGS, WEIGHTS, check_adapter
 from workbench.store.alive import alive, started
@@ -126,5 +127,7 @@ def public_name(model: ModelRef) -> str:
 WRITERS: dict[str, Callable[[Work], Found]] = {
     "adapter": write_adapter,
     "merged": lambda work: write_merged(work.run, work.options, work.folder, work.say),
+    "gguf": lambda work: write_gguf(work.run, work.options, work.folder, work.say),
+    "gguf-lora": lambda work: write_gguf_lora(work.run, work.options, work.folder, work.say),
 }
 """What writes each target of the table."""
