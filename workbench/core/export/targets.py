@@ -39,5 +39,15 @@ TARGETS = {
             "The LoRA adapter with its model card: small, for PEFT and for everything that loads adapters on the same base model.",
             ("strength",),
         ),
+        Target(
+            "script",
+            "Script",
+            "One Python file that repeats the run with plain TRL and PEFT, with its rows, for several cards and Hugging Face Jobs too.",
+        ),
+        Target(
+            "notebook",
+            "Notebook",
+            "A notebook that trains the same recipe with Unsloth, with its rows.",
+        ),
     )
 }
