@@ -78,7 +78,8 @@ def _answer(path: str, body: bytes, url: str) -> Any:
         files = [file["path"] for file in json.loads(body)["files"]]
         return {"files": [{"path": file, "uploadMode": "regular", "shouldIgnore": False} for file in files]}
     if "/commit/" in path:
-        return {"success": True, "commitOid": "0" * 40, "commitUrl": f"{url}/commit/0", "hookOutput": ""}
+        repository = "/".join(path.split("/")[3:5])
+        return {"success": True, "commitOid": "0" * 40, "commitUrl": f"{url}/{repository}/commit/0", "hookOutput": ""}
     if "/validate-yaml" in path:
         return {"errors": [], "warnings": []}
     if "/api/jobs/" in path:

@@ -9,7 +9,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from configs import demo_config
+
+from workbench.core.export.exported import Exported
+from workbench.core.export.script import Repeated
+from workbench.core.export.targets import ExportOptions
+from workbench.jobs.exports import export
 from workbench.store.home import shipped
+
+
+def exported(name: str, out: Path, target: str = "script") -> Exported:
+    """A run of this home in a folder."""
+    return export(name, target, out, ExportOptions(), lambda fraction, words: None)
+
+
+def repeated(method: str, **changes) -> Repeated:
+    """What there is to repeat of a run of four steps of each stage, that nobody trained."""
+    config = demo_config("a-run", method=method, thumbs_data="thumbs", **changes)
+    return Repeated(config, "demo model", dict.fromkeys(config.stages, 4), {"versions": {"torch": "2.13.0+cpu"}})
+
 
 OF_THE_CLOCK = ("runtime", "per_second", "time", "phase", "steps")
 """Parts of the names of numbers that no two runs share."""

@@ -1,20 +1,15 @@
 """What stands beside an exported script: TRL's command line, several cards, Jobs; and the notebook. Held against the libraries that read it."""
 
-import ast
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from configs import demo_config
 from hub_stub import OWNER, hub_stub
-from script_runs import curve, deviations, run_script
-from test_export_script import exported, repeated
-from test_unsloth_signatures import keywords_of, needs_unsloth
+from script_runs import repeated
 
 from workbench.core.export.hf_job import FLAVOURS, cheapest, job_command, job_section, timeout_minutes
 from workbench.core.export.launch import LAUNCHES, accelerate_configs
@@ -29,9 +24,8 @@ TOKEN = "hf_" + "canary" * 6
 
 @pytest.mark.parametrize("method", ["sft+dpo", "kto", "reward"])
 def test_trl_reads_its_files_whole_and_means_by_them_what_the_run_had(method, tmp_path):
-    from trl import ModelConfig, ScriptArguments, TrlParser, get_peft_config, get_quantization_config
-
     import trl
+    from trl import ModelConfig, ScriptArguments, TrlParser, get_peft_config, get_quantization_config
 
     run = repeated(method)
     texts = trl_configs(run)
@@ -194,10 +188,3 @@ def test_the_arguments_of_a_notebook_are_those_of_the_run():
         made = settings(**stage_arguments(run, stage), bf16=False, use_cpu=True)
         assert made.learning_rate == run.config.own(stage).learning_rate and made.max_steps == 4
     assert adapter_arguments(run)["r"] == 16 and load_arguments(run)["load_in_4bit"] is True
-
-
-@needs_unsloth
-def test_unsloth_names_every_argument_of_a_notebook():
-    run = repeated("dpo")
-    assert load_arguments(run).keys() - keywords_of("models/loader.py", "FastLanguageModel", "from_pretrained") == set()
-    assert adapter_arguments(run).keys() - keywords_of("models/llama.py", "FastLlamaModel", "get_peft_model") == set()
