@@ -23,10 +23,10 @@ def exported(name: str, out: Path, target: str = "script") -> Exported:
     return export(name, target, out, ExportOptions(), lambda fraction, words: None)
 
 
-def repeated(method: str, **changes) -> Repeated:
+def repeated(method: str, device: str = "a card", **changes) -> Repeated:
     """What there is to repeat of a run of four steps of each stage, that nobody trained."""
     config = demo_config("a-run", method=method, thumbs_data="thumbs", **changes)
-    return Repeated(config, "demo model", dict.fromkeys(config.stages, 4), {"versions": {"torch": "2.13.0+cpu"}})
+    return Repeated(config, "demo model", dict.fromkeys(config.stages, 4), {"device": device})
 
 
 OF_THE_CLOCK = ("runtime", "per_second", "time", "phase", "steps")
@@ -53,6 +53,7 @@ def run_script(
         text=True,
     )
     assert done.returncode == 0, done.stderr[-4000:]
+    out.with_suffix(".log").write_text(done.stdout)
     return curve([json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()])
 
 

@@ -17,7 +17,9 @@ from workbench.core.export.notebook import adapter_arguments, load_arguments, no
 from workbench.core.export.script_readme import script_readme
 from workbench.core.export.trl_yaml import trl_configs
 from workbench.core.training.methods import METHODS
+from workbench.core.training.recipe import Device
 
+CPU = Device("cpu", "CPU", False)
 GB = 1024**3
 TOKEN = "hf_" + "canary" * 6
 
@@ -27,23 +29,24 @@ def test_trl_reads_its_files_whole_and_means_by_them_what_the_run_had(method, tm
     import trl
     from trl import ModelConfig, ScriptArguments, TrlParser, get_peft_config, get_quantization_config
 
-    run = repeated(method)
+    run = repeated(method, "CPU")
     texts = trl_configs(run)
     assert set(texts) == {f"{stage}.yaml" for stage in run.stages}
     for stage in run.stages:
         file = tmp_path / f"{stage}.yaml"
-        file.write_text(
-            texts[file.name].replace("bf16: true", "bf16: false").replace("use_cpu: false", "use_cpu: true")
-        )
+        file.write_text(texts[file.name])
         settings = getattr(trl, METHODS[stage].trainer_config)
         parser = TrlParser((ScriptArguments, settings, ModelConfig))
         script, training, model = parser.parse_args_and_config(args=["--config", str(file)])
         assert script.dataset_name == f"data/{stage}"
-        assert training.max_steps == 4 and training.learning_rate == run.config.own(stage).learning_rate
-        assert training.per_device_train_batch_size == run.config.batch_size and training.seed == run.config.seed
+        given = run.arguments(stage, CPU) | {"output_dir": f"out/{stage}"}
+        looked_at = given.keys() - {"save_strategy", "save_steps"}
+        assert len(looked_at) > 20
+        assert {name: getattr(training, name) for name in looked_at} == {name: given[name] for name in looked_at}
         adapter = get_peft_config(model)
-        assert (adapter.r, adapter.lora_alpha, adapter.lora_dropout) == (16, 32, 0.0)
-        assert adapter.target_modules in ("all-linear", {"all-linear"}, ["all-linear"])
+        assert (adapter.r, adapter.lora_alpha, adapter.lora_dropout, adapter.bias) == (16, 32, 0.0, "none")
+        assert adapter.target_modules in ("all-linear", {"all-linear"})
+        assert adapter.modules_to_save == (["score"] if METHODS[stage].scores else None)
         four_bit = get_quantization_config(model)
         assert four_bit.bnb_4bit_quant_type == "nf4" and four_bit.bnb_4bit_use_double_quant
 

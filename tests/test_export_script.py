@@ -10,13 +10,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from configs import demo_config
 from hub_stub import OWNER, hub_stub
-from made_runs import finished
+from made_runs import SMALL, TWO_STEPS, create_run, few_rows, finished, store_thumbs
 from script_runs import curve, deviations, exported, repeated, run_script
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.export.script import Repeated, train_script
 from workbench.core.training.recipe import Device, adapter_arguments
+from workbench.engine import train
 from workbench.jobs.export_script import source_of
 from workbench.store.runs import open_run
 
@@ -206,3 +208,43 @@ def test_the_adapter_of_the_script_is_that_of_the_run(repeated_run):
     )
     assert one.keys() == other.keys() and len(one) > 20
     assert max(abs(one[name] - other[name]).max() for name in one) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["kto", "orpo", "simpo"])
+def test_the_script_of_other_methods_gives_their_curves_too(method, one_base, home, tmp_path):
+    settings = SMALL | few_rows() | {"method": method, "sft_data": None, method: TWO_STEPS}
+    store_thumbs()
+    run = create_run(demo_config("other", thumbs_data="thumbs", **settings))
+    assert train.main(str(run.folder)) == 0, run.result()
+    exported("other", tmp_path / "out")
+    differences = deviations(curve(run.metrics()), run_script(tmp_path / "out", tmp_path / "trained"))
+    print(method, differences)
+    assert max(differences.values()) == 0, differences
+
+
+@pytest.mark.slow
+def test_the_script_of_a_reward_model_gives_its_curve_and_its_scale_too(judge, tmp_path):
+    exported("judge", tmp_path / "out")
+    differences = deviations(curve(judge.metrics()), run_script(tmp_path / "out", tmp_path / "trained"))
+    print(differences)
+    assert max(differences.values()) == 0, differences
+    written = json.loads((tmp_path / "trained/adapter/reward.json").read_text())
+    assert written | {"step": 10} == json.loads((judge.adapter / "reward.json").read_text())
+
+
+@pytest.mark.slow
+def test_a_run_that_starts_from_another_one_takes_its_adapter_along(first_run, one_base, tmp_path):
+    """In its second epoch the run reads what it kept of its reference; the script asks again, in batches of other rows."""
+    own = {"learning_rate": 2e-4, "max_steps": 9, "epochs": 2}
+    settings = SMALL | few_rows() | {"method": "dpo", "sft_data": None, "dpo": own, "start_from": "first"}
+    run = create_run(demo_config("second", **settings, accumulation=4))
+    assert train.main(str(run.folder)) == 0, run.result()
+    found = exported("second", tmp_path / "out")
+    assert {"start/adapter_config.json", "start/adapter_model.safetensors"} <= set(found.files)
+    assert (
+        json.loads((tmp_path / "out/start/adapter_config.json").read_text())["base_model_name_or_path"] == "demo model"
+    )
+    differences = deviations(curve(run.metrics()), run_script(tmp_path / "out", tmp_path / "trained"))
+    print(differences)
+    assert max(differences[name] for name in ("loss", "eval_loss", "rewards/margins")) < 1e-5

@@ -65,6 +65,8 @@ def main() -> None:
         )
     is_main = next(iter(stages.values())).process_index == 0
     if is_main:
+        count = int(os.environ.get("WORLD_SIZE", "1"))
+        print(f"{count} process{'es' if count > 1 else ''}, {BATCH_SIZE // count} rows at once in each")
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "metrics.jsonl").write_text("")
         if options.push_to:  # a token that may not write is known now, and not after hours
@@ -279,6 +281,8 @@ def save_adapter(trainer: Any, model: Any, folder: Path) -> None:
         return
     if trainer.is_world_process_zero():
         model.save_pretrained(folder, selected_adapters=["default"], save_embedding_layers=False)
+        if SCORES:  # the scale of its scores, and how good they are on held-out pairs
+            (folder / "reward.json").write_text(json.dumps(trainer.quality.as_dict()))
     if "ref" in model.peft_config:
         model.delete_adapter("ref")
 
@@ -289,7 +293,7 @@ def push(options: argparse.Namespace, folder: Path, path: str) -> None:
         repo_id=options.push_to,
         folder_path=folder,
         path_in_repo=path or None,
-        allow_patterns=["adapter_*", "README.md"],
+        allow_patterns=["adapter_*", "README.md", "reward.json"],
         commit_message=f"Adapter of {path or 'the last stage'}",
     )
     HfApi().upload_file(
