@@ -9,6 +9,7 @@ from workbench.core.export.exported import Exported
 from workbench.core.export.targets import ExportOptions
 from workbench.core.training.config import checked
 from workbench.jobs import exports
+from workbench.jobs.child import Progress
 
 
 def export(options: argparse.Namespace) -> int:
@@ -28,7 +29,7 @@ def print_exported(found: Exported) -> None:
         print(words)
 
 
-def _say() -> exports.Progress:
+def _say() -> Progress:
     """Progress on standard error: a line for each new text."""
     told = ""
 

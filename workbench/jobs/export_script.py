@@ -40,7 +40,8 @@ def write_script(run: Run, folder: Path, model: str, say: Progress) -> tuple[lis
     """train.py, its rows, and the ways to run it on other machines. model: its base model's name, without a path."""
     counts, repeated = _begin(run, folder, model, say)
     write_text(folder / "train.py", train_script(repeated, source_of))
-    _write_all(folder / "accelerate", accelerate_configs(_mixed_precision(repeated)))
+    if repeated.can_be_shared:
+        _write_all(folder / "accelerate", accelerate_configs(_mixed_precision(repeated)))
     _write_all(folder / "trl", trl_configs(repeated))
     notes = _notes(run, repeated)
     write_text(folder / "README.md", script_readme(repeated, counts, _needed(repeated), notes))
@@ -86,7 +87,7 @@ def trained_seconds(rows: Sequence[Row]) -> float:
     """From the first line of a run to its last, without the time that it was paused."""
     times = [row["time"] for row in rows if "time" in row]
     between = (now - before for before, now in zip(times, times[1:], strict=False))
-    return sum(gap for gap in between if 0 < gap < 3600)
+    return float(sum(gap for gap in between if 0 < gap < 3600))
 
 
 def _begin(run: Run, folder: Path, model: str, say: Progress) -> tuple[Counts, Repeated]:

@@ -61,6 +61,11 @@ class Repeated:
     def groups(self) -> bool:
         return self.config.group_by_length and all(METHODS[stage].uses("group_by_length") for stage in self.stages)
 
+    @property
+    def can_be_shared(self) -> bool:
+        """Whether several processes can train it: a reward model is measured on all held-out pairs together."""
+        return not any(METHODS[stage].scores for stage in self.stages)
+
     def arguments(self, stage: Stage, device: Device) -> dict[str, Any]:
         """What TRL was told, with the folder "scratch"."""
         return trainer_arguments(self.config, stage, device, self.steps[stage], "scratch", self.chunked_logits)

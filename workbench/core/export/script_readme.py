@@ -34,7 +34,7 @@ def script_readme(
             for stage, rows in counts.items()
         ],
         *(["| `start/` | the adapter that the run started from |"] if run.config.start_from else []),
-        "| `accelerate/` | several cards, see below |",
+        *(["| `accelerate/` | several cards, see below |"] if run.can_be_shared else []),
     ]
     commands = [stage for stage in run.stages if METHODS[stage].command]
     if commands:
@@ -53,13 +53,24 @@ def script_readme(
 
 
 def _several_cards(run: Repeated, model: str) -> list[str]:
+    if not run.can_be_shared:
+        return [
+            "## On several cards",
+            "",
+            "A reward model is measured on all held-out pairs together, so it trains in one process.",
+        ]
+    within = [stage_title(stage) for stage in run.stages if METHODS[stage].smallest_batch > 1]
+    besides = (
+        f"{within[0]} compares answers within the batch of a process, so several processes train on other mismatches than one."
+        if within
+        else "Two processes give the curve of one up to rounding (tried on a CPU with DDP, 2e-6 at most over six steps), as long as the rows "
+        "of an epoch fill whole batches and dropout is 0."
+    )
     lines = [
         "## On several cards",
         "",
         "BATCH_SIZE rows are shared by all cards, so that the effective batch, the order of the rows and the learning rate stay as "
-        "they were; raise it to use the cards better. Two processes give the curve of one up to rounding (tried on a CPU with DDP) as "
-        "long as the rows of an epoch fill whole batches, dropout is 0 and the method is not KTO, which makes its mismatched answers "
-        "within the batch of each process.",
+        f"they were; raise it to use the cards better. {besides}",
         "",
     ]
     for one in LAUNCHES:

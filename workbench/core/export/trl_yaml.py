@@ -22,7 +22,7 @@ def trl_configs(run: Repeated) -> dict[str, str]:
 
 
 def trl_config(run: Repeated, stage: Stage) -> str:
-    """What `trl COMMAND --config FILE` reads. Called from the folder of the export."""
+    """What `trl COMMAND --config FILE` reads, called from the folder of the export."""
     device = _device(run)
     method = METHODS[stage]
     values = _model(run, stage, device)
@@ -32,7 +32,7 @@ def trl_config(run: Repeated, stage: Stage) -> str:
     values |= {name: value for name, value in arguments.items() if value is not None and name != "save_steps"}
     lines = [
         f"# {stage_title(stage)} as the run {run.config.name} was trained, as far as TRL's command line can say it:",
-        f"#   trl {method.command} --config {stage}.yaml",
+        f"#   trl {method.command} --config trl/{stage}.yaml",
         "# train.py beside it repeats the run as it was. What is different here:",
         *[f"# - {words}" for words in _differences(run, stage)],
     ]
@@ -85,6 +85,10 @@ def _differences(run: Repeated, stage: Stage) -> list[str]:
         )
     elif run.config.model.source != "hub":
         found.append("FOLDER_OF_THE_BASE_MODEL is to be named: the base model is not on the Hub.")
+    if not _device(run).is_cuda:
+        found.append(
+            "use_cpu is true, as the run was on a CPU; on a card set it to false, and bf16 and dtype to what the card has."
+        )
     if run.switch is not None:
         found.append(
             f"whether the model thinks is left to its chat template; in the run it was {'on' if run.switch else 'off'}."
