@@ -98,7 +98,7 @@ def test_the_table_grows_to_all_answers_and_ends_with_files_and_questions_to_vot
     assert first.answers == ["hello at 0, whatever", "hello at 0.5, of course"] and first.seeds == [5, 5]
     with open(last[many.files["jsonl"]]["value"], encoding="utf-8") as file:
         assert [json.loads(line)["prompt"] for line in file] == prompts("hello", "there")
-    assert pictures[-2][many.stop]["visible"] is False and pictures[0][many.stop]["visible"] is True
+    assert pictures[-2][many.stop]["visible"] == "hidden" and pictures[0][many.stop]["visible"] is True
 
 
 def test_a_stop_keeps_what_is_there_and_says_how_much(app, many):
@@ -125,7 +125,7 @@ def test_what_fails_midway_keeps_what_was_answered_and_ends_the_bar(app, many):
     with pytest.raises(WorkbenchError, match="Out of memory"):
         for one in many.fill(app, new_grid(app, prompts("hello", "trouble"), BOTH, Sampling())):
             shown.append(one)
-    assert "hello at 0.5" in shown[-1][many.answers] and not shown[-1][many.progress]["visible"]
+    assert "hello at 0.5" in shown[-1][many.answers] and shown[-1][many.progress]["visible"] == "hidden"
 
 
 def test_five_strengths_are_one_table_with_the_reward_that_the_run_itself_gives(app, many):

@@ -295,7 +295,7 @@ def test_the_view_shows_progress_each_part_and_both_files(app, models):
     with gr.Blocks():
         view = CompareTab().report
     pictures = list(view.fill(app, making.Wanted(["first"], prompts=32, reward="scorer")))
-    assert pictures[0][view.stop]["visible"] and not pictures[-2][view.stop]["visible"]
+    assert pictures[0][view.stop]["visible"] is True and pictures[-1][view.stop]["visible"] == "hidden"
     assert sum(view.shown in one for one in pictures) == 5, "after each of four parts, and with the files"
     last = pictures[-1]
     assert "Scores higher with the reward model scorer" in last[view.shown]
@@ -314,7 +314,7 @@ def test_the_view_says_no_and_ends_its_bar(app, models):
     with pytest.raises(WorkbenchError, match="at least one run"):
         for one in view.fill(app, making.Wanted([])):
             shown.append(one)
-    assert not shown[-1][view.stop]["visible"] and not shown[-1][view.progress]["visible"]
+    assert shown[-1][view.stop]["visible"] == "hidden" == shown[-1][view.progress]["visible"]
 
 
 def test_the_command_prints_words_or_json_and_writes_a_page(models, home, capsys, tmp_path):
