@@ -78,6 +78,8 @@ def test_every_argument_that_the_run_gave_to_its_trainer_stands_in_the_script(fi
 
 
 def test_the_rows_are_those_that_the_trainer_took_in_their_order(first_run, script_of_first):
+    from datasets import load_dataset
+
     from workbench.engine import rows
 
     [stage] = first_run.config().stages
@@ -85,6 +87,8 @@ def test_the_rows_are_those_that_the_trainer_took_in_their_order(first_run, scri
         lines = (script_of_first / "data" / stage / f"{name}.jsonl").read_text().splitlines()
         assert [json.loads(line) for line in lines] == list(part)
         assert len(lines) == {"train": 112, "test": 8}[name]
+        known = load_dataset(str(script_of_first / "data" / stage), cache_dir=str(script_of_first.with_name("cache")))
+        assert list(known[name]) == list(part)  # as TRL's command line and the notebook open it
 
 
 def test_no_file_names_a_path_of_this_machine_or_a_secret(script_of_first, home, monkeypatch):
@@ -121,6 +125,14 @@ def test_the_file_of_each_method_stands_alone(method, tmp_path):
             text=True,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_folder_of_any_name_gives_a_file_that_is_python():
+    run = repeated("dpo")
+    named = Repeated(run.config, 'a"""b\\n{x}', run.steps, run.environment)
+    text = train_script(named, source_of)
+    compile(text, "train.py", "exec")
+    assert settings_in(text)["MODEL"] == 'a"""b\\n{x}'
 
 
 def test_an_unknown_name_is_found_by_that_check(tmp_path):
@@ -213,7 +225,8 @@ def test_the_adapter_of_the_script_is_that_of_the_run(repeated_run):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["kto", "orpo", "simpo"])
 def test_the_script_of_other_methods_gives_their_curves_too(method, one_base, home, tmp_path):
-    settings = SMALL | few_rows() | {"method": method, "sft_data": None, method: TWO_STEPS}
+    """With dropout, whose random numbers are drawn in the same order."""
+    settings = SMALL | few_rows() | {"method": method, "sft_data": None, method: TWO_STEPS, "adapter": {"dropout": 0.1}}
     store_thumbs()
     run = create_run(demo_config("other", thumbs_data="thumbs", **settings))
     assert train.main(str(run.folder)) == 0, run.result()

@@ -9,6 +9,7 @@ import gc
 import json
 import math
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def main() -> None:
     stages = {stage: arguments_of(stage, options.out) for stage in ([options.stage] if options.stage else STAGES)}
     if len(stages) > 1 and is_sharded():
         sys.exit(
-            f"Sharded training takes one stage at a time: --stage {', then --stage '.join(stages)} --start OUT/STAGE."
+            f"Sharded training takes one stage at a time: --stage {', then --stage '.join(stages)} --start OUT/adapter."
         )
     is_main = next(iter(stages.values())).process_index == 0
     if is_main:
@@ -104,6 +105,8 @@ def read_options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.model == MODEL and "/" not in MODEL:
         parser.error(f"the run was trained on the {MODEL}, which is not on the Hub: name its folder with --model")
+    if options.stage not in (None, next(iter(STAGES))) and not options.start:
+        parser.error(f"{options.stage} goes on with the adapter of the stage before: name its folder with --start")
     if STARTS_FROM_ADAPTER and not options.start:
         options.start = HERE / "start"
     return options
@@ -278,6 +281,7 @@ def save_adapter(trainer: Any, model: Any, folder: Path) -> None:
         trainer.save_model(str(folder))
         if trainer.is_world_process_zero():
             (folder / "training_args.bin").unlink(missing_ok=True)
+            shutil.rmtree(folder / "ref", ignore_errors=True)
         return
     if trainer.is_world_process_zero():
         model.save_pretrained(folder, selected_adapters=["default"], save_embedding_layers=False)

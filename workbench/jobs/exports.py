@@ -12,8 +12,8 @@ from workbench.core.export.exported import Check, Exported
 from workbench.core.export.targets import ExportOptions
 from workbench.core.training.config import ModelRef
 from workbench.core.training.model_card import model_card
-from workbench.jobs import export_script
 from workbench.jobs.child import Progress
+from workbench.jobs.export_script import write_notebook, write_script
 from workbench.store.adapter_files import SETTINGS, WEIGHTS, check_adapter
 from workbench.store.home import write_text, writing
 from workbench.store.runs import Run, open_run
@@ -94,17 +94,9 @@ def public_name(model: ModelRef) -> str:
     return model.name if model.source == "hub" else model.title
 
 
-def write_script(work: Work) -> Found:
-    return export_script.write_script(work.run, work.folder, public_name(work.run.config().model), work.say)
-
-
-def write_notebook(work: Work) -> Found:
-    return export_script.write_notebook(work.run, work.folder, public_name(work.run.config().model), work.say)
-
-
 WRITERS: dict[str, Callable[[Work], Found]] = {
     "adapter": write_adapter,
-    "script": write_script,
-    "notebook": write_notebook,
+    "script": lambda work: write_script(work.run, work.folder, public_name(work.run.config().model), work.say),
+    "notebook": lambda work: write_notebook(work.run, work.folder, public_name(work.run.config().model), work.say),
 }
 """What writes each target of the table."""

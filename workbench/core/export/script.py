@@ -1,5 +1,6 @@
 """A run as one Python file: its settings at the top, then what trains, with nothing of the workbench to install."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -200,7 +201,7 @@ def _items(values: Mapping[str, Any], depth: int) -> list[str]:
 def literal(value: Any) -> str:
     """A value of a setting as Python, with double quotes as everywhere in the file."""
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list):
         return "[" + ", ".join(map(literal, value)) + "]"
     return repr(value)
@@ -216,7 +217,7 @@ def requirements(run: Repeated) -> list[str]:
         # "2.13.0+cpu" is no version of PyPI's.
         version = re.sub(r"\+.*", "", str(versions.get(package, "")))
         found.append(f"{package}=={version}" if version else package + LEAST.get(package, ""))
-    return [*found, "liger-kernel"] if run.chunked_logits else found
+    return [*found, "liger-kernel>=0.8.2"] if run.chunked_logits else found
 
 
 def _header(run: Repeated) -> str:
@@ -229,7 +230,7 @@ def _docstring(run: Repeated) -> str:
     where = "" if run.config.model.source == "hub" else " --model FOLDER_OF_THE_BASE_MODEL"
     return "\n".join(
         [
-            f'"""{titles} of {run.model}, as the run {run.config.name} of the alignment workbench was trained.',
+            f'"""{titles} of {_plain(run.model)}, as the run {run.config.name} of the alignment workbench was trained.',
             "",
             f"    uv run train.py{where}",
             "",
@@ -237,6 +238,11 @@ def _docstring(run: Repeated) -> str:
             '"""',
         ]
     )
+
+
+def _plain(name: str) -> str:
+    """A name of a folder, in which anything may stand, within a text in quotes."""
+    return re.sub(r"[^\w ./-]", "_", name)
 
 
 def trainer_names(config: RunConfig, stage: Stage) -> tuple[str, str]:
