@@ -4,7 +4,7 @@ import shutil
 import sys
 
 import pytest
-from script_runs import curve, deviations, exported, run_script
+from script_runs import ROUNDING, curve, deviations, exported, run_script
 
 from workbench.store.runs import open_run
 
@@ -27,6 +27,4 @@ def test_two_processes_give_the_curve_of_one(home_of_both, home, tmp_path):
     differences = deviations(curve(open_run("both").metrics()), found)
     print(differences)
     assert (tmp_path / "trained.log").read_text().startswith("2 processes, 2 rows at once in each")
-    # Sums of halves are rounded in another order. The largest is that of log-probabilities, of some 30 nats.
-    assert 0 < max(differences.values()) < 2e-5
-    assert max(differences[name] for name in ("loss", "eval_loss", "rewards/margins", "grad_norm")) < 2e-6
+    assert 0 < max(differences.values()) < ROUNDING  # sums of halves are rounded in another order

@@ -89,6 +89,8 @@ def main() -> None:
             push(options, folder, "" if is_last else stage)
         del trainer
         gc.collect()
+    if is_main:
+        shutil.rmtree(options.out / "scratch", ignore_errors=True)  # empty, made by TRL
 
 
 def read_options() -> argparse.Namespace:
