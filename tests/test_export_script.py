@@ -16,6 +16,7 @@ from made_runs import SMALL, TWO_STEPS, create_run, few_rows, finished, store_th
 from script_runs import ROUNDING, curve, deviations, exported, repeated, run_script
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.export.one_file import one_file
 from workbench.core.export.script import Repeated, train_script
 from workbench.core.training.recipe import Device, adapter_arguments
 from workbench.engine import train
@@ -125,6 +126,22 @@ def test_the_file_of_each_method_stands_alone(method, tmp_path):
             text=True,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_file_holds_what_it_uses_of_other_modules_before_what_uses_it():
+    modules = {
+        "workbench.a": '"""A."""\nimport os\nfrom workbench.b import twice\nN = 0\n\ndef main():\n    return twice(N), os.name\n',
+        "workbench.b": "import math\nimport re\n\ndef unused():\n    return re\n\n# Why.\nTWO = 2\n\ndef twice(n):\n    return TWO * math.floor(n)\n",
+    }
+    imports, taken, own = one_file("workbench.a", modules.__getitem__, {"N": ""}, {})
+    assert imports == "import math\nimport os"
+    assert taken == "# Why.\nTWO = 2\n\n\ndef twice(n):\n    return TWO * math.floor(n)"
+    assert own == "def main():\n    return twice(N), os.name"
+    for other in ("TWO = 3", "def twice(): ..."):
+        with pytest.raises(ValueError, match="both have (TWO|twice)"):
+            one_file(
+                "workbench.a", (modules | {"workbench.a": modules["workbench.a"] + other}).__getitem__, {"N": ""}, {}
+            )
 
 
 def test_a_folder_of_any_name_gives_a_file_that_is_python():

@@ -68,7 +68,7 @@ def one_file(start: str, read: Read, given: Mapping[str, str], also: Mapping[str
     """Its imports, what was taken from other modules, and the module `start` itself without its docstring and settings.
 
     given: names of `start` that are set elsewhere in the file, and left out here. also: names that those settings use ->
-    the modules that they come from.
+    the modules that they come from. Raises ValueError where two modules have a name for different things.
     """
     file = _File(read)
     module = file.module(start)
@@ -80,6 +80,8 @@ def one_file(start: str, read: Read, given: Mapping[str, str], also: Mapping[str
             if name in module.imported:
                 for place in module.imported[name]:
                     file.need(*place)
+    if twice := {name for _, name in file.parts} & module.own.keys():
+        raise ValueError(f"{start} and what it uses both have {', '.join(sorted(twice))}")
     taken = "\n\n\n".join(text for text in file.parts.values())
     return _import_lines(file.imports), taken, "\n\n\n".join(_joined(module, kept))
 
