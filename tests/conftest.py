@@ -125,6 +125,32 @@ def first_run(home_of_first_run: Path, home: Path):
 
 
 @pytest.fixture
+def in_this_process(monkeypatch):
+    """What an export asks of a child process is done in the test's own, which has imported the libraries already. The answers
+    that are compared are short."""
+    import threading
+    from types import SimpleNamespace
+
+    from workbench.engine import merge
+    from workbench.jobs import merging
+
+    monkeypatch.setattr(merge, "NEW_TOKENS", 12)
+
+    def child(command, log):
+        asked: list[dict] = []
+
+        def wait(last, limits, say):
+            if last == "ready":
+                return {}
+            report = lambda event: say(event["fraction"], event["text"])  # noqa: E731
+            return {"result": merge.answer(asked.pop(), report, threading.Event())}
+
+        return SimpleNamespace(wait=wait, send=asked.append, end=lambda: 0, words="")
+
+    monkeypatch.setattr(merging, "Child", child)
+
+
+@pytest.fixture
 def after_step(monkeypatch):
     """Has the trainer of this process do something once, after a step, with its model."""
     from workbench.engine import report

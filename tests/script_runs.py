@@ -33,7 +33,7 @@ OF_THE_CLOCK = ("runtime", "per_second", "time", "phase", "steps")
 """Parts of the names of numbers that no two runs share."""
 
 ROUNDING = 1e-5
-"""The same sums in another order: most often the curves are equal to the last digit, and else 2e-6 apart, in log-probabilities of
+"""The same sums in another order: most often the curves are equal to the last digit, and else 4e-6 apart, in log-probabilities of
 some 30 nats. A wrong row, rate, seed or reference is a thousand times as far."""
 
 Curve = dict[tuple[str, int], dict[str, float]]

@@ -4,8 +4,11 @@ import asyncio
 
 import gradio as gr
 import pytest
+from gradio.state_holder import SessionState
 
+from workbench.jobs.app_state import AppState
 from workbench.ui.inputs import Window
+from workbench.ui.shell import build
 from workbench.ui.ticks import Clock
 
 
@@ -59,3 +62,37 @@ def test_a_failure_is_told_once_and_keeps_nothing_else_from_its_page(clock):
         clock.tick()
     for _ in range(3):
         assert clock.tick() == {b: "still here"}
+
+
+def test_what_a_handler_does_not_name_is_not_built_anew(monkeypatch):
+    """Gradio builds a component for each output of an event, whatever it does; here only for what is named."""
+    with Window() as window:
+        seen, text, many = gr.State(1), gr.Textbox("as it was"), [gr.Textbox() for _ in range(20)]
+        button = gr.Button()
+        button.click(lambda: {text: gr.update(value="new", lines=2), seen: 2}, None, [seen, *many, text])
+    [event] = window.fns.values()
+    built = []
+    constructor = gr.Textbox.__init__
+    monkeypatch.setattr(gr.Textbox, "__init__", lambda self, **given: (built.append(1), constructor(self, **given))[1])
+    state = SessionState(window)
+    [*others, last] = asyncio.run(window.postprocess_data(event, event.fn(), state))
+    assert others == [None, *[gr.skip()] * 20] and last == {"__type__": "update", "value": "new", "lines": 2}
+    assert len(built) == 1 and state[seen._id] == 2
+
+
+def test_an_update_of_what_is_no_output_is_a_bug_that_is_told():
+    with Window() as window:
+        text, other, button = gr.Textbox(), gr.Textbox(), gr.Button()
+        button.click(lambda: {other: "new"}, None, text)
+    [event] = window.fns.values()
+    with pytest.raises(ValueError, match="none of its outputs"):
+        asyncio.run(window.postprocess_data(event, event.fn(), None))
+
+
+def test_events_that_nobody_sees_waiting_touch_one_component(home):
+    window = build(AppState())
+    quiet = [event for event in window.fns.values() if event.show_progress == "hidden"]
+    assert len(quiet) > 100
+    assert {tuple(one._id for one in event.show_progress_on) for event in quiet} == {
+        (quiet[0].show_progress_on[0]._id,)
+    }

@@ -311,6 +311,7 @@ def test_hostile_questions_and_answers_are_only_text_and_a_vote_on_them_is_kept(
         watched.locator("#wb-compare-send").click()
         expect(watched.locator("#wb-lane-right .wb-said")).to_have_count(number, timeout=SOON)
         expect(watched.locator("#wb-lane-right .wb-note")).to_contain_text("tok/s", timeout=SOON)
+        expect(watched.locator("#wb-vote-left")).to_be_enabled(timeout=SOON)  # the answer is at its end
     for lane in ("left", "right"):
         shown = watched.locator(f"#wb-lane-{lane} .wb-words").evaluate_all("all => all.map(one => one.textContent)")
         assert shown == [as_shown(question.strip()) for question in asked for _ in range(2)]

@@ -104,11 +104,13 @@ def test_the_whole_loop_by_clicks_with_a_reload_and_a_second_tab(page: Page, win
         expect(page.locator(f"#wb-lane-{lane} .wb-note")).to_contain_text("tok/s", timeout=60_000)
     expect(page.locator("#wb-lane-right")).to_contain_text("puppy", timeout=SOON)
     expect(page.locator("#wb-lane-left")).to_contain_text("adapter off, verified", timeout=SOON)
+    expect(page.locator("#wb-vote-right")).to_be_enabled(timeout=60_000)  # the answer is at its end
 
     page.locator("#wb-compare-question textarea").fill("What colour is the clear sky?")
     page.locator("#wb-compare-send").click()
     expect(page.locator("#wb-lane-right .wb-said")).to_have_count(2, timeout=60_000)
     expect(page.locator("#wb-lane-right .wb-note")).to_contain_text("tok/s", timeout=60_000)
+    expect(page.locator("#wb-vote-right")).to_be_enabled(timeout=60_000)
     expect(page.locator("#wb-status")).to_contain_text("demo model", timeout=SOON)
 
     for number, question in enumerate(("What is a baby cat called?", "What do bees make?"), start=1):

@@ -11,6 +11,8 @@ from workbench.core.training.config import checked
 from workbench.jobs import exports
 from workbench.jobs.child import Progress
 
+_MARKS = {True: "ok", False: "DIFFERS", None: "to know"}
+
 
 def export(options: argparse.Namespace) -> int:
     """Write a run as something that leaves the workbench, compared with the run. Exit 1 where they do not agree."""
@@ -24,9 +26,15 @@ def export(options: argparse.Namespace) -> int:
 def print_exported(found: Exported) -> None:
     print(f"Wrote {len(found.files)} files to {found.folder}.")
     for check in found.checked:
-        print(f"  [{'ok' if check.ok else 'DIFFERS'}] {check.what}: {check.found}")
+        print(f"  [{_MARKS[check.ok]}] {check.what}: {check.found}")
+        for one in check.differing:
+            print(f"      {one.prompt!r}\n        run:      {one.of_run!r}\n        exported: {one.of_export!r}")
     for words in found.notes:
         print(words)
+    for engine in found.serving:
+        print(f"Serve with {engine.engine} ({'installed' if engine.installed else 'not installed'}). {engine.words}")
+        for command in engine.commands:
+            print(f"    {command}")
 
 
 def _say() -> Progress:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,17 +10,25 @@ from pathlib import Path
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.export.exported import Check, Exported
+from workbench.core.export.serving import serving
 from workbench.core.export.targets import ExportOptions
 from workbench.core.training.config import ModelRef
 from workbench.core.training.model_card import model_card
 from workbench.jobs.child import Progress
+from workbench.jobs.export_gguf import write_gguf, write_gguf_lora
+from workbench.jobs.merging import write_merged
 from workbench.jobs.export_script import write_notebook, write_script
 from workbench.store.adapter_files import SETTINGS, WEIGHTS, check_adapter
+from workbench.store.alive import alive, started
 from workbench.store.home import write_text, writing
+from workbench.store.installed import installed_engines
 from workbench.store.runs import Run, open_run
 from workbench.store.scaled import refuse_where_not_linear, scaled_weights
 
 Found = tuple[list[Check], list[str]]
+
+# The folder that it is to become, and the process that writes it.
+_DRAFT = re.compile(r"\.(?P<of>.+)\.(?P<pid>\d+)-(?P<created>\d+\.\d+)\.draft", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -38,16 +47,16 @@ def export(run_name: str, target: str, out: Path, options: ExportOptions, say: P
     Raises WorkbenchError with nothing left behind: for a run without an adapter, a target that it cannot become, a folder
     in use, a full disk; and whatever `say` raises to end it.
     """
+    if target not in WRITERS:
+        raise WorkbenchError(f"There is no way out called {target[:40]!r}. There are {', '.join(WRITERS)}.")
     run = open_run(run_name)
     if not run.has_adapter:
         raise WorkbenchError(f"The run {run.name} has no adapter yet. Choose a run that finished or was stopped.")
     out = out.expanduser().absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise WorkbenchError(f"{out} is there already and not empty. Name a folder that is not there yet.")
-    draft = out.with_name(f".{out.name}.draft")
     with writing(f"The export {out}"):
-        shutil.rmtree(draft, ignore_errors=True)  # of an export that was killed here
-        draft.mkdir(parents=True)
+        draft = _draft_of(out)
     try:
         with writing(f"The export {out}"):
             checked, notes = WRITERS[target](Work(run, options, draft, say))
@@ -56,7 +65,29 @@ def export(run_name: str, target: str, out: Path, options: ExportOptions, say: P
             os.replace(draft, out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return Exported(run.name, target, str(out), listed(out), tuple(checked), tuple(notes))
+    files = listed(out)
+    engines = serving(run.name, out, files, installed_engines())
+    return Exported(run.name, target, str(out), files, tuple(checked), tuple(notes), engines)
+
+
+def _draft_of(out: Path) -> Path:
+    """A folder beside the one that is to be written, made here. What killed exports left of theirs goes.
+
+    Raises WorkbenchError where another export is writing the same.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for left in list(out.parent.iterdir()):
+        named = _DRAFT.fullmatch(left.name)
+        if named is None or named["of"] != out.name:
+            continue
+        if alive(int(named["pid"]), float(named["created"])):
+            raise WorkbenchError(
+                f"{out} is being written by another export right now. Wait for it, or name another folder."
+            )
+        shutil.rmtree(left, ignore_errors=True)
+    draft = out.with_name(f".{out.name}.{os.getpid()}-{started(os.getpid()):.2f}.draft")
+    draft.mkdir()
+    return draft
 
 
 def listed(folder: Path) -> tuple[str, ...]:
@@ -96,6 +127,9 @@ def public_name(model: ModelRef) -> str:
 
 WRITERS: dict[str, Callable[[Work], Found]] = {
     "adapter": write_adapter,
+    "merged": lambda work: write_merged(work.run, work.options, work.folder, work.say),
+    "gguf": lambda work: write_gguf(work.run, work.options, work.folder, work.say),
+    "gguf-lora": lambda work: write_gguf_lora(work.run, work.options, work.folder, work.say),
     "script": lambda work: write_script(work.run, work.folder, public_name(work.run.config().model), work.say),
     "notebook": lambda work: write_notebook(work.run, work.folder, public_name(work.run.config().model), work.say),
 }

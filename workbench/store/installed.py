@@ -2,9 +2,11 @@
 
 import contextlib
 import importlib.util
+import shutil
 import sys
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.export.serving import LLAMA, OLLAMA, TRANSFORMERS, VLLM
 from workbench.core.memory.architectures import shape_of
 from workbench.core.memory.forecast import ComputeOptions, model_that_scores
 from workbench.core.training.config import RunConfig, parse_model
@@ -40,6 +42,14 @@ def _reward_models(config: RunConfig, device: Device) -> tuple[int, int]:
             shape = shape_of(model_configs.config_of(parse_model(own.reward_model_name())))
             beside = model_that_scores(shape, config.max_length, device)
     return rank, beside
+
+
+def installed_engines() -> frozenset[str]:
+    """The engines on this machine that could serve a model."""
+    # What Transformers itself looks for before it serves; fastapi, uvicorn and pydantic come with the window.
+    found = {TRANSFORMERS: _has("openai") and _has("uvicorn"), VLLM: _has("vllm")}
+    found |= {LLAMA: shutil.which("llama-server") is not None, OLLAMA: shutil.which("ollama") is not None}
+    return frozenset(name for name, is_there in found.items() if is_there)
 
 
 def _has(package: str) -> bool:

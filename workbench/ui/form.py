@@ -39,12 +39,16 @@ def draw_field(name: str, value: Any, visible: bool | str = True) -> Component:
 
     Bounds are left to `read_config`, which names all problems at once and in plain words.
     """
-    field = fields()[name]
+    return draw(name, fields()[name], value, f"wb-setting-{name.replace('.', '-')}", visible)
+
+
+def draw(name: str, field: FieldInfo, value: Any, elem_id: str, visible: bool | str = True) -> Component:
+    """The widget of a setting of any kind."""
     look: dict[str, Any] = {
         "label": field.title or name,
         "info": field.description,
         "value": value,
-        "elem_id": f"wb-setting-{name.replace('.', '-')}",
+        "elem_id": elem_id,
         "visible": visible,
     }
     kind = _without_none(field.annotation)

@@ -5,6 +5,7 @@ through: a list in a text field, NaN in a number, nothing where a choice is need
 of its field, and against what the handler says of it: a parameter of type `str` is never given None, one of `str | None` is.
 """
 
+import copy
 import functools
 import inspect
 import math
@@ -15,6 +16,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.block_function import BlockFunction
+from gradio.blocks import Block
 from gradio.components import Component
 from gradio.exceptions import ComponentProcessingError, InvalidPathError
 from pydantic import ValidationError
@@ -61,10 +63,24 @@ class Window(gr.Blocks):
         return taken
 
     async def postprocess_data(self, block_fn: BlockFunction, predictions: Any, state: Any) -> list[Any]:
-        """Handlers give updates by component; an empty dict of them changes nothing, which Gradio does not know."""
-        nothing = isinstance(predictions, dict) and not predictions
-        given: list[Any] = await super().postprocess_data(block_fn, gr.skip() if nothing else predictions, state)
-        return given
+        """Handlers give updates by component; what they do not name keeps what it shows.
+
+        Gradio builds a new component for each output, also where nothing of it changes: 72 ms a tick. So it is asked for those
+        that were named, and answers for the others as it would.
+        """
+        if not isinstance(predictions, dict) or not all(isinstance(key, Block) for key in predictions):
+            given: list[Any] = await super().postprocess_data(block_fn, predictions, state)
+            return given
+        named = copy.copy(block_fn)
+        named.outputs = [block for block in block_fn.outputs if block in predictions]
+        if unknown := predictions.keys() - set(named.outputs):
+            raise ValueError(f"{block_fn.name} gave updates of {unknown}, which are none of its outputs")
+        values = [predictions[block] for block in named.outputs]
+        found = (
+            await super().postprocess_data(named, values[0] if len(values) == 1 else values, state) if values else []
+        )
+        by_block = dict(zip(named.outputs, found, strict=True))
+        return [by_block.get(block, None if block.stateful else gr.skip()) for block in block_fn.outputs]
 
 
 def _as_in_session(block: Any, state: Any) -> Any:

@@ -138,6 +138,11 @@ def folded(title: str, *body: Html) -> Html:
     return Html(f'<details class="wb-folded"><summary>{escape(title)}</summary>{"".join(body)}</details>')
 
 
+def commands(lines: Iterable[str]) -> Html:
+    """Commands for a terminal, each selected whole by a click."""
+    return Html("".join(f'<pre class="wb-command"><code>{escape(line)}</code></pre>' for line in lines))
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Html:
     """Rows under column names. A column of numbers is set to the right, so that its digits line up."""
     shown = list(rows)

@@ -12,6 +12,7 @@ from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import findings_of
 from workbench.store.runs import Run, open_run
 from workbench.ui.curves_view import Curves
+from workbench.ui.export.take_view import TakeView
 from workbench.ui.frame import Frame, go_to
 from workbench.ui.parts import Html, join, page_head
 from workbench.ui.queue_view import QueueView
@@ -50,6 +51,7 @@ class WatchTab:
         self.curves = Curves()
         with gr.Accordion("Sample answers: before and now", open=False):
             self.samples = gr.HTML(elem_id="wb-watch-samples")
+        self.take = TakeView()
         with gr.Accordion("Worker log", open=False):
             self.log = gr.Textbox(
                 show_label=False,
@@ -75,6 +77,7 @@ class WatchTab:
             self.samples,
             self.log,
             self.details,
+            *self.take.changing,
         ]
         return [self.head, *self.actions.buttons, *queued, *told]
 
@@ -91,6 +94,7 @@ class WatchTab:
         self.run.change(lambda: (), None, seen, **QUIET)
         self.actions.wire(self.run, self.head, app)
         self.queue.wire()
+        self.take.wire(self.run, app)
         self.actions.compare.click(lambda: go_to("compare"), None, frame.tabs, **QUIET)
 
     def page_of(self, app: AppState, run_name: str | None, before: Signature) -> Updates:
@@ -110,6 +114,7 @@ class WatchTab:
             self.details: details_html(run),
             **self.actions.updates(app, run, state, findings),
             **self.queue.updates(app),
+            **self.take.updates(run, state, is_new=before[:1] != (run.name,)),
         }
         # The charts are the heavy part; they are sent only when there are new rows.
         drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
@@ -125,6 +130,7 @@ class WatchTab:
             self.head: head,
             **hidden_except(self.actions.buttons, {}),
             **self.queue.updates(app),
+            **self.take.updates(None, None),
             **self.curves.nothing(),
             **dict.fromkeys([self.health, self.reward, self.samples, self.log, self.details], ""),
         }

@@ -1,11 +1,14 @@
 """The table of ways out. What writes each of them is in `jobs/exports.py`."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import Field
 
 from workbench.core.chat import STRONGEST
 from workbench.core.training.settings import Settings
+
+WeightType = Literal["bf16", "fp16", "fp32"]
 
 
 class ExportOptions(Settings):
@@ -17,6 +20,22 @@ class ExportOptions(Settings):
         le=STRONGEST,
         title="Strength",
         description="What the adapter's update is scaled by. 1 is the run as it was trained.",
+    )
+    precision: WeightType = Field(
+        "bf16",
+        title="Precision",
+        description="How the merged weights are stored. bf16 and fp16 take 2 bytes per weight, fp32 takes 4 and rounds nothing.",
+    )
+    quantization: Literal["f16", "bf16", "q8_0", "q4_k_m", "q5_k_m", "q6_k"] = Field(
+        "f16",
+        title="Quantization",
+        description="How a GGUF stores the weights: f16 and bf16 in 16 bits, q8_0 in 8.5; q6_k, q5_k_m and q4_k_m (6.6, 5.7 and 4.8 bits) "
+        "need llama-quantize or llama-cpp-python.",
+    )
+    download_converter: bool = Field(
+        False,
+        title="Download converter",
+        description="Where there is no converter to GGUF, download llama.cpp's own scripts from PyPI (77 MB, checked, kept).",
     )
 
 
@@ -38,6 +57,24 @@ TARGETS = {
             "Adapter",
             "The LoRA adapter with its model card: small, for PEFT and for everything that loads adapters on the same base model.",
             ("strength",),
+        ),
+        Target(
+            "merged",
+            "Merged model",
+            "The base model with the adapter merged in: a whole model in safetensors that everything loads as it loads its base, PEFT not needed.",
+            ("strength", "precision"),
+        ),
+        Target(
+            "gguf",
+            "GGUF",
+            "The merged model in one file for llama.cpp, LM Studio and Ollama, with a Modelfile that has the chat template of training.",
+            ("strength", "quantization", "download_converter"),
+        ),
+        Target(
+            "gguf-lora",
+            "LoRA as GGUF",
+            "The adapter alone for `llama-server --lora`, on a GGUF of the same base model.",
+            ("download_converter",),
         ),
         Target(
             "script",

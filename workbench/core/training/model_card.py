@@ -1,6 +1,7 @@
 """The model card of an adapter: what it is, what it was made from, what it reached, how to load it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from workbench.core.training.config import RunConfig
@@ -39,38 +40,66 @@ with torch.no_grad():
 scale = json.load(open("PATH_OF_THIS_FOLDER/reward.json"))
 print((score - scale["mean"]) / scale["std"])  # 0 is an average held-out answer, 1 a standard deviation better"""
 
+_WHOLE = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("PATH_OF_THIS_FOLDER")
+model = AutoModelForCausalLM.from_pretrained("PATH_OF_THIS_FOLDER", dtype="auto")
+
+conversation = [{{"role": "user", "content": "What is the capital of France?"}}]
+ids = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+print(tokenizer.decode(model.generate(**ids)[0, ids["input_ids"].shape[1] :], skip_special_tokens=True))"""
+
 _REPORT = "<!-- report -->", "<!-- /report -->"
 
 
+@dataclass(frozen=True)
+class Merged:
+    """What the card of a merged model says besides. checked: lines on how it was compared with the run."""
+
+    precision: str
+    checked: Sequence[str]
+
+
 def model_card(
-    config: RunConfig, environment: Mapping[str, Any], results: Sequence[Measured], fork: Fork | None = None
+    config: RunConfig,
+    environment: Mapping[str, Any],
+    results: Sequence[Measured],
+    fork: Fork | None = None,
+    merged: Merged | None = None,
 ) -> str:
     """Markdown with the front matter that the Hub reads.
 
-    results: as measured on held-out data at the end. fork: where the run branched off another one.
-    No path of this machine is written.
+    results: as measured on held-out data at the end. fork: where the run branched off another one. merged: of a model that
+    holds the adapter; None for the adapter itself. No path of this machine is written.
     """
     base = config.model.name if config.model.source == "hub" else config.model.title
     scores = METHODS[config.stages[-1]].scores
     how = " then ".join(f"{METHODS[stage].long_title} ({METHODS[stage].title})" for stage in config.stages)
-    front = ["---", "library_name: peft", f"pipeline_tag: text-{'classification' if scores else 'generation'}"]
-    tags = ["lora", "trl", *config.stages, *(["reward-model"] if scores else []), "alignment-workbench"]
+    library, relation = ("transformers", "finetune") if merged else ("peft", "adapter")
+    front = ["---", f"library_name: {library}", f"pipeline_tag: text-{'classification' if scores else 'generation'}"]
+    tags = [*([] if merged else ["lora"]), "trl", *config.stages, *(["reward-model"] if scores else [])]
+    tags.append("alignment-workbench")
     if config.model.source == "hub":
         front.append(f"base_model: {base}")
-        tags.append(f"base_model:adapter:{base}")
+        tags.append(f"base_model:{relation}:{base}")
     if environment.get("backend") == "unsloth":
         tags.append("unsloth")
     front += ["tags:", *[f"- {tag}" for tag in tags], "---"]
     path = base if config.model.source == "hub" else "PATH_OF_THE_BASE_MODEL"
     scaled = environment.get("scaled")
     settings = _settings(config, environment, how, base, fork)
+    what = "reward model (a LoRA adapter with a head that scores answers)" if scores else "LoRA adapter"
+    if merged:
+        what = f"model in {merged.precision}, with a LoRA adapter merged into the full-precision weights,"
+    loading = _WHOLE if merged else _SCORES if scores else _ANSWERS
     return "\n".join(
         [
             *front,
             "",
             f"# {config.name}",
             "",
-            f"A {'reward model (a LoRA adapter with a head that scores answers)' if scores else 'LoRA adapter'} for {base}, made by {how} with the alignment workbench.",
+            f"A {what} {'from' if merged else 'for'} {base}, made by {how} with the alignment workbench.",
             "",
             "## How it was made",
             "",
@@ -85,6 +114,7 @@ def model_card(
                 or ["Not measured at this strength." if scaled else "Not measured: the run was stopped early."]
             ),
             "",
+            *(["## Compared with the run", "", *[f"- {line}" for line in merged.checked], ""] if merged else []),
             "## Limits",
             "",
             "These numbers say how well it separates chosen from rejected answers of one dataset. They do not say that its",
@@ -100,7 +130,7 @@ def model_card(
             "## Loading it",
             "",
             "```python",
-            *(_SCORES if scores else _ANSWERS).format(base=path).splitlines(),
+            *loading.format(base=path).splitlines(),
             "```",
             "",
         ]

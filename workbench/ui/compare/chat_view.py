@@ -84,6 +84,15 @@ class Suggestions:
         return hidden_except(self.all, shown)
 
 
+def _end_first(triggers: list[Any], under_way: list[Any]) -> None:
+    """Have triggers end events that are under way. To be wired before what the triggers do.
+
+    Gradio's `cancels` of the same event comes after its handler has answered, and ends what was begun meanwhile as well: a
+    question that was asked right after Clear.
+    """
+    gr.on(triggers, None, None, None, cancels=under_way)
+
+
 class AskBar:
     """The question, what is done with it, and how both answer."""
 
@@ -204,10 +213,12 @@ class ChatView:
         ]
         reopened = [*shown, *who.inputs, who.note, *how.inputs, self.show, self.proposed]
         to_clear = [self.ask.clear.click, *[one.input for one in who.names]]
-        gr.on(to_clear, clear, who.inputs, shown, **QUIET, cancels=under_way)
+        _end_first(to_clear, under_way)
+        gr.on(to_clear, clear, who.inputs, shown, **QUIET)
         which = self.earlier.which
         self.earlier.delete.click(delete, [which, self.talk, *who.inputs], shown, **QUIET)
-        which.input(reopen, which, reopened, **QUIET, cancels=under_way)
+        _end_first([which.input], under_way)
+        which.input(reopen, which, reopened, **QUIET)
         inputs = [self.earlier.id, self.talk, self.proposed, *who.inputs]
         frame.opened["compare"].select(enter, inputs, reopened, **QUIET, js=AS_REMEMBERED)
 
@@ -318,7 +329,8 @@ class ChatView:
             ],
         ]
         released = [one.release for one in who.strengths]
-        turned = gr.on(released, dial, [self.talk, *who.inputs], outputs, cancels=asked, **{**answering, **LATEST})
+        _end_first(released, asked)
+        turned = gr.on(released, dial, [self.talk, *who.inputs], outputs, **{**answering, **LATEST})
         return [*asked, turned]
 
     def converse(self, who: WhoAnswers, app: AppState, talk: Talk, question: str) -> Iterator[Updates]:
