@@ -16,8 +16,8 @@ from workbench.core.training.config import ModelRef
 from workbench.core.training.model_card import model_card
 from workbench.jobs.child import Progress
 from workbench.jobs.export_gguf import write_gguf, write_gguf_lora
-from workbench.jobs.merging import write_merged
 from workbench.jobs.export_script import write_notebook, write_script
+from workbench.jobs.merging import write_merged
 from workbench.store.adapter_files import SETTINGS, WEIGHTS, check_adapter
 from workbench.store.alive import alive, started
 from workbench.store.home import write_text, writing
