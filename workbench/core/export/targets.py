@@ -76,5 +76,15 @@ TARGETS = {
             "The adapter alone for `llama-server --lora`, on a GGUF of the same base model.",
             ("download_converter",),
         ),
+        Target(
+            "script",
+            "Script",
+            "One Python file that repeats the run with plain TRL and PEFT, with its rows, for several cards and Hugging Face Jobs too.",
+        ),
+        Target(
+            "notebook",
+            "Notebook",
+            "A notebook that trains the same recipe with Unsloth, with its rows.",
+        ),
     )
 }
