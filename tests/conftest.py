@@ -34,7 +34,7 @@ def base():
 
 
 @contextmanager
-def _sharing(base) -> Iterator[None]:
+def _sharing(base, patch: pytest.MonkeyPatch) -> Iterator[None]:
     from workbench.engine import load
 
     add, added = load.add_adapter, []
@@ -51,17 +51,19 @@ def _sharing(base) -> Iterator[None]:
         added.append(add(*arguments))
         return added[-1]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(load, "load_base", take_off)
-        patch.setattr(load, "add_adapter", add_and_remember)
-        yield
+    patch.setattr(load, "load_base", take_off)
+    patch.setattr(load, "add_adapter", add_and_remember)
+    yield
     take_off()
 
 
 @pytest.fixture
-def one_base(base) -> Iterator[None]:
-    """The base model is loaded once for all; each run takes the adapter of the one before off it."""
-    with _sharing(base):
+def one_base(base, monkeypatch) -> Iterator[None]:
+    """The base model is loaded once for all; each run takes the adapter of the one before off it.
+
+    By the test's own monkeypatch: two would be undone in an order that leaves what one of them found of the other.
+    """
+    with _sharing(base, monkeypatch):
         yield
 
 
@@ -70,7 +72,7 @@ def home_of_first_run(base, tmp_path_factory) -> Path:
     """A home with the run `first`: two steps of DPO on few rows, trained once for the whole test session. Copied, never used."""
     from made_runs import first_settings
 
-    with _sharing(base):
+    with pytest.MonkeyPatch.context() as patch, _sharing(base, patch):
         return _home_with("first", first_settings, tmp_path_factory)
 
 
@@ -79,7 +81,7 @@ def home_of_both(base, tmp_path_factory) -> Path:
     """A home with the run `both`: three steps of SFT, then three of DPO, trained once for the whole test session. Copied, never used."""
     from made_runs import both_settings
 
-    with _sharing(base):
+    with pytest.MonkeyPatch.context() as patch, _sharing(base, patch):
         return _home_with("both", both_settings, tmp_path_factory)
 
 
