@@ -9,6 +9,9 @@ from workbench.core.chat import STRONGEST
 from workbench.core.training.settings import Settings
 
 WeightType = Literal["bf16", "fp16", "fp32"]
+Content = Literal["adapter", "merged"]
+HUB = "hub"
+"""The one way out that goes to another machine."""
 
 
 class ExportOptions(Settings):
@@ -25,6 +28,18 @@ class ExportOptions(Settings):
         "bf16",
         title="Precision",
         description="How the merged weights are stored. bf16 and fp16 take 2 bytes per weight, fp32 takes 4 and rounds nothing.",
+    )
+    repo: str = Field(
+        "",
+        title="Repository",
+        description="On the Hugging Face Hub, as owner/name, or as name for your own account. It is made where it is not there yet.",
+    )
+    private: bool = Field(
+        True, title="Private", description="Only you, or members of the organization, can see the repository."
+    )
+    content: Content = Field("adapter", title="Content", description="What goes up: the adapter, or the merged model.")
+    dry_run: bool = Field(
+        False, title="Dry run", description="Lists every file with its size, asks the Hub nothing and keeps nothing."
     )
 
 
@@ -52,6 +67,12 @@ TARGETS = {
             "Merged model",
             "The base model with the adapter merged in: a whole model in safetensors that everything loads as it loads its base, PEFT not needed.",
             ("strength", "precision"),
+        ),
+        Target(
+            HUB,
+            "Hugging Face Hub",
+            "The adapter or the merged model, pushed to a repository of yours, which is private unless you say otherwise.",
+            ("repo", "private", "content", "strength", "precision", "dry_run"),
         ),
     )
 }
