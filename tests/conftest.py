@@ -74,6 +74,15 @@ def home_of_first_run(base, tmp_path_factory) -> Path:
         return _home_with("first", first_settings, tmp_path_factory)
 
 
+@pytest.fixture(scope="session")
+def home_of_both(base, tmp_path_factory) -> Path:
+    """A home with the run `both`: three steps of SFT, then three of DPO, trained once for the whole test session. Copied, never used."""
+    from made_runs import both_settings
+
+    with _sharing(base):
+        return _home_with("both", both_settings, tmp_path_factory)
+
+
 def _home_with(name: str, settings: Callable[[], dict], tmp_path_factory) -> Path:
     """A home with one run, trained here."""
     from configs import demo_config

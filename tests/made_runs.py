@@ -32,6 +32,12 @@ def first_settings() -> dict[str, Any]:
     return SMALL | few_rows() | {"method": "dpo", "sft_data": None, "dpo": TWO_STEPS}
 
 
+def both_settings() -> dict[str, Any]:
+    """Three steps of SFT, then three of DPO, two batches each: how the run is trained that exported scripts repeat."""
+    own = {"sft": {"learning_rate": 1e-3, "max_steps": 3}, "dpo": {"learning_rate": 2e-4, "max_steps": 3}}
+    return SMALL | few_rows() | own | {"accumulation": 2}
+
+
 def judge_settings() -> dict[str, Any]:
     """Ten steps of a reward model: how the run is trained that the fixture judge copies."""
     steps = {"learning_rate": 5e-4, "max_steps": 10, "epochs": 2}

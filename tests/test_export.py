@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from configs import demo_config
+from gguf_here import converter_or_skip
 from made_runs import create_run
 
 from workbench.cli import main
@@ -188,6 +189,8 @@ def canaries_in(folder: Path, run) -> list[str]:
 @pytest.mark.parametrize("target", TARGETS)
 def test_nothing_of_this_machine_leaves_with_an_export(target, planted, tmp_path, one_base, in_this_process):
     out = tmp_path / "out"
+    if target.startswith("gguf"):
+        converter_or_skip(lora=target == "gguf-lora")
     found = export(target, out)
     assert found.files, target
     assert canaries_in(out, planted) == []

@@ -20,6 +20,7 @@ from gradio_client.exceptions import AppError
 from starlette.testclient import TestClient
 
 from workbench.core.errors import WorkbenchError
+from workbench.jobs import situation
 from workbench.jobs.app_state import AppState
 from workbench.ui import environment
 from workbench.ui.inputs import Window, checked, described, what_is_wrong
@@ -236,10 +237,12 @@ def test_what_a_handler_takes_stands_in_its_signature(monkeypatch: pytest.Monkey
 
 
 def test_a_space_reads_no_file_of_its_machine_over_the_api_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A visitor of a Space is a stranger; the radio without the choice is only half of it."""
+    """Whoever may do everything on a Space may not read its machine; the radio without the choice is only half of it."""
     environment.prepare()
     monkeypatch.setenv("SPACE_ID", "me/app")
     monkeypatch.setenv("SPACE_HOST", "me-bench.hf.space")
+    monkeypatch.setattr(situation, "privacy", situation.Privacy(lambda: True))
+    situation.privacy.ask()
     monkeypatch.setattr("workbench.jobs.processes.start_talking", refuse)
     blocks = build(AppState())
     app = App.create_app(blocks, app_kwargs=launch_kwargs()["app_kwargs"])

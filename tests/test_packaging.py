@@ -10,6 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import workbench
+from workbench.store.gguf_converter import FITS
 
 ROOT = Path(workbench.__file__).parent.parent
 PYPROJECT = ROOT / "pyproject.toml"
@@ -18,8 +19,8 @@ pytestmark = pytest.mark.skipif(not PYPROJECT.exists(), reason="an installed whe
 
 # Import name -> the requirement that brings it, where they differ. FastAPI is a layer over Starlette.
 DISTRIBUTIONS = {"pynvml": "nvidia-ml-py", "starlette": "fastapi"}
-# Asked for only where a card is, and imported only where find_spec finds it.
-OPTIONAL = {"unsloth", "spaces"}
+# Asked for only where a card is or a GGUF is wanted, and imported only where it is found.
+OPTIONAL = {"unsloth", "spaces", "gguf", "llama_cpp"}
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,14 @@ def test_unsloth_starts_at_the_release_without_its_vulnerability(project):
     bounds = requirements_of(project["optional-dependencies"]["gpu"])["unsloth"].specifier
     assert bounds.contains("2026.8.20")
     assert not bounds.contains("2026.8.19")
+
+
+def test_the_gguf_extra_asks_for_the_versions_that_fit_each_other(project):
+    extra = requirements_of(project["optional-dependencies"]["gguf"])
+    assert {name: str(extra[name].specifier) for name in FITS} == {
+        name: f"=={version}" for name, version in FITS.items()
+    }
+    assert str(requirements_of(project["optional-dependencies"]["test"])["gguf"].specifier) == f"=={FITS['gguf']}"
 
 
 def test_the_version_is_the_packages_own(project):

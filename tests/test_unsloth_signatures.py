@@ -17,8 +17,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from script_runs import repeated
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.export import notebook
 from workbench.core.training.config import AdapterSettings, ModelRef
 from workbench.core.training.recipe import Device, unsloth_adapter_arguments, unsloth_load_arguments
 from workbench.engine import load
@@ -79,6 +81,19 @@ def test_every_keyword_of_the_adapter_is_one_that_unsloth_names(file, owner):
     """FastLanguageModel hands on to the first, and to the second for models that it has no fast path for."""
     passed = unsloth_adapter_arguments(AdapterSettings(), True, 17).keys()
     assert passed - keywords_of(f"models/{file}", owner, "get_peft_model") == set()
+
+
+@needs_unsloth
+def test_unsloth_names_every_argument_of_an_exported_notebook():
+    run = repeated("dpo")
+    assert (
+        notebook.load_arguments(run).keys() - keywords_of("models/loader.py", "FastLanguageModel", "from_pretrained")
+        == set()
+    )
+    assert (
+        notebook.adapter_arguments(run).keys() - keywords_of("models/llama.py", "FastLlamaModel", "get_peft_model")
+        == set()
+    )
 
 
 @needs_unsloth

@@ -9,11 +9,13 @@ from workbench.cli.demo import demo
 from workbench.cli.export import export
 from workbench.cli.report import report
 from workbench.cli.runs import list_presets, plan, queued, runs, scale, train, trash
+from workbench.cli.space import archive, deploy_space, unarchive
 from workbench.cli.talk import chat
 from workbench.core.chat import STRONGEST, Answerer
 from workbench.core.data.formats import FORMATS
 from workbench.core.data.formats.columns import MAPPED
 from workbench.core.export.targets import TARGETS, ExportOptions
+from workbench.core.space_hardware import HARDWARE
 from workbench.core.training.config import RunConfig
 from workbench.jobs.best_of import PairSettings
 from workbench.ui.serve import add_arguments, serve  # imports Gradio only when the window is opened
@@ -62,6 +64,9 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--name", help="name of the new run (default: a free one that tells run and strength)")
     _with_export(command("export", export))
+    _with_archive(command("archive", archive))
+    command("unarchive", unarchive).add_argument("file", help="what `workbench archive` wrote")
+    _with_space(command("deploy-space", deploy_space))
     one = command("queue", queued)
     changes = ("list", "remove", "front", "hold", "go-on")
     one.add_argument("do", nargs="?", choices=changes, default="list", help="list (if left out), or what to change")
@@ -134,6 +139,28 @@ def _with_export(one: argparse.ArgumentParser) -> None:
             one.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=words)
         else:
             one.add_argument(flag, type=type(field.default), default=field.default, help=words)
+
+
+def _with_archive(one: argparse.ArgumentParser) -> None:
+    one.add_argument("run", help="a run that is not training")
+    one.add_argument("--out", metavar="FILE", help="the file to write (default: RUN.zip here)")
+    one.add_argument("--logs", action="store_true", help="with the worker's log, which names folders of this machine")
+
+
+def _with_space(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "space", nargs="?", default="workbench", help="NAME or OWNER/NAME of the Space (default: workbench)"
+    )
+    one.add_argument(
+        "--hardware", choices=list(HARDWARE), default="cpu-basic", help="what it runs on (default: cpu-basic)"
+    )
+    one.add_argument(
+        "--sleep", type=int, default=3600, help="seconds without a visit until paid hardware sleeps (default: 3600)"
+    )
+    one.add_argument("--public", action="store_true", help="anybody may open it (default: private)")
+    one.add_argument("--run", metavar="RUN", action="append", default=[], help="a run that goes along, without its log")
+    one.add_argument("--dry-run", action="store_true", help="print every file and what it costs, and send nothing")
+    one.add_argument("--yes", action="store_true", help="send it without being asked")
 
 
 def _with_pairs(one: argparse.ArgumentParser) -> None:

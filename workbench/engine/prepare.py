@@ -3,6 +3,7 @@
 A request of `engine/lines.py` is {"do": name of a task, its arguments ..., "memory": bytes}. No task here needs torch.
 """
 
+import json
 import sys
 import threading
 import time
@@ -20,11 +21,14 @@ from workbench.core.data.formats.prompts_alone import prompt_in
 from workbench.core.data.messages import Message, prompt_key
 from workbench.core.data.token_counts import TemplateFacts
 from workbench.core.errors import WorkbenchError
+from workbench.core.export.script import HELD_OUT_ROWS, TRAIN_ROWS
 from workbench.core.training.reward_rules import parse_rules
 from workbench.engine.limits import limit_process
 from workbench.engine.lines import Request, Say, serve
-from workbench.store import datasets, hub_data
+from workbench.engine.rows import load_rows
+from workbench.store import datasets, hub_data, run_data
 from workbench.store.datasets import About, Account, Preview, Progress, Provenance, Take
+from workbench.store.runs import open_run
 from workbench.store.sources import FileSource, HubSource, Source
 from workbench.store.token_counts import read_counts
 
@@ -131,6 +135,25 @@ def rules(text: str, answers: list[str], *, progress: Progress) -> list[list[flo
     return [[rule.score(one) for one in answers] for rule in parse_rules(text)]
 
 
+def write_rows(name: str, folder: Path, *, progress: Progress) -> dict[str, list[int]]:
+    """Write the rows of each stage of a run, as its trainer took them, into folders named after the stages.
+
+    Returns how many rows each stage trains on and is measured on. Raises WorkbenchError where its data have changed since.
+    """
+    run = open_run(name)
+    config, counts = run.adjusted_config(), {}
+    for number, stage in enumerate(config.stages):
+        progress(number / len(config.stages), "writing the rows")
+        described, _ = run_data.rows_of(run, config, stage, has_steps=True)
+        parts = load_rows(config, stage, described)
+        (folder / stage).mkdir(parents=True)
+        for part, file in zip(parts, (TRAIN_ROWS, HELD_OUT_ROWS), strict=True):
+            with open(folder / stage / file, "w", encoding="utf-8") as lines:
+                lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
+        counts[stage] = [len(part) for part in parts]
+    return counts
+
+
 TASKS: dict[str, Callable[..., Any]] = {
     "preview": preview,
     "prompts": prompts,
@@ -142,6 +165,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "mix": datasets.mix,
     "remedy": datasets.apply_remedy,
     "split": datasets.split_again,
+    "rows": write_rows,
 }
 """What can be asked for. The arguments of a request are those of the function, checked against their types."""
 

@@ -75,7 +75,10 @@ def tried(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         Folding().visit(environment().parse(request["template"]))
         template = environment().from_string(request["template"])
-        return {"made": list(_made(template, request)), "switch": _has_switch(template, request)}
+        if request.get("texts"):
+            return {"texts": [text if isinstance(text, str) else None for text in _texts(template, request)]}
+        made = [len(text) if isinstance(text, str) else _first_line(text) for text in _texts(template, request)]
+        return {"made": made, "switch": _has_switch(template, request)}
     except SecurityError as error:
         return {"failed": "forbidden", "words": _first_line(error)}
     except MemoryError:
@@ -85,17 +88,18 @@ def tried(request: Mapping[str, Any]) -> dict[str, Any]:
         return {"failed": "broken", "words": _first_line(error) + where}
 
 
-def _made(template: jinja2.Template, request: Mapping[str, Any]) -> Iterator[int | str]:
+def _texts(template: jinja2.Template, request: Mapping[str, Any]) -> Iterator[str | Exception]:
+    """What each try made, or what the template said against it."""
     for one in request["tries"]:
         try:
             text = template.render(**request["tokens"], **one, tools=None, documents=None)
-            yield len(text)
+            yield text
             if len(text) > request["longest"]:
                 return
         except SecurityError:
             raise
         except _ERRORS as error:
-            yield _first_line(error)
+            yield error
 
 
 def _has_switch(template: jinja2.Template, request: Mapping[str, Any]) -> bool:

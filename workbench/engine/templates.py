@@ -75,6 +75,18 @@ def check_template(text: str, file: str, title: str, tokens: Mapping[str, str]) 
     return bool(found["switch"])
 
 
+def rendered(text: str, tokens: Mapping[str, str], conversations: list[Any]) -> list[str | None]:
+    """What a template makes of conversations that end with a question, up to where the answer begins; None where it refuses
+    one. Within the same limits; raises WorkbenchError where they are not enough."""
+    tries = [{"messages": messages, "add_generation_prompt": True} for messages in conversations]
+    asked = {"template": text, "tokens": dict(tokens), "tries": tries, "switches": [], "texts": True}
+    found = _run(asked | {"longest": LONGEST, "memory": MEMORY, "seconds": SECONDS})
+    if wrong := _wrong(found | {"made": []}):
+        raise _refused("the model", "as it was written for the export", wrong)
+    texts: list[str | None] = found["texts"]
+    return texts
+
+
 def _wrong(found: Mapping[str, Any]) -> str:
     """What is wrong with a template, by what came of trying it; "" where all is well."""
     failed, words = found.get("failed"), found.get("words", "")

@@ -42,7 +42,10 @@ from workbench.store.runs import Outcome, Run
 # Held back at the start and given up when the disk is full, so that there is room to say so.
 RESERVE = 64 * 1024  # bytes
 
-PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "unsloth", "unsloth_zoo")
+PACKAGES = (
+    "torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "accelerate", "huggingface_hub", "unsloth",
+    "unsloth_zoo",
+)  # fmt: skip
 
 
 def main(folder: str, watch: bool = False) -> int:

@@ -19,6 +19,7 @@ from workbench.jobs.pace import earlier_paces
 from workbench.jobs.room import fits_beside_run
 from workbench.jobs.survey import Survey, survey
 from workbench.jobs.tokens import Tokens
+from workbench.jobs.visits import Visits
 from workbench.store import checkpoints, gone
 from workbench.store.runs import Run
 
@@ -39,6 +40,7 @@ class AppState:
         self.chat = Chat()
         self.beside = Chat(log="chat-beside.log")  # for a lane with another base model, where both fit
         self.tokens = Tokens()
+        self.visits = Visits()
         self.working: dict[str, threading.Event] = {}  # what each browser tab has at work; set to end it
         self.untold = ""  # what became of such work when its tab went away; told until there is new work
         self.stop_report = threading.Event()  # set while the report that is being made is to end
@@ -155,6 +157,7 @@ class AppState:
         """The window goes: the chat goes with it, a run that trains goes on."""
         self.unload()
         self.tokens.close()
+        self.visits.close()
         warm.end()
         for cancelled in list(self.working.values()):
             cancelled.set()

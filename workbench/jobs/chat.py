@@ -31,9 +31,15 @@ NOT_LOADED = "No model is loaded. Load one on the Model page."
 class Chat:
     """What is loaded to talk to. One for the whole window; every browser tab shares it."""
 
-    def __init__(self, worker: Sequence[str] = engine("chat"), log: str = "chat.log"):
+    def __init__(
+        self,
+        worker: Sequence[str] = engine("chat"),
+        log: str = "chat.log",
+        environment: dict[str, str] | None = None,
+    ):
         self._worker = worker
         self._log = log
+        self._environment = environment
         self._asking = threading.Lock()
         self._child: Child | None = None
         self.state: ChatState = "closed"
@@ -46,7 +52,7 @@ class Chat:
         self.close()
         self.state, self.word, self.model, self.facts = "loading", "starting", model, {}
         argument = json.dumps({"model": model.model_dump(), "precision": precision})
-        self._child = Child([*self._worker, argument], self._log)
+        self._child = Child([*self._worker, argument], self._log, self._environment)
         threading.Thread(target=self._follow, args=(self._child,), daemon=True).start()
 
     def wait(self, seconds: float = PATIENCE) -> None:

@@ -26,8 +26,3 @@ def child_environment() -> dict[str, str]:
     path = os.pathsep.join(part for part in (package, os.environ.get("PYTHONPATH", "")) if part)
     # A child works in the user's folder, where a relative name of that folder would lead elsewhere.
     return GIVE_WAY | os.environ | QUIET | {"PYTHONPATH": path, "WORKBENCH_HOME": str(home())}
-
-
-def on_space() -> bool:
-    """Whether this is a Hugging Face Space, which anybody may visit."""
-    return bool(os.environ.get("SPACE_ID"))

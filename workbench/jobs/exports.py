@@ -17,6 +17,8 @@ from workbench.core.training.config import ModelRef
 from workbench.core.training.model_card import model_card
 from workbench.jobs.child import Progress
 from workbench.jobs.curves_picture import with_curves_of
+from workbench.jobs.export_gguf import write_gguf, write_gguf_lora
+from workbench.jobs.export_script import write_notebook, write_script
 from workbench.jobs.merging import write_merged
 from workbench.store import hub_push
 from workbench.store.adapter_files import SETTINGS, WEIGHTS, check_adapter
@@ -161,6 +163,10 @@ def public_name(model: ModelRef) -> str:
 WRITERS: dict[str, Callable[[Work], Found]] = {
     "adapter": write_adapter,
     "merged": lambda work: write_merged(work.run, work.options, work.folder, work.say),
+    "gguf": lambda work: write_gguf(work.run, work.options, work.folder, work.say),
+    "gguf-lora": lambda work: write_gguf_lora(work.run, work.options, work.folder, work.say),
+    "script": lambda work: write_script(work.run, work.folder, public_name(work.run.config().model), work.say),
+    "notebook": lambda work: write_notebook(work.run, work.folder, public_name(work.run.config().model), work.say),
     HUB: lambda work: WRITERS[work.options.content](work),
 }
 """What writes each target of the table."""

@@ -47,7 +47,9 @@ def write_merged(
     found = merge(run, options, folder, say, worker)
     config = run.config()
     checked = checks(found, options.precision)
-    scaled: dict[str, Any] = {} if options.strength == 1 else {"scaled": {"name": run.name, "strength": options.strength}}
+    scaled: dict[str, Any] = (
+        {} if options.strength == 1 else {"scaled": {"name": run.name, "strength": options.strength}}
+    )
     rows = run.log().rows
     trained = scaled or {"seconds": trained_seconds(rows)}
     reached = () if scaled else results(rows, config)

@@ -20,6 +20,7 @@ from workbench.core.training.config import RunConfig
 from workbench.core.training.forks import Fork
 from workbench.jobs import processes, training
 from workbench.jobs.environment import child_environment
+from workbench.jobs.situation import refuse_where_nothing_trains
 from workbench.store import queue
 from workbench.store.forks import fork_of
 from workbench.store.home import home, read_json, write_json
@@ -45,6 +46,7 @@ def add_all(configs: Sequence[RunConfig], fork: Fork | None = None, keeper: Sequ
 
     fork: of all of them. Raises as `add`.
     """
+    refuse_where_nothing_trains()
     training.check_room()
     made: list[Run] = []
     with training.starts():

@@ -22,6 +22,7 @@ from workbench.core.training.run_state import BEGIN, CAN_RESUME, WAITS_FOR_WORD,
 from workbench.core.training.thinking import no_switch_message
 from workbench.jobs import processes, warm
 from workbench.jobs.environment import child_environment
+from workbench.jobs.situation import refuse_where_nothing_trains
 from workbench.jobs.survey import state_of as state_of
 from workbench.jobs.survey import survey
 from workbench.jobs.thinking import has_switch
@@ -57,6 +58,7 @@ def start(config: RunConfig, worker: Sequence[str] = WORKER, fork: Fork | None =
     with nothing started and nothing left behind, where another run has the device, the name is taken, data is missing or
     of the wrong kind, the run to start from does not fit, or the disk is nearly full. Runs that wait in the queue wait on.
     """
+    refuse_where_nothing_trains()
     check(config, fork)
     check_room()
     # The lock of the starts is held only until the worker has the device and its pid is on disk.
@@ -170,6 +172,7 @@ def resume(run: Run, worker: Sequence[str] = WORKER) -> None:
     Raises WorkbenchError where it is not one that can go on, where another run has the device, or where the disk is
     nearly full.
     """
+    refuse_where_nothing_trains()
     check_room()
     with starts():
         if state_of(run) not in CAN_RESUME:

@@ -21,8 +21,9 @@ from typing import IO, Any
 import psutil
 
 from workbench.jobs import processes
-from workbench.jobs.environment import child_environment, on_space
+from workbench.jobs.environment import child_environment
 from workbench.store.home import home
+from workbench.store.space import on_space
 
 ROOM = 4 * 1024**3  # bytes that must be available; it takes a sixth of them
 SETTLING = 5.0  # seconds in which the window shows its first page: the imports would take the processor from it

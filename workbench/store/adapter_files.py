@@ -82,11 +82,16 @@ def adapter_bytes(folder: Path, title: str) -> int:
     return sum(4 * math.prod(tensor.shape) for tensor in read_tensors(folder / WEIGHTS, title).values())
 
 
+def more_than_lora(folder: Path, title: str) -> str:
+    """What an adapter has beside the two matrices of a LoRA, as the end of a sentence about it; "" where that is all."""
+    settings = read_object(folder / SETTINGS, title)
+    return next((words for name, words in _NOT_LINEAR.items() if settings.get(name)), "")
+
+
 def why_alone(folder: Path, title: str) -> str:
     """Why an adapter can neither be scaled nor share a batch, as the end of a sentence about it; "" where it can.
 
     What a LoRA adds is linear in its factor. What these settings add is not, and PEFT refuses them in mixed batches.
     """
-    settings = read_object(folder / SETTINGS, title)
-    found = next((words for name, words in _NOT_LINEAR.items() if settings.get(name)), "")
+    found = more_than_lora(folder, title)
     return found and f"{found}, so its strength cannot be changed: take strength 1, or 0 for the base model."

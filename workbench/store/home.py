@@ -14,14 +14,17 @@ from platformdirs import user_data_path
 import workbench
 from workbench.core.errors import WorkbenchError
 from workbench.store.records import Damaged, parse
+from workbench.store.space import bucket, on_space
 
 
 def home() -> Path:
-    """The user's folder: runs, datasets, choices, uploads. Made on first use.
+    """The user's folder: runs, datasets, choices, uploads. Made on first use. On a Space it lies in the mounted bucket, if any.
 
     Raises WorkbenchError where it cannot be made.
     """
     chosen = os.environ.get("WORKBENCH_HOME")
+    if not chosen and on_space() and (mounted := bucket()):
+        chosen = str(mounted / "alignment-workbench")
     path = Path(chosen).expanduser() if chosen else user_data_path("alignment-workbench", appauthor=False)
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from workbench.jobs.environment import on_space
+from workbench.store.space import on_space
 from workbench.ui.environment import log_file
 
 logger = logging.getLogger(__name__)
@@ -60,11 +60,12 @@ class Refusal(NamedTuple):
 
 def rules_for(open_to_others: bool, share: bool) -> Rules:
     """The rules for this machine: a Space, a window that is open to others, or one that is not."""
-    space_host = os.environ.get("SPACE_HOST")
+    # With a domain of its own, a Space has several.
+    hosts = [host.strip().lower() for host in os.environ.get("SPACE_HOST", "").split(",") if host.strip()]
     if on_space():
         return Rules(
-            names=LOCAL_NAMES | ({space_host.lower()} if space_host else frozenset()),
-            endings=() if space_host else (".hf.space",),
+            names=LOCAL_NAMES | frozenset(hosts),
+            endings=() if hosts else (".hf.space",),
             any_address=True,
             framed_by=("https://huggingface.co", "https://*.hf.space"),
         )

@@ -22,6 +22,7 @@ from gradio.exceptions import ComponentProcessingError, InvalidPathError
 from pydantic import ValidationError
 
 from workbench.core.errors import WorkbenchError
+from workbench.ui import who_may
 from workbench.ui.border import as_gradio_error
 
 # The largest whole number that a page can send: JavaScript holds no larger one exactly.
@@ -35,21 +36,41 @@ _GIVEN_BY_GRADIO = (gr.Request, gr.EventData, gr.Progress)
 class Window(gr.Blocks):
     """Blocks whose handlers are given what their fields can hold, and raise WorkbenchError freely: every error is in words.
 
-    This includes what Gradio refuses before or after a handler.
+    This includes what Gradio refuses before or after a handler, and what visitors of a Space may not ask for (`who_may`).
     """
 
     async def process_api(
-        self, block_fn: BlockFunction | int, inputs: list[Any], *rest: Any, **named: Any
+        self, block_fn: BlockFunction | int, inputs: list[Any], state: Any = None, request: Any = None, **named: Any
     ) -> dict[str, Any]:
         called = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
         try:
+            allowed = who_may.may(called.fn, request)
+            if allowed == "nothing":
+                return _refused(called)
             if called.fn is None:
                 raise WorkbenchError("Nothing is behind this endpoint: it only tells a page what to cancel.")
             check_event(called.fn, named.get("event_data"))
-            answer: dict[str, Any] = await super().process_api(block_fn, inputs, *rest, **named)
-            return answer
+            answer: dict[str, Any] = await super().process_api(block_fn, inputs, state, request, **named)
         except Exception as error:
             raise as_gradio_error(error, str(called.api_name)) from error
+        if allowed == "look" and not who_may.reaches_all(called.fn):
+            closed = self.closed_to_visitors
+            told = zip(called.outputs, answer["data"], strict=False)
+            answer["data"] = [gr.skip() if block._id in closed else value for block, value in told]
+        return answer
+
+    @functools.cached_property
+    def closed_to_visitors(self) -> frozenset[int]:
+        """Ids of the blocks that tell visitors nothing new: those in a part of the page that is closed as a whole, and those that
+        only closed handlers read or begin with."""
+        whole = frozenset(one._id for block in self.blocks.values() if is_closed(block) for one in _with_all_in(block))
+        used: dict[bool, set[int]] = {True: set(), False: set()}
+        for fn in self.fns.values():
+            if fn.fn is None:
+                continue  # it happens in the browser alone
+            begun_by = [id for id, _ in fn.targets if id is not None]
+            used[who_may.is_open(fn.fn)] |= {*begun_by, *[field._id for field in fn.inputs]}
+        return whole | (used[False] - used[True])
 
     async def preprocess_data(
         self, block_fn: BlockFunction, inputs: list[Any], state: Any, explicit_call: bool = False
@@ -81,6 +102,39 @@ class Window(gr.Blocks):
         )
         by_block = dict(zip(named.outputs, found, strict=True))
         return [by_block.get(block, None if block.stateful else gr.skip()) for block in block_fn.outputs]
+
+
+def _refused(called: BlockFunction) -> dict[str, Any]:
+    """What a closed handler gives a visitor without being begun: no update where the page itself asked, words after a click.
+
+    Raises WorkbenchError with them.
+    """
+    if {event for _, event in called.targets} & {"click", "submit", "upload"}:
+        raise WorkbenchError(who_may.CLOSED)
+    nothing = [gr.skip()] * len(called.outputs)
+    times = {"duration": 0.0, "average_duration": 0.0}
+    return {
+        "data": nothing,
+        "is_generating": False,
+        "iterator": None,
+        "render_config": None,
+        "changed_state_ids": [],
+        **times,
+    }
+
+
+def close(*blocks: Block) -> None:
+    """Keep what blocks show, and all that lies in them, from visitors of a Space, whichever handler tells it."""
+    for block in blocks:
+        block.closed_to_visitors = True
+
+
+def is_closed(block: Block) -> bool:
+    return bool(getattr(block, "closed_to_visitors", False))
+
+
+def _with_all_in(block: Block) -> list[Block]:
+    return [block, *[one for child in getattr(block, "children", ()) for one in _with_all_in(child)]]
 
 
 def _as_in_session(block: Any, state: Any) -> Any:

@@ -7,13 +7,14 @@ from typing import Any
 from starlette.middleware import Middleware
 
 from workbench.core.errors import WorkbenchError
-from workbench.jobs.environment import on_space
 from workbench.store.home import home
 from workbench.store.secrets import hub_home, token_files
+from workbench.store.space import on_space
 from workbench.ui import theme
 from workbench.ui.environment import uploads
 from workbench.ui.guard import Guard, error_handler, rules_for
 from workbench.ui.login import SHORTEST_PASSWORD, SlowLogin
+from workbench.ui.who_may import Visitors
 
 HERE = "127.0.0.1"
 UPLOAD_LIMIT = "500mb"
@@ -56,7 +57,11 @@ def launch_kwargs(
         "auth_message": "This workbench is protected by a password." if password else None,
         "inbrowser": open_browser,
         "app_kwargs": {
-            "middleware": [Middleware(Guard, rules=rules), *([Middleware(SlowLogin)] if password else [])],
+            "middleware": [
+                Middleware(Guard, rules=rules),
+                *([Middleware(SlowLogin)] if password else []),
+                *([Middleware(Visitors)] if on_space() else []),
+            ],
             "exception_handlers": {Exception: error_handler(rules)},
         },
         "strict_cors": True,

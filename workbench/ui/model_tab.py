@@ -10,18 +10,15 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef, Precision, parse_model
 from workbench.jobs import training
 from workbench.jobs.app_state import AppState, has_card, short_count
-from workbench.jobs.environment import on_space
 from workbench.store import choices, presets
+from workbench.store.space import on_space
+from workbench.ui.deploy_view import DeployView
 from workbench.ui.frame import Frame, go_to
 from workbench.ui.parts import Html, card, empty, escape, facts, join, notice, page_head, text
 from workbench.ui.updates import QUIET, Updates, shown_if
+from workbench.ui.who_may import for_visitors
 
 SOURCES = [("Demo model", "demo"), ("A known model", "preset"), ("Hugging Face id", "hub"), ("A folder", "folder")]
-
-SHARED = (
-    "Everybody who opens it sees the same models, data and runs, and its disk is lost when it restarts. "
-    "Duplicate it to have your own; download what you want to keep."
-)
 
 PRECISION_HELP = (
     "auto keeps the model in 4 bits (NF4), which is what QLoRA trains on and what fits on small cards. "
@@ -31,15 +28,17 @@ PRECISION_HELP = (
 
 class ModelTab:
     def __init__(self, app: AppState) -> None:
+        @for_visitors
+        def meaning_now() -> Html:
+            return meaning_html(app)
+
         gr.HTML(
             page_head(
                 "Which model do you want to align?",
                 "A base model is where you start. Training adds a small adapter to it; the model itself is never changed.",
             )
         )
-        if on_space():
-            gr.HTML(notice("info", "This is a Space", SHARED))
-        with gr.Group(elem_classes="wb-welcome"):
+        with gr.Group(elem_classes="wb-welcome") as self.welcome:
             gr.HTML(_welcome())
             self.try_it = gr.Button("Try it", variant="primary", elem_id="wb-try-it")
         with gr.Row(elem_classes="wb-two"):
@@ -83,8 +82,9 @@ class ModelTab:
                     self.load = gr.Button("Load this model", elem_id="wb-model-load")
                     self.unload = gr.Button("Unload", visible=False, elem_id="wb-model-unload")
             with gr.Column():
-                self.meaning = gr.HTML(lambda: meaning_html(app), elem_id="wb-model-meaning")
+                self.meaning = gr.HTML(meaning_now, elem_id="wb-model-meaning")
                 self.use = gr.Button("Use this model → Data", elem_id="wb-model-use")
+        self.deploy = None if on_space() else DeployView()
 
     def wire(self, frame: Frame, app: AppState) -> None:
         def which_source(source: str, preset: str) -> Updates:
@@ -122,6 +122,8 @@ class ModelTab:
         self.unload.click(lambda: app.unload(), None, None, **QUIET)
         self.use.click(use, chosen, frame.tabs, **QUIET)
 
+        if self.deploy:
+            self.deploy.wire()
         shown = gr.State("")
 
         def refresh(before: str) -> Updates:

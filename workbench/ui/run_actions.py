@@ -13,6 +13,7 @@ from workbench.jobs.proposals import FollowUp, better_fork, suggested
 from workbench.store import choices
 from workbench.store.forks import forks_of
 from workbench.store.runs import Run, open_run
+from workbench.ui import who_may
 from workbench.ui.frame import Frame
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import Html, notice
@@ -127,12 +128,19 @@ def wire_choice(run: gr.Dropdown, frame: Frame, app: AppState) -> None:
         now = tuple(run_choices(app))
         return {} if now == shown else {run: gr.update(choices=list(now)), listed: now}
 
-    def pick(run_name: str | None) -> None:
-        choices.update(run=run_name)
+    @who_may.for_visitors
+    def last_shown() -> gr.Dropdown:
+        return last_looked_at(app)
+
+    @who_may.for_visitors
+    def look_at_run(run_name: str | None, request: gr.Request) -> None:
+        """A visitor of a Space looks at a run without choosing it for the owner."""
+        if who_may.is_owner(who_may.scope_of(request)):
+            choices.update(run=run_name)
 
     frame.clock.each_second(list_runs, [listed], [run, listed])
-    run.input(pick, run, None, **QUIET)
-    frame.opened["watch"].select(lambda: last_looked_at(app), None, run, **QUIET)
+    run.input(look_at_run, run, None, **QUIET)
+    frame.opened["watch"].select(last_shown, None, run, **QUIET)
 
 
 def run_choices(app: AppState) -> list[tuple[str, str]]:

@@ -33,8 +33,10 @@ def window() -> gr.Blocks:
     """The window, built and not yet open."""
     prepare()
     from workbench.jobs.app_state import AppState
+    from workbench.jobs.deploy import bring_runs
     from workbench.ui.shell import build
 
+    bring_runs()
     app = AppState()
     atexit.register(app.close)
     return build(app)

@@ -7,21 +7,29 @@ import gradio as gr
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import proposal_for
 from workbench.jobs.rounds import next_round
+from workbench.store.space import on_space
 from workbench.ui.compare.compare_tab import CompareTab
 from workbench.ui.data.data_tab import DataTab
 from workbench.ui.data.display import unseen_results_html
 from workbench.ui.frame import Frame, PageId
-from workbench.ui.inputs import Window
+from workbench.ui.inputs import Window, close
 from workbench.ui.model_tab import ModelTab
+from workbench.ui.space_view import Banner, VisitorChat, wire_roles
 from workbench.ui.status import status_html
 from workbench.ui.ticks import Clock
 from workbench.ui.train_tab import TrainTab
 from workbench.ui.updates import Updates
 from workbench.ui.watch_tab import WatchTab
+from workbench.ui.who_may import for_visitors
 
 # Uploads are looked at every hour and go after a day; imported data was copied out of them by then.
 _CACHE_CARE = (3600, 86_400)
 _QUEUE_LOOKS = 0.02  # seconds
+
+NOT_FOR_VISITORS: tuple[PageId, ...] = ("data", "train", "compare")
+
+# Calls that wait for one handler. Left out, Gradio lets a single one wait on a ZeroGPU Space, and any number elsewhere.
+MOST_WAITING = 200
 
 # The first page is selected whenever the window is drawn, before anything can be asked for.
 _REMEMBER = "() => { if (window.wbIsBack) sessionStorage.setItem('wb-page', '%s'); }"
@@ -34,13 +42,21 @@ _RETURN = """() => {
 def build(app: AppState) -> gr.Blocks:
     """The whole window: all pages drawn, then all pages wired."""
     app.poll()
+
+    @for_visitors
+    def status_now() -> str:
+        return status_html(app)
+
     with Window(title="Workbench", fill_width=True, analytics_enabled=False, delete_cache=_CACHE_CARE) as window:
-        status = gr.HTML(lambda: status_html(app), elem_id="wb-status", js_on_load=None)
+        window.queue(max_size=MOST_WAITING)
+        status = gr.HTML(status_now, elem_id="wb-status", js_on_load=None)
         clock = Clock(gr.Timer(1.0))
+        banner = Banner() if on_space() else None
         opened: dict[PageId, gr.Tab] = {}
         # Gradio's own menu for tabs that do not fit hides them; wrapped ones are laid out by theme.css.
         with gr.Tabs(selected="model", overflow_behavior="wrap", elem_id="wb-pages") as tabs:
             with gr.Tab("1 Model", id="model") as opened["model"]:
+                visit = VisitorChat() if on_space() else None
                 model = ModelTab(app)
             with gr.Tab("2 Data", id="data") as opened["data"]:
                 data = DataTab()
@@ -61,6 +77,10 @@ def build(app: AppState) -> gr.Blocks:
         _wire_open_page(window, frame)
         _wire_status(status, data.untold, clock, app)
         clock.wire()
+        if banner and visit:
+            closed = [*(opened[page] for page in NOT_FOR_VISITORS), model.welcome, *watch.of_the_owner]
+            close(*closed)
+            wire_roles(window, banner, visit, closed, app)
         _quieten(window, status)
     return window
 

@@ -8,6 +8,7 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
+from workbench.ui import who_may
 from workbench.ui.border import as_gradio_error
 from workbench.ui.updates import Updates
 
@@ -51,6 +52,7 @@ class Clock:
             api_visibility="private",
         )
 
+    @who_may.for_visitors
     def tick(self, *values: Any) -> Updates:
         """The updates of all parts. One that fails keeps what its page shows; the same failure is told once, not each second."""
         updates: Updates = {}

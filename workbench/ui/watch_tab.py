@@ -11,6 +11,7 @@ from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import findings_of
 from workbench.store.runs import Run, open_run
+from workbench.ui.archive_view import ArchiveView
 from workbench.ui.curves_view import Curves
 from workbench.ui.export.take_view import TakeView
 from workbench.ui.frame import Frame, go_to
@@ -29,6 +30,7 @@ from workbench.ui.run_view import (
 )
 from workbench.ui.samples_view import samples_html
 from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
+from workbench.ui.who_may import for_visitors
 
 Signature = tuple[Any, ...]
 """What the page shows of a run, in so far as it changes. Equal: there is nothing to draw."""
@@ -49,10 +51,10 @@ class WatchTab:
         self.health = gr.HTML(elem_id="wb-watch-health")
         self.reward = gr.HTML(elem_id="wb-watch-reward")
         self.curves = Curves()
-        with gr.Accordion("Sample answers: before and now", open=False):
+        with gr.Accordion("Sample answers: before and now", open=False) as samples:
             self.samples = gr.HTML(elem_id="wb-watch-samples")
         self.take = TakeView()
-        with gr.Accordion("Worker log", open=False):
+        with gr.Accordion("Worker log", open=False) as log:
             self.log = gr.Textbox(
                 show_label=False,
                 lines=12,
@@ -62,9 +64,13 @@ class WatchTab:
                 elem_id="wb-watch-log",
                 buttons=["copy"],
             )
-        with gr.Accordion("Settings, versions and files of this run", open=False):
+        with gr.Accordion("Settings, versions and files of this run", open=False) as details:
             self.details = gr.HTML()
             self.actions.follow_ups["branch"].render()
+        with gr.Accordion("Take this run to another machine, or bring one", open=False) as files:
+            self.archive = ArchiveView()
+        # What visitors of a Space do not see: paths, prompts of the owner's data, and what the worker printed.
+        self.of_the_owner: list[Block] = [samples, log, details, files]
 
     @property
     def changing(self) -> list[Block]:
@@ -84,6 +90,10 @@ class WatchTab:
     def wire(self, frame: Frame, app: AppState) -> None:
         seen = gr.State(())
 
+        @for_visitors
+        def redraw() -> Signature:
+            return ()
+
         def refresh(run_name: str | None, before: Signature) -> Updates:
             """One tick: everything on the page, or nothing where nothing changed."""
             now = signature(app, run_name)
@@ -91,9 +101,10 @@ class WatchTab:
 
         frame.clock.each_second(refresh, [self.run, seen], [*self.changing, seen])
         wire_choice(self.run, frame, app)
-        self.run.change(lambda: (), None, seen, **QUIET)
+        self.run.change(redraw, None, seen, **QUIET)
         self.actions.wire(self.run, self.head, app)
         self.queue.wire()
+        self.archive.wire(self.run)
         self.take.wire(self.run, app)
         self.actions.compare.click(lambda: go_to("compare"), None, frame.tabs, **QUIET)
 

@@ -3,6 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+ASKED = "Answers of llama.cpp"
+"""What the comparison is called that needs llama-cpp-python."""
+
 
 @dataclass(frozen=True)
 class Differing:

@@ -8,6 +8,9 @@ from workbench.core.export.exported import Serving
 
 TRANSFORMERS, VLLM, LLAMA, OLLAMA = "transformers serve", "vLLM", "llama-server", "Ollama"
 
+LORA_ENDING = "-lora.gguf"
+"""Of a GGUF that holds an adapter alone."""
+
 _INDEX = "model.safetensors.index.json"
 
 
@@ -47,6 +50,13 @@ def _of_whole_model(name: str, folder: Path) -> list[Serving]:
 
 def _of_gguf(name: str, folder: Path, file: str, has_modelfile: bool) -> list[Serving]:
     path = shlex.quote(str(folder / file))
+    if file.endswith(LORA_ENDING):
+        return [
+            Serving(
+                LLAMA, False, (f"llama-server -m BASE.gguf --lora {path} --jinja --port 8080", ask(8080, name)),
+                "BASE.gguf stands for a GGUF of the very model that the run started from.",
+            )
+        ]  # fmt: skip
     found = [
         Serving(
             LLAMA, False, (f"llama-server -m {path} --jinja --port 8080", ask(8080, name)),

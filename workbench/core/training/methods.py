@@ -84,7 +84,8 @@ class Method:
     that the order of the rows is part of the method. operations: floating-point operations per token and weight besides
     those of the trained pass, with the reference answering. tiles_loss: whether the trainer makes logits of some tokens at
     a time. copies_chosen: whether it copies the logits of the chosen answers. scores: whether it ends as a reward model,
-    which scores answers and writes none. online: whether it learns from answers of its own, which a reward judges.
+    which scores answers and writes none. online: whether it learns from answers of its own, which a reward judges. command:
+    of TRL's command line that trains so; "" where there is none.
     """
 
     stage: str
@@ -109,6 +110,7 @@ class Method:
     scores: bool = False
     online: bool = False
     module: str = "trl"
+    command: str = ""
 
     @property
     def title(self) -> str:
@@ -157,13 +159,13 @@ _METHODS = (
         "sft", SftSettings, "supervised fine-tuning", "imitates good answers.",
         ("sft", "preference"), "SFTTrainer", "SFTConfig", charts=("sft-loss",), results=(LOSS,),
         closing="The held-out loss is {loss:.3f} nats per token.", up_front=("learning_rate", "epochs"),
-        health=("imitation",), sequences=1, tiles_loss=True,
+        health=("imitation",), sequences=1, tiles_loss=True, command="sft",
     ),
     Method(
         "dpo", DpoSettings, "direct preference optimization",
         "learns from pairs of a better and a worse answer, measured against a reference: the model as it was when DPO began.",
         ("preference",), "DPOTrainer", "DPOConfig", **_OF_PAIRS, up_front=("learning_rate", "beta", "epochs"),
-        health=("reference", "reference pairs"), has_reference=True, operations=2,
+        health=("reference", "reference pairs"), has_reference=True, operations=2, command="dpo",
     ),
     Method(
         "kto", KtoSettings, "Kahneman-Tversky optimization",
@@ -171,7 +173,7 @@ _METHODS = (
         ("unpaired",), "KTOTrainer", "KTOConfig", charts=("kto-loss", "margin", "rewards"), results=(LOSS, MARGIN),
         closing="On held-out answers it prefers the liked ones by a margin of {margin:.2f}.",
         up_front=("learning_rate", "beta"),
-        health=("reference",), has_reference=True, smallest_batch=2, operations=6,
+        health=("reference",), has_reference=True, smallest_batch=2, operations=6, command="kto",
     ),
     Method(
         "orpo", OrpoSettings, "odds-ratio preference optimization",
@@ -192,7 +194,7 @@ _METHODS = (
         charts=("reward-loss", "margin", "accuracy", "rewards"), results=(LOSS, ACCURACY, MARGIN),
         closing="On held-out pairs it scores the chosen answer higher in {accuracy:.0%} of cases, by {margin:.2f}.",
         up_front=("learning_rate", "epochs", "centering"), health=("reward model",), scores=True,
-        module="workbench.engine.reward",
+        module="workbench.engine.reward", command="reward",
     ),
     Method(
         "rloo", RlooSettings, "online reinforcement learning",

@@ -9,10 +9,10 @@ from gradio.components import Component
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import to_name
-from workbench.jobs.environment import on_space
 from workbench.store import datasets, hub_data, presets, votes
 from workbench.store.files import ENDINGS
 from workbench.store.sources import FileSource, HubSource, RowsSource, Source, file_at
+from workbench.store.space import on_space
 from workbench.ui.data import display
 from workbench.ui.updates import LATEST, Updates, shown_if
 
