@@ -191,7 +191,8 @@ def test_nothing_of_this_machine_leaves_with_an_export(target, planted, tmp_path
     out = tmp_path / "out"
     if target.startswith("gguf"):
         converter_or_skip(lora=target == "gguf-lora")
-    found = export(target, out)
+    hub = {"repo": "me/kind", "dry_run": True} if target == "hub" else {}  # what it sends: test_hub_push.py
+    found = export(target, out, **hub)
     assert found.files, target
     assert canaries_in(out, planted) == []
     assert TOKEN not in json.dumps(found.as_json())
