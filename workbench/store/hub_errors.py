@@ -59,7 +59,7 @@ def push_error_message(error: Exception, repo: str) -> str | None:
         return f"You are not logged in to the Hub. {login}"
     if status == 401 and "RepositoryNotFoundError" not in kinds:
         return f"The Hub does not know your token: it is wrong, or was revoked. {login}"
-    if status == 403:
+    if status == 403 or "XetAuthenticationError" in kinds:
         return (
             f"You may not write to {repo}. Is it your account, or an organization in which you may? Does your token cover it? "
             "Look at https://huggingface.co/settings/tokens, or name another repository."
@@ -68,6 +68,8 @@ def push_error_message(error: Exception, repo: str) -> str | None:
         return f"The Hub does not take {repo}: there is no such owner, or the name cannot be one. Check owner/name."
     if kinds & {"ConnectionError", "TransportError", "TimeoutError", "Timeout"}:
         return "The Hub cannot be reached. Check the network connection and try again."
+    if "RuntimeError" in kinds:  # as the storage of large files says that a transfer broke off
+        return f"The files could not be sent to {repo}. Check the network connection and try again."
     if "HfHubHTTPError" in kinds or "HTTPStatusError" in kinds:
         wait = "Wait a few minutes and try again." if status in _WORTH_WAITING else "Try again later."
         return f"The Hub refused what was pushed to {repo} (HTTP status {status or 'unknown'}). {wait}"
