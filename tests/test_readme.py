@@ -42,7 +42,7 @@ def test_every_setting_has_a_title_and_a_sentence():
 
 def test_ci_finds_the_test_command_where_it_looks_for_it():
     block = re.search(r"<!-- test command -->\n```bash\n(.+)\n```", README)
-    assert block and block[1] == 'pip install -e ".[test]" && pytest'
+    assert block and block[1] == 'pip install -e ".[test,gguf]" && pytest'
     assert "<!-- test command -->" in (ROOT / ".ci" / "run").read_text()
 
 
