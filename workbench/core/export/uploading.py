@@ -27,7 +27,9 @@ def upload_of(repo: str, private: bool, files: Iterable[tuple[str, int]]) -> Upl
 
 def checked_repo(text: str) -> str:
     """The owner/name, or name alone, that a person typed or pasted. Raises WorkbenchError for what the Hub takes for none."""
-    repo = _PAGE.sub("", text.strip()).rstrip("/")
+    repo = text.strip()
+    if page := _PAGE.match(repo):
+        repo = repo[page.end() :].rstrip("/")
     if not repo:
         raise WorkbenchError("Repository is empty. Name it as owner/name, or as name for your own account.")
     refused = "--" in repo or ".." in repo or repo.endswith(".git") or any(len(part) > 96 for part in repo.split("/"))
