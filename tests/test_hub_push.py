@@ -35,9 +35,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStub]:
     import huggingface_hub.constants
 
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    monkeypatch.setattr(
-        huggingface_hub.constants, "HF_HUB_DISABLE_TELEMETRY", True
-    )  # Gradio's own, where a page is made
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")  # as the window has it; Gradio would ask the Hub
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)  # its storage has a protocol of its own
     with hub_stub() as stub:
         stub.there = {}
