@@ -167,6 +167,13 @@ def test_what_the_hub_refuses_is_told_in_words_and_leaves_nothing(hub, first_run
     assert [one.name for one in tmp_path.iterdir()] == ["home"]
 
 
+def test_what_was_pushed_is_told_also_where_the_hub_does_not_say_what_arrived(hub, first_run, tmp_path):
+    hub.refuses = {"/revision/0": 500}
+    found = push(tmp_path / "out")
+    assert found.upload.url and found.agrees and found.checked[-1].ok is None
+    assert "look at the repository" in found.checked[-1].found
+
+
 def test_without_a_login_offline_or_without_a_network_the_way_out_is_told(first_run, tmp_path, monkeypatch):
     import huggingface_hub.constants
     from huggingface_hub import HfApi

@@ -85,7 +85,8 @@ def to_be_pushed(found: Exported, folder: Path, options: ExportOptions) -> Expor
     that hold what must not leave."""
     upload = upload_of(options.repo, options.private, [(name, (folder / name).stat().st_size) for name in found.files])
     hub_push.refuse_secrets(folder, upload)
-    return replace(found, upload=upload)
+    differs = ["Nothing was pushed, because what was written differs from the run."] if found.agrees is False else []
+    return replace(found, upload=upload, notes=(*found.notes, *differs))
 
 
 def push(found: Exported, folder: Path, say: Progress) -> Exported:
@@ -94,8 +95,7 @@ def push(found: Exported, folder: Path, say: Progress) -> Exported:
     Raises WorkbenchError where the Hub says no.
     """
     if found.upload is None or found.agrees is False:
-        words = "Nothing was pushed, because what was written differs from the run."
-        return replace(found, notes=(*found.notes, words))
+        return found
     upload, checked, notes = hub_push.push(found.upload, folder, say)
     return replace(
         found, upload=upload, checked=(*found.checked, *checked),

@@ -4,6 +4,7 @@ The token is read by huggingface_hub alone, from the environment or the login of
 anything here. The library is imported on first use, because it takes a while.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -66,14 +67,22 @@ def push(upload: Upload, folder: Path, say: Callable[[float, str], None]) -> tup
             [CommitOperationAdd(name, folder / name) for name, _ in upload.files],
             commit_message="Exported by the alignment workbench",
         )
-        there = _names(api.model_info(upload.repo, revision=done.oid, timeout=TIMEOUT_SECONDS))
-    missing = [name for name, _ in upload.files if name not in there]
-    words = (
-        f"all {len(upload.files)} files are in the commit" if not missing else f"{', '.join(missing)} did not arrive"
-    )
     others = sorted(_names(before) - {name for name, _ in upload.files} - {".gitattributes"})
     notes = [f"{upload.repo} holds files of before, which stay: {', '.join(others[:12])}."] if others else []
-    return replace(upload, url=done.commit_url), [Check("On the Hub", words, not missing)], notes
+    return replace(upload, url=done.commit_url), [_arrived(api, upload, done.oid)], notes
+
+
+def _arrived(api: Any, upload: Upload, commit: str) -> Check:
+    """Whether all files are in the commit, as the Hub lists it. What was pushed stays so, whatever it says."""
+    try:
+        with push_errors(upload.repo):
+            there = _names(api.model_info(upload.repo, revision=commit, timeout=TIMEOUT_SECONDS))
+    except WorkbenchError:
+        return Check("On the Hub", "it did not say what arrived; look at the repository", None)
+    missing = [name for name, _ in upload.files if name not in there]
+    if missing:
+        return Check("On the Hub", f"{', '.join(missing)} did not arrive", False)
+    return Check("On the Hub", f"all {len(upload.files)} files are in the commit", True)
 
 
 def refuse_secrets(folder: Path, upload: Upload) -> None:
@@ -87,7 +96,7 @@ def refuse_secrets(folder: Path, upload: Upload) -> None:
         text = file.read_text(encoding="utf-8", errors="replace")
         if masked(text) != text:
             raise WorkbenchError(f"{name} holds what looks like a token or password. Nothing was pushed: take it out.")
-        if str(home()) in text:
+        if f"{home()}{os.sep}" in text:
             raise WorkbenchError(f"{name} names a folder of this machine. Nothing was pushed: take it out.")
 
 

@@ -58,6 +58,7 @@ CURVES = "curves.png"
 """The picture beside a card that shows how a run went."""
 
 _OF_HUB = re.compile(r"hub: (?P<id>[\w.-]+/[\w.-]+) ")
+_OF_DATA = {"name", "source", "train_rows", "held_out_rows", "fingerprint"}
 _COMES_ALONG = "comes with the workbench"
 
 
@@ -185,7 +186,8 @@ def _data(config: RunConfig, environment: Mapping[str, Any]) -> dict[str, str]:
     for stage in config.stages:
         about = environment.get("data", {}).get(stage)
         title = "Data" if len(config.stages) == 1 else f"Data of {stage_title(stage)}"
-        found[title] = _described(about) if about and "source" in about else config.data_of(stage) or ""
+        known = about and about.keys() >= _OF_DATA  # another version wrote down less
+        found[title] = _described(about) if known else config.data_of(stage) or ""
     return found
 
 
