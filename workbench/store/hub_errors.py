@@ -68,6 +68,10 @@ def push_error_message(error: Exception, repo: str) -> str | None:
         return f"The Hub does not take {repo}: there is no such owner, or the name cannot be one. Check owner/name."
     if kinds & {"ConnectionError", "TransportError", "TimeoutError", "Timeout"}:
         return "The Hub cannot be reached. Check the network connection and try again."
+    if str(error).startswith("Invalid metadata in README.md"):
+        return (
+            "The Hub does not take the front matter of README.md: put right what stands between its two lines of ---."
+        )
     if "RuntimeError" in kinds:  # as the storage of large files says that a transfer broke off
         return f"The files could not be sent to {repo}. Check the network connection and try again."
     if "HfHubHTTPError" in kinds or "HTTPStatusError" in kinds:
