@@ -14,10 +14,33 @@ OWNER = "somebody"
 
 @dataclass
 class HubStub:
-    """url: for HF_ENDPOINT. asked: method, path, headers and body of every request, in their order."""
+    """url: for HF_ENDPOINT. asked: method, path, headers and body of every request, in their order.
+
+    role: of the token. refuses: part of a path -> status that it is answered with. there: what is known of each repository, by
+    its id; None where every one that is asked for is there and private. with_storage: weights go to a storage of their own.
+    """
 
     url: str = ""
     asked: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+    role: str = "write"
+    refuses: dict[str, int] = field(default_factory=dict)
+    there: dict[str, dict[str, Any]] | None = None
+    with_storage: bool = False
+
+    def refusal(self, path: str) -> int | None:
+        known = (
+            path.startswith("/api/models/") and self.there is not None and "/".join(path.split("/")[3:5]) in self.there
+        )
+        if path.startswith("/api/models/") and self.there is not None and not known:
+            return 404
+        return next((status for part, status in self.refuses.items() if part in path), None)
+
+    def received(self) -> dict[str, bytes]:
+        """Path in the repository -> content of the one commit, that of the storage in its place."""
+        stored = {path.rsplit("/", 1)[1]: body for method, path, _, body in self.asked if method == "PUT"}
+        [lines] = [list(map(json.loads, body.splitlines())) for _, path, _, body in self.asked if "/commit/" in path]
+        large = {line["value"]["path"]: stored[line["value"]["oid"]] for line in lines if line["key"] == "lfsFile"}
+        return self.commits()[0] | large
 
     def bodies(self, part: str) -> list[Any]:
         """The JSON bodies of requests whose path holds `part`."""
@@ -44,8 +67,11 @@ def hub_stub() -> Iterator[HubStub]:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             stub.asked.append((self.command, self.path, dict(self.headers), body))
-            found = json.dumps(_answer(self.path, body, stub.url)).encode()
-            self.send_response(200)
+            refused = stub.refusal(self.path)
+            found = json.dumps({"error": "no"} if refused else _answer(stub, self.path, body)).encode()
+            self.send_response(refused or 200)
+            if refused == 404:
+                self.send_header("X-Error-Code", "RepoNotFound")
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(found)))
             self.end_headers()
@@ -69,16 +95,29 @@ def hub_stub() -> Iterator[HubStub]:
         server.server_close()
 
 
-def _answer(path: str, body: bytes, url: str) -> Any:
+def _answer(stub: HubStub, path: str, body: bytes) -> Any:
+    url = stub.url
     if "/whoami" in path:
-        return {"type": "user", "name": OWNER, "auth": {"accessToken": {"role": "write"}}}
+        return {"type": "user", "name": OWNER, "auth": {"accessToken": {"role": stub.role}}}
     if "/repos/create" in path:
-        return {"url": f"{url}/{OWNER}/{json.loads(body)['name']}", "id": f"{OWNER}/{json.loads(body)['name']}"}
-    if "/preupload/" in path:  # all by the commit itself: large files go to a storage that is not stubbed
+        return _created(stub, json.loads(body))
+    if "/preupload/" in path:  # where there is no storage, all go up with the commit itself
         files = [file["path"] for file in json.loads(body)["files"]]
-        return {"files": [{"path": file, "uploadMode": "regular", "shouldIgnore": False} for file in files]}
+        large = [file for file in files if stub.with_storage and file.endswith(".safetensors")]
+        mode = {file: "lfs" if file in large else "regular" for file in files}
+        return {"files": [{"path": file, "uploadMode": mode[file], "shouldIgnore": False} for file in files]}
+    if "/info/lfs/objects/batch" in path:
+        objects = [
+            one | {"actions": {"upload": {"href": f"{url}/storage/{one['oid']}"}}}
+            for one in json.loads(body)["objects"]
+        ]
+        return {"transfer": "basic", "objects": objects}
     if "/commit/" in path:
         repository = "/".join(path.split("/")[3:5])
+        if stub.there is not None:
+            lines = [json.loads(line) for line in body.splitlines()]
+            added = [line["value"]["path"] for line in lines if line["key"] != "header"]
+            stub.there[repository]["siblings"] += [{"rfilename": file} for file in added]
         return {"success": True, "commitOid": "0" * 40, "commitUrl": f"{url}/{repository}/commit/0", "hookOutput": ""}
     if "/validate-yaml" in path:
         return {"errors": [], "warnings": []}
@@ -90,4 +129,14 @@ def _answer(path: str, body: bytes, url: str) -> Any:
             "status": {"stage": "RUNNING", "message": None}, "owner": {"id": "1", "name": OWNER, "type": "user"},
             "labels": job.get("labels"), "volumes": [],
         }  # fmt: skip
+    if path.startswith("/api/models/") and stub.there is not None:
+        return stub.there["/".join(path.split("/")[3:5])]
     return {"sha": "0" * 40, "id": path, "siblings": [], "private": True}
+
+
+def _created(stub: HubStub, asked: dict[str, Any]) -> dict[str, str]:
+    repository = f"{asked.get('organization') or OWNER}/{asked['name']}"
+    if stub.there is not None:
+        private = asked.get("private") or asked.get("visibility") == "private"
+        stub.there.setdefault(repository, {"id": repository, "sha": "0" * 40, "private": private, "siblings": []})
+    return {"url": f"{stub.url}/{repository}", "id": repository}

@@ -33,7 +33,8 @@ def test_every_target_has_a_writer_and_reads_options_that_there_are():
 
 def test_an_adapter_is_that_of_the_run_byte_for_byte_and_names_no_path(first_run, tmp_path):
     found = export("adapter", tmp_path / "out")
-    assert found.files == ("README.md", "adapter_config.json", "adapter_model.safetensors") and found.agrees
+    named = ("README.md", "adapter_config.json", "adapter_model.safetensors", "curves.png")
+    assert found.files == named and found.agrees
     written = (tmp_path / "out" / "adapter_model.safetensors").read_bytes()
     assert written == (first_run.adapter / "adapter_model.safetensors").read_bytes()
     assert found.serving == (), "an adapter alone is served by nothing"
@@ -191,7 +192,8 @@ def test_nothing_of_this_machine_leaves_with_an_export(target, planted, tmp_path
     out = tmp_path / "out"
     if target.startswith("gguf"):
         converter_or_skip(lora=target == "gguf-lora")
-    found = export(target, out)
+    hub = {"repo": "me/kind", "dry_run": True} if target == "hub" else {}  # what it sends: test_hub_push.py
+    found = export(target, out, **hub)
     assert found.files, target
     assert canaries_in(out, planted) == []
     assert TOKEN not in json.dumps(found.as_json())

@@ -18,7 +18,7 @@ PYPROJECT = ROOT / "pyproject.toml"
 pytestmark = pytest.mark.skipif(not PYPROJECT.exists(), reason="an installed wheel has no pyproject.toml beside it")
 
 # Import name -> the requirement that brings it, where they differ. FastAPI is a layer over Starlette.
-DISTRIBUTIONS = {"pynvml": "nvidia-ml-py", "starlette": "fastapi"}
+DISTRIBUTIONS = {"pynvml": "nvidia-ml-py", "starlette": "fastapi", "PIL": "pillow"}
 # Asked for only where a card is or a GGUF is wanted, and imported only where it is found.
 OPTIONAL = {"unsloth", "spaces", "gguf", "llama_cpp"}
 

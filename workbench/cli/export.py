@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from workbench.cli.printing import answer, to_stderr
-from workbench.core.export.exported import Exported
+from workbench.core.export.exported import Exported, Upload
 from workbench.core.export.targets import ExportOptions
 from workbench.core.training.config import checked
 from workbench.jobs import exports
@@ -24,7 +24,10 @@ def export(options: argparse.Namespace) -> int:
 
 
 def print_exported(found: Exported) -> None:
-    print(f"Wrote {len(found.files)} files to {found.folder}.")
+    if found.folder:
+        print(f"Wrote {len(found.files)} files to {found.folder}.")
+    if found.upload:
+        _print_upload(found.upload)
     for check in found.checked:
         print(f"  [{_MARKS[check.ok]}] {check.what}: {check.found}")
         for one in check.differing:
@@ -35,6 +38,15 @@ def print_exported(found: Exported) -> None:
         print(f"Serve with {engine.engine} ({'installed' if engine.installed else 'not installed'}). {engine.words}")
         for command in engine.commands:
             print(f"    {command}")
+
+
+def _print_upload(upload: Upload) -> None:
+    seen = "private" if upload.private else "public"
+    print(f"{'Pushed' if upload.url else 'Would go'} to {upload.repo} ({seen}): {upload.size:,} bytes")
+    for name, size in upload.files:
+        print(f"  {size:>15,}  {name}")
+    if upload.kept:
+        print(f"Stay here: {', '.join(upload.kept)}.")
 
 
 def _say() -> Progress:

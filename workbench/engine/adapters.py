@@ -7,6 +7,7 @@ from typing import Any
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.metrics import results
+from workbench.core.monitoring.progress import trained_seconds
 from workbench.core.training.config import RunConfig
 from workbench.core.training.model_card import model_card
 from workbench.store import checkpoints
@@ -104,5 +105,6 @@ def write_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None
     model.save_pretrained(folder, safe_serialization=True, selected_adapters=["default"])
     if run.reward_file.is_file():
         shutil.copy2(run.reward_file, folder / "reward.json")
-    reached = results(run.log().rows, config)
-    write_text(folder / "README.md", model_card(config, run.environment(), reached, fork_of(run)))
+    rows = run.log().rows
+    known = run.environment() | {"seconds": trained_seconds(rows)}
+    write_text(folder / "README.md", model_card(config, known, results(rows, config), fork_of(run)))

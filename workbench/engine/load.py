@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -286,6 +287,7 @@ def _ready(loaded: Loaded, ref: ModelRef) -> Loaded:
     facts = {
         "name": ref.name,
         "title": ref.title,
+        "commit": folder.name if ref.source == "hub" and re.fullmatch(r"[0-9a-f]{40}", folder.name) else None,
         "architecture": (config.architectures or [config.model_type])[0],
         "parameters": model.num_parameters(),
         "precision": loaded.precision,

@@ -5,19 +5,22 @@ import os
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.export.exported import Check, Exported
 from workbench.core.export.serving import serving
-from workbench.core.export.targets import ExportOptions
+from workbench.core.export.targets import HUB, ExportOptions
+from workbench.core.export.uploading import upload_of
 from workbench.core.training.config import ModelRef
 from workbench.core.training.model_card import model_card
 from workbench.jobs.child import Progress
+from workbench.jobs.curves_picture import with_curves_of
 from workbench.jobs.export_gguf import write_gguf, write_gguf_lora
 from workbench.jobs.export_script import write_notebook, write_script
 from workbench.jobs.merging import write_merged
+from workbench.store import hub_push
 from workbench.store.adapter_files import SETTINGS, WEIGHTS, check_adapter
 from workbench.store.alive import alive, started
 from workbench.store.home import write_text, writing
@@ -55,19 +58,49 @@ def export(run_name: str, target: str, out: Path, options: ExportOptions, say: P
     out = out.expanduser().absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise WorkbenchError(f"{out} is there already and not empty. Name a folder that is not there yet.")
+    if target == HUB:  # before a merge takes its time
+        upload = upload_of(options.repo, options.private, ())
+        options = options if options.dry_run else options.model_copy(update={"repo": hub_push.ready(upload).repo})
     with writing(f"The export {out}"):
         draft = _draft_of(out)
     try:
         with writing(f"The export {out}"):
             checked, notes = WRITERS[target](Work(run, options, draft, say))
-            if out.is_dir():
-                out.rmdir()  # a folder takes no other's place on Windows
-            os.replace(draft, out)
+        found = Exported(run.name, target, str(out), listed(draft), tuple(checked), tuple(notes))
+        if target == HUB:
+            found = to_be_pushed(found, draft, options)
+            found = replace(found, folder="") if options.dry_run else push(found, draft, say)
+        if found.folder:
+            with writing(f"The export {out}"):
+                if out.is_dir():
+                    out.rmdir()  # a folder takes no other's place on Windows
+                os.replace(draft, out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    files = listed(out)
-    engines = serving(run.name, out, files, installed_engines())
-    return Exported(run.name, target, str(out), files, tuple(checked), tuple(notes), engines)
+    return replace(found, serving=serving(run.name, out, found.files, installed_engines())) if found.folder else found
+
+
+def to_be_pushed(found: Exported, folder: Path, options: ExportOptions) -> Exported:
+    """An export that lies in a folder, with what of it would go to the Hub. Nobody is asked. Raises WorkbenchError for files
+    that hold what must not leave."""
+    upload = upload_of(options.repo, options.private, [(name, (folder / name).stat().st_size) for name in found.files])
+    hub_push.refuse_secrets(folder, upload)
+    differs = ["Nothing was pushed, because what was written differs from the run."] if found.agrees is False else []
+    return replace(found, upload=upload, notes=(*found.notes, *differs))
+
+
+def push(found: Exported, folder: Path, say: Progress) -> Exported:
+    """Push what lies in a folder as it was listed by `to_be_pushed`; not where it differs from the run.
+
+    Raises WorkbenchError where the Hub says no.
+    """
+    if found.upload is None or found.agrees is False:
+        return found
+    upload, checked, notes = hub_push.push(found.upload, folder, say)
+    return replace(
+        found, upload=upload, checked=(*found.checked, *checked),
+        notes=(*found.notes, f"Pushed to {upload.repo}: {upload.url}", *notes),
+    )  # fmt: skip
 
 
 def _draft_of(out: Path) -> Path:
@@ -101,9 +134,11 @@ def write_adapter(work: Work) -> Found:
     check_adapter(source, title)
     if strength == 1:
         shutil.copy2(source / WEIGHTS, work.folder / WEIGHTS)
-        for name in ("README.md", "reward.json"):
-            if (source / name).is_file():
-                shutil.copy2(source / name, work.folder / name)
+        if (source / "reward.json").is_file():
+            shutil.copy2(source / "reward.json", work.folder / "reward.json")
+        if (source / "README.md").is_file():  # somebody may have written into it
+            card = (source / "README.md").read_text(encoding="utf-8", errors="replace")
+            write_text(work.folder / "README.md", with_curves_of(work.run, work.folder, card))
     else:
         refuse_where_not_linear(source, title)
         (work.folder / WEIGHTS).write_bytes(scaled_weights(source / WEIGHTS, title, strength))
@@ -132,5 +167,6 @@ WRITERS: dict[str, Callable[[Work], Found]] = {
     "gguf-lora": lambda work: write_gguf_lora(work.run, work.options, work.folder, work.say),
     "script": lambda work: write_script(work.run, work.folder, public_name(work.run.config().model), work.say),
     "notebook": lambda work: write_notebook(work.run, work.folder, public_name(work.run.config().model), work.say),
+    HUB: lambda work: WRITERS[work.options.content](work),
 }
 """What writes each target of the table."""

@@ -11,9 +11,11 @@ from workbench.core.export.agreement import TOLERANCES, Measured, checks
 from workbench.core.export.exported import Check
 from workbench.core.export.targets import ExportOptions
 from workbench.core.monitoring.metrics import results
+from workbench.core.monitoring.progress import trained_seconds
 from workbench.core.training.model_card import Merged, model_card
 from workbench.core.votes.sitting import held_out_prompts
 from workbench.jobs.child import Child, Gone, OverLimit, ProcessLimits, Progress
+from workbench.jobs.curves_picture import with_curves_of, with_report_of
 from workbench.jobs.processes import engine
 from workbench.store import datasets
 from workbench.store.adapter_files import check_adapter
@@ -45,10 +47,17 @@ def write_merged(
     found = merge(run, options, folder, say, worker)
     config = run.config()
     checked = checks(found, options.precision)
-    scaled = {} if options.strength == 1 else {"scaled": {"name": run.name, "strength": options.strength}}
-    reached = results(run.log().rows, config) if options.strength == 1 else ()
+    scaled: dict[str, Any] = (
+        {} if options.strength == 1 else {"scaled": {"name": run.name, "strength": options.strength}}
+    )
+    rows = run.log().rows
+    trained = scaled or {"seconds": trained_seconds(rows)}
+    reached = () if scaled else results(rows, config)
     said = Merged(options.precision, [f"{one.what}: {one.found}." for one in checked])
-    write_text(folder / "README.md", model_card(config, run.environment() | scaled, reached, fork_of(run), said))
+    card = model_card(config, run.environment() | trained, reached, fork_of(run), said)
+    if not scaled:
+        card = with_curves_of(run, folder, with_report_of(run, card))
+    write_text(folder / "README.md", card)
     return checked, _notes(found, options)
 
 

@@ -34,6 +34,52 @@ def hub_errors(kind: Kind, id: str, revision: str | None) -> Iterator[None]:
         raise WorkbenchError(message) from None
 
 
+@contextmanager
+def push_errors(repo: str) -> Iterator[None]:
+    """The same of a push to a repository."""
+    try:
+        yield
+    except WorkbenchError:
+        raise
+    except Exception as error:
+        message = push_error_message(error, repo)
+        if message is None:
+            raise
+        raise WorkbenchError(f"{message} Nothing was pushed.") from None
+
+
+def push_error_message(error: Exception, repo: str) -> str | None:
+    """What an error of the library means for a person who wants to push; None where it is none of the Hub's."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if "OfflineModeIsEnabled" in kinds:
+        return "HF_HUB_OFFLINE is set, so the Hub is not asked. Unset it, start again and push then."
+    login = "Run `hf auth login` on this machine with a token that may write, or set HF_TOKEN, and try again."
+    if "LocalTokenNotFoundError" in kinds:
+        return f"You are not logged in to the Hub. {login}"
+    if status == 401 and "RepositoryNotFoundError" not in kinds:
+        return f"The Hub does not know your token: it is wrong, or was revoked. {login}"
+    if status == 403 or "XetAuthenticationError" in kinds:
+        return (
+            f"You may not write to {repo}. Is it your account, or an organization in which you may? Does your token cover it? "
+            "Look at https://huggingface.co/settings/tokens, or name another repository."
+        )
+    if kinds & {"RepositoryNotFoundError", "HFValidationError"} or status in (400, 404, 422):
+        return f"The Hub does not take {repo}: there is no such owner, or the name cannot be one. Check owner/name."
+    if kinds & {"ConnectionError", "TransportError", "TimeoutError", "Timeout"}:
+        return "The Hub cannot be reached. Check the network connection and try again."
+    if str(error).startswith("Invalid metadata in README.md"):
+        return (
+            "The Hub does not take the front matter of README.md: put right what stands between its two lines of ---."
+        )
+    if "RuntimeError" in kinds:  # as the storage of large files says that a transfer broke off
+        return f"The files could not be sent to {repo}. Check the network connection and try again."
+    if "HfHubHTTPError" in kinds or "HTTPStatusError" in kinds:
+        wait = "Wait a few minutes and try again." if status in _WORTH_WAITING else "Try again later."
+        return f"The Hub refused what was pushed to {repo} (HTTP status {status or 'unknown'}). {wait}"
+    return None
+
+
 def hub_error_message(error: Exception, kind: Kind, id: str, revision: str | None) -> str | None:
     """What an error of the library means for a person; None where it is none of the Hub's."""
     kinds = {kind.__name__ for kind in type(error).__mro__}

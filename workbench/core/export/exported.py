@@ -40,9 +40,25 @@ class Serving:
 
 
 @dataclass(frozen=True)
+class Upload:
+    """What goes to a repository of the Hub. files: name and size in bytes of each. kept: names of files that stay here, because
+    they are none that belongs there. url: of the commit; "" where nothing was pushed."""
+
+    repo: str
+    private: bool
+    files: tuple[tuple[str, int], ...]
+    kept: tuple[str, ...] = ()
+    url: str = ""
+
+    @property
+    def size(self) -> int:
+        return sum(size for _, size in self.files)
+
+
+@dataclass(frozen=True)
 class Exported:
     """folder: where it lies; "" for a dry run. files: names within it, sorted, with "/" between folders. notes: what was not
-    tried and what to do next, in sentences. serving: empty where it is nothing that can be served."""
+    tried and what to do next, in sentences. serving: empty where it is nothing that can be served. upload: None where nothing was to go anywhere."""
 
     run: str
     target: str
@@ -51,6 +67,7 @@ class Exported:
     checked: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
     serving: tuple[Serving, ...] = ()
+    upload: Upload | None = None
 
     @property
     def agrees(self) -> bool | None:

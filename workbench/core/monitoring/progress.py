@@ -92,6 +92,19 @@ def seconds_per_step(rows: Sequence[Row], stage: str, evaluations: int = USUAL_E
     return step + evaluating / steps_between_evaluations(evaluations, planned)
 
 
+def trained_seconds(rows: Sequence[Row]) -> float:
+    """Wall time of all stages, from their first row to their last one, without the time between a run's lives."""
+    total = 0.0
+    before: Row | None = None
+    for row in rows:
+        if "stage" not in row or "time" not in row:
+            continue
+        if before is not None and RESUMED not in row and row["stage"] == before["stage"]:
+            total += max(0.0, row["time"] - before["time"])
+        before = row
+    return total
+
+
 def next_checkpoint(
     rows: Sequence[Row], stage: Stage, every: int, saved_at: int | None, evaluations: int = USUAL_EVALUATIONS
 ) -> NextCheckpoint | None:

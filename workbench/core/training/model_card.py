@@ -1,9 +1,11 @@
 """The model card of an adapter: what it is, what it was made from, what it reached, how to load it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.core.statistics import wilson
 from workbench.core.training.config import RunConfig
 from workbench.core.training.forks import Fork, reference_of
 from workbench.core.training.methods import METHODS, Measured, stage_title
@@ -52,6 +54,13 @@ print(tokenizer.decode(model.generate(**ids)[0, ids["input_ids"].shape[1] :], sk
 
 _REPORT = "<!-- report -->", "<!-- /report -->"
 
+CURVES = "curves.png"
+"""The picture beside a card that shows how a run went."""
+
+_OF_HUB = re.compile(r"hub: (?P<id>[\w.-]+/[\w.-]+) ")
+_OF_DATA = {"name", "source", "train_rows", "held_out_rows", "fingerprint"}
+_COMES_ALONG = "comes with the workbench"
+
 
 @dataclass(frozen=True)
 class Merged:
@@ -70,8 +79,9 @@ def model_card(
 ) -> str:
     """Markdown with the front matter that the Hub reads.
 
-    results: as measured on held-out data at the end. fork: where the run branched off another one. merged: of a model that
-    holds the adapter; None for the adapter itself. No path of this machine is written.
+    environment: as the run wrote it down; `seconds` besides are those of its training. results: as measured on held-out data
+    at the end. fork: where the run branched off another one. merged: of a model that holds the adapter; None for the adapter
+    itself. No path of this machine is written.
     """
     base = config.model.name if config.model.source == "hub" else config.model.title
     scores = METHODS[config.stages[-1]].scores
@@ -85,6 +95,8 @@ def model_card(
         tags.append(f"base_model:{relation}:{base}")
     if environment.get("backend") == "unsloth":
         tags.append("unsloth")
+    if known := _hub_datasets(config, environment):
+        front += ["datasets:", *[f"- {id}" for id in known]]
     front += ["tags:", *[f"- {tag}" for tag in tags], "---"]
     path = base if config.model.source == "hub" else "PATH_OF_THE_BASE_MODEL"
     scaled = environment.get("scaled")
@@ -110,7 +122,7 @@ def model_card(
             "## What it reached on held-out data",
             "",
             *(
-                [f"- {one.result.label} ({stage_title(one.stage)}): {one.value:.4g}" for one in results]
+                [f"- {_result_line(one, config, environment)}" for one in results]
                 or ["Not measured at this strength." if scaled else "Not measured: the run was stopped early."]
             ),
             "",
@@ -143,15 +155,16 @@ def _settings(
     """How it was made, title and value; "" for what does not apply."""
     scaled = environment.get("scaled")
     settings = {
-        "Base model": base,
+        "Base model": _with_revision(base, environment.get("model", {}).get("commit") or config.model.revision),
         "Method": how,
         "Started from": f"run {config.start_from}" if config.start_from else "",
         "Branched off at": fork.words if fork else "",
         "Made of": f"{scaled['name']} at strength {scaled['strength']:g}, without training" if scaled else "",
-        "Data": ", ".join(sorted({config.data_of(stage) or "" for stage in config.stages})),
+        **_data(config, environment),
         "Precision of the base": environment.get("precision", config.precision),
         "Backend": environment.get("backend", ""),
         "Device": environment.get("device", ""),
+        "Training time": _time_label(environment.get("seconds")),
         "Rank / alpha": f"{config.adapter.rank} / {config.adapter.alpha}",
         "Effective batch": str(config.effective_batch),
         "Longest example": f"{config.max_length} tokens",
@@ -165,6 +178,77 @@ def _settings(
                 settings[field.title or name] = str(getattr(own, name))
     settings["Reference"] = reference_of(config, fork)
     return settings
+
+
+def _data(config: RunConfig, environment: Mapping[str, Any]) -> dict[str, str]:
+    """What each stage learned from. Where own data lay on this machine is nobody's business."""
+    found = {}
+    for stage in config.stages:
+        about = environment.get("data", {}).get(stage)
+        title = "Data" if len(config.stages) == 1 else f"Data of {stage_title(stage)}"
+        known = about and about.keys() >= _OF_DATA  # another version wrote down less
+        found[title] = _described(about) if known else config.data_of(stage) or ""
+    return found
+
+
+def _described(about: Mapping[str, Any]) -> str:
+    source, named = about["source"], _OF_HUB.match(about["source"])
+    if named:
+        link = f"[{named['id']}](https://huggingface.co/datasets/{named['id']})"
+        whence = _with_revision(link, about.get("revision"))
+        whence += ", mixed with other data" if ", mixed with " in source else ""
+    else:
+        whence = f"{about['name']} ({'demo data' if source == _COMES_ALONG else 'own data'})"
+    rows = f"{about['train_rows']:,} rows, {about['held_out_rows']:,} held out"
+    return f"{whence}: {rows}, fingerprint `{about['fingerprint'][:12]}`"
+
+
+def _hub_datasets(config: RunConfig, environment: Mapping[str, Any]) -> list[str]:
+    """The ids of the Hub's datasets that a run learned from."""
+    abouts = [environment.get("data", {}).get(stage) or {} for stage in config.stages]
+    found = [_OF_HUB.match(about.get("source", "")) for about in abouts]
+    return list(dict.fromkeys(one["id"] for one in found if one))
+
+
+def _with_revision(name: str, revision: str | None) -> str:
+    return f"{name}, revision `{revision[:12]}`" if revision else name
+
+
+def _time_label(seconds: float | None) -> str:
+    if not seconds:
+        return ""
+    return f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{max(1, round(seconds / 60))} min"
+
+
+def _result_line(one: Measured, config: RunConfig, environment: Mapping[str, Any]) -> str:
+    """A result; of a share with its interval, where it is known of how many held-out examples it is one."""
+    line = f"{one.result.label} ({stage_title(one.stage)}): {one.value:.4g}"
+    about = environment.get("data", {}).get(one.stage) or {}
+    count = min(config.held_out_limit, about.get("held_out_rows") or about.get("train_rows") or 0)
+    if not one.result.format.endswith("%") or not count or not 0 <= one.value <= 1:
+        return line
+    low, high = wilson(one.value, count)
+    return f"{line} (95 % interval {low:.3f} to {high:.3f}, {count:,} held-out {METHODS[one.stage].noun})"
+
+
+def with_curves(card: str, drawn: Sequence[str]) -> str:
+    """A model card that shows the picture that lies beside it. drawn: what the picture shows, in words."""
+    words = _one_line("; ".join(drawn))
+    return with_section(card, f"## How it went\n\n![{words}]({CURVES})\n\n")
+
+
+def with_section(card: str, section: str) -> str:
+    """A model card with another section, before what a report says and the limits."""
+    signs = [place for sign in (_REPORT[0], "## Limits") if (place := card.find(sign)) >= 0]
+    place = min(signs, default=len(card))
+    return card[:place] + section + card[place:]
+
+
+def report_in(card: str) -> str:
+    """What a report said in a card, as it stands there; "" for none."""
+    begin, end = _REPORT
+    _, found, rest = card.partition(begin)
+    return f"{begin}{rest.partition(end)[0]}{end}\n\n" if found and end in rest else ""
 
 
 def with_report(card: str, day: str, lines: Sequence[str]) -> str:

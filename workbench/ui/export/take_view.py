@@ -12,22 +12,25 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from workbench.core.errors import WorkbenchError
-from workbench.core.export.exported import Exported
-from workbench.core.export.targets import TARGETS, ExportOptions
+from workbench.core.export.exported import Exported, Upload
+from workbench.core.export.targets import HUB, TARGETS, ExportOptions
+from workbench.core.export.uploading import checked_repo
 from workbench.core.training.config import checked
 from workbench.core.training.run_state import State
 from workbench.jobs import exports
 from workbench.jobs.app_state import AppState
+from workbench.jobs.child import Progress
 from workbench.store.home import folder_in_home, writing
 from workbench.store.runs import Run, open_run
 from workbench.ui import form
 from workbench.ui.environment import export_folder
-from workbench.ui.export.written_html import written_html
+from workbench.ui.export.written_html import size_label, written_html
 from workbench.ui.parts import Html, text
 from workbench.ui.updates import LATEST, QUIET, Updates, there_while
 from workbench.ui.working import WorkView, cancel_button
 
 FIRST = next(iter(TARGETS))
+_NOT_HERE = ("dry_run",)  # the page lists what would go up before it offers to push it
 _ENDED: tuple[State, ...] = ("finished", "stopped", "failed")
 
 
@@ -49,8 +52,10 @@ class TakeView:
             self.work = WorkView(gr.HTML(elem_id="wb-take-working"), cancel)
             self.written = gr.HTML(elem_id="wb-take-written")
             with gr.Row(elem_classes="wb-actions"):
+                self.push = gr.Button("Push", variant="primary", visible="hidden", elem_id="wb-take-push")
                 self.download = gr.DownloadButton("Prepare a .zip of it", visible="hidden", elem_id="wb-take-download")
             self._folder = gr.State("")  # what this session wrote last
+            self._listed = gr.State(None)  # what of it would go to the Hub, as it is shown
 
     def wire(self, run: gr.Dropdown, app: AppState) -> None:
         """run: the choice of the run that is shown."""
@@ -60,6 +65,9 @@ class TakeView:
 
         def export(run_name: str, target: str, request: gr.Request, *values: Any) -> Iterator[Updates]:
             yield from self.exported(app, request, open_run(run_name), target, values)
+
+        def push(listed: Exported | None, request: gr.Request) -> Iterator[Updates]:
+            yield from self.pushed(app, request, listed)
 
         def pack(folder: str) -> gr.DownloadButton:
             file = packed(Path(folder))
@@ -72,16 +80,21 @@ class TakeView:
         self.export.click(
             export,
             [run, self.target, *self.options.values()],
-            [*self.work.outputs, self.written, self.download, self._folder],
+            [*self.work.outputs, *self._of_written],
             **QUIET,
         )
+        self.push.click(push, self._listed, [*self.work.outputs, *self._of_written], **QUIET)
         self.download.click(pack, self._folder, self.download)
         self.work.wire(app)
 
     @property
     def changing(self) -> list[Block]:
         """What changes with the run that is shown."""
-        return [self.all_of, self.written, self.download, self._folder]
+        return [self.all_of, *self._of_written]
+
+    @property
+    def _of_written(self) -> list[Block]:
+        return [self.written, self.push, self.download, self._folder, self._listed]
 
     def updates(self, run: Run | None, state: State | None, is_new: bool = False) -> Updates:
         """Whether a run can be taken along. is_new: it was not shown until now, and so nothing of it was written."""
@@ -93,22 +106,42 @@ class TakeView:
     ) -> Iterator[Updates]:
         """Progress while a run is exported, and at the end what was written."""
         options, out = options_of(target, values), free_folder(run.name, target)
+        if target == HUB:
+            checked_repo(options.repo)  # before a merge takes its time
         yield self.nothing()
         what = f"The export of {run.name} ({TARGETS[target].title})"
         found: Exported = yield from self.work.during(
-            app, request, lambda say: exports.export(run.name, target, out, options, say), what
+            app, request, lambda say: _export(run.name, target, out, options, say), what
         )
-        yield {
+        yield self._done(found)
+
+    def pushed(self, app: AppState, request: gr.Request, listed: Exported | None) -> Iterator[Updates]:
+        """Progress while what was listed is pushed, and at the end where it is. What the fields say by now counts for nothing."""
+        if listed is None or listed.upload is None:
+            raise WorkbenchError("There is nothing to push: export the run to the Hub first, which lists its files.")
+        folder, what = Path(listed.folder), f"The push to {listed.upload.repo}"
+        found: Exported = yield from self.work.during(app, request, lambda say: exports.push(listed, folder, say), what)
+        yield self._done(found)
+
+    def _done(self, found: Exported) -> Updates:
+        upload = found.upload
+        waits = upload is not None and not upload.url and found.agrees is not False
+        label = _push_label(upload) if upload and waits else "Push"
+        return {
             **self.work.over(),
             self.written: written_html(found),
+            self.push: gr.update(value=label, visible=True if waits else "hidden"),
             self.download: gr.update(visible=True),
             self._folder: found.folder,
+            self._listed: found if waits else None,
         }
 
     def nothing(self) -> Updates:
         """Nothing was written yet."""
         empty = gr.DownloadButton("Prepare a .zip of it", value=None, visible="hidden")
-        return {self.written: Html(""), self.download: empty, self._folder: ""}
+        return {
+            self.written: Html(""), self.push: there_while(False), self.download: empty, self._folder: "", self._listed: None,
+        }  # fmt: skip
 
     def _options_of(self, target: str) -> Updates:
         return {field: gr.update(visible=_visible(name, target)) for name, field in self.options.items()}
@@ -120,7 +153,20 @@ def _draw(name: str) -> Component:
 
 
 def _visible(name: str, target: str) -> bool | str:
-    return name in TARGETS[target].options or "hidden"
+    return (name in TARGETS[target].options and name not in _NOT_HERE) or "hidden"
+
+
+def _export(run_name: str, target: str, out: Path, options: ExportOptions, say: Progress) -> Exported:
+    """An export; of one for the Hub only what it would push, which lies in its folder until somebody says so."""
+    if target != HUB:
+        return exports.export(run_name, target, out, options, say)
+    found = exports.export(run_name, options.content, out, options, say)
+    return exports.to_be_pushed(found, out, options)
+
+
+def _push_label(upload: Upload) -> str:
+    seen = "private" if upload.private else "public"
+    return f"Push {len(upload.files)} files ({size_label(upload.size)}) to {upload.repo}, {seen}"
 
 
 def options_of(target: str, values: tuple[Any, ...]) -> ExportOptions:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from workbench.core.export.exported import Check, Exported, Serving
+from workbench.core.export.exported import Check, Exported, Serving, Upload
 from workbench.core.export.targets import TARGETS
 from workbench.ui.parts import Html, NoticeKind, answer_table, card, commands, facts, folded, join, notice, table, text
 
@@ -13,6 +13,7 @@ def written_html(found: Exported) -> Html:
     title = f"{found.run} · {TARGETS[found.target].title}"
     return join(
         card(title, facts([("Folder", found.folder)]), table(["File", "Size"], rows)),
+        *([_upload_html(found.upload)] if found.upload else []),
         *map(_check_html, found.checked),
         *(notice("info", "To know", words) for words in found.notes),
         *([card("Serve it", *map(_serving_html, found.serving))] if found.serving else []),
@@ -25,6 +26,17 @@ def size_label(size: int) -> str:
         one for one in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "bytes")) if size >= one[0] or one[0] == 1
     )
     return f"{size / unit:,.{0 if unit == 1 else 1}f} {name}"
+
+
+def _upload_html(upload: Upload) -> Html:
+    """What goes to the Hub: before it is pushed the list of it, afterwards where it is."""
+    seen = "private" if upload.private else "public"
+    said = [f"{name} ({size_label(size)})" for name, size in upload.files]
+    stays = f" Stay here: {', '.join(upload.kept)}." if upload.kept else ""
+    if upload.url:
+        return notice("good", f"Pushed to {upload.repo} ({seen})", f"{', '.join(said)}. {upload.url}")
+    title = f"Nothing was pushed yet: this would go to {upload.repo} ({seen})"
+    return notice("info", title, f"{', '.join(said)}.{stays}")
 
 
 def _check_html(check: Check) -> Html:
