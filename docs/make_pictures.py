@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -21,7 +21,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser"), str(ROOT / "tests")]
 
 from conftest import browser_program  # noqa: E402  the same Chromium as the tests'
 from windows import Window  # noqa: E402
@@ -35,20 +35,25 @@ MARGIN = 12  # pixels around what is shown
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the pictures of docs/.")
-    parser.add_argument("--home", type=Path, help="a home with the runs of `workbench demo` and `workbench demo --rlhf`")
+    parser.add_argument(
+        "--home", type=Path, help="a home with the runs of `workbench demo` and `workbench demo --rlhf`"
+    )
     parser.add_argument("names", nargs="*", help=f"only these, of {', '.join(PAGES)}")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "home"
         if options.home:
             shutil.copytree(options.home, home)
-        make_ready(home)
+        names = options.names or list(PAGES)
+        make_ready(home, names)
         window = Window(home)
-        window.start()
         try:
+            window.start()
             with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=browser_program(), args=["--no-sandbox", "--disable-gpu"])
-                for name in options.names or PAGES:
+                browser = playwright.chromium.launch(
+                    executable_path=browser_program(), args=["--no-sandbox", "--disable-gpu"]
+                )
+                for name in names:
                     page = browser.new_page(viewport={"width": WIDE, "height": 900}, color_scheme="light")
                     page.set_default_timeout(SOON)
                     page.goto(window.address)
@@ -60,11 +65,11 @@ def main() -> None:
     print(f"{sum(file.stat().st_size for file in PICTURES.glob('*.png')) / 1000:.0f} kB in all")
 
 
-def make_ready(home: Path) -> None:
+def make_ready(home: Path, names: Sequence[str]) -> None:
     """Train what is missing, and make the report of what was trained."""
     environment = os.environ | {"WORKBENCH_HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     wanted = [["demo", *flags] for run, flags in RUNS.items() if not (home / "runs" / run / "result.json").is_file()]
-    if not list((home / "reports").glob("*.json")):
+    if "report" in names and not list((home / "reports").glob("*.json")):
         wanted.append(["report", "demo-sft", "demo-dpo", "demo-rloo", "--reward", "demo-reward"])
     for command in wanted:
         subprocess.run([sys.executable, "-m", "workbench", *command], cwd=ROOT, env=environment, check=True)
@@ -75,7 +80,12 @@ def shoot(name: str, *shown: Locator, most: int = 1000) -> None:
     page = shown[0].page
     page.mouse.move(0, 0)
     page.wait_for_timeout(700)  # charts and pages are drawn a moment after they are there
-    boxes = [one.evaluate("e => { const r = e.getBoundingClientRect(); return [r.left, r.top + scrollY, r.right, r.bottom + scrollY] }") for one in shown]
+    boxes = [
+        one.evaluate(
+            "e => { const r = e.getBoundingClientRect(); return [r.left, r.top + scrollY, r.right, r.bottom + scrollY] }"
+        )
+        for one in shown
+    ]
     left, top = (max(0, min(box[side] for box in boxes) - MARGIN) for side in (0, 1))
     right, bottom = min(WIDE, max(box[2] for box in boxes) + MARGIN), max(box[3] for box in boxes) + MARGIN
     clip = {"x": left, "y": top, "width": right - left, "height": min(bottom - top, most)}
@@ -111,7 +121,9 @@ def model(page: Page) -> None:
 def data(page: Page) -> None:
     open_page(page, "2 Data")
     expect(page.locator("#wb-data-verdict")).to_contain_text("Good")
-    shoot("data", page.locator("#wb-data-dataset"), page.locator("#wb-data-use"), page.locator("#wb-data-about"), most=860)
+    shoot(
+        "data", page.locator("#wb-data-dataset"), page.locator("#wb-data-use"), page.locator("#wb-data-about"), most=860
+    )
 
 
 def row(page: Page) -> None:
@@ -124,7 +136,13 @@ def row(page: Page) -> None:
 def train(page: Page) -> None:
     page.locator("#wb-try-it").click()
     expect(page.locator("#wb-train-meaning")).to_contain_text("What will happen")
-    shoot("train", page.locator("#wb-train-recipe"), page.locator("#wb-train-meaning"), page.locator("#wb-train-start"), most=1000)
+    shoot(
+        "train",
+        page.locator("#wb-train-recipe"),
+        page.locator("#wb-train-meaning"),
+        page.locator("#wb-train-start"),
+        most=1000,
+    )
 
 
 def show_run(page: Page, run: str, chart: str) -> None:
@@ -138,7 +156,13 @@ def show_run(page: Page, run: str, chart: str) -> None:
 
 def watch(page: Page) -> None:
     show_run(page, "demo", "margin")
-    shoot("watch", page.locator("#wb-chart-sft-loss"), page.locator("#wb-chart-rewards"), page.locator("#wb-chart-accuracy"), page.locator("#wb-chart-margin"))
+    shoot(
+        "watch",
+        page.locator("#wb-chart-sft-loss"),
+        page.locator("#wb-chart-rewards"),
+        page.locator("#wb-chart-accuracy"),
+        page.locator("#wb-chart-margin"),
+    )
 
 
 def samples(page: Page) -> None:
@@ -159,7 +183,13 @@ def compare(page: Page) -> None:
     page.get_by_label("Show what alignment changed").check()
     expect(page.locator("#wb-compare-reading")).not_to_be_empty()
     page.wait_for_timeout(4000)
-    shoot("compare", page.locator("#wb-compare-left"), page.locator("#wb-lane-left"), page.locator("#wb-lane-right"), page.locator("#wb-compare-reading"))
+    shoot(
+        "compare",
+        page.locator("#wb-compare-left"),
+        page.locator("#wb-lane-left"),
+        page.locator("#wb-lane-right"),
+        page.locator("#wb-compare-reading"),
+    )
 
 
 def chart_of(run: str, chart: str, name: str) -> Callable[[Page], None]:

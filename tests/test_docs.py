@@ -112,7 +112,11 @@ def recipes_by_card() -> str:
     order = list(titles)
     lines = []
     for card in presets.cards():
-        lines += [f"### {card.title}", "", "| for | models, smallest first | tokens | at once x accumulation | optimizer | checkpointing |"]
+        lines += [
+            f"### {card.title}",
+            "",
+            "| for | models, smallest first | tokens | at once x accumulation | optimizer | checkpointing |",
+        ]
         lines.append("|---|---|---|---|---|---|")
         for purpose in presets.purposes():
             one = next((entry for entry in presets.recipes() if entry.id == f"{purpose.id}-{card.id}"), None)

@@ -44,9 +44,7 @@ def why_lost(exit_code: int | None, log_tail: str, checkpoint: str = "", disk_is
             "then a smaller batch size or a smaller max length helps."
         )
     elif exit_code in (-11, -6, -7, 139, 134):
-        happened = (
-            f"The worker crashed inside a native library. Its last lines below may name it; {TROUBLE_PAGE} has what is met most often."
-        )
+        happened = f"The worker crashed inside a native library. Its last lines below may name it; {TROUBLE_PAGE} has what is met most often."
     elif exit_code is None:
         happened = "The worker is gone: the machine was switched off, or the process was ended from outside."
     else:
