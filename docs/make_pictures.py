@@ -29,7 +29,7 @@ from windows import Window  # noqa: E402
 RUNS = {"demo": [], "demo-sft": ["--rlhf"]}  # the first run that a command makes -> what it is told
 WIDE = 1280
 SOON = 60_000  # milliseconds
-COLOURS = 96
+COLOURS = 256
 MARGIN = 12  # pixels around what is shown
 
 
@@ -159,7 +159,6 @@ def watch(page: Page) -> None:
     shoot(
         "watch",
         page.locator("#wb-chart-sft-loss"),
-        page.locator("#wb-chart-rewards"),
         page.locator("#wb-chart-accuracy"),
         page.locator("#wb-chart-margin"),
     )
