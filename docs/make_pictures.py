@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -34,6 +34,7 @@ MARGIN = 12  # pixels around what is shown
 
 
 def main() -> None:
+    expect.set_options(timeout=SOON)
     parser = argparse.ArgumentParser(description="Make the pictures of docs/.")
     parser.add_argument(
         "--home", type=Path, help="a home with the runs of `workbench demo` and `workbench demo --rlhf`"
@@ -45,7 +46,7 @@ def main() -> None:
         if options.home:
             shutil.copytree(options.home, home)
         names = options.names or list(PAGES)
-        make_ready(home, names)
+        make_ready(home)
         window = Window(home)
         try:
             window.start()
@@ -65,12 +66,10 @@ def main() -> None:
     print(f"{sum(file.stat().st_size for file in PICTURES.glob('*.png')) / 1000:.0f} kB in all")
 
 
-def make_ready(home: Path, names: Sequence[str]) -> None:
-    """Train what is missing, and make the report of what was trained."""
+def make_ready(home: Path) -> None:
+    """Train what is missing."""
     environment = os.environ | {"WORKBENCH_HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     wanted = [["demo", *flags] for run, flags in RUNS.items() if not (home / "runs" / run / "result.json").is_file()]
-    if "report" in names and not list((home / "reports").glob("*.json")):
-        wanted.append(["report", "demo-sft", "demo-dpo", "demo-rloo", "--reward", "demo-reward"])
     for command in wanted:
         subprocess.run([sys.executable, "-m", "workbench", *command], cwd=ROOT, env=environment, check=True)
 
@@ -79,6 +78,7 @@ def shoot(name: str, *shown: Locator, most: int = 1000) -> None:
     """A picture of what is shown, with all between; at most so many pixels high."""
     page = shown[0].page
     page.mouse.move(0, 0)
+    page.evaluate("scrollTo(0, 0)")  # the status line stays in view, and would lie across the picture
     page.wait_for_timeout(700)  # charts and pages are drawn a moment after they are there
     boxes = [
         one.evaluate(
@@ -114,7 +114,7 @@ def start_page(page: Page) -> None:
 
 def model(page: Page) -> None:
     page.locator("#wb-model-load").click()
-    expect(page.locator("#wb-model-meaning")).to_contain_text("is loaded", timeout=3 * SOON)
+    expect(page.locator("#wb-model-meaning")).to_contain_text("Backend", timeout=3 * SOON)
     shoot("model", page.locator("#wb-model-source"), page.locator("#wb-model-meaning"), page.locator("#wb-model-use"))
 
 
@@ -184,7 +184,6 @@ def compare(page: Page) -> None:
     page.wait_for_timeout(4000)
     shoot(
         "compare",
-        page.locator("#wb-compare-left"),
         page.locator("#wb-lane-left"),
         page.locator("#wb-lane-right"),
         page.locator("#wb-compare-reading"),
@@ -197,16 +196,6 @@ def chart_of(run: str, chart: str, name: str) -> Callable[[Page], None]:
         shoot(name, page.locator(f"#wb-chart-{chart}"))
 
     return make
-
-
-def report(page: Page) -> None:
-    open_page(page, "5 Compare")
-    page.get_by_role("tab", name="Report", exact=True).click()
-    expect(page.locator("#wb-report-earlier input")).to_be_visible()
-    choose(page, "wb-report-earlier", r"\S")
-    shown = page.locator("#wb-report-shown")
-    expect(shown).to_contain_text("What the reward cost: reward over KL")
-    shoot("report", shown.locator(".wb-card", has_text="What the reward cost"))
 
 
 PAGES: dict[str, Callable[[Page], None]] = {
@@ -223,7 +212,6 @@ PAGES: dict[str, Callable[[Page], None]] = {
     "reward-accuracy": chart_of("demo-reward", "accuracy", "reward-accuracy"),
     "rloo-reward": chart_of("demo-rloo", "reward", "rloo-reward"),
     "rloo-divergence": chart_of("demo-rloo", "divergence", "rloo-divergence"),
-    "report": report,
 }
 
 
