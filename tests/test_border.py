@@ -47,7 +47,9 @@ def test_a_bug_goes_to_the_log_whole_and_the_user_is_told_where() -> None:
 
     with pytest.raises(gr.Error) as caught:
         asked(start)
-    assert caught.value.message == (f"Something went wrong inside the workbench. The details are in {log_file()}.")
+    assert caught.value.message == (
+        f"Something went wrong inside the workbench. The details are in {log_file()}. What is met most often: docs/trouble.md."
+    )
     log = log_file().read_text(encoding="utf-8")
     assert "start failed" in log and "Traceback" in log and "KeyError" in log
     assert "hf_(hidden)" in log and "hf_abc" not in log

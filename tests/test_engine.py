@@ -304,6 +304,9 @@ def test_errors_become_sentences_with_a_way_out():
     )
     assert explain(WorkbenchError("As it is.")) == "As it is."
     assert "worker.log" in explain(KeyError("x"))
+    assert all(
+        "docs/trouble.md" in explain(error) for error in (KeyError("x"), RuntimeError("CUDA error: no kernel image"))
+    )
 
 
 @pytest.mark.parametrize(

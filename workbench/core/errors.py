@@ -2,6 +2,9 @@
 
 from workbench.core.masking import masked
 
+TROUBLE_PAGE = "docs/trouble.md"
+"""Where it stands in the repository what people meet most, and what to do. Named where a message knows no better advice."""
+
 
 class WorkbenchError(Exception):
     """Something the user can put right: what is wrong, what was found, and what to do.

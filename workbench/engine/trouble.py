@@ -4,12 +4,14 @@ import errno
 import re
 from pathlib import Path
 
-from workbench.core.errors import WorkbenchError
+from workbench.core.errors import TROUBLE_PAGE, WorkbenchError
 
 _MEMORY_REMEDIES = (
     "Take a smaller batch size with more gradient accumulation (the effective batch stays), a smaller max length, "
     "or a smaller model."
 )
+
+_MORE = f"What is met most often, and what to do about it: {TROUBLE_PAGE}."
 
 _ROOT = r"(?:~?/|[A-Za-z]:[\\/])"
 # Between quotes a path may hold spaces; the closing quote may have been cut off. "https://" is none.
@@ -43,10 +45,13 @@ def explain(
         where = "The card has" if "CUDA" in text else "The machine has"
         return f"{where} no memory left {no_memory}"
     if "CUDA" in text or "cuda" in text:
-        return f"The card reported an error: {text.splitlines()[0][:200]} Starting again often helps; if not, restart the machine."
+        return (
+            f"The card reported an error: {text.splitlines()[0][:200]} Starting again often helps; if not, restart the machine. "
+            f"{_MORE}"
+        )
     return (
         f"{who} met an error that it does not know: {type(error).__name__}: {text.splitlines()[0][:300]} "
-        f"The whole of it is in {log}."
+        f"The whole of it is in {log}. {_MORE}"
     )
 
 

@@ -5,7 +5,7 @@ import logging
 
 import gradio as gr
 
-from workbench.core.errors import WorkbenchError
+from workbench.core.errors import TROUBLE_PAGE, WorkbenchError
 from workbench.ui.environment import log_file
 
 logger = logging.getLogger(__name__)
@@ -23,5 +23,8 @@ def as_gradio_error(error: Exception, where: str) -> gr.Error:
         text = "<br>".join(html.escape(problem) for problem in error.problems)
     else:
         logger.error("%s failed", where, exc_info=error)
-        text = f"Something went wrong inside the workbench. The details are in {html.escape(str(log_file()))}."
+        text = (
+            f"Something went wrong inside the workbench. The details are in {html.escape(str(log_file()))}. "
+            f"What is met most often: {TROUBLE_PAGE}."
+        )
     return gr.Error(text, title="That did not work", duration=None, print_exception=False)

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from workbench.core.errors import TROUBLE_PAGE
+
 State = Literal["queued", "running", "lost", "finished", "stopped", "paused", "failed", "unreadable"]
 """unreadable: a file that says what the run is, or how it ended, is damaged. Nothing is known of such a run but why."""
 
@@ -42,7 +44,7 @@ def why_lost(exit_code: int | None, log_tail: str, checkpoint: str = "", disk_is
             "then a smaller batch size or a smaller max length helps."
         )
     elif exit_code in (-11, -6, -7, 139, 134):
-        happened = "The worker crashed inside a native library. Its last lines below may name it."
+        happened = f"The worker crashed inside a native library. Its last lines below may name it; {TROUBLE_PAGE} has what is met most often."
     elif exit_code is None:
         happened = "The worker is gone: the machine was switched off, or the process was ended from outside."
     else:
