@@ -78,7 +78,7 @@ def test_the_folder_holds_all_that_answering_as_in_training_needs(first_run, tmp
     out = tmp_path / "out"
     found = export(first_run, out)
     assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
-            "chat_template.jinja", "README.md"} == set(found.files)  # fmt: skip
+            "chat_template.jinja", "README.md", "curves.png"} == set(found.files)  # fmt: skip
     card = (out / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: transformers\npipeline_tag: text-generation\n")
     assert "A model in bf16, with a LoRA adapter merged into the full-precision weights, from demo model" in card
