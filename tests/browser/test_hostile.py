@@ -375,7 +375,9 @@ def test_hostile_rows_columns_and_file_names_are_only_text(watched: Page, texts:
     row = watched.locator("#wb-data-row .wb-words")
     expect(row.first).to_be_visible(timeout=SOON)
     asked = [as_shown(text).strip() for text in texts]
-    expect(row.nth(len(asked) - 1)).to_be_visible(timeout=SOON)  # of the dataset that was shown before, a row is shorter
+    expect(row.nth(len(asked) - 1)).to_be_visible(
+        timeout=SOON
+    )  # of the dataset that was shown before, a row is shorter
     shown = [text.strip() for text in row.evaluate_all("all => all.map(one => one.textContent)")]
     assert asked[2:] == shown[2 : len(asked)]
     fits(watched, "rows")
