@@ -15,7 +15,7 @@ from made_runs import finished
 import workbench
 from workbench.cli import main
 from workbench.core.errors import WorkbenchError
-from workbench.core.space_hardware import HARDWARE
+from workbench.core.hub_hardware import FOR_SPACES
 from workbench.jobs import deploy
 from workbench.store.runs import all_runs, runs_folder
 
@@ -192,7 +192,7 @@ def test_hardware_and_its_price_are_named_before(hub, capsys):
 def test_every_hardware_is_one_that_the_hubs_library_knows():
     from huggingface_hub import SpaceHardware
 
-    assert set(HARDWARE) <= {one.value for one in SpaceHardware}
+    assert set(FOR_SPACES) <= {one.value for one in SpaceHardware}
 
 
 def test_without_a_yes_nothing_is_sent(hub, capsys):
@@ -267,7 +267,7 @@ def test_the_front_matter_of_the_readme_is_valid():
         True,
         "3.12",
     )
-    assert (ROOT / front["app_file"]).is_file() and front["suggested_hardware"] in HARDWARE
+    assert (ROOT / front["app_file"]).is_file() and front["suggested_hardware"] in FOR_SPACES
     assert len(front["short_description"]) <= 60, "the Hub takes no longer one"
     assert front["colorFrom"] in COLOURS and front["colorTo"] in COLOURS
     requirements = (ROOT / "requirements.txt").read_text()

@@ -11,11 +11,12 @@ import pytest
 from hub_stub import OWNER, hub_stub
 from script_runs import repeated
 
-from workbench.core.export.hf_job import FLAVOURS, cheapest, job_command, job_section, timeout_minutes
+from workbench.core.export.hf_job import cheapest, job_command, job_section, timeout_minutes
 from workbench.core.export.launch import LAUNCHES, accelerate_configs
 from workbench.core.export.notebook import adapter_arguments, load_arguments, notebook, stage_arguments
 from workbench.core.export.script_readme import script_readme
 from workbench.core.export.trl_yaml import trl_configs
+from workbench.core.hub_hardware import FOR_JOBS
 from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import Device
 
@@ -90,13 +91,13 @@ def test_hardware_is_the_cheapest_that_has_the_memory():
     assert cheapest(40 * GB).id == "l40sx1"  # 48 * .92 = 44.2
     assert cheapest(45 * GB).id == "a100-large"
     assert cheapest(200 * GB) is None
-    assert [one.price for one in FLAVOURS] == sorted(one.price for one in FLAVOURS)
+    assert [one.price for one in FOR_JOBS] == sorted(one.price for one in FOR_JOBS)
 
 
 def test_hardware_is_called_what_the_hub_calls_it():
     from huggingface_hub import JobHardware
 
-    assert {one.id for one in FLAVOURS} <= {one.value for one in JobHardware}
+    assert {one.id for one in FOR_JOBS} <= {one.value for one in JobHardware}
 
 
 def test_a_time_out_leaves_room_to_set_up_and_for_slower_hardware():

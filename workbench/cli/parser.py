@@ -15,7 +15,7 @@ from workbench.core.chat import STRONGEST, Answerer
 from workbench.core.data.formats import FORMATS
 from workbench.core.data.formats.columns import MAPPED
 from workbench.core.export.targets import TARGETS, ExportOptions
-from workbench.core.space_hardware import HARDWARE
+from workbench.core.hub_hardware import FOR_SPACES
 from workbench.core.training.config import RunConfig
 from workbench.jobs.best_of import PairSettings
 from workbench.ui.serve import add_arguments, serve  # imports Gradio only when the window is opened
@@ -152,7 +152,7 @@ def _with_space(one: argparse.ArgumentParser) -> None:
         "space", nargs="?", default="workbench", help="NAME or OWNER/NAME of the Space (default: workbench)"
     )
     one.add_argument(
-        "--hardware", choices=list(HARDWARE), default="cpu-basic", help="what it runs on (default: cpu-basic)"
+        "--hardware", choices=list(FOR_SPACES), default="cpu-basic", help="what it runs on (default: cpu-basic)"
     )
     one.add_argument(
         "--sleep", type=int, default=3600, help="seconds without a visit until paid hardware sleeps (default: 3600)"

@@ -16,8 +16,8 @@ from typing import Any
 
 import workbench
 from workbench.core.errors import WorkbenchError
+from workbench.core.hub_hardware import FOR_SPACES, Hardware
 from workbench.core.names import is_name
-from workbench.core.space_hardware import HARDWARE, Hardware
 from workbench.jobs import archives
 from workbench.store.archive_rules import ABOUT
 from workbench.store.runs import runs_folder
@@ -90,11 +90,11 @@ def plan(space: str, hardware: str, sleep: int, public: bool = False, sent: Sequ
         raise WorkbenchError(
             f"{space[:80]!r} is no name of a Space. It is NAME or OWNER/NAME: letters, digits, -, _ and dots."
         )
-    if hardware not in HARDWARE:
-        raise WorkbenchError(f"{hardware!r} is no hardware that is known here. There is: {', '.join(HARDWARE)}.")
+    if hardware not in FOR_SPACES:
+        raise WorkbenchError(f"{hardware!r} is no hardware that is known here. There is: {', '.join(FOR_SPACES)}.")
     if sleep < 300:
         raise WorkbenchError(f"A Space sleeps after 300 seconds at the earliest, not after {sleep}.")
-    return Plan(space, HARDWARE[hardware], sleep, public, (*program_files(), *sent))
+    return Plan(space, FOR_SPACES[hardware], sleep, public, (*program_files(), *sent))
 
 
 def program_files(root: Path = ROOT) -> list[Upload]:

@@ -2,13 +2,13 @@
 
 import gradio as gr
 
-from workbench.core.space_hardware import HARDWARE
+from workbench.core.hub_hardware import FOR_SPACES
 from workbench.jobs import deploy
 from workbench.ui.parts import Html, folded, join, notice, table, text
 from workbench.ui.updates import QUIET, Updates, shown_if
 
 _HARDWARE = [
-    (f"{one.title} · {f'${one.price:.2f} an hour' if one.price else 'free'}", one.id) for one in HARDWARE.values()
+    (f"{one.title} · {f'${one.price:.2f} an hour' if one.price else 'free'}", one.id) for one in FOR_SPACES.values()
 ]
 
 

@@ -1,11 +1,10 @@
 """A run as a Hugging Face Job: hardware with prices, a time-out, and the command, in which no secret stands."""
 
 import math
-from dataclasses import dataclass
+
+from workbench.core.hub_hardware import FOR_JOBS, PRICES_OF, Hardware
 
 GB = 1024**3
-
-PRICES_OF = "22 August 2026"
 
 USUAL_TIMEOUT = 30
 """Minutes after which a Job ends by itself where nothing else is said, with all that was not pushed."""
@@ -17,32 +16,10 @@ SHARE_OF_A_CARD = 0.92
 """What of a card's memory a run can have."""
 
 
-@dataclass(frozen=True)
-class Flavour:
-    """Hardware with one card. memory: of the card, in GB. price: per hour, in US dollars."""
-
-    id: str
-    card: str
-    memory: int
-    price: float
-
-
-FLAVOURS = (
-    Flavour("t4-small", "T4 (no bf16)", 16, 0.40),
-    Flavour("l4x1", "L4", 24, 0.80),
-    Flavour("a10g-small", "A10G", 24, 1.00),
-    Flavour("l40sx1", "L40S", 48, 1.80),
-    Flavour("a100-large", "A100", 80, 2.50),
-    Flavour("rtx-pro-6000", "RTX PRO 6000", 96, 2.75),
-    Flavour("h200", "H200", 141, 5.00),
-)
-"""From cheap to dear. Prices of T4 to A100 are those of Spaces, the others those of Jobs, as Hugging Face gave them then."""
-
-
-def cheapest(needed: float, bf16: bool = True) -> Flavour | None:
+def cheapest(needed: float, bf16: bool = True) -> Hardware | None:
     """The cheapest hardware that a run fits on. needed: bytes that it takes on a card. None where none is large enough."""
-    fitting = (one for one in FLAVOURS if needed <= one.memory * GB * SHARE_OF_A_CARD)
-    return next((one for one in fitting if not bf16 or one.id != FLAVOURS[0].id), None)
+    fitting = (one for one in FOR_JOBS if needed <= one.memory * GB * SHARE_OF_A_CARD)
+    return next((one for one in fitting if one.bf16 or not bf16), None)
 
 
 def timeout_minutes(seconds: float) -> int:
@@ -72,7 +49,7 @@ def job_section(needed: float | None, seconds: float, measured_on: str, with_sta
     """Lines of Markdown. needed: bytes on a card, None where not known. on_hub: whether a Job can get the base model."""
     minutes = timeout_minutes(seconds)
     chosen = cheapest(needed) if needed else None
-    flavour = chosen or FLAVOURS[2]
+    flavour = chosen or FOR_JOBS[2]
     lines = ["## As a Hugging Face Job", ""]
     if not on_hub:
         lines += [
@@ -100,9 +77,12 @@ def job_section(needed: float | None, seconds: float, measured_on: str, with_sta
         "",
         "| `--flavor` | card | GB | dollars per hour |",
         "|---|---|---|---|",
-        *[f"| `{one.id}` | {one.card} | {one.memory} | {one.price:.2f} |" for one in FLAVOURS],
+        *[
+            f"| `{one.id}` | {one.card}{'' if one.bf16 else ' (no bf16)'} | {one.memory} | {one.price:.2f} |"
+            for one in FOR_JOBS
+        ],
         "",
-        f"Prices as of {PRICES_OF}, those of T4 to A100 from the price list of Spaces. `hf jobs hardware` prints today's.",
+        f"Prices: T4 to A100 as Spaces had them on {PRICES_OF}, the last two as Jobs had them that year. `hf jobs hardware` prints today's.",
         "",
         "- The token is no part of any file: `--secrets HF_TOKEN` takes it from your environment or from `hf auth login` and hands it to "
         "the Job as a secret. It must be allowed to write to the repository of `--push-to`.",
