@@ -279,3 +279,22 @@ def test_what_a_session_holds_for_a_page_is_not_taken_for_a_field():
     for count in (1, 2, 3):
         asyncio.run(window.process_api(window.fns[0], ["Robin", None], state=session))
         assert session[held._id] == ("Robin", count)
+
+
+def test_what_a_handler_yields_later_takes_nothing_from_what_it_yielded_before():
+    """Gradio's page works a difference into the update that it holds, which may not be drawn yet."""
+    with Window() as window:
+        vote, note, lines = gr.Button("Left"), gr.HTML(), gr.Dropdown([])
+        vote.click(lambda: None, None, [vote, note, lines])
+    handler = window.fns[0]
+
+    def told(*data: Any, final: bool = False) -> list[Any]:
+        return window.handle_streaming_diffs(handler, list(data), "session", "run", final)
+
+    enabled = {"interactive": True, "__type__": "update"}
+    assert told(enabled, "one", {"choices": [["a", "a"]]}) == [enabled, "one", {"choices": [["a", "a"]]}]
+    later = told(gr.skip(), "one two", {"choices": []})
+    assert later == [[["replace", [], gr.skip()]], [["append", [], " two"]], [["replace", [], {"choices": []}]]]
+    assert told(gr.skip(), "one two", {"choices": []}) == [[], [], []]
+    assert told(None, None, None, final=True) == [gr.skip(), "one two", {"choices": []}]
+    assert "run" not in window.pending_diff_streams["session"]

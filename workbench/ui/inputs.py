@@ -103,6 +103,29 @@ class Window(gr.Blocks):
         by_block = dict(zip(named.outputs, found, strict=True))
         return [by_block.get(block, None if block.stateful else gr.skip()) for block in block_fn.outputs]
 
+    def handle_streaming_diffs(
+        self,
+        block_fn: BlockFunction,
+        data: list[Any],
+        session_hash: str | None,
+        run: str | None,
+        final: bool,
+        simple_format: bool = False,
+    ) -> list[Any]:
+        """What a handler that yields says next, as a whole wherever it differs from what it said before.
+
+        Gradio sends the difference, and its page works that into the update it holds: one that came just before and was not
+        drawn yet is lost by it. With two yields in quick succession buttons stayed disabled.
+        """
+        sent: list[Any] = super().handle_streaming_diffs(block_fn, data, session_hash, run, final, simple_format)
+        held = self.pending_diff_streams.get(session_hash or "", {}).get(run or "")
+        if final or held is None:
+            return sent
+        return [
+            [["replace", [], whole]] if one and one is not whole and isinstance(whole, dict | list) else one
+            for one, whole in zip(sent, held, strict=False)
+        ]
+
 
 def _refused(called: BlockFunction) -> dict[str, Any]:
     """What a closed handler gives a visitor without being begun: no update where the page itself asked, words after a click.
