@@ -121,12 +121,14 @@ def draw_choice() -> gr.Dropdown:
     return open_dropdown([], label="Run", elem_id="wb-watch-run", filterable=True, min_width=280)
 
 
-def wire_choice(run: gr.Dropdown, frame: Frame, app: AppState) -> None:
+def wire_choice(run: gr.Dropdown, beside: gr.Dropdown, frame: Frame, app: AppState) -> None:
+    """beside: the choice of more runs, which is offered the same ones."""
     listed = gr.State(())
 
     def list_runs(shown: tuple[tuple[str, str], ...]) -> Updates:
         now = tuple(run_choices(app))
-        return {} if now == shown else {run: gr.update(choices=list(now)), listed: now}
+        offered = gr.update(choices=list(now))
+        return {} if now == shown else {run: offered, beside: offered, listed: now}
 
     @who_may.for_visitors
     def last_shown() -> gr.Dropdown:
@@ -138,7 +140,7 @@ def wire_choice(run: gr.Dropdown, frame: Frame, app: AppState) -> None:
         if who_may.is_owner(who_may.scope_of(request)):
             choices.update(run=run_name)
 
-    frame.clock.each_second(list_runs, [listed], [run, listed])
+    frame.clock.each_second(list_runs, [listed], [run, beside, listed])
     run.input(look_at_run, run, None, **QUIET)
     frame.opened["watch"].select(last_shown, None, run, **QUIET)
 

@@ -1,6 +1,7 @@
 """Page 4: how does it go?"""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -9,9 +10,11 @@ from gradio.blocks import Block
 from workbench.core.errors import WorkbenchError
 from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
+from workbench.jobs.logs import Reading
 from workbench.jobs.proposals import findings_of
 from workbench.store.runs import Run, open_run
 from workbench.ui.archive_view import ArchiveView
+from workbench.ui.beside_view import Beside, chosen
 from workbench.ui.curves_view import Curves
 from workbench.ui.export.take_view import TakeView
 from workbench.ui.frame import Frame, go_to
@@ -44,13 +47,16 @@ class WatchTab:
                 "Live while it trains, and there again when you come back: a run is a folder, not a window.",
             )
         )
-        self.run = draw_choice()
+        with gr.Row(elem_classes="wb-watch-choice"):
+            self.run = draw_choice()
+            self.beside = Beside()
         self.head = gr.HTML(elem_id="wb-watch-head")
         self.actions = RunActions()
         self.queue = QueueView()
         self.health = gr.HTML(elem_id="wb-watch-health")
         self.reward = gr.HTML(elem_id="wb-watch-reward")
         self.curves = Curves()
+        side_by_side = self.beside.draw_settings()
         with gr.Accordion("Sample answers: before and now", open=False) as samples:
             self.samples = gr.HTML(elem_id="wb-watch-samples")
         self.take = TakeView()
@@ -70,7 +76,7 @@ class WatchTab:
         with gr.Accordion("Take this run to another machine, or bring one", open=False) as files:
             self.archive = ArchiveView()
         # What visitors of a Space do not see: paths, prompts of the owner's data, and what the worker printed.
-        self.of_the_owner: list[Block] = [samples, log, details, files]
+        self.of_the_owner: list[Block] = [side_by_side, samples, log, details, files]
 
     @property
     def changing(self) -> list[Block]:
@@ -80,6 +86,8 @@ class WatchTab:
             self.health,
             self.reward,
             *self.curves.by_id.values(),
+            self.beside.fold,
+            self.beside.table,
             self.samples,
             self.log,
             self.details,
@@ -94,13 +102,13 @@ class WatchTab:
         def redraw() -> Signature:
             return ()
 
-        def refresh(run_name: str | None, before: Signature) -> Updates:
+        def refresh(run_name: str | None, beside: list[str] | None, before: Signature) -> Updates:
             """One tick: everything on the page, or nothing where nothing changed."""
-            now = signature(app, run_name)
-            return {} if now == before else {**self.page_of(app, run_name, before), seen: now}
+            now = signature(app, run_name, beside)
+            return {} if now == before else {**self.page_of(app, run_name, before, beside), seen: now}
 
-        frame.clock.each_second(refresh, [self.run, seen], [*self.changing, seen])
-        wire_choice(self.run, frame, app)
+        frame.clock.each_second(refresh, [self.run, self.beside.runs, seen], [*self.changing, seen])
+        wire_choice(self.run, self.beside.runs, frame, app)
         self.run.change(redraw, None, seen, **QUIET)
         self.actions.wire(self.run, self.head, app)
         self.queue.wire()
@@ -108,8 +116,10 @@ class WatchTab:
         self.take.wire(self.run, app)
         self.actions.compare.click(lambda: go_to("compare"), None, frame.tabs, **QUIET)
 
-    def page_of(self, app: AppState, run_name: str | None, before: Signature) -> Updates:
-        """Updates of the page for a run. before: what it showed until now."""
+    def page_of(
+        self, app: AppState, run_name: str | None, before: Signature, beside: Sequence[str] | None = None
+    ) -> Updates:
+        """Updates of the page for a run. before: what it showed until now. beside: names of runs to be drawn in its charts."""
         run = _find(run_name)
         if run is None:
             return self._without_run(app, absent_html(run_name))
@@ -117,6 +127,7 @@ class WatchTab:
         if state == "unreadable":
             return self._without_run(app, unreadable_html(run)) | {self.actions.trash: shown_if(True)}
         reading = app.read(run)
+        others = [(other, app.read(other)) for other in chosen(beside, run, app.survey())]
         findings = findings_of(app, run)
         updates = {
             self.head: join(*notes_html(run), head_html(app, run), *reading_html(reading)),
@@ -129,8 +140,9 @@ class WatchTab:
         }
         # The charts are the heavy part; they are sent only when there are new rows.
         drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
-        if drawn_before != reading.version:
-            updates |= self.curves.updates(run, reading)
+        if drawn_before != _versions(reading, others):
+            updates |= self.curves.updates(run, reading, others)
+            updates |= self.beside.updates(run, [other for other, _ in others])
             updates[self.samples] = samples_html(reading.samples, run.is_reward)
         updates[self.reward] = reward_html(run, run.adjusted_config(), reading.log)
         return updates
@@ -143,11 +155,12 @@ class WatchTab:
             **self.queue.updates(app),
             **self.take.updates(None, None),
             **self.curves.nothing(),
+            **self.beside.nothing(),
             **dict.fromkeys([self.health, self.reward, self.samples, self.log, self.details], ""),
         }
 
 
-def signature(app: AppState, run_name: str | None) -> Signature:
+def signature(app: AppState, run_name: str | None, beside: Sequence[str] | None = None) -> Signature:
     """Changes when there is something new to show."""
     run = _find(run_name)
     now = app.survey()
@@ -159,7 +172,13 @@ def signature(app: AppState, run_name: str | None) -> Signature:
     if state == "unreadable":
         return run.name, state, tuple(run.problems()), *in_queue
     log = os.path.getsize(run.log_file) if os.path.exists(run.log_file) else 0
-    return run.name, state, app.read(run).version, log, run.stop_file.exists(), bool(run.environment()), *in_queue
+    versions = _versions(app.read(run), [(other, app.read(other)) for other in chosen(beside, run, now)])
+    return run.name, state, versions, log, run.stop_file.exists(), bool(run.environment()), *in_queue
+
+
+def _versions(reading: Reading, others: Sequence[tuple[Run, Reading]]) -> Signature:
+    """Changes when there is something new to draw, or when another run is to be drawn beside this one."""
+    return reading.version, *((other.name, of_other.version) for other, of_other in others)
 
 
 def _find(run_name: str | None) -> Run | None:
