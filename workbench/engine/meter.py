@@ -38,9 +38,9 @@ class Meter:
         return found
 
     def _memory(self) -> int:
-        """Bytes: of a card the most that PyTorch held since the row before, otherwise what the process has now."""
+        """Bytes: of a card the most that tensors took since the row before, as it is forecast; otherwise what the process has now."""
         if not torch.cuda.is_available():
             return int(self._process.memory_info().rss)
-        most = torch.cuda.max_memory_reserved()
+        most = torch.cuda.max_memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         return int(most)

@@ -221,8 +221,8 @@ EXPLAINED: dict[str, Explanation] = {
     ),
     "memory": Explanation(
         what="What the run has of the card's memory, or of the machine's where there is no card, against what was forecast.",
-        formula="card: the most that was held since the row before; without a card: resident memory of the process",
-        source="PyTorch documentation: torch.cuda.max_memory_reserved; the forecast: core/memory/forecast.py of the workbench",
+        formula="card: the most that tensors took since the row before; without a card: resident memory of the process",
+        source="PyTorch documentation: torch.cuda.max_memory_allocated; the forecast: core/memory/forecast.py of the workbench",
         good="It rises in the first steps and then stays below the forecast.",
         bad="It grows from step to step: something is kept that should be let go, and the run will end for want of memory.",
         sketch_good=((0.0, 0.2), (0.1, 0.68), (0.25, 0.72), (0.5, 0.72), (0.75, 0.73), (1.0, 0.73)),

@@ -75,8 +75,9 @@ class Curves:
         return [[step + self.offset, None if value is None else value * factor] for step, value in points]
 
     def series(self, key: str, factor: float = 1.0) -> Series:
-        """The same, to be read."""
-        return Series.of(self.points(key, factor))
+        """The same, to be read. The rewards of a model that is its own reference at the start are 0 there."""
+        from_zero = self.method.has_reference and "rewards/" in key
+        return Series.of(self.points(key, factor), origin=0.0 if from_zero else None)
 
     def line(
         self, key: str, name: str, role: str, style: str = "solid", weight: str = "thick", factor: float = 1.0

@@ -18,7 +18,8 @@ def reward(training: Series, held_out: Series) -> Reading:
     curve = held_out if measured else training
     who = "On held-out prompts it" if measured else "In training it"
     went = f"went from {_two_digits(curve.start)} to {_two_digits(curve.now)}"
-    least = 0.02 * max(abs(curve.start), abs(curve.now))
+    # An evaluation has more answers than a step, so less noise; of few evaluations it cannot be told by themselves.
+    least = max(0.02 * max(abs(curve.start), abs(curve.now)), 0.2 * training.noise)
     moved = curve.moved(least)
     turned = curve.past(max, max(0.15 * (max(curve.values) - curve.start), least)) if measured else None
     if moved < 0:

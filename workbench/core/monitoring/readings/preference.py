@@ -134,15 +134,16 @@ def sides(
         return early("The reward of the chosen answers", chosen.now if len(chosen) else None)
     rise, fall = _change(chosen, least), -_change(rejected, least)
     gap = rise + fall
+    clear = max(least, 2 * math.hypot(chosen.error, rejected.error))
     moves = f"chosen {_moved(rise)}, rejected {_moved(-fall)}"
-    if gap < -least:
-        return Reading("inverted", "trouble", f"The wrong way round: {moves}.")
     if not rise and not fall:
         return Reading("flat", "watch", "Neither has moved clearly yet: they do not part.")
     if rise < 0 and tokens and -rise > RULES["chosen_falls"].limit * tokens:
         words = f"The chosen answers have become improbable: {moves}, which is {-rise / tokens:.1f} nats per token of theirs."
         return Reading("displaced", "trouble", words)
-    if rise < 0 and gap <= -rise / 10:
+    if gap < -clear:
+        return Reading("inverted", "trouble", f"The wrong way round: {moves}.")
+    if rise < -clear and gap <= max(-rise / 10, clear):
         return Reading("together", "trouble", f"Both fall together: {moves}. The preference gains nothing by it.")
     if rise < 0 and gap > least:
         why = f", normal at beta {beta:g}" if beta else ", which is normal"
@@ -161,7 +162,8 @@ def _change(curve: Series, least: float) -> float:
 
 
 def _moved(nats: float) -> str:
-    return f"{nats:+.3g} nats".replace("-", "−") if nats else "as at the start"
+    size = f"{nats:+.3g}" if abs(nats) < 100 else f"{nats:+,.0f}"
+    return f"{size} nats".replace("-", "−") if nats else "as at the start"
 
 
 def scores(chosen: Series, rejected: Series) -> Reading:

@@ -20,16 +20,18 @@ _OVER_MEDIAN = 1.4826
 class Series:
     """Numbers by step, those left out that were none.
 
-    steps: as the chart counts them, going up. lost: the last step, where its value is no number.
+    steps: as the chart counts them, going up. lost: the last step, where its value is no number. origin: where it began, if that
+    is known for certain.
     """
 
     steps: tuple[int, ...] = ()
     values: tuple[float, ...] = ()
     lost: int | None = None
+    origin: float | None = None
 
     @classmethod
-    def of(cls, points: Iterable[Sequence[float | None]], most: int = MOST) -> "Series":
-        """points: [step, number or None], as a line of a chart has them."""
+    def of(cls, points: Iterable[Sequence[float | None]], most: int = MOST, origin: float | None = None) -> "Series":
+        """points: [step, number or None], as a line of a chart has them. most: points that are kept apart."""
         every = [(int(step or 0), value) for step, value in points]
         known = [(step, value) for step, value in every if value is not None and math.isfinite(value)]
         gone = every[-1][0] if every and (not known or known[-1][0] != every[-1][0]) else None
@@ -37,14 +39,10 @@ class Series:
             size = -(-len(known) // most)
             parts = [known[place : place + size] for place in range(0, len(known), size)]
             known = [(part[-1][0], statistics.fmean(value for _, value in part)) for part in parts]
-        return cls(tuple(step for step, _ in known), tuple(value for _, value in known), gone)
+        return cls(tuple(step for step, _ in known), tuple(value for _, value in known), gone, origin)
 
     def __len__(self) -> int:
         return len(self.values)
-
-    def times(self, factor: float) -> "Series":
-        """The same in another unit."""
-        return Series(self.steps, tuple(factor * value for value in self.values), self.lost)
 
     @cached_property
     def noise(self) -> float:
@@ -62,7 +60,9 @@ class Series:
 
     @property
     def start(self) -> float:
-        """Where it began: the median of the first values, of few the first one."""
+        """Where it began: the median of the first values, of few the first one; or what is known of it."""
+        if self.origin is not None:
+            return self.origin
         return statistics.median(self.values[: self._first])
 
     @property
@@ -76,8 +76,12 @@ class Series:
 
     def moved(self, least: float = 0.0) -> int:
         """1 where it is clearly higher than it began, -1 where lower, 0 where noise or less than `least` explains it."""
-        error = self.noise * math.sqrt(1 / self._first + 1 / self.window)
-        return _sign(self.change, max(least, CLEAR * error))
+        return _sign(self.change, max(least, CLEAR * self.error))
+
+    @property
+    def error(self) -> float:
+        """Standard error of the change."""
+        return self.noise * math.sqrt((1 / self._first if self.origin is None else 0.0) + 1 / self.window)
 
     def goes_on(self) -> bool:
         """Whether the last third of its steps still moves the way of the whole, by a twentieth of it or more."""
