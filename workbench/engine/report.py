@@ -19,6 +19,7 @@ from workbench.core.training.settings import ReferenceSettings, StageSettings
 from workbench.engine.answers import stage_facts
 from workbench.engine.generate import end_tokens
 from workbench.engine.journal import log_numbers
+from workbench.engine.meter import Meter
 from workbench.engine.samples import Samples, Score
 from workbench.engine.trouble import Diverged
 from workbench.store import checkpoints
@@ -59,6 +60,7 @@ class ReportCallback(TrainerCallback):
         self.ended: Outcome | None = None  # "stopped" or "paused", where a person asked for it
         self.digest = read_digest(run.metrics_file)
         self.told: set[str] = set()  # rules about health that spoke already
+        self.meter = Meter()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None,
@@ -70,8 +72,13 @@ class ReportCallback(TrainerCallback):
             facts = stage_facts(train_dataloader.dataset, most, end_tokens(model, processing_class))
             self.digest.add(log_numbers(self.run, self.stage, 0, state.max_steps, facts))
 
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any):
+        self.meter.begin()
+
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any):
         logs = logs or {}
+        if "loss" in logs:
+            logs = logs | self.meter.measure(logs.get("num_tokens"))
         self.digest.add(log_numbers(self.run, self.stage, state.global_step, state.max_steps, logs))
         if "eval_loss" in logs:
             print(in_a_line(self.stage, state.global_step, state.max_steps, logs))

@@ -23,6 +23,7 @@ _FALLS = ((0.0, 0.95), (0.15, 0.6), (0.3, 0.42), (0.5, 0.3), (0.75, 0.23), (1.0,
 _FALLS_AND_RISES = ((0.0, 0.9), (0.15, 0.55), (0.35, 0.35), (0.55, 0.4), (0.8, 0.6), (1.0, 0.8))
 _RISES_AND_LEVELS = ((0.0, 0.1), (0.15, 0.35), (0.3, 0.55), (0.5, 0.7), (0.75, 0.78), (1.0, 0.8))
 _RISES_FASTER = ((0.0, 0.05), (0.3, 0.1), (0.55, 0.25), (0.75, 0.5), (0.9, 0.8), (1.0, 1.0))
+_RISES_AND_FALLS = ((0.0, 0.1), (0.15, 0.45), (0.35, 0.65), (0.55, 0.6), (0.8, 0.4), (1.0, 0.2))
 _STAYS = ((0.0, 0.5), (0.15, 0.54), (0.3, 0.47), (0.5, 0.52), (0.7, 0.48), (0.85, 0.53), (1.0, 0.5))
 _COLLAPSES = ((0.0, 0.85), (0.15, 0.8), (0.3, 0.6), (0.4, 0.3), (0.55, 0.1), (0.75, 0.05), (1.0, 0.04))
 _SAGS = ((0.0, 0.85), (0.2, 0.82), (0.4, 0.75), (0.6, 0.69), (0.8, 0.66), (1.0, 0.65))
@@ -121,7 +122,7 @@ EXPLAINED: dict[str, Explanation] = {
         good="It grows and levels off, and held-out follows at some distance.",
         bad="Training grows on while held-out stays or falls: overfitting. Below 0 it prefers the rejected answers.",
         sketch_good=_RISES_AND_LEVELS,
-        sketch_bad=_FALLS_AND_RISES[::-1],
+        sketch_bad=_RISES_AND_FALLS,
     ),
     "margin-nats": Explanation(
         what="The margin without beta, so that runs with another beta can be compared: how many nats the chosen answers have gained "
@@ -220,8 +221,8 @@ EXPLAINED: dict[str, Explanation] = {
     ),
     "memory": Explanation(
         what="What the run has of the card's memory, or of the machine's where there is no card, against what was forecast.",
-        formula="card: the most that was held since the row before; without a card: resident memory of the process",
-        source="PyTorch documentation: torch.cuda.max_memory_reserved; the forecast: core/memory/forecast.py of the workbench",
+        formula="card: the most that tensors took since the row before; without a card: resident memory of the process",
+        source="PyTorch documentation: torch.cuda.max_memory_allocated; the forecast: core/memory/forecast.py of the workbench",
         good="It rises in the first steps and then stays below the forecast.",
         bad="It grows from step to step: something is kept that should be let go, and the run will end for want of memory.",
         sketch_good=((0.0, 0.2), (0.1, 0.68), (0.25, 0.72), (0.5, 0.72), (0.75, 0.73), (1.0, 0.73)),

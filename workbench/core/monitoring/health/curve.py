@@ -209,6 +209,11 @@ def start_and_now(curve: Curve) -> tuple[Row | None, Row | None]:
     return rows[0], rows[-1]
 
 
+def held_out_count(row: Row) -> int:
+    """How many examples an evaluation measured; the trainer says it only as a speed."""
+    return round((row.get("eval_samples_per_second") or 0) * (row.get("eval_runtime") or 0))
+
+
 def finite(row: Row, key: str) -> bool:
     """Whether a number that was logged is one; what was not logged is no fault."""
     return key not in row or (row[key] is not None and math.isfinite(row[key]))
