@@ -6,8 +6,9 @@ import gradio as gr
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.charts import CHART_IDS, charts, drawn_by
+from workbench.core.monitoring.health import RunFinding
 from workbench.core.monitoring.overlay import Drawn, overlaid
-from workbench.core.training.config import Stage
+from workbench.core.training.config import RunConfig
 from workbench.jobs.logs import Reading
 from workbench.store.runs import Run
 from workbench.ui.chart import CHARTS_CLASS, packed, picture
@@ -22,10 +23,17 @@ class Curves:
                 ident: picture("chart", f"wb-chart-{ident}", explanation=explained_html(ident)) for ident in CHART_IDS
             }
 
-    def updates(self, run: Run, reading: Reading, beside: Sequence[tuple[Run, Reading]] = ()) -> Updates:
+    def updates(
+        self,
+        run: Run,
+        reading: Reading,
+        findings: Sequence[RunFinding] = (),
+        beside: Sequence[tuple[Run, Reading]] = (),
+    ) -> Updates:
         """All curves of a run, and those hidden that none of its stages has. beside: more runs to be drawn in them."""
-        shown = drawn_by(_stages(run))
-        drawn = _drawn(run, reading)
+        config = _config(run)
+        shown = drawn_by(config.stages if config else ())
+        drawn = _drawn(run, reading, findings)
         found = overlaid([drawn, *(_drawn(*other) for other in beside)]) if beside else drawn.charts
         return {
             self.by_id[ident]: gr.update(value=packed(dict(value)), visible=ident in shown or "hidden")
@@ -38,13 +46,15 @@ class Curves:
         return {one: gr.update(visible="hidden") for one in self.by_id.values()}
 
 
-def _drawn(run: Run, reading: Reading) -> Drawn:
-    plan = run.environment().get("plan", {})
-    return Drawn(run.name, charts(reading.log, plan), plan)
+def _drawn(run: Run, reading: Reading, findings: Sequence[RunFinding] = ()) -> Drawn:
+    environment = run.environment()
+    plan, probes = environment.get("plan", {}), environment.get("probes", {})
+    forecasts = {stage: probe["forecast"] for stage, probe in probes.items() if probe.get("forecast")}
+    return Drawn(run.name, charts(reading.log, plan, _config(run), findings, forecasts), plan)
 
 
-def _stages(run: Run) -> Sequence[Stage]:
+def _config(run: Run) -> RunConfig | None:
     try:
-        return run.config().stages
+        return run.adjusted_config()
     except WorkbenchError:
-        return ()
+        return None

@@ -141,7 +141,7 @@ class WatchTab:
         # The charts are the heavy part; they are sent only when there are new rows.
         drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
         if drawn_before != _versions(reading, others):
-            updates |= self.curves.updates(run, reading, others)
+            updates |= self.curves.updates(run, reading, findings, others)
             updates |= self.beside.updates(run, [other for other, _ in others])
             updates[self.samples] = samples_html(reading.samples, run.is_reward)
         updates[self.reward] = reward_html(run, run.adjusted_config(), reading.log)
