@@ -65,6 +65,23 @@ def test_a_long_run_is_thinned_out_and_keeps_its_highest_point():
     assert len(found) <= POINTS and [1717, 9.0] in found
 
 
+def test_a_long_run_alone_sends_at_most_500_points_of_each_line():
+    rows = (
+        {
+            "stage": "dpo",
+            "step": n,
+            "steps": 20_000,
+            "time": 1.0,
+            "loss": (n * 7919 % 1000) / 1000,
+            "learning_rate": n / 1e9,
+        }
+        for n in range(1, 20_001)
+    )
+    found = charts(RunLog.of(rows), {"dpo": 20_000})
+    counts = [len(line["points"]) for chart in found.values() for line in chart["lines"]]
+    assert len(counts) >= 2 and 200 < max(counts) <= 500
+
+
 def test_settings_stand_side_by_side_and_those_of_methods_that_no_run_has_are_left_out():
     one = demo_config("one", method="dpo", sft_data=None, dpo={"beta": 0.1})
     other = demo_config("other", method="dpo", sft_data=None, dpo={"beta": 0.05}, accumulation=2)
