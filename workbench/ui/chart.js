@@ -24,6 +24,8 @@ let paint = colours();        // read anew with each drawing of the plot: a them
 let legendKey = '';
 let waiting = 0;
 let stale = true;             // the plot itself is to be drawn again, not only what follows the pointer
+let isNew = true;             // the server has sent something since `current` was read
+let size = { width: 0, height: 0 };  // of the plot; told, because asking for it would lay the page out once for each chart
 
 // The parts, once
 
@@ -71,6 +73,11 @@ function make(tag, parent, className, text = '') {
   return node;
 }
 
+// The same words again would have the page laid out anew.
+function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 function makeButton(parent, className, text, press) {
   const button = make('button', parent, className, text);
   button.type = 'button';
@@ -106,6 +113,7 @@ function readValue() {
 
 function takeValue() {
   current = readValue();
+  isNew = false;
   if (current.id && current.id !== known) recall(current.id);
 }
 
@@ -435,7 +443,7 @@ function drawOver(chart, paint) {
 }
 
 function draw(chart) {
-  const [width, height] = [plot.clientWidth, plot.clientHeight];
+  const { width, height } = size;
   const drawn = chart.lines.some(hasNumbers);
   fitCanvas(canvas, width, height);
   if (!drawn) {
@@ -522,7 +530,7 @@ function showLegend(chart) {
   [...legend.children].forEach((button, index) => {
     const { key: its, of: [line] } = items[index];
     button.setAttribute('aria-pressed', String(!view.hidden.has(its)));
-    button.lastChild.textContent = line && hasNumbers(line) ? compact(lastValue(line)) : '';
+    say(button.lastChild, line && hasNumbers(line) ? compact(lastValue(line)) : '');
   });
 }
 
@@ -556,13 +564,13 @@ function helpWords(chart) {
 
 function showWords(chart) {
   const drawn = chart.lines.some(hasNumbers);
-  title.textContent = chart.title;
-  measure.textContent = measureOf(chart);
-  reading.textContent = chart.reading;
+  say(title, chart.title);
+  say(measure, measureOf(chart));
+  say(reading, chart.reading);
   empty.hidden = drawn;
   details.hidden = !drawn;
   files.hidden = !drawn;
-  help.textContent = helpWords(chart);
+  say(help, helpWords(chart));
   logButton.hidden = !canBeLog(chart);
   logButton.setAttribute('aria-pressed', String(view.log));
   smoothButton.hidden = !chart.lines.some(canSmooth);
@@ -580,7 +588,8 @@ function render() {
     return;
   }
   // In a tab that is not open there is no size to draw for; the size observer calls again when it opens.
-  if (!plot.clientWidth) return;
+  if (isNew) takeValue();
+  if (!size.width) return;
   if (stale) paint = colours();
   draw(current);
   if (!stale) return;
@@ -590,9 +599,10 @@ function render() {
   showTable(current);
 }
 
+// Each chart in a task of its own: all of them in one frame would keep the page from answering for as long as they take together.
 function refresh() {
   stale = true;
-  refreshOver();
+  if (!waiting) waiting = setTimeout(render);
 }
 
 function refreshOver() {
@@ -720,9 +730,9 @@ canvas.addEventListener('keydown', press);
 canvas.addEventListener('wheel', turn, { passive: false });
 details.addEventListener('toggle', refresh);
 document.addEventListener(HOVERED, follow);
-watch('value', () => { takeValue(); refresh(); });
+watch('value', () => { isNew = true; refresh(); });
 
-const sizes = new ResizeObserver(refresh);
+const sizes = new ResizeObserver(([{ contentRect: { width, height } }]) => { size = { width, height }; refresh(); });
 sizes.observe(plot);
 const theme = new MutationObserver(refresh);
 [document.documentElement, document.body].forEach((node) => theme.observe(node, { attributeFilter: ['class'] }));
