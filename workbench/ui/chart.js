@@ -642,13 +642,14 @@ function zoomTo([from, to]) {
   refresh();
 }
 
+// From what is to be shown, which the last drawing may not show yet.
 function zoomAround(step, times) {
-  const [from, to] = frame.xRange;
+  const [from, to] = rangeX(current);
   zoomTo([step - (step - from) / times, step + (to - step) / times]);
 }
 
 function pan(share) {
-  const [from, to] = frame.xRange;
+  const [from, to] = rangeX(current);
   const by = (to - from) * share;
   zoomTo([from + by, to + by]);
 }
