@@ -371,7 +371,8 @@ function drawLine(line, at, paint) {
   const width = line.weight === 'thick' ? 2.25 : 1.5;
   const smooth = view.smooth && canSmooth(line);
   const heldOut = line.style === 'dotted';
-  pen.globalAlpha = smooth ? 0.35 : heldOut ? 0.75 : 1;
+  const raw = line.run ? 0.18 : 0.35;
+  pen.globalAlpha = smooth ? raw : heldOut ? 0.75 : 1;
   drawPath(line.points, at, colour, smooth ? 1 : width, smooth ? [] : DASHES[line.style] ?? []);
   pen.globalAlpha = 1;
   if (smooth) drawPath(smoothed(line.points), at, colour, width, DASHES[line.style] ?? []);

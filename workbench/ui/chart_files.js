@@ -113,6 +113,7 @@ function drawPicture(chart, paint) {
   items.forEach(({ item, x: left, y: middle }) => {
     pen.strokeStyle = paint[item.role] ?? paint.ink;
     pen.lineWidth = 2.5;
+    pen.lineCap = 'round';
     pen.setLineDash(DASHES[item.style] ?? []);
     pen.beginPath();
     pen.moveTo(left, middle);

@@ -29,14 +29,21 @@ class Curves:
         reading: Reading,
         findings: Sequence[RunFinding] = (),
         beside: Sequence[tuple[Run, Reading]] = (),
+        is_over: bool = False,
     ) -> Updates:
-        """All curves of a run, and those hidden that none of its stages has. beside: more runs to be drawn in them."""
+        """All curves of a run, and those hidden that none of its stages has. beside: more runs to be drawn in them.
+
+        is_over: nothing comes any more, so a chart is hidden for which nothing was logged, as by an earlier version.
+        """
         config = _config(run)
         shown = drawn_by(config.stages if config else ())
         drawn = _drawn(run, reading, findings)
         found = overlaid([drawn, *(_drawn(*other) for other in beside)]) if beside else drawn.charts
         return {
-            self.by_id[ident]: gr.update(value=packed(dict(value)), visible=ident in shown or "hidden")
+            self.by_id[ident]: gr.update(
+                value=packed(dict(value)),
+                visible=(ident in shown and (not is_over or bool(value["lines"]))) or "hidden",
+            )
             for ident, value in found.items()
             if ident in self.by_id
         }

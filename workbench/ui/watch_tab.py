@@ -139,9 +139,10 @@ class WatchTab:
             **self.take.updates(run, state, is_new=before[:1] != (run.name,)),
         }
         # The charts are the heavy part; they are sent only when there are new rows.
-        drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
+        drawn_before = before[2] if len(before) > 2 and before[:2] == (run.name, state) else None
+        is_over = state in ("finished", "stopped") and bool(reading.log.curves)
         if drawn_before != _versions(reading, others):
-            updates |= self.curves.updates(run, reading, findings, others)
+            updates |= self.curves.updates(run, reading, findings, others, is_over)
             updates |= self.beside.updates(run, [other for other, _ in others])
             updates[self.samples] = samples_html(reading.samples, run.is_reward)
         updates[self.reward] = reward_html(run, run.adjusted_config(), reading.log)
