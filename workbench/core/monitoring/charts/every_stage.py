@@ -18,12 +18,12 @@ def entropy(stages: Sequence[Curves]) -> Drawn:
             training["name"], held_out["name"] = curves.title, f"{curves.title}, held-out"
         lines += [training, held_out]
     known = [curves for curves in stages if curves.log.points(curves.stage, "entropy")]
-    reading = every_stage.entropy(*known[-1].both_series("entropy")).text if known else ""
+    reading = every_stage.entropy(*known[-1].both_series("entropy")) if known else None
     return {"measure": "entropy (nats per token)", "lines": lines, "reading": reading}
 
 
 def learning_rate(stages: Sequence[Curves]) -> Drawn:
-    reading = every_stage.learning_rate(_newest(stages, "learning_rate")).text
+    reading = every_stage.learning_rate(_newest(stages, "learning_rate"))
     return {"measure": "learning rate", "lines": _by_stage(stages, "learning_rate"), "reading": reading}
 
 
@@ -33,13 +33,13 @@ def gradient_norm(stages: Sequence[Curves]) -> Drawn:
     return {
         "measure": "gradient norm",
         "lines": _by_stage(stages, "grad_norm"),
-        "reading": every_stage.gradient(norms).text,
+        "reading": every_stage.gradient(norms),
         "log": True,
     }
 
 
 def speed(stages: Sequence[Curves]) -> Drawn:
-    reading = every_stage.speed(_newest(stages, SPEED)).text
+    reading = every_stage.speed(_newest(stages, SPEED))
     return {"measure": "tokens per second", "lines": _by_stage(stages, SPEED), "reading": reading}
 
 
@@ -57,7 +57,7 @@ def memory(stages: Sequence[Curves]) -> Drawn:
         "measure": "memory (GB)",
         "lines": _by_stage(stages, MEMORY, 1 / GIGABYTE),
         "references": references if known else [],
-        "reading": every_stage.memory(used, newest / GIGABYTE if newest else None).text,
+        "reading": every_stage.memory(used, newest / GIGABYTE if newest else None),
     }
 
 

@@ -76,7 +76,7 @@ class Series:
 
     def moved(self, least: float = 0.0) -> int:
         """1 where it is clearly higher than it began, -1 where lower, 0 where noise or less than `least` explains it."""
-        return _sign(self.change, max(least, CLEAR * self.error))
+        return 0 if not len(self) else _sign(self.change, max(least, CLEAR * self.error))
 
     @property
     def error(self) -> float:
