@@ -17,7 +17,7 @@ def entropy(stages: Sequence[Curves]) -> Drawn:
         if len(stages) > 1:
             training["name"], held_out["name"] = curves.title, f"{curves.title}, held-out"
         lines += [training, held_out]
-    known = [curves for curves in stages if curves.log.points(curves.stage, "entropy")]
+    known = [curves for curves in stages if curves.points("entropy")]
     reading = every_stage.entropy(*known[-1].both_series("entropy")) if known else None
     return {"measure": "entropy (nats per token)", "lines": lines, "reading": reading}
 
@@ -50,7 +50,7 @@ def memory(stages: Sequence[Curves]) -> Drawn:
         {"y": size, "label": "forecast" if len(forecasts) == 1 else f"forecast of {title}"}
         for size, title in forecasts.items()
     ]
-    known = [one for one in stages if one.log.points(one.stage, MEMORY)]
+    known = [one for one in stages if one.points(MEMORY)]
     newest = known[-1].forecast if known else None
     used = _newest(stages, MEMORY, 1 / GIGABYTE)
     return {
@@ -67,7 +67,5 @@ def _by_stage(stages: Sequence[Curves], key: str, factor: float = 1.0) -> list[D
 
 def _newest(stages: Sequence[Curves], key: str, factor: float = 1.0, whole: bool = False) -> Series:
     """The curve of the last stage that has one."""
-    known = [one.points(key, factor) for one in stages if one.log.points(one.stage, key)]
-    if not known:
-        return Series()
-    return Series.of(known[-1], len(known[-1])) if whole else Series.of(known[-1])
+    known = [one for one in stages if one.points(key)]
+    return known[-1].series(key, factor, whole) if known else Series()

@@ -114,7 +114,8 @@ def accuracy(training: Series, held_out: Series, pairs: int, batch: int = 1, har
     low, high = wilson(now, pairs)
     words = f"On {pairs:,} held-out pairs the chosen answer wins in {share} of cases, 95% interval {low:.0%} to {high:.0%}: "
     recent = training.values[-10:]
-    lowest = wilson(sum(recent) / len(recent), len(recent) * batch)[0] if len(recent) >= FEWEST else 0.0
+    share_of_late = min(1.0, sum(recent) / max(1, len(recent)))
+    lowest = wilson(share_of_late, len(recent) * batch)[0] if len(recent) >= FEWEST else 0.0
     if low <= 0.5 <= high and lowest - high >= RULES["held_out_at_chance"].limit:
         words += f"chance, while training is at {training.now:.0%}: it learns the training pairs only."
         return Reading("memorizes", "watch", words)
