@@ -26,7 +26,7 @@ class Made:
 
 
 def series(points: list[tuple[int, float | None]], origin: float | None = None) -> Series:
-    return Series.of(points, origin=origin)
+    return Series.of(points).shown(0, 1.0, origin)
 
 
 class _Run:

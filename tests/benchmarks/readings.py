@@ -41,7 +41,7 @@ def main() -> int:
     print(f"made-up curves: {wrong.total()} of {every.total()} wrong, {wrong.total() / every.total():.1%}\n")
     begun, said, false = time.perf_counter(), 0, 0
     for run in recorded():
-        said += len(run.readings)
+        said += len(run.known)
         for ident, reading in wrong_of(run):
             false += 1
             if options.wrong:

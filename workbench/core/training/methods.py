@@ -77,7 +77,7 @@ class Method:
     """A way to train, which is a stage of a run.
 
     help: goes on after its titles, to a sentence. kinds: of data that it can learn from, its own first. trainer,
-    trainer_config: names of classes in `module`. experimental: TRL may change or remove what it needs. charts: ids of core/monitoring/charts.py, besides those of every stage. closing: how a run ends that
+    trainer_config: names of classes in `module`. experimental: TRL may change or remove what it needs. charts: ids of core/monitoring/charts/, besides those of every stage. closing: how a run ends that
     reached these results, by their names. up_front: settings that are drawn first. health: rule sets of
     core/monitoring/health/examining.py. sequences: that go through the model for one example; KTO's second is the
     mismatched answer of its KL estimate. smallest_batch: 2 where each example is compared with another of its batch, so

@@ -9,7 +9,7 @@ from workbench.core.monitoring.charts.thinning import thin_out
 from workbench.core.monitoring.health.curve import held_out_count
 from workbench.core.monitoring.metrics import Row
 from workbench.core.monitoring.readings import Series
-from workbench.core.monitoring.run_log import RunLog
+from workbench.core.monitoring.run_log import Point, RunLog
 from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.methods import METHODS, Method, stage_title
 
@@ -67,24 +67,37 @@ class Curves:
         measured = [row for row in self.rows if row.get("eval_runtime")]
         return held_out_count(measured[-1]) if measured else 0
 
-    def points(self, key: str, factor: float = 1.0) -> list[list[float | None]]:
-        """Every point that is kept of a curve, by the step of the whole run."""
-        points = self.log.points(self.stage, key)
-        if factor == 1.0:
-            return [[step + self.offset, value] for step, value in points]
-        return [[step + self.offset, None if value is None else value * factor] for step, value in points]
+    def points(self, key: str) -> list[Point]:
+        """Every point that is kept of a curve, by the step of the stage."""
+        return self.log.points(self.stage, key)
 
-    def series(self, key: str, factor: float = 1.0) -> Series:
-        """The same, to be read. The rewards of a model that is its own reference at the start are 0 there."""
+    def series(self, key: str, factor: float = 1.0, whole: bool = False) -> Series:
+        """A curve to be read, by the step of the run. The rewards of a model that is its own reference at the start are 0 there.
+
+        factor: what the logged numbers are multiplied by. whole: point by point, where means of neighbours would hide a jump.
+        """
+        if (key, whole) not in self._series:
+            points = self.points(key)
+            self._series[key, whole] = Series.of(points, len(points)) if whole else Series.of(points)
         from_zero = self.method.has_reference and "rewards/" in key
-        return Series.of(self.points(key, factor), origin=0.0 if from_zero else None)
+        return self._series[key, whole].shown(self.offset, factor, 0.0 if from_zero else None)
 
     def line(
         self, key: str, name: str, role: str, style: str = "solid", weight: str = "thick", factor: float = 1.0
     ) -> Drawn:
-        """factor: what the logged numbers are multiplied by."""
-        points = thin_out(self.points(key, factor))
+        if key not in self._thinned:
+            self._thinned[key] = thin_out(self.points(key))
+        points = [[step + self.offset, _times(value, factor)] for step, value in self._thinned[key]]
         return {"name": name, "role": role, "style": style, "weight": weight, "points": points}
+
+    # Several charts show the same numbers in other units.
+    @cached_property
+    def _series(self) -> dict[tuple[str, bool], Series]:
+        return {}
+
+    @cached_property
+    def _thinned(self) -> dict[str, Sequence[Point]]:
+        return {}
 
     def both(self, key: str, factor: float = 1.0) -> list[Drawn]:
         """In training and on held-out data."""
@@ -116,3 +129,7 @@ class Curves:
         if min(map(len, held)) > 1 and held[0].lost is None:
             return held
         return self.series(f"{kind}/chosen", by["chosen"]), self.series(f"{kind}/rejected", by["rejected"])
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return value if value is None or factor == 1.0 else value * factor

@@ -1,12 +1,13 @@
 """The table of charts, and how a run becomes all of them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from workbench.core.monitoring.charts import every_stage, losses, online, preference
 from workbench.core.monitoring.charts.curves import Curves, Drawn
 from workbench.core.monitoring.health.finding import RunFinding
 from workbench.core.monitoring.metrics import FORKED
+from workbench.core.monitoring.readings import Reading
 from workbench.core.monitoring.run_log import RunLog
 from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.methods import METHODS, stage_title
@@ -44,7 +45,9 @@ _OF_EVERY_STAGE: dict[str, tuple[str, Callable[[Sequence[Curves]], Drawn]]] = {
 }
 """The same of charts that every stage has."""
 
-CHART_IDS = (*_OF_METHODS, *_OF_SEVERAL, *_OF_EVERY_STAGE)
+_TITLES = {ident: title for ident, (title, _) in (_OF_METHODS | _OF_SEVERAL | _OF_EVERY_STAGE).items()}
+
+CHART_IDS = tuple(_TITLES)
 
 
 def charts(
@@ -59,21 +62,39 @@ def charts(
     Steps count through all stages of a run, so that one axis serves all charts. config: without it what goes by beta is not
     drawn. findings: become marks at their step. forecasts: bytes that a stage needs at most, where that is known.
     """
-    offsets = {stage: sum(list(plan.values())[:place]) for place, stage in enumerate(plan)}
-    stages = {
-        stage: Curves(log, stage, offset, config, (forecasts or {}).get(stage)) for stage, offset in offsets.items()
-    }
+    stages = _stages(log, plan, config, forecasts or {})
+    offsets = {stage: curves.offset for stage, curves in stages.items()}
     marks = [*_forks(log, offsets), *_found(findings, offsets)]
     later = [{"x": offsets[stage], "label": f"{stage_title(stage)} starts"} for stage in list(plan)[1:]]
     drawn = {}
-    for ident, (title, draw) in _OF_METHODS.items():
+    for ident, found in _drawn(stages):
+        between = later if found and ident not in _OF_METHODS else []
+        drawn[ident] = _chart(ident, [*between, *marks], **found)
+    return drawn
+
+
+def readings(log: RunLog, plan: dict[Stage, int], config: RunConfig | None = None) -> dict[str, Reading]:
+    """What is read of the charts that have lines, by their ids."""
+    found = _drawn(_stages(log, plan, config, {}))
+    return {ident: one["reading"] for ident, one in found if any(line["points"] for line in one.get("lines", ()))}
+
+
+def _stages(
+    log: RunLog, plan: dict[Stage, int], config: RunConfig | None, forecasts: Mapping[str, int]
+) -> dict[Stage, Curves]:
+    offsets = {stage: sum(list(plan.values())[:place]) for place, stage in enumerate(plan)}
+    return {stage: Curves(log, stage, offset, config, forecasts.get(stage)) for stage, offset in offsets.items()}
+
+
+def _drawn(stages: Mapping[Stage, Curves]) -> Iterator[tuple[str, Drawn]]:
+    """Each chart by its id; nothing of one that no stage has."""
+    for ident, (_, draw) in _OF_METHODS.items():
         own = next((curves for curves in stages.values() if ident in curves.method.charts), None)
-        drawn[ident] = _chart(ident, title, marks, **draw(own) if own else {})
-    for ident, (title, of_several) in (_OF_SEVERAL | _OF_EVERY_STAGE).items():
+        yield ident, draw(own) if own else {}
+    for ident, (_, of_several) in (_OF_SEVERAL | _OF_EVERY_STAGE).items():
         every = ident in _OF_EVERY_STAGE
         shared = [curves for curves in stages.values() if every or ident in curves.method.charts]
-        drawn[ident] = _chart(ident, title, [*(later if shared else []), *marks], **of_several(shared))
-    return drawn
+        yield ident, of_several(shared) if shared else {}
 
 
 def drawn_by(stages: Iterable[Stage]) -> tuple[str, ...]:
@@ -99,11 +120,11 @@ def _found(findings: Sequence[RunFinding], offsets: dict[Stage, int]) -> list[di
 
 
 def _chart(
-    ident: str, title: str, marks: list[dict[str, Any]], measure: str = "", lines: Sequence[dict[str, Any]] = (),
-    reading: str = "", references: Sequence[dict[str, Any]] = (), log: bool = False,
+    ident: str, marks: list[dict[str, Any]], measure: str = "", lines: Sequence[dict[str, Any]] = (),
+    reading: Reading | None = None, references: Sequence[dict[str, Any]] = (), log: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     kept = [one for one in lines if one["points"]]
     return {
-        "id": ident, "title": title, "measure": measure, "unit": "", "x": "step", "references": list(references),
-        "lines": kept, "marks": marks, "reading": reading if kept else "", **({"log": True} if log else {}),
+        "id": ident, "title": _TITLES[ident], "measure": measure, "unit": "", "x": "step", "references": list(references),
+        "lines": kept, "marks": marks, "reading": reading.text if reading and kept else "", **({"log": True} if log else {}),
     }  # fmt: skip

@@ -17,13 +17,13 @@ def entropy(stages: Sequence[Curves]) -> Drawn:
         if len(stages) > 1:
             training["name"], held_out["name"] = curves.title, f"{curves.title}, held-out"
         lines += [training, held_out]
-    known = [curves for curves in stages if curves.log.points(curves.stage, "entropy")]
-    reading = every_stage.entropy(*known[-1].both_series("entropy")).text if known else ""
+    known = [curves for curves in stages if curves.points("entropy")]
+    reading = every_stage.entropy(*known[-1].both_series("entropy")) if known else None
     return {"measure": "entropy (nats per token)", "lines": lines, "reading": reading}
 
 
 def learning_rate(stages: Sequence[Curves]) -> Drawn:
-    reading = every_stage.learning_rate(_newest(stages, "learning_rate")).text
+    reading = every_stage.learning_rate(_newest(stages, "learning_rate"))
     return {"measure": "learning rate", "lines": _by_stage(stages, "learning_rate"), "reading": reading}
 
 
@@ -33,13 +33,13 @@ def gradient_norm(stages: Sequence[Curves]) -> Drawn:
     return {
         "measure": "gradient norm",
         "lines": _by_stage(stages, "grad_norm"),
-        "reading": every_stage.gradient(norms).text,
+        "reading": every_stage.gradient(norms),
         "log": True,
     }
 
 
 def speed(stages: Sequence[Curves]) -> Drawn:
-    reading = every_stage.speed(_newest(stages, SPEED)).text
+    reading = every_stage.speed(_newest(stages, SPEED))
     return {"measure": "tokens per second", "lines": _by_stage(stages, SPEED), "reading": reading}
 
 
@@ -50,14 +50,14 @@ def memory(stages: Sequence[Curves]) -> Drawn:
         {"y": size, "label": "forecast" if len(forecasts) == 1 else f"forecast of {title}"}
         for size, title in forecasts.items()
     ]
-    known = [one for one in stages if one.log.points(one.stage, MEMORY)]
+    known = [one for one in stages if one.points(MEMORY)]
     newest = known[-1].forecast if known else None
     used = _newest(stages, MEMORY, 1 / GIGABYTE)
     return {
         "measure": "memory (GB)",
         "lines": _by_stage(stages, MEMORY, 1 / GIGABYTE),
         "references": references if known else [],
-        "reading": every_stage.memory(used, newest / GIGABYTE if newest else None).text,
+        "reading": every_stage.memory(used, newest / GIGABYTE if newest else None),
     }
 
 
@@ -67,7 +67,5 @@ def _by_stage(stages: Sequence[Curves], key: str, factor: float = 1.0) -> list[D
 
 def _newest(stages: Sequence[Curves], key: str, factor: float = 1.0, whole: bool = False) -> Series:
     """The curve of the last stage that has one."""
-    known = [one.points(key, factor) for one in stages if one.log.points(one.stage, key)]
-    if not known:
-        return Series()
-    return Series.of(known[-1], len(known[-1])) if whole else Series.of(known[-1])
+    known = [one for one in stages if one.points(key)]
+    return known[-1].series(key, factor, whole) if known else Series()

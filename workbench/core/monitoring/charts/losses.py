@@ -26,7 +26,7 @@ def single_loss(curves: Curves) -> Drawn:
 def _loss(curves: Curves, unit: str, memorizes: bool = False) -> Drawn:
     reading = losses.loss(*curves.both_series("loss"), memorizes)
     title = "reward" if curves.method.scores else curves.method.title
-    return {"measure": f"{title} loss{unit}", "lines": curves.both("loss"), "reading": reading.text, "log": True}
+    return {"measure": f"{title} loss{unit}", "lines": curves.both("loss"), "reading": reading, "log": True}
 
 
 def _start(curves: Curves) -> Drawn:

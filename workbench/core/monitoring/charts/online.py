@@ -15,13 +15,13 @@ def reward(curves: Curves) -> Drawn:
         curves.line(key, key.split("/")[1], "base", style, "thin") for key, style in zip(keys, styles, strict=False)
     ]
     lines = [*curves.both("reward"), *(parts if len(parts) > 1 else [])]
-    return {"measure": "reward", "lines": lines, "reading": online.reward(*curves.both_series("reward")).text}
+    return {"measure": "reward", "lines": lines, "reading": online.reward(*curves.both_series("reward"))}
 
 
 def divergence(curves: Curves) -> Drawn:
     found = online.divergence(*curves.both_series("kl"))
     start = [{"y": 0.0, "label": "0"}]
-    return {"measure": "nats per token", "lines": curves.both("kl"), "references": start, "reading": found.text}
+    return {"measure": "nats per token", "lines": curves.both("kl"), "references": start, "reading": found}
 
 
 def answer_length(curves: Curves) -> Drawn:
@@ -29,7 +29,7 @@ def answer_length(curves: Curves) -> Drawn:
     return {
         "measure": "tokens of an answer",
         "lines": curves.both(key),
-        "reading": online.length(curves.series(key)).text,
+        "reading": online.length(curves.series(key)),
     }
 
 
@@ -39,7 +39,7 @@ def ending(curves: Curves) -> Drawn:
     for line in lines:
         line["points"] = [[step, None if cut is None else 1 - cut] for step, cut in line["points"]]
     ends = [Series.of(line["points"]) for line in lines]
-    return {"measure": "share of answers that end", "lines": lines, "reading": online.ending(ends[0], ends[1]).text}
+    return {"measure": "share of answers that end", "lines": lines, "reading": online.ending(ends[0], ends[1])}
 
 
 def spread(curves: Curves) -> Drawn:
@@ -48,7 +48,7 @@ def spread(curves: Curves) -> Drawn:
         curves.line("frac_reward_zero_std", "groups without spread", "rejected", "dashed"),
     ]
     found = online.spread(curves.series("frac_reward_zero_std"), curves.series("reward_std"))
-    return {"measure": "spread, share of groups", "lines": lines, "reading": found.text}
+    return {"measure": "spread, share of groups", "lines": lines, "reading": found}
 
 
 def score_spread(curves: Curves) -> Drawn:
@@ -56,4 +56,4 @@ def score_spread(curves: Curves) -> Drawn:
     key = "eval_reward/spread"
     lines = [curves.line(key, "held-out", "aligned", "dotted")]
     reading = every_stage.score_spread(curves.series(key))
-    return {"measure": "standard deviation of scores", "lines": lines, "reading": reading.text}
+    return {"measure": "standard deviation of scores", "lines": lines, "reading": reading}

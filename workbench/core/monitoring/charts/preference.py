@@ -5,6 +5,7 @@ import math
 from workbench.core.monitoring.charts.curves import Curves, Drawn
 from workbench.core.monitoring.health.rules import FIRST_FIFTH, RULES
 from workbench.core.monitoring.readings import preference
+from workbench.core.monitoring.readings.preference import SLIGHT
 from workbench.core.statistics import wilson
 from workbench.core.training.methods import Method
 
@@ -18,7 +19,7 @@ def margin(curves: Curves) -> Drawn:
     measure = "margin of scores" if curves.method.scores else "reward margin"
     beta = curves.beta or 1.0
     found = preference.margin(*curves.both_series("rewards/margins"), _least(curves) * beta, most=_most(curves) * beta)
-    return {"measure": measure, "lines": curves.both("rewards/margins"), "references": _ZERO, "reading": found.text}
+    return {"measure": measure, "lines": curves.both("rewards/margins"), "references": _ZERO, "reading": found}
 
 
 def margin_in_nats(curves: Curves) -> Drawn:
@@ -29,7 +30,7 @@ def margin_in_nats(curves: Curves) -> Drawn:
     key, factor = "rewards/margins", 1 / curves.beta
     found = preference.margin(*curves.both_series(key, factor), _least(curves), f" {unit}", _most(curves))
     lines = curves.both(key, factor)
-    return {"measure": f"margin / beta ({unit})", "lines": lines, "references": _ZERO, "reading": found.text}
+    return {"measure": f"margin / beta ({unit})", "lines": lines, "references": _ZERO, "reading": found}
 
 
 def _least(curves: Curves) -> float:
@@ -53,13 +54,21 @@ def _most(curves: Curves) -> float:
 def accuracy(curves: Curves) -> Drawn:
     training, held_out = curves.both_series("rewards/accuracies")
     batch = curves.config.effective_batch if curves.config else 1
-    found = preference.accuracy(training, held_out, curves.pairs, batch)
+    found = preference.accuracy(training, held_out, curves.pairs, batch, _hardly_moved(curves))
     lines = curves.both("rewards/accuracies")
     if curves.pairs:
         points = [(step, share) for step, share in lines[1]["points"] if share is not None]
         lines[1]["band"] = [[step, *(round(end, 4) for end in wilson(share, curves.pairs))] for step, share in points]
     chance = [{"y": 0.5, "label": "chance"}]
-    return {"measure": "reward accuracy", "lines": lines, "references": chance, "reading": found.text}
+    return {"measure": "reward accuracy", "lines": lines, "references": chance, "reading": found}
+
+
+def _hardly_moved(curves: Curves) -> bool:
+    """Of a method with a reference, whose margin begins at 0."""
+    _, margins = curves.both_series("rewards/margins")
+    if not curves.method.has_reference or not len(margins):
+        return False
+    return abs(margins.values[-1]) < SLIGHT * _least(curves) * (curves.beta or 1.0)
 
 
 def rewards(curves: Curves) -> Drawn:
@@ -78,7 +87,7 @@ def rewards(curves: Curves) -> Drawn:
         "measure": _rewards_measure(method),
         "lines": curves.sides("rewards"),
         "references": references,
-        "reading": found.text,
+        "reading": found,
     }
 
 
@@ -94,7 +103,7 @@ def log_probabilities(curves: Curves) -> Drawn:
     if not by:
         return {}
     found = preference.probabilities(*curves.side_series("logps", by))
-    return {"measure": "log-probability (nats per token)", "lines": curves.sides("logps", by), "reading": found.text}
+    return {"measure": "log-probability (nats per token)", "lines": curves.sides("logps", by), "reading": found}
 
 
 def drift(curves: Curves) -> Drawn:
@@ -107,7 +116,7 @@ def drift(curves: Curves) -> Drawn:
         "measure": "log-ratio to the reference (nats per token)",
         "lines": curves.sides("rewards", by),
         "references": [{"y": 0.0, "label": "reference model"}],
-        "reading": found.text,
+        "reading": found,
     }
 
 

@@ -21,7 +21,7 @@ def reward(training: Series, held_out: Series) -> Reading:
     # An evaluation has more answers than a step, so less noise; of few evaluations it cannot be told by themselves.
     least = max(0.02 * max(abs(curve.start), abs(curve.now)), 0.2 * training.noise)
     moved = curve.moved(least)
-    turned = curve.past(max, max(0.15 * (max(curve.values) - curve.start), least)) if measured else None
+    turned = curve.past(max, max(0.15 * (max(curve.values) - curve.start), 2 * least)) if measured else None
     if moved < 0:
         return Reading("falls", "trouble", f"{who} {went}: the steps make the answers worse, as the reward sees it.")
     if turned is not None:

@@ -14,6 +14,9 @@ LEAST_PER_TOKEN = 0.02
 # A margin in units of the loss that is a preference at any beta.
 LEAST_FELT = 0.05
 
+# A margin of this share of the least one that counts, twice in a row, is a slight preference.
+SLIGHT = 0.1
+
 # Of what training gained, the share that held-out must have gained to follow it.
 FOLLOWS = 0.25
 
@@ -57,6 +60,9 @@ def margin(training: Series, held_out: Series, least: float, unit: str = "", mos
         return _grown(training, held_out, now)
     if held > 0:
         return _grown(held_out, held_out, now)
+    if len(held_out) > 2 and min(held_out.values[-2:]) > max(SLIGHT * least, held_out.start + 2 * held_out.noise):
+        words = f"Held-out has come to {now} only: the preference is slight as yet."
+        return Reading("slight", "early", words)
     if held < 0:
         return Reading("shrinks", "watch", f"Held-out has shrunk to {now}, less than at the start.")
     return Reading("flat", "watch", f"Held-out is {now}: no clear preference yet.")
@@ -88,8 +94,12 @@ def _grown(curve: Series, held_out: Series, now: str) -> Reading:
     )
 
 
-def accuracy(training: Series, held_out: Series, pairs: int, batch: int = 1) -> Reading:
-    """pairs: held-out ones; 0 where that is not known. batch: pairs of a training step."""
+def accuracy(training: Series, held_out: Series, pairs: int, batch: int = 1, hardly_moved: bool = False) -> Reading:
+    """pairs: held-out ones; 0 where that is not known. batch: pairs of a training step.
+
+    hardly_moved: whether the margins are next to nothing. What little a model moves then it moves for all pairs alike, so
+    that they do not count as so many independent ones.
+    """
     if not len(held_out):
         if len(training) < FEWEST:
             return early("The accuracy in training", training.now if len(training) else None)
@@ -103,19 +113,20 @@ def accuracy(training: Series, held_out: Series, pairs: int, batch: int = 1) -> 
         )
     low, high = wilson(now, pairs)
     words = f"On {pairs:,} held-out pairs the chosen answer wins in {share} of cases, 95% interval {low:.0%} to {high:.0%}: "
+    recent = training.values[-10:]
+    share_of_late = min(1.0, sum(recent) / max(1, len(recent)))
+    lowest = wilson(share_of_late, len(recent) * batch)[0] if len(recent) >= FEWEST else 0.0
+    if low <= 0.5 <= high and lowest - high >= RULES["held_out_at_chance"].limit:
+        words += f"chance, while training is at {training.now:.0%}: it learns the training pairs only."
+        return Reading("memorizes", "watch", words)
+    if hardly_moved and not low <= 0.5 <= high:
+        words += "but the margins are next to nothing as yet, so that this may still turn round."
+        return Reading("too small", "early", words)
     if low > 0.5:
         return Reading("above", "fine", f"{words}{'clearly ' if low > BEYOND_DOUBT else ''}better than chance.")
     if high < 0.5:
         return Reading(
             "below", "trouble", words + "worse than chance. Is chosen the worse answer in the training data?"
-        )
-    recent = training.values[-10:]
-    lowest = wilson(sum(recent) / len(recent), len(recent) * batch)[0] if len(recent) >= FEWEST else 0.0
-    if lowest - high >= RULES["held_out_at_chance"].limit:
-        return Reading(
-            "memorizes",
-            "watch",
-            f"{words}chance, while training is at {training.now:.0%}: it learns the training pairs only.",
         )
     return Reading("chance", "watch", words + "it cannot be told from chance yet.")
 
@@ -163,7 +174,7 @@ def _change(curve: Series, least: float) -> float:
 
 def _moved(nats: float) -> str:
     size = f"{nats:+.3g}" if abs(nats) < 100 else f"{nats:+,.0f}"
-    return f"{size} nats".replace("-", "−") if nats else "as at the start"
+    return f"{size} nats".replace("-", "−") if nats else "about as at the start"
 
 
 def scores(chosen: Series, rejected: Series) -> Reading:

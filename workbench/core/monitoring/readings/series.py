@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,16 +30,23 @@ class Series:
     origin: float | None = None
 
     @classmethod
-    def of(cls, points: Iterable[Sequence[float | None]], most: int = MOST, origin: float | None = None) -> "Series":
-        """points: [step, number or None], as a line of a chart has them. most: points that are kept apart."""
-        every = [(int(step or 0), value) for step, value in points]
-        known = [(step, value) for step, value in every if value is not None and math.isfinite(value)]
-        gone = every[-1][0] if every and (not known or known[-1][0] != every[-1][0]) else None
+    def of(cls, points: Sequence[Sequence[float | None]], most: int = MOST) -> "Series":
+        """points: [step, finite number or None], as a line of a chart has them. most: points that are kept apart."""
+        known = [(int(step or 0), value) for step, value in points if value is not None]
+        gone = int(points[-1][0] or 0) if points and points[-1][1] is None else None
         if len(known) > most:
             size = -(-len(known) // most)
             parts = [known[place : place + size] for place in range(0, len(known), size)]
-            known = [(part[-1][0], statistics.fmean(value for _, value in part)) for part in parts]
-        return cls(tuple(step for step, _ in known), tuple(value for _, value in known), gone, origin)
+            known = [(part[-1][0], sum(value for _, value in part) / len(part)) for part in parts]
+        return cls(tuple(step for step, _ in known), tuple(value for _, value in known), gone)
+
+    def shown(self, offset: int, factor: float, origin: float | None) -> "Series":
+        """The same later by so many steps, in another unit, and with what is known of where it began."""
+        if offset == 0 and factor == 1.0 and origin is None:
+            return self
+        steps = tuple(step + offset for step in self.steps)
+        gone = None if self.lost is None else self.lost + offset
+        return Series(steps, tuple(factor * value for value in self.values), gone, origin)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -76,7 +83,7 @@ class Series:
 
     def moved(self, least: float = 0.0) -> int:
         """1 where it is clearly higher than it began, -1 where lower, 0 where noise or less than `least` explains it."""
-        return _sign(self.change, max(least, CLEAR * self.error))
+        return 0 if not len(self) else _sign(self.change, max(least, CLEAR * self.error))
 
     @property
     def error(self) -> float:
