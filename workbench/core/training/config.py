@@ -20,6 +20,8 @@ from workbench.core.training.settings import AdapterSettings, Settings, StageSet
 
 OWN_PROMPTS = 16
 
+MOST_SHOWN = 200  # characters of a value that is not taken
+
 Precision = Literal["auto", "nf4", "bf16", "fp32"]
 
 if TYPE_CHECKING:
@@ -405,15 +407,16 @@ def _problem_message(problem: Any, titles: dict[str, str]) -> str:
     """One pydantic problem as a sentence with the setting's own title and bounds."""
     where = ".".join(str(part) for part in problem["loc"])
     bounds = problem.get("ctx") or {}
-    title = titles.get(where, where)
+    title, given = titles.get(where, where), repr(problem["input"])
+    given = given if len(given) <= MOST_SHOWN else f"{given[:MOST_SHOWN]} …"
     if problem["type"] == "extra_forbidden":
         return f"There is no setting called {where}. Remove it, or look for a typing error."
     if problem["type"] == "missing":
         return f"{title} is missing. Set {where}."
     for rule, words in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")):
         if rule in bounds:
-            return f"{title} is {problem['input']!r}; it must be {words} {bounds[rule]:g}."
-    return f"{title} is {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}."
+            return f"{title} is {given}; it must be {words} {bounds[rule]:g}."
+    return f"{title} is {given}: {problem['msg'].removeprefix('Value error, ')}."
 
 
 def _lines(text: str) -> list[str]:
