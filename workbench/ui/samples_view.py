@@ -52,7 +52,9 @@ class SamplesView:
         """run: the choice of it."""
 
         def look(run_name: str | None, place: float) -> Updates:
-            return {self.shown: answers_html(*_read(app, run_name), int(place))}
+            reading, of_reward = _read(app, run_name)
+            label = label_of(evaluations(reading.samples), int(place))
+            return {self.shown: answers_html(reading, of_reward, int(place)), self.slider: gr.update(label=label)}
 
         def play(run_name: str | None) -> Iterator[Updates]:
             for place in count(1):
@@ -63,7 +65,7 @@ class SamplesView:
                 time.sleep(A_PICTURE)
 
         playing = self.play.click(play, run, self.changing, **QUIET)
-        self.slider.input(look, [run, self.slider], self.shown, **LATEST, cancels=[playing])
+        self.slider.input(look, [run, self.slider], [self.shown, self.slider], **LATEST, cancels=[playing])
 
     def updates(self, run: Run, reading: Reading, place: float | None = None, known: int = 0) -> Updates:
         """What was answered. place: where the slider stands, of `known` evaluations; None: at the newest one."""
@@ -76,12 +78,9 @@ class SamplesView:
 
     def _at(self, reading: Reading, of_reward: bool, place: int) -> Updates:
         known = evaluations(reading.samples)
-        label = "Evaluation"
-        if known:
-            stage, step = known[min(place, len(known)) - 1]
-            when = f"after step {step:,}" if step else "before the first step"
-            label = f"Evaluation {min(place, len(known))} of {len(known)}: {stage_title(stage)}, {when}"
-        slider = gr.update(value=max(1, place), maximum=max(2, len(known)), label=label, interactive=len(known) > 1)
+        slider = gr.update(
+            value=max(1, place), maximum=max(2, len(known)), label=label_of(known, place), interactive=len(known) > 1
+        )
         return {self.shown: answers_html(reading, of_reward, place), self.slider: slider, self.count: len(known)}
 
 
@@ -95,6 +94,16 @@ def _read(app: AppState, run_name: str | None) -> tuple[Reading, bool]:
 def evaluations(samples: Sequence[Line]) -> list[Evaluation]:
     """The evaluations that were answered, in their order."""
     return list(dict.fromkeys((str(one["stage"]), int(one["step"])) for one in samples))
+
+
+def label_of(known: Sequence[Evaluation], place: int) -> str:
+    """ "Evaluation 3 of 9: DPO, after step 10" """
+    if not known:
+        return "Evaluation"
+    place = min(max(place, 1), len(known))
+    stage, step = known[place - 1]
+    when = f"after step {step:,}" if step else "before the first step"
+    return f"Evaluation {place} of {len(known)}: {stage_title(stage)}, {when}"
 
 
 def answers_html(reading: Reading, is_reward: bool, place: int) -> Html:
