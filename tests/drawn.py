@@ -32,7 +32,7 @@ def watch_page(
     name: str | None, app: AppState | None = None, before: watch_tab.Signature = (), beside: list[str] | None = None
 ) -> dict[str, Any]:
     """What the Watch page shows of a run."""
-    return by_id(watch().page_of(app or AppState(), name, before, beside))
+    return by_id(watch().page_of(app or AppState(), name, before, beside=beside))
 
 
 def starts(name: str | None) -> gr.Dropdown:

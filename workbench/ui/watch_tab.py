@@ -31,7 +31,7 @@ from workbench.ui.run_view import (
     reading_html,
     unreadable_html,
 )
-from workbench.ui.samples_view import samples_html
+from workbench.ui.samples_view import SamplesView
 from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
 from workbench.ui.who_may import for_visitors
 
@@ -58,7 +58,7 @@ class WatchTab:
         self.curves = Curves()
         side_by_side = self.beside.draw_settings()
         with gr.Accordion("Sample answers: before and now", open=False) as samples:
-            self.samples = gr.HTML(elem_id="wb-watch-samples")
+            self.samples = SamplesView()
         self.take = TakeView()
         with gr.Accordion("Worker log", open=False) as log:
             self.log = gr.Textbox(
@@ -88,7 +88,7 @@ class WatchTab:
             *self.curves.by_id.values(),
             self.beside.fold,
             self.beside.table,
-            self.samples,
+            *self.samples.changing,
             self.log,
             self.details,
             *self.take.changing,
@@ -102,12 +102,16 @@ class WatchTab:
         def redraw() -> Signature:
             return ()
 
-        def refresh(run_name: str | None, beside: list[str] | None, before: Signature) -> Updates:
+        def refresh(
+            run_name: str | None, beside: list[str] | None, before: Signature, place: float, known: int
+        ) -> Updates:
             """One tick: everything on the page, or nothing where nothing changed."""
             now = signature(app, run_name, beside)
-            return {} if now == before else {**self.page_of(app, run_name, before, beside), seen: now}
+            return {} if now == before else {**self.page_of(app, run_name, before, (place, known), beside), seen: now}
 
-        frame.clock.each_second(refresh, [self.run, self.beside.runs, seen], [*self.changing, seen])
+        film = [self.samples.slider, self.samples.count]
+        frame.clock.each_second(refresh, [self.run, self.beside.runs, seen, *film], [*self.changing, seen])
+        self.samples.wire(self.run, app)
         wire_choice(self.run, self.beside.runs, frame, app)
         self.run.change(redraw, None, seen, **QUIET)
         self.actions.wire(self.run, self.head, app)
@@ -117,9 +121,15 @@ class WatchTab:
         self.actions.compare.click(lambda: go_to("compare"), None, frame.tabs, **QUIET)
 
     def page_of(
-        self, app: AppState, run_name: str | None, before: Signature, beside: Sequence[str] | None = None
+        self,
+        app: AppState,
+        run_name: str | None,
+        before: Signature,
+        film: tuple[float, int] = (0, 0),
+        beside: Sequence[str] | None = None,
     ) -> Updates:
-        """Updates of the page for a run. before: what it showed until now. beside: names of runs to be drawn in its charts."""
+        """Updates of the page for a run. before: what it showed until now. film: where the slider of the sample answers stands, of
+        how many evaluations. beside: names of runs to be drawn in its charts."""
         run = _find(run_name)
         if run is None:
             return self._without_run(app, absent_html(run_name))
@@ -144,7 +154,8 @@ class WatchTab:
         if drawn_before != _versions(reading, others):
             updates |= self.curves.updates(run, reading, findings, others, is_over)
             updates |= self.beside.updates(run, [other for other, _ in others])
-            updates[self.samples] = samples_html(reading.samples, run.is_reward)
+            place = film if before[:1] == (run.name,) else (None, 0)
+            updates |= self.samples.updates(run, reading, *place)
         updates[self.reward] = reward_html(run, run.adjusted_config(), reading.log)
         return updates
 
@@ -157,7 +168,8 @@ class WatchTab:
             **self.take.updates(None, None),
             **self.curves.nothing(),
             **self.beside.nothing(),
-            **dict.fromkeys([self.health, self.reward, self.samples, self.log, self.details], ""),
+            **self.samples.nothing(),
+            **dict.fromkeys([self.health, self.reward, self.log, self.details], ""),
         }
 
 
