@@ -76,7 +76,8 @@ def value(place: int, ticks: int) -> dict[str, Any]:
             "name": "training", "role": f"run{run + 1}", "style": "solid", "weight": "thick", "run": f"run-{run}",
             "points": [
                 [step, round(math.exp(-step / 300) + 0.05 * math.sin(97.0 * step * (run + 2)) + 0.1 * run, 4)]
-                for step in range(ticks, ticks + POINTS)
+                # From the first step to one that is further at each tick, as a long run is thinned out.
+                for step in (round((point + 1) * (POINTS + ticks) / POINTS) for point in range(POINTS))
             ],
         }
         for run in range(RUNS)
