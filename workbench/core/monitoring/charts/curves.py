@@ -9,6 +9,7 @@ from workbench.core.monitoring.charts.thinning import thin_out
 from workbench.core.monitoring.health.curve import held_out_count
 from workbench.core.monitoring.metrics import Row
 from workbench.core.monitoring.readings import Series
+from workbench.core.monitoring.readings.reading import FEWEST
 from workbench.core.monitoring.run_log import Point, RunLog
 from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.methods import METHODS, Method, stage_title
@@ -120,7 +121,10 @@ class Curves:
         ]
 
     def side_series(self, kind: str, factors: dict[str, float] | None = None) -> tuple[Series, Series]:
-        """Chosen and rejected: of held-out data, which are the same rows each time, where there are two evaluations."""
+        """Chosen and rejected: of held-out data, which are the same rows each time, where there are two evaluations.
+
+        Of training where there are not; the last point alone while these are too few to be told from noise.
+        """
         by = factors or {"chosen": 1.0, "rejected": 1.0}
         held = (
             self.series(f"eval_{kind}/chosen", by["chosen"]),
@@ -128,7 +132,8 @@ class Curves:
         )
         if min(map(len, held)) > 1 and held[0].lost is None:
             return held
-        return self.series(f"{kind}/chosen", by["chosen"]), self.series(f"{kind}/rejected", by["rejected"])
+        trained = self.series(f"{kind}/chosen", by["chosen"]), self.series(f"{kind}/rejected", by["rejected"])
+        return trained if min(map(len, trained)) >= FEWEST else (trained[0].last, trained[1].last)
 
 
 def _times(value: float | None, factor: float) -> float | None:

@@ -99,7 +99,7 @@ def gradient(norms: Series) -> Reading:
             f"It has grown from {figure_of(norms.start)} to {figure_of(norms.now)}: the steps get rougher.",
         )
     if not high:
-        return Reading("even", "fine", f"Even, about {figure_of(norms.now)}: no jumps.")
+        return Reading("even", "fine", f"Even, now {figure_of(norms.now)}: no jumps.")
     step, value = max(high, key=lambda one: one[1])
     words = f"At step {step:,} it jumped to {figure_of(value)}, {value / usual:.0f} times what is usual"
     if len(high) > max(2, len(norms) // 20):
