@@ -56,11 +56,13 @@ class Curves:
     @cached_property
     def tokens(self) -> dict[str, float]:
         """Mean tokens of a chosen and of a rejected answer, where they were counted before the first step."""
-        keys = {"chosen": "answers/chosen", "rejected": "answers/rejected"}
-        found = {side: next((row[key] for row in self.rows if row.get(key)), None) for side, key in keys.items()}
-        # A thumb up or down belongs to one answer, and only their length in all was counted.
-        either = found["chosen"] or found["rejected"]
-        return {side: float(count or either) for side, count in found.items() if count or either}
+        found = {}
+        for side in ("chosen", "rejected"):
+            counted = next((row[f"answers/{side}"] for row in self.rows if row.get(f"answers/{side}")), None)
+            if counted:
+                found[side] = float(counted)
+        # A thumb up or down belongs to one answer, and only the length of all of them was counted.
+        return {"rejected": found["chosen"], **found} if "chosen" in found else {}
 
     @cached_property
     def pairs(self) -> int:

@@ -72,7 +72,7 @@ def length(training: Series) -> Reading:
         return Reading("longer", "watch", f"{went}. See whether they say more.")
     if now < 0.5 * begun:
         return Reading("shorter", "watch", f"{went}. See whether they still say enough.")
-    return Reading("even", "fine", f"{went}: about as long as at the start.")
+    return Reading("even", "fine", f"Its answers have {now:.0f} tokens, about as many as at the start.")
 
 
 def ending(training: Series, held_out: Series) -> Reading:
