@@ -214,7 +214,8 @@ def probabilities(chosen: Series, rejected: Series) -> Reading:
         return Reading("flat", "watch", f"{words}: nothing has moved clearly.")
     if rise < 0:
         return Reading("both fall", "fine", f"{words}: chosen falls too, less than rejected, which is normal.")
-    return Reading("part", "fine", f"{words}: chosen is kept, and the two part.")
+    kept = "has become likelier" if rise else "is kept"
+    return Reading("part", "fine", f"{words}: chosen {kept}, and the two part.")
 
 
 def _chance(nats: float) -> str:
