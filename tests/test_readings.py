@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 from configs import demo_config
 from made_curves import made_curves
+from made_runs import create_run
 from recorded_readings import recorded, wrong_of
 
 from workbench.core.monitoring.charts import CHART_IDS, charts, readings
@@ -14,6 +15,7 @@ from workbench.core.monitoring.health import examine
 from workbench.core.monitoring.readings import Series, every_stage, losses, preference
 from workbench.core.monitoring.run_log import RunLog
 from workbench.engine.meter import Meter
+from workbench.jobs.proposals import when_first_said
 
 PLAN = {"dpo": 20}
 AT_START = {"answers/chosen": 20.0, "answers/rejected": 40.0, "answers/examples": 100.0}
@@ -196,3 +198,16 @@ def test_the_speed_of_a_row_counts_from_the_beginning_of_its_step(monkeypatch):
     assert "tokens_per_second" not in first and first["memory_in_use"] > 1e6
     assert second["tokens_per_second"] == 150.0
     assert "tokens_per_second" not in meter.measure(None)
+
+
+def test_a_finding_is_marked_where_it_was_first_said():
+    """The rule looks at row 7 now; the worker said it at step 4, and a torn line behind that is not read."""
+    run = create_run(demo_config(method="dpo"))
+    rows = [row(step, loss=0.69, grad_norm=0.0, learning_rate=1e-4) for step in range(1, 8)]
+    (found,) = examine(rows, run.config(), PLAN)
+    assert when_first_said(run, [found]) == [found] and found.step == 7
+    for step in (4, 6):
+        run.note_finding(found.model_copy(update={"step": step}).model_dump(mode="json"))
+    with open(run.folder / "findings.jsonl", "ab") as torn:
+        torn.write(b'["no finding"]\n{"rule": "nothing_moves", "step": 1, "sta')
+    assert [one.step for one in when_first_said(run, [found])] == [4]

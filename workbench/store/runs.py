@@ -16,11 +16,11 @@ from workbench.core.monitoring.health import Sample
 from workbench.core.monitoring.metrics import Row, as_trained
 from workbench.core.monitoring.run_log import RunLog
 from workbench.core.names import NAME_RULE, check_name, is_name
-from workbench.core.training.config import ModelRef, RunConfig, checked
+from workbench.core.training.config import ModelRef, RunConfig, Stage, checked
 from workbench.core.training.methods import METHODS
 from workbench.store import run_files
 from workbench.store.adapter_files import check_adapter
-from workbench.store.checked_lines import answered_once, checked_row, checked_sample
+from workbench.store.checked_lines import answered_once, checked_finding, checked_row, checked_sample
 from workbench.store.home import append_line, folder_in_home, write_json, writing
 from workbench.store.json_lines import read_lines
 from workbench.store.metrics_file import read_digest
@@ -232,6 +232,11 @@ class Run:
         """Write down what a rule about the run's health said, when it first said it."""
         with open(self.folder / "findings.jsonl", "ab+") as file:
             append_line(file, json.dumps(finding))
+
+    def first_said(self) -> dict[tuple[str, Stage], int]:
+        """By rule and stage, the step at which the worker first wrote a finding down."""
+        found = read_lines(self.folder / "findings.jsonl", checked_finding)
+        return {(one["rule"], one["stage"]): one["step"] for one in reversed(found)}
 
     @property
     def samples_file(self) -> Path:

@@ -9,6 +9,7 @@ from workbench.core.monitoring.charts.thinning import thin_out
 from workbench.core.monitoring.health.curve import held_out_count
 from workbench.core.monitoring.metrics import Row
 from workbench.core.monitoring.readings import Series
+from workbench.core.monitoring.readings.reading import FEWEST
 from workbench.core.monitoring.run_log import Point, RunLog
 from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.methods import METHODS, Method, stage_title
@@ -55,11 +56,13 @@ class Curves:
     @cached_property
     def tokens(self) -> dict[str, float]:
         """Mean tokens of a chosen and of a rejected answer, where they were counted before the first step."""
-        keys = {"chosen": "answers/chosen", "rejected": "answers/rejected"}
-        found = {side: next((row[key] for row in self.rows if row.get(key)), None) for side, key in keys.items()}
-        # A thumb up or down belongs to one answer, and only their length in all was counted.
-        either = found["chosen"] or found["rejected"]
-        return {side: float(count or either) for side, count in found.items() if count or either}
+        found = {}
+        for side in ("chosen", "rejected"):
+            counted = next((row[f"answers/{side}"] for row in self.rows if row.get(f"answers/{side}")), None)
+            if counted:
+                found[side] = float(counted)
+        # A thumb up or down belongs to one answer, and only the length of all of them was counted.
+        return {"rejected": found["chosen"], **found} if "chosen" in found else {}
 
     @cached_property
     def pairs(self) -> int:
@@ -120,7 +123,10 @@ class Curves:
         ]
 
     def side_series(self, kind: str, factors: dict[str, float] | None = None) -> tuple[Series, Series]:
-        """Chosen and rejected: of held-out data, which are the same rows each time, where there are two evaluations."""
+        """Chosen and rejected: of held-out data, which are the same rows each time, where there are two evaluations.
+
+        Of training where there are not; the last point alone while these are too few to be told from noise.
+        """
         by = factors or {"chosen": 1.0, "rejected": 1.0}
         held = (
             self.series(f"eval_{kind}/chosen", by["chosen"]),
@@ -128,7 +134,8 @@ class Curves:
         )
         if min(map(len, held)) > 1 and held[0].lost is None:
             return held
-        return self.series(f"{kind}/chosen", by["chosen"]), self.series(f"{kind}/rejected", by["rejected"])
+        trained = self.series(f"{kind}/chosen", by["chosen"]), self.series(f"{kind}/rejected", by["rejected"])
+        return trained if min(map(len, trained)) >= FEWEST else (trained[0].last, trained[1].last)
 
 
 def _times(value: float | None, factor: float) -> float | None:

@@ -31,7 +31,7 @@ def entropy(training: Series, held_out: Series) -> Reading:
         return Reading("rises", "watch", f"{went}: it is less sure than at the start. Read its answers.")
     if ratio < 0.7:
         return Reading("surer", "fine", f"{went}: it has become surer, which is usual.")
-    return Reading("even", "fine", f"{went}: about as open as at the start.")
+    return Reading("even", "fine", f"It is {figure_of(curve.now)} nats per token, about as open as at the start.")
 
 
 def speed(training: Series) -> Reading:
@@ -98,8 +98,14 @@ def gradient(norms: Series) -> Reading:
             "watch",
             f"It has grown from {figure_of(norms.start)} to {figure_of(norms.now)}: the steps get rougher.",
         )
+    moved = norms.moved(0.2 * norms.start)
+    went = (
+        f"It went from {figure_of(norms.start)} to {figure_of(norms.now)}"
+        if moved
+        else f"Even, about {figure_of(norms.now)}"
+    )
     if not high:
-        return Reading("even", "fine", f"Even, about {figure_of(norms.now)}: no jumps.")
+        return Reading("even", "fine", f"{went}, without jumps.")
     step, value = max(high, key=lambda one: one[1])
     words = f"At step {step:,} it jumped to {figure_of(value)}, {value / usual:.0f} times what is usual"
     if len(high) > max(2, len(norms) // 20):

@@ -1,7 +1,7 @@
 """What the answers do that a model writes and learns from."""
 
 from workbench.core.monitoring.health.rules import RULES
-from workbench.core.monitoring.readings.reading import Reading, early, figure_of, lost, since, too_early
+from workbench.core.monitoring.readings.reading import FEWEST, Reading, early, figure_of, lost, since
 from workbench.core.monitoring.readings.series import Series
 
 # Share of answers that end by themselves: below the first it is worth a look, above the second all is well.
@@ -11,8 +11,8 @@ FEW_END, MOST_END = 0.8, 0.95
 def reward(training: Series, held_out: Series) -> Reading:
     if training.lost is not None:
         return lost("The reward", training.lost)
-    if too_early(training, held_out):
-        known = training or held_out
+    if len(training) < FEWEST:
+        known = held_out if len(held_out) else training
         return early("The reward", known.now if len(known) else None)
     measured = len(held_out) > 1
     curve = held_out if measured else training
@@ -72,7 +72,7 @@ def length(training: Series) -> Reading:
         return Reading("longer", "watch", f"{went}. See whether they say more.")
     if now < 0.5 * begun:
         return Reading("shorter", "watch", f"{went}. See whether they still say enough.")
-    return Reading("even", "fine", f"{went}: about as long as at the start.")
+    return Reading("even", "fine", f"Its answers have {now:.0f} tokens, about as many as at the start.")
 
 
 def ending(training: Series, held_out: Series) -> Reading:

@@ -85,6 +85,11 @@ def _same_time(training: Series, held_out: Series) -> bool:
 
 def _grown(curve: Series, held_out: Series, now: str) -> Reading:
     level = None if held_out.goes_on() else held_out.level_since()
+    if held_out.now <= 0:
+        words = (
+            f"Held-out has grown from {figure_of(held_out.start)} to {now}, and does not favour the chosen answers yet."
+        )
+        return Reading("below 0", "early", words)
     if level is not None:
         return Reading(
             "grows", "fine", f"The margin grew, and held-out has been level at {now} since step {level:,}: healthy."
@@ -102,7 +107,8 @@ def accuracy(training: Series, held_out: Series, pairs: int, batch: int = 1, har
     """
     if not len(held_out):
         if len(training) < FEWEST:
-            return early("The accuracy in training", training.now if len(training) else None)
+            figure = f"In training it is {training.now:.0%}. " if len(training) else ""
+            return Reading("early", "early", f"{figure}Too few steps yet to see where it goes.")
         return Reading(
             "in training", "early", f"In training the chosen answer wins in {training.now:.0%} of the last pairs."
         )
@@ -112,7 +118,7 @@ def accuracy(training: Series, held_out: Series, pairs: int, batch: int = 1, har
             "measured", "early", f"On held-out pairs the chosen answer wins in {share} of cases; half is chance."
         )
     low, high = wilson(now, pairs)
-    words = f"On {pairs:,} held-out pairs the chosen answer wins in {share} of cases, 95% interval {low:.0%} to {high:.0%}: "
+    words = f"On {pairs:,} held-out {'pair' if pairs == 1 else 'pairs'} the chosen answer wins in {share} of cases, 95% interval {low:.0%} to {high:.0%}: "
     recent = training.values[-10:]
     share_of_late = min(1.0, sum(recent) / max(1, len(recent)))
     lowest = wilson(share_of_late, len(recent) * batch)[0] if len(recent) >= FEWEST else 0.0
@@ -208,7 +214,8 @@ def probabilities(chosen: Series, rejected: Series) -> Reading:
         return Reading("flat", "watch", f"{words}: nothing has moved clearly.")
     if rise < 0:
         return Reading("both fall", "fine", f"{words}: chosen falls too, less than rejected, which is normal.")
-    return Reading("part", "fine", f"{words}: chosen is kept, and the two part.")
+    kept = "has become likelier" if rise else "is kept"
+    return Reading("part", "fine", f"{words}: chosen {kept}, and the two part.")
 
 
 def _chance(nats: float) -> str:

@@ -39,10 +39,10 @@ def lost(what: str, step: int) -> Reading:
 
 def figure_of(value: float) -> str:
     """Three figures, as a person would write them."""
-    if value and not 1e-4 <= abs(value) < 1e6:
-        return f"{value:.2e}"
-    size = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return "0" if size == "-0" else size
+    if abs(value) < 1e-4:
+        return "about 0" if value else "0"
+    size = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}" if abs(value) < 1e6 else f"{value:.2e}"
+    return size.replace("-", "−")
 
 
 def since(step: int | None) -> str:

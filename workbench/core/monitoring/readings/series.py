@@ -48,6 +48,11 @@ class Series:
         gone = None if self.lost is None else self.lost + offset
         return Series(steps, tuple(factor * value for value in self.values), gone, origin)
 
+    @property
+    def last(self) -> "Series":
+        """Nothing but its last point."""
+        return Series(self.steps[-1:], self.values[-1:], self.lost, self.origin)
+
     def __len__(self) -> int:
         return len(self.values)
 
