@@ -131,3 +131,24 @@ def test_an_explanation_gives_a_template_nothing_to_fill_in(ident):
     found = explained_html(ident)
     assert found and not set("{}$`") & set(found.replace("&#36;", "")) and "<svg" in found
     assert explained_html("no-such-chart") is None
+
+
+def test_a_finding_is_a_mark_of_its_severity_in_the_charts_of_the_run_that_is_shown():
+    run = made("shown")
+    rows = [
+        {"stage": "dpo", "step": n, "steps": 40, "time": 3.0 * n, "loss": 0.6, "grad_norm": 1.0} for n in range(1, 22)
+    ]
+    rows[-1] |= {"grad_norm": 100.0, "loss": 9.0}
+    run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    marks = json.loads(watch_page(run.name)["wb-chart-dpo-loss"]["value"])["marks"]
+    assert [(one["x"], one["severity"]) for one in marks if "exploded" in one["label"]] == [(21, "blocker")]
+    beside = json.loads(watch_page(made("other").name, beside=[run.name])["wb-chart-dpo-loss"]["value"])["marks"]
+    assert not [one for one in beside if "exploded" in one["label"]], "marks are those of the run that is shown"
+
+
+def test_a_chart_without_numbers_is_hidden_once_nothing_comes_any_more():
+    run = made("old")
+    assert watch_page(run.name)["wb-chart-margin"]["visible"] == "hidden"
+    assert watch_page(run.name)["wb-chart-dpo-loss"]["visible"] is True
+    run.forget_end()
+    assert watch_page(run.name)["wb-chart-margin"]["visible"] is True

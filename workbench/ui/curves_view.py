@@ -10,6 +10,7 @@ from workbench.core.monitoring.health import RunFinding
 from workbench.core.monitoring.overlay import Drawn, overlaid
 from workbench.core.training.config import RunConfig
 from workbench.jobs.logs import Reading
+from workbench.jobs.proposals import when_first_said
 from workbench.store.runs import Run
 from workbench.ui.chart import CHARTS_CLASS, packed, picture
 from workbench.ui.explained_view import explained_html
@@ -37,7 +38,7 @@ class Curves:
         """
         config = _config(run)
         shown = drawn_by(config.stages if config else ())
-        drawn = _drawn(run, reading, findings)
+        drawn = _drawn(run, reading, when_first_said(run, findings))
         found = overlaid([drawn, *(_drawn(*other) for other in beside)]) if beside else drawn.charts
         return {
             self.by_id[ident]: gr.update(
