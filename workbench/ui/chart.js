@@ -492,7 +492,8 @@ function showTip(chart, found, marks, step, paint) {
     const row = make('div', tip, 'wb-chart-tip-row');
     swatch(row, line.run ? { ...line, style: 'solid' } : line, paint);
     make('span', row, 'wb-chart-name', key);
-    make('b', row, '', values.join(' · '));
+    const numbers = make('b', row, '');
+    values.forEach((value, place) => make('span', numbers, '', place ? ` · ${value}` : value));
   });
   marks.forEach(({ label, severity }) => {
     const words = make('div', tip, 'wb-chart-tip-mark', SIGNS[severity] ? `${SIGNS[severity]} ${label}` : label);
