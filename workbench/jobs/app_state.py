@@ -60,6 +60,11 @@ class AppState:
                 self._survey = (now, survey())
             return self._survey[1]
 
+    def look_again(self) -> None:
+        """The next survey is a new one: something was done with the runs."""
+        with self._surveying:
+            self._survey = None
+
     def start(self, config: RunConfig, fork: Fork | None = None) -> Run:
         """Start a run; close the chat, with a word, where both would want the card."""
         run = training.start(config, fork=fork)

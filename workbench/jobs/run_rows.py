@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.core.chat import Answerer
 from workbench.core.errors import WorkbenchError
@@ -23,6 +23,14 @@ from workbench.store.trash import size_of
 
 _KEPT = "run-facts"
 
+
+class Listing(NamedTuple):
+    """version: another number for anything else in the rows."""
+
+    version: int
+    rows: tuple[RunRow, ...]
+
+
 _Known = dict[str, tuple[Signature, RunFacts]]
 
 
@@ -34,19 +42,19 @@ class RunRows:
         self._known: _Known = {}
         self._folder: Path | None = None
         self._seen: tuple[object, ...] = ()
-        self._rows: tuple[RunRow, ...] = ()
+        self._listing = Listing(0, ())
         self._votes: tuple[object, dict[tuple[str, str], WinRate]] = (None, {})
 
-    def now(self, survey: Survey) -> tuple[RunRow, ...]:
-        """A row of each run, in the order of the survey; the same object where nothing changed."""
+    def now(self, survey: Survey) -> Listing:
+        """A row of each run, in the order of the survey; the same where nothing changed."""
         with self._reading:
             running = survey.running
             logged = _stat(running.metrics_file) if running else None
             seen = survey.signatures, survey.states, logged, _stat(votes.path())
             if seen != self._seen:
-                self._rows = self._read(survey, logged)
+                self._listing = Listing(self._listing.version + 1, self._read(survey, logged))
                 self._seen = seen
-            return self._rows
+            return self._listing
 
     def _read(self, survey: Survey, logged: tuple[int, int, int] | None) -> tuple[RunRow, ...]:
         self._remember()
