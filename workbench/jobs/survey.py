@@ -156,6 +156,8 @@ def _facts(path: str) -> _Facts:
     changed = max((one[2] for one in signature if one), default=0)
     if changed and time.time_ns() - changed > STILL_WARM * 1e9:
         _known[path] = facts
+    else:
+        _known.pop(path, None)  # what was known is not so any more
     return facts
 
 

@@ -141,6 +141,9 @@ _RELATED: dict[Kind, str] = {
 }
 
 
+MOST_NAMED = 3
+
+
 def family(rows: Sequence[RunRow], of: str, trash: Collection[str] = ()) -> list[Branch]:
     """The run called `of` among all that it came from and that came of it, each below what it has its weights of.
 
@@ -160,13 +163,17 @@ def family(rows: Sequence[RunRow], of: str, trash: Collection[str] = ()) -> list
         kin |= new
         ahead += new
     above = {name: _above(known.get(name)) for name in kin}
-    judges = {one.run for name in kin if name in known for one in known[name].facts.relations if one.kind == "reward"}
+    judged: dict[str, list[str]] = {}
+    for name in sorted(kin & known.keys()):
+        for one in known[name].facts.relations:
+            if one.kind == "reward":
+                judged.setdefault(one.run, []).append(name)
     placed: set[str] = set()
 
     def branch(name: str) -> Branch:
         placed.add(name)
         below = [one for one in sorted(kin, key=_age(known)) if above[one] == name]
-        return _line(name, known, judges, trash) + (" ← this run" if name == of else ""), [
+        return _line(name, known, judged.get(name, ()), trash) + (" ← this run" if name == of else ""), [
             branch(one) for one in below if one not in placed
         ]
 
@@ -186,10 +193,11 @@ def _above(row: RunRow | None) -> str | None:
     return of_weights[0].run if of_weights else None
 
 
-def _line(name: str, known: Mapping[str, RunRow], judges: Collection[str], trash: Collection[str]) -> str:
+def _line(name: str, known: Mapping[str, RunRow], judged: Sequence[str], trash: Collection[str]) -> str:
     row = known.get(name)
     if row is None:
         return f"{name} (in the trash)" if name in trash else f"{name} (gone)"
     how = [_RELATED[one.kind].format(one.run) + (f", {one.words}" if one.words else "") for one in row.facts.relations]
-    is_judge = ["reward model"] if name in judges else []
-    return ": ".join(filter(None, [row.label, "; ".join([row.facts.method, *is_judge, *how])]))
+    if judged:
+        how.append(f"rewards {', '.join(judged[:MOST_NAMED])}{' and others' if len(judged) > MOST_NAMED else ''}")
+    return ": ".join(filter(None, [row.label, "; ".join(filter(None, [row.facts.method, *how]))]))

@@ -22,13 +22,11 @@ ALL = ""
 NEWEST = "made"
 
 _COLUMNS = [
-    ("Run", "str", "230px"), ("State", "str", "100px"), ("Method", "str", "130px"), ("Base", "str", "150px"),
-    ("Data", "str", "170px"), ("Beta", "str", "70px"), ("Accuracy", "str", "90px"), ("Margin", "str", "80px"),
-    ("Win rate", "str", "150px"), ("Minutes", "str", "80px"), ("MB", "str", "80px"), ("Tags", "str", "140px"),
-    ("Note", "str", "260px"),
+    ("Run", "str", "190px"), ("State", "str", "95px"), ("Method", "str", "115px"), ("Beta", "number", "70px"),
+    ("Accuracy %", "number", "90px"), ("Margin", "number", "80px"), ("Win rate", "str", "140px"),
+    ("Minutes", "number", "80px"), ("MB", "number", "80px"), ("Base", "str", "150px"), ("Data", "str", "170px"),
+    ("Tags", "str", "140px"), ("Note", "str", "260px"),
 ]  # fmt: skip
-
-Cells = tuple[tuple[str, ...], ...]
 
 
 class RunTable:
@@ -62,7 +60,7 @@ class RunTable:
         outputs = [self.rows, self.found, self.tag, self.earlier, self.later, start, seen, family_of]
 
         def refresh(
-            shown: bool, words: str, state: str | None, tag: str | None, order: str | None, run_name: str | None, at: int,
+            shown: bool, words: str | None, state: str | None, tag: str | None, order: str | None, run_name: str | None, at: int,
             before: tuple[Any, ...],
         ) -> Updates:  # fmt: skip
             """One tick: what is shown of the runs, or nothing where nothing changed."""
@@ -73,7 +71,7 @@ class RunTable:
             if before[:1] == (asked,):
                 return {}
             rows = sorted_by(
-                fitting(listing.rows, words, state or ALL, tag or ALL), order if order in SORTS else NEWEST
+                fitting(listing.rows, words or "", state or ALL, tag or ALL), order if order in SORTS else NEWEST
             )
             at = min(at, max(0, (len(rows) - 1) // PAGE * PAGE))
             page = rows[at : at + PAGE]
@@ -116,30 +114,25 @@ class RunTable:
         self.rows.select(choose, None, run, **LATEST)
 
 
-def cells(row: RunRow) -> tuple[str, ...]:
+def cells(row: RunRow) -> tuple[str | float | None, ...]:
     """A run as a line of the list. Its name is the last word of the first cell."""
     facts, won = row.facts, row.win_rate
     accuracy, margin = facts.results.get("accuracy"), facts.results.get("margin")
-    minutes = None if facts.seconds is None else facts.seconds / 60
     return (
         masked(row.label),
         STATE_LABELS[row.state],
         facts.method,
+        facts.beta,
+        None if accuracy is None else round(100 * accuracy, 1),
+        None if margin is None else round(margin, 3),
+        f"{won.rate:.0%} ({won.low:.0%} to {won.high:.0%})" if won else "",
+        None if facts.seconds is None else round(facts.seconds / 60, 1 if facts.seconds < 600 else None),
+        round(facts.bytes / 1e6, 1),
         masked(facts.base),
         facts.data,
-        _number(facts.beta, "g"),
-        _number(accuracy, ".1%"),
-        _number(margin, ".3f"),
-        f"{won.rate:.0%} ({won.low:.0%} to {won.high:.0%})" if won else "",
-        _number(minutes, ".1f" if minutes is not None and minutes < 10 else ",.0f"),
-        _number(facts.bytes / 1e6, ",.1f"),
         masked(", ".join(facts.tags)),
         masked(_short(facts.note)),
     )
-
-
-def _number(value: float | None, how: str) -> str:
-    return "" if value is None else format(value, how)
 
 
 def _short(note: str, most: int = 100) -> str:
