@@ -2,11 +2,15 @@
 
 import gradio as gr
 
+from workbench.core.errors import WorkbenchError
+from workbench.jobs import training
 from workbench.jobs.app_state import AppState
+from workbench.store.runs import open_run
 from workbench.ui.all_runs.notes_view import NotesView
 from workbench.ui.all_runs.run_table import RunTable
 from workbench.ui.all_runs.trash_view import TrashView
 from workbench.ui.frame import Frame
+from workbench.ui.run_actions import last_looked_at
 from workbench.ui.updates import QUIET, Updates
 
 _SHOW_ARCHIVE = (
@@ -25,6 +29,7 @@ class AllRuns:
                     self.notes = NotesView()
                     with gr.Row(elem_classes="wb-actions"):
                         self.clone = gr.Button("Clone with changes →", size="sm", elem_id="wb-runs-clone")
+                        self.throw = gr.Button("Move to the trash", size="sm", elem_id="wb-runs-throw")
                         self.archive = gr.Button(
                             "Pack into one file, or bring one ↓", size="sm", elem_id="wb-runs-archive"
                         )
@@ -37,19 +42,25 @@ class AllRuns:
         is_open = gr.State(False)
 
         def expand(run_name: str | None) -> Updates:
-            return {is_open: True, **self.notes.updates(run_name), **self.trash.updates()}
+            return {is_open: True, **self.notes.updates(run_name)}
 
         def collapse() -> Updates:
             return {is_open: False}
 
         def look_at(run_name: str | None, shown: bool) -> Updates:
-            """Another run: after one was thrown away, the trash holds it too."""
-            return {**self.notes.updates(run_name), **self.trash.updates()} if shown else {}
+            return self.notes.updates(run_name) if shown else {}
 
-        changing = [*self.notes.outputs, *self.trash.outputs]
-        self.part.expand(expand, run, [is_open, *changing], **QUIET)
+        def throw(run_name: str | None) -> gr.Dropdown:
+            if not run_name:
+                raise WorkbenchError("There is no run to throw away. Choose one above.")
+            gr.Info(training.move_to_trash(open_run(run_name)))
+            app.look_again()
+            return last_looked_at(app)
+
+        self.part.expand(expand, run, [is_open, *self.notes.outputs], **QUIET)
         self.part.collapse(collapse, None, is_open, **QUIET)
-        run.change(look_at, [run, is_open], changing, **QUIET)
+        run.change(look_at, [run, is_open], self.notes.outputs, **QUIET)
+        self.throw.click(throw, run, run, api_name="throw", **QUIET)
         self.table.wire(run, self.family, is_open, frame, app)
         self.notes.wire(run, app)
         self.trash.wire(run, app)

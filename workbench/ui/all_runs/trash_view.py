@@ -18,10 +18,13 @@ from workbench.ui.updates import QUIET, Updates, there_while
 
 
 class TrashView:
-    """sure: asks again before anything is deleted."""
+    """sure: asks again before anything is deleted.
+
+    What is folded away is not there in the browser, and forgets that it is to be shown: so all of it is told when it is opened.
+    """
 
     def __init__(self) -> None:
-        with gr.Accordion("Trash", open=False, elem_id="wb-runs-trash"):
+        with gr.Accordion("Trash", open=False, elem_id="wb-runs-trash") as self.part:
             self.told = gr.HTML(elem_id="wb-trash-told")
             self.place = open_dropdown([], label="A run in the trash", elem_id="wb-trash-place", visible="hidden")
             with gr.Row(elem_classes="wb-actions"):
@@ -55,6 +58,13 @@ class TrashView:
             gr.Info(trash.empty())
             return self.updates()
 
+        def look(is_open: bool) -> Updates:
+            return self.updates() if is_open else {}
+
+        is_open = gr.State(False)
+        self.part.expand(lambda: True, None, is_open, **QUIET).then(look, is_open, self.outputs, **QUIET)
+        self.part.collapse(lambda: False, None, is_open, **QUIET)
+        run.change(look, is_open, self.outputs, **QUIET)  # one may have been thrown away
         self.restore.click(restore, self.place, [*self.outputs, run], api_name="restore", **QUIET)
         self.empty.click(ask, None, [self.empty, self.sure, self.keep], **QUIET)
         self.sure.click(delete, None, self.outputs, api_name="empty_trash", show_progress_on=self.told)
