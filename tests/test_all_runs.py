@@ -105,6 +105,18 @@ def test_runs_that_come_from_each_other_end_in_a_list_and_not_in_a_loop():
     assert words.startswith("a:") and below[0][0].startswith("b:") and below[0][1] == []
 
 
+def test_of_a_large_family_the_nearest_are_told_and_the_others_counted():
+    """The run, what it came from, and 38 of the 98 others that did."""
+    rows = [row("start", 0), *(row(f"run-{n}", n + 1, relations=(Relation("continued", "start"),)) for n in range(99))]
+    (_, below), (words, _) = run_list.family(rows, "run-0")
+    assert len(below) == 39 and below[0][0].endswith("← this run") and words == "and 60 more"
+
+
+def test_a_chain_of_a_thousand_runs_is_told_in_its_nearest_part():
+    rows = [row(f"run-{n}", n, relations=(Relation("continued", f"run-{n - 1}"),)) for n in range(1, 1000)]
+    assert run_list.family(rows, "run-999")[-1] == ("and 960 more", [])
+
+
 # What the files say
 
 

@@ -141,50 +141,55 @@ _RELATED: dict[Kind, str] = {
 }
 
 
-MOST_NAMED = 3
+MOST_NAMED, MOST_KIN = 3, 40
 
 
 def family(rows: Sequence[RunRow], of: str, trash: Collection[str] = ()) -> list[Branch]:
-    """The run called `of` among all that it came from and that came of it, each below what it has its weights of.
+    """The run called `of` among those that it came from and that came of it, each below what it has its weights of.
 
-    trash: names of runs that lie there. Empty where the run has no relations.
+    Of more than `MOST_KIN`, the nearest. trash: names of runs that lie there. Empty where the run has no relations.
     """
     known = {row.name: row for row in rows}
-    near: dict[str, set[str]] = {}
-    for row in rows:
-        for one in row.facts.relations:
-            near.setdefault(row.name, set()).add(one.run)
-            near.setdefault(one.run, set()).add(row.name)
-    if not near.get(of):
+    made = {row.name: row.made for row in rows}
+    kin = _kin(rows, of, made)
+    if len(kin) == 1:
         return []
-    kin, ahead = {of}, [of]
-    while ahead:
-        new = near.get(ahead.pop(), set()) - kin
-        kin |= new
-        ahead += new
-    above = {name: _above(known.get(name)) for name in kin}
+    shown = sorted(kin[:MOST_KIN], key=lambda name: (made.get(name, 0.0), name))
+    above = {name: up if (up := _above(known.get(name))) in shown else None for name in shown}
+    below: dict[str | None, list[str]] = {}
     judged: dict[str, list[str]] = {}
-    for name in sorted(kin & known.keys()):
-        for one in known[name].facts.relations:
+    for name in shown:
+        below.setdefault(above[name], []).append(name)
+        for one in known[name].facts.relations if name in known else ():
             if one.kind == "reward":
                 judged.setdefault(one.run, []).append(name)
     placed: set[str] = set()
 
     def branch(name: str) -> Branch:
         placed.add(name)
-        below = [one for one in sorted(kin, key=_age(known)) if above[one] == name]
-        return _line(name, known, judged.get(name, ()), trash) + (" ← this run" if name == of else ""), [
-            branch(one) for one in below if one not in placed
-        ]
+        words = _line(name, known, judged.get(name, ()), trash) + (" ← this run" if name == of else "")
+        return words, [branch(one) for one in below.get(name, ()) if one not in placed]
 
-    order = sorted(kin, key=_age(known))
-    found = [branch(name) for name in order if above[name] is None]
+    found = [branch(name) for name in below.get(None, ())]
     # What is left goes round in a circle, which only files changed by hand do.
-    return found + [branch(name) for name in order if name not in placed]
+    found += [branch(name) for name in shown if name not in placed]
+    more = len(kin) - len(shown)
+    return [*found, (f"and {more:,} more", [])] if more else found
 
 
-def _age(known: Mapping[str, RunRow]) -> Callable[[str], tuple[float, str]]:
-    return lambda name: (known[name].made if name in known else 0.0, name)
+def _kin(rows: Sequence[RunRow], of: str, made: Mapping[str, float]) -> list[str]:
+    """A run and all that are related to it, the nearest first, and of equally near ones the newest."""
+    near: dict[str, set[str]] = {}
+    for row in rows:
+        for one in row.facts.relations:
+            near.setdefault(row.name, set()).add(one.run)
+            near.setdefault(one.run, set()).add(row.name)
+    kin, new = {of: None}, [of]
+    while new:
+        next_ones = set[str]().union(*[near.get(name, ()) for name in new]) - kin.keys()
+        new = sorted(next_ones, key=lambda name: (-made.get(name, 0.0), name))
+        kin.update(dict.fromkeys(new))
+    return list(kin)
 
 
 def _above(row: RunRow | None) -> str | None:
