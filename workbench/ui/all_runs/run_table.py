@@ -60,19 +60,17 @@ class RunTable:
         outputs = [self.rows, self.found, self.tag, self.earlier, self.later, start, seen, family_of]
 
         def refresh(
-            shown: bool, words: str | None, state: str | None, tag: str | None, order: str | None, run_name: str | None, at: int,
-            before: tuple[Any, ...],
-        ) -> Updates:  # fmt: skip
+            shown: bool, run_name: str | None, at: int, before: tuple[Any, ...], *wanted: str | None
+        ) -> Updates:
             """One tick: what is shown of the runs, or nothing where nothing changed."""
             if not shown:
                 return {}
             listing = app.run_rows.now(app.survey())
-            asked = (listing.version, words, state, tag, order, run_name, at)
+            asked = (listing.version, run_name, at, wanted)
             if before[:1] == (asked,):
                 return {}
-            rows = sorted_by(
-                fitting(listing.rows, words or "", state or ALL, tag or ALL), order if order in SORTS else NEWEST
-            )
+            words, state, tag, order = (one or "" for one in wanted)
+            rows = sorted_by(fitting(listing.rows, words, state, tag), order if order in SORTS else NEWEST)
             at = min(at, max(0, (len(rows) - 1) // PAGE * PAGE))
             page = rows[at : at + PAGE]
             tags = tuple(tags_of(listing.rows))
@@ -104,7 +102,7 @@ class RunTable:
             choices.update(run=name)
             return name
 
-        asked = [is_open, *filters, run, start, seen]
+        asked = [is_open, run, start, seen, *filters]
         frame.clock.each_second(refresh, asked, outputs)
         for field in filters:
             field.change(refresh, asked, outputs, **LATEST)
