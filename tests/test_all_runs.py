@@ -4,7 +4,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gradio as gr
@@ -27,7 +27,9 @@ from workbench.store.datasets import Provenance
 from workbench.store.metrics_file import ending
 from workbench.store.runs import Run, all_runs, open_run
 from workbench.ui.all_runs import run_table
+from workbench.ui.all_runs.notes_view import NotesView
 from workbench.ui.all_runs.run_table import RunTable, cells, clicked_run
+from workbench.ui.all_runs.trash_view import TrashView
 from workbench.ui.run_actions import run_choices
 
 RECORDED = Path(__file__).parent / "runs" / "healthy-demo.jsonl"
@@ -496,6 +498,61 @@ def test_a_click_names_the_run_whatever_its_title_says():
     for odd in (None, [], [""], [{"a": 1}], "real", ["../etc"]):
         with pytest.raises(WorkbenchError):
             clicked_run(click(odd))
+
+
+def handlers(draw: Callable[[], object]) -> dict[str, Callable]:
+    """What a part of the page does, by the names of its endpoints."""
+    with gr.Blocks() as page:
+        draw()
+    return {str(fn.api_name): fn.fn for fn in page.fns.values()}
+
+
+def test_what_is_written_on_a_run_is_stored_and_the_choice_shows_its_title():
+    finished("one")
+    app = AppState()
+    with gr.Blocks():
+        run = gr.Dropdown(allow_custom_value=True)
+    view: list[NotesView] = []
+
+    def draw() -> None:
+        run.render()
+        view.append(NotesView())
+        view[0].wire(run, app)
+
+    updates = handlers(draw)["note"]("one", "Best", "keep, keep, demo", "Why.")
+    assert run_notes.notes_of(open_run("one")).model_dump() == {
+        "title": "Best",
+        "note": "Why.",
+        "tags": ("keep", "demo"),
+    }
+    assert updates[run]["choices"] == [("Best · one · lost", "one")]
+    assert view[0].updates("one")[view[0].tags] == "keep, demo"
+    assert view[0].updates("nothing")[view[0].note] == "" == view[0].updates(None)[view[0].note]
+
+
+def test_the_trash_asks_once_more_before_it_deletes_and_gives_runs_back():
+    app = AppState()
+    with gr.Blocks():
+        run = gr.Dropdown(allow_custom_value=True)
+    views: list[TrashView] = []
+
+    def draw() -> None:
+        run.render()
+        views.append(TrashView())
+        views[0].wire(run, app)
+
+    acts = handlers(draw)
+    view = views[0]
+    assert view.updates()[view.empty]["visible"] == "hidden" and "empty" in view.updates()[view.told]
+    training.move_to_trash(finished("one"))
+    shown = view.updates()
+    assert shown[view.place]["value"] == "one" and shown[view.sure]["visible"] == "hidden"
+    assert acts["ask"]()[view.sure]["value"].startswith("Delete 1 run, ") and trash.content().runs
+    assert acts["restore"]("one")[run].value == "one" and open_run("one").has_adapter
+    with pytest.raises(WorkbenchError, match="Choose a run of the trash"):
+        acts["restore"](None)
+    training.move_to_trash(open_run("one"))
+    assert acts["empty_trash"]()[view.restore]["visible"] == "hidden" and not trash.content().runs
 
 
 def test_what_a_person_wrote_is_text_in_every_list():

@@ -127,7 +127,7 @@ def facts_of(run: Run, sources: dict[str, tuple[str, ...]] | None = None) -> Run
     notes, size = run_notes.notes_of(run), size_of(run.folder)
     told: dict[str, Any] = {"bytes": size, "title": notes.title, "note": notes.note, "tags": notes.tags}
     try:
-        config = run.adjusted_config()
+        config = run.config()  # what is adjusted on the way is nothing that the list tells
     except WorkbenchError:
         return RunFacts(**told)
     stage = config.stages[-1]

@@ -35,16 +35,21 @@ class NotesView:
             written = run_notes.write_notes(open_run(run_name), title, note, [tags])
             gr.Info(f"Saved with {run_name}.")
             app.look_again()
-            return {**self._of(written), run: gr.update(choices=run_choices(app))}
+            return {**self._of(run_name, written), run: gr.update(choices=run_choices(app))}
 
         self.save.click(save, [run, *self.outputs], [run, *self.outputs], api_name="note", **QUIET)
 
     def updates(self, run_name: str | None) -> Updates:
         """What is written on a run; empty fields for one that is gone."""
         try:
-            return self._of(run_notes.notes_of(open_run(run_name)) if run_name else RunNotes())
+            return self._of(run_name, run_notes.notes_of(open_run(run_name)) if run_name else RunNotes())
         except WorkbenchError:
-            return self._of(RunNotes())
+            return self._of(None, RunNotes())
 
-    def _of(self, notes: RunNotes) -> Updates:
-        return {self.title: notes.title, self.tags: ", ".join(notes.tags), self.note: notes.note}
+    def _of(self, run_name: str | None, notes: RunNotes) -> Updates:
+        label = f"Title of {run_name}" if run_name else "Title"
+        return {
+            self.title: gr.update(value=notes.title, label=label),
+            self.tags: ", ".join(notes.tags),
+            self.note: notes.note,
+        }
