@@ -1,12 +1,15 @@
 """Pages without a browser: drawn once, and what they show by the elem_id of their components."""
 
+from collections.abc import Callable
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 
 from workbench.jobs.app_state import AppState
 from workbench.ui import watch_tab
+from workbench.ui.all_runs.run_table import RunTable
 from workbench.ui.train_tab import TrainTab
 from workbench.ui.updates import Updates
 from workbench.ui.watch_tab import WatchTab
@@ -33,6 +36,28 @@ def watch_page(
 ) -> dict[str, Any]:
     """What the Watch page shows of a run."""
     return by_id(watch().page_of(app or AppState(), name, before, beside=beside))
+
+
+def table_tick(app: AppState) -> Callable[[], Updates]:
+    """What a tick does for the list of all runs, where it is open; as the tab holds it in between."""
+    collected: list[tuple[Callable[..., Updates], list[Any]]] = []
+
+    class Clock:
+        def each_second(self, happens: Callable[..., Updates], inputs: list[Any], _outputs: list[Any]) -> None:
+            collected.append((happens, inputs))
+
+    with gr.Blocks():
+        table, run, is_open = RunTable(), gr.Dropdown(value="run-000", allow_custom_value=True), gr.State(True)
+        table.wire(run, gr.HTML(), is_open, SimpleNamespace(clock=Clock()), app)
+    ((happens, inputs),) = collected
+    held = {one: one.value for one in inputs}
+
+    def tick() -> Updates:
+        updates = happens(*held.values())
+        held.update({one: value for one, value in updates.items() if one in held and isinstance(one, gr.State)})
+        return updates
+
+    return tick
 
 
 def starts(name: str | None) -> gr.Dropdown:

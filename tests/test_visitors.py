@@ -340,7 +340,7 @@ def test_a_visitor_finds_what_is_closed_hidden_or_locked_and_is_told_why(space, 
         "wb-watch-hold",
     ):
         assert seen[locked]["interactive"] is False, locked
-    assert seen["wb-visit"]["visible"] is True
+    assert seen["wb-visit"]["visible"] is True and seen["wb-runs"]["visible"] is False
     own = drawn_for(window, as_(visitor, "me"), "own")
     assert "You are signed in as me, its owner" in str(own["wb-space"]) and "Runs end with this Space" in str(
         own["wb-space"]

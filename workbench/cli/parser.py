@@ -8,7 +8,7 @@ from workbench.cli.data import check_data, convert_data, import_data, make_pairs
 from workbench.cli.demo import demo
 from workbench.cli.export import export
 from workbench.cli.report import report
-from workbench.cli.runs import list_presets, plan, queued, runs, scale, train, trash
+from workbench.cli.runs import list_presets, note, plan, queued, rename, runs, scale, train, trash
 from workbench.cli.space import archive, deploy_space, unarchive
 from workbench.cli.talk import chat
 from workbench.core.chat import STRONGEST, Answerer
@@ -52,8 +52,8 @@ def parser() -> argparse.ArgumentParser:
     _with_settings(command("plan", plan))
     command("presets", list_presets)
     command("runs", runs)
-    one = command("trash", trash)
-    one.add_argument("run", help="a run that neither trains nor waits, also one that cannot be read")
+    _with_notes(command("note", note), command("rename", rename))
+    _with_trash(command("trash", trash))
     one = command("scale", scale)
     one.add_argument("run", help="a finished run, or a checkpoint as RUN@STAGE-STEP")
     one.add_argument(
@@ -124,6 +124,26 @@ def strength(text: str) -> float:
         return Answerer("run", float(text)).strength
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no strength; it is a number from 0 to {STRONGEST}") from None
+
+
+def _with_notes(note: argparse.ArgumentParser, rename: argparse.ArgumentParser) -> None:
+    note.add_argument("run", help="name of a run; `workbench runs` lists them")
+    note.add_argument("--note", metavar="TEXT", help="in place of the note that is there")
+    note.add_argument("--tag", metavar="TAG", action="append", default=[], help="add a tag; may be given several times")
+    note.add_argument("--untag", metavar="TAG", action="append", default=[], help="take a tag away")
+    rename.add_argument("run", help="name of a run")
+    rename.add_argument("title", help='what the lists show before its name; "" for the name alone')
+
+
+def _with_trash(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "run",
+        nargs="?",
+        help="a run that neither trains nor waits, also one that cannot be read (default: list the trash)",
+    )
+    one.add_argument("--restore", metavar="FOLDER", help="move a run out of the trash, by its folder there")
+    one.add_argument("--empty", action="store_true", help="delete all that is in the trash, for good")
+    one.add_argument("--yes", action="store_true", help="empty it without being asked")
 
 
 def _with_export(one: argparse.ArgumentParser) -> None:

@@ -4,17 +4,22 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from workbench.core.data.doctor.findings import VERDICT_LABELS
 from workbench.core.data.formats import SeenColumn
-from workbench.core.memory.plan import Plan, fit_message
+from workbench.core.memory.plan import Plan, fit_message, in_gigabytes
 from workbench.core.monitoring.metrics import results
+from workbench.core.monitoring.run_list import RunRow, run_label
 from workbench.core.training.methods import stage_title
 from workbench.jobs import training
+from workbench.jobs.trash import content_label
 from workbench.store import datasets, presets
 from workbench.store.datasets import About
-from workbench.store.runs import Run
+from workbench.store.run_files import RunNotes
+from workbench.store.runs import Run, open_run
+from workbench.store.trash import Content
 
 
 def answer(options: argparse.Namespace, value: Any, in_words: Callable[[], object]) -> int:
@@ -68,7 +73,24 @@ def print_runs(found: list[dict[str, Any]]) -> None:
             print(f"{one['name']:<28} {one['why']}")
             continue
         accuracy = "" if one["accuracy"] is None else f"held-out accuracy {one['accuracy']:.2f}"
-        print(f"{one['name']:<28} {one['state']:<9} {one['method']:<8} {one['model']:<28} {accuracy}")
+        own = " ".join(filter(None, [one["title"], *(f"#{tag}" for tag in one["tags"])]))
+        line = f"{one['name']:<28} {one['state']:<9} {one['method']:<8} {one['model']:<28} {accuracy:<22} {own}"
+        print(line.rstrip())
+
+
+def print_notes(run: Run, notes: RunNotes) -> None:
+    print(run_label(run.name, notes.title))
+    print(f"Tags: {', '.join(notes.tags) or 'none'}")
+    print(notes.note or "No note.")
+
+
+def print_trash(found: Content) -> None:
+    print(f"In the trash: {content_label(found)}.")
+    for one in found.runs:
+        when = datetime.fromtimestamp(one.time).strftime("%Y-%m-%d %H:%M")
+        print(f"  {one.place:<28} {when}  {in_gigabytes(one.bytes):>10}")
+    if found.runs:
+        print("`workbench trash --restore FOLDER` takes one back, `workbench trash --empty` deletes all of it.")
 
 
 def print_queue(found: dict[str, Any]) -> None:
@@ -139,6 +161,18 @@ def print_demo(report: dict[str, Any], shares: dict[str, dict[str, float]], run:
 
 _RESULTS = ("loss", "accuracy", "margin")
 """What every run has a place for, whether its method measures it or not."""
+
+
+def row_facts(row: RunRow) -> dict[str, Any]:
+    """A run as `runs --json` prints it, of what was read of all runs at once."""
+    run = open_run(row.name)
+    told = {"name": row.name, "state": row.state, "why": training.summary(run)}
+    unreadable = row.state == "unreadable"
+    settings = (
+        {"method": None, "model": None} if unreadable else {"method": run.config().method, "model": row.facts.base}
+    )
+    results = dict.fromkeys(_RESULTS) | dict(row.facts.results)
+    return {**told, **settings, **results, **row.as_json(), "folder": str(run.folder)}
 
 
 def run_facts(run: Run) -> dict[str, Any]:

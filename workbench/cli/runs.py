@@ -1,11 +1,24 @@
-"""Commands on runs: train, plan, list, queue, trash; and on presets."""
+"""Commands on runs: train, plan, list, queue, notes, trash; and on presets."""
 
 import argparse
+import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from workbench.cli.printing import answer, print_plan, print_presets, print_queue, print_runs, run_facts, to_stderr
+from workbench.cli.printing import (
+    answer,
+    print_notes,
+    print_plan,
+    print_presets,
+    print_queue,
+    print_runs,
+    print_trash,
+    row_facts,
+    run_facts,
+    to_stderr,
+)
 from workbench.cli.wanted import wanted_config
 from workbench.core.chat import Answerer
 from workbench.core.errors import WorkbenchError
@@ -13,13 +26,18 @@ from workbench.core.monitoring.progress import progress
 from workbench.core.training.config import RunConfig
 from workbench.core.training.forks import Fork, parse_fork
 from workbench.jobs import queue, training
+from workbench.jobs import trash as trash_of_home
 from workbench.jobs.pace import earlier_paces
 from workbench.jobs.planning import machine, plan_run
+from workbench.jobs.run_rows import RunRows
+from workbench.jobs.survey import survey
 from workbench.store import presets
 from workbench.store.forks import fork_of, forks_of
 from workbench.store.metrics_file import MetricsFile
-from workbench.store.runs import Run, all_runs, open_run
+from workbench.store.run_notes import notes_of, write_notes
+from workbench.store.runs import Run, open_run
 from workbench.store.scaled import save_scaled
+from workbench.store.trash import content
 
 
 def train(options: argparse.Namespace) -> int:
@@ -50,7 +68,7 @@ def plan(options: argparse.Namespace) -> int:
 def runs(options: argparse.Namespace) -> int:
     """List the runs, newest first."""
     queue.look()
-    found = [run_facts(run) for run in all_runs()]
+    found = [row_facts(row) for row in RunRows().now(survey()).rows]
     return answer(options, found, lambda: print_runs(found))
 
 
@@ -60,10 +78,47 @@ def list_presets(options: argparse.Namespace) -> int:
     return answer(options, known, lambda: print_presets(presets.card_of(machine()[0]).id))
 
 
+def note(options: argparse.Namespace) -> int:
+    """Write a note or tags on a run, or print what is written on it."""
+    run = open_run(options.run)
+    tags = None
+    if options.tag or options.untag:
+        gone = {tag.casefold() for tag in options.untag}
+        tags = [tag for tag in (*notes_of(run).tags, *options.tag) if tag.casefold() not in gone]
+    written = write_notes(run, note=options.note, tags=tags)
+    return answer(options, {"name": run.name, **written.model_dump(mode="json")}, lambda: print_notes(run, written))
+
+
+def rename(options: argparse.Namespace) -> int:
+    """Give a run a title, which the lists show; its name, which other runs and votes say, stays."""
+    run = open_run(options.run)
+    written = write_notes(run, title=options.title)
+    return answer(options, {"name": run.name, **written.model_dump(mode="json")}, lambda: print_notes(run, written))
+
+
 def trash(options: argparse.Namespace) -> int:
-    """Move a run's folder to the trash."""
-    words = training.move_to_trash(open_run(options.run))
-    return answer(options, {"moved": words}, lambda: print(words))
+    """Move a run to the trash, list what is there, take a run back, or empty it."""
+    if options.run and (options.restore or options.empty) or options.restore and options.empty:
+        raise WorkbenchError("Name a run to throw away, or one to --restore, or say --empty: one of the three.")
+    if options.restore:
+        run, words = trash_of_home.restore(options.restore)
+        return answer(options, {"restored": run.name}, lambda: print(words))
+    if options.empty:
+        words = trash_of_home.empty() if options.yes or _may_empty() else "Nothing was deleted."
+        return answer(options, {"emptied": words}, lambda: print(words))
+    if options.run:
+        words = training.move_to_trash(open_run(options.run))
+        return answer(options, {"moved": words}, lambda: print(words))
+    found = content()
+    listed = {**asdict(found), "runs": [asdict(one) for one in found.runs]}
+    return answer(options, listed, lambda: print_trash(found))
+
+
+def _may_empty() -> bool:
+    """Ask whoever sits at the terminal. Raises WorkbenchError where nobody does."""
+    if not sys.stdin.isatty():
+        raise WorkbenchError("To empty the trash without being asked, add --yes. Nothing was deleted.")
+    return input(f"Delete {trash_of_home.content_label(content())}, for good? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def scale(options: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from workbench.jobs.chat import Chat
 from workbench.jobs.logs import Logs, Reading
 from workbench.jobs.pace import earlier_paces
 from workbench.jobs.room import fits_beside_run
+from workbench.jobs.run_rows import RunRows
 from workbench.jobs.survey import Survey, survey
 from workbench.jobs.tokens import Tokens
 from workbench.jobs.visits import Visits
@@ -44,6 +45,7 @@ class AppState:
         self.working: dict[str, threading.Event] = {}  # what each browser tab has at work; set to end it
         self.untold = ""  # what became of such work when its tab went away; told until there is new work
         self.stop_report = threading.Event()  # set while the report that is being made is to end
+        self.run_rows = RunRows()
         self._logs = Logs()
         self._room_for: tuple[str, object] | None = None  # run and pid of the worker that the chat last made room for
         self._paces: dict[str, dict[Stage, float]] = {}  # of earlier runs, by the run that asked
@@ -57,6 +59,11 @@ class AppState:
             if self._survey is None or now - self._survey[0] > GOOD_FOR:
                 self._survey = (now, survey())
             return self._survey[1]
+
+    def look_again(self) -> None:
+        """The next survey is a new one: something was done with the runs."""
+        with self._surveying:
+            self._survey = None
 
     def start(self, config: RunConfig, fork: Fork | None = None) -> Run:
         """Start a run; close the chat, with a word, where both would want the card."""

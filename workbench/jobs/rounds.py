@@ -54,7 +54,7 @@ def add_votes(sitting: str, name: str, kind: VoteRows = "pairs", mixed_with: str
                 f"{other.title} holds {DATA_KINDS[other.kind].holds}, and the votes would become {DATA_KINDS[made or ''].holds}: the "
                 "two cannot be mixed. Train on the votes alone, or let them become the other kind."
             )
-    source = RowsSource(words="votes from the Compare page", rows=given).model_dump()
+    source = RowsSource(words=votes.source_of(given), rows=given).model_dump()
     preparing.run({"do": "import", "source": source, "name": name, "options": {"option": kind}})
     if mixed_with:
         stored, name = name, datasets.free_name(f"{name}-mixed")

@@ -1,26 +1,33 @@
 """Every run with what it is doing, at one moment. What did not change on disk since the last survey is not read again."""
 
+import itertools
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.run_state import State, state
 from workbench.jobs import processes
-from workbench.store import queue
+from workbench.store import queue, run_notes
 from workbench.store.records import STILL_WARM
 from workbench.store.run_files import NEEDED, Outcome
 from workbench.store.runs import Run, made_at, runs_folder
+from workbench.store.signed_facts import WORTH_KEEPING, Signature, Stat, read_signed, write_signed
 
-Signature = tuple[tuple[int, int, int] | None, ...]
-"""Of each file that says what a run is doing: inode, bytes, nanoseconds of its last change; None where it is not there."""
+_FILES = (*NEEDED, queue.MARKER, run_notes.FILE)
 
-_FILES = (*NEEDED, queue.MARKER)
+# Of more ended runs than this, each survey looks at the files of so many; of all others at the folder, which changes with every
+# file that the workbench writes, removes or replaces in it. What somebody changes in a file itself is seen some surveys later.
+LOOKED_INTO = 200
+
+_KEPT = "survey"
 
 _known: dict[str, "_Facts"] = {}
+_turns = itertools.count()
+_kept_of: list[Path] = []  # the folder of which what an earlier process knew was read
 
 
 @dataclass(frozen=True)
@@ -28,20 +35,26 @@ class _Facts:
     """What the files of a run say of it."""
 
     signature: Signature
+    run: Run
     made: float | None  # seconds since the epoch; None where the folder is no run
     readable: bool = True
     outcome: Outcome | None = None
     waits: bool = False
     pid: int | None = None
     created: float | None = None
+    title: str = ""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """All runs, the newest first, and the state of each by its name."""
+    """All runs, the newest first. By the name of each: its state, when it was made, the title that somebody gave it, and what
+    its files looked like."""
 
     runs: tuple[Run, ...]
     states: Mapping[str, State]
+    made: Mapping[str, float] = field(default_factory=dict)
+    titles: Mapping[str, str] = field(default_factory=dict)
+    signatures: Mapping[str, Signature] = field(default_factory=dict)
 
     @cached_property
     def running(self) -> Run | None:
@@ -57,17 +70,29 @@ class Survey:
 
 def survey() -> Survey:
     """Look at all runs now."""
-    found: list[tuple[float, str, Run, State]] = []
-    with os.scandir(runs_folder()) as entries:
-        for entry in entries:
-            facts = _facts(entry.path)
-            if facts.made is not None:
-                found.append((facts.made, entry.name, Run(Path(entry.path)), _state(facts, entry.path)))
+    found: list[tuple[float, str, _Facts]] = []
+    folder = runs_folder()
+    with os.scandir(folder) as entries:
+        paths = [(entry.name, entry.path) for entry in entries]
+    _remember(folder)
+    before = dict(_known)
+    turns = 1 + len(paths) // LOOKED_INTO
+    turn = next(_turns) % turns
+    for number, (name, path) in enumerate(paths):
+        facts = _facts(path) if number % turns == turn else _at_a_glance(path)
+        if facts.made is not None:
+            found.append((facts.made, name, facts))
     found.sort(key=lambda one: one[:2], reverse=True)
-    gone = _known.keys() - {str(run.folder) for *_, run, _ in found}
-    for path in gone:
+    for path in _known.keys() - {path for _, path in paths}:
         _known.pop(path, None)  # another thread may have been faster
-    return Survey(tuple(run for *_, run, _ in found), {name: now for _, name, _, now in found})
+    _keep(before)
+    return Survey(
+        tuple(facts.run for *_, facts in found),
+        {name: _state(facts, str(facts.run.folder)) for _, name, facts in found},
+        {name: made for made, name, _ in found},
+        {name: facts.title for _, name, facts in found if facts.title},
+        {name: facts.signature for _, name, facts in found},
+    )
 
 
 def state_of(run: Run) -> State:
@@ -87,6 +112,41 @@ def _state(facts: _Facts, path: str) -> State:
     return state(False, facts.outcome, facts.waits) if facts.readable else "unreadable"
 
 
+def _remember(folder: Path) -> None:
+    """Begin with what an earlier process knew of ended runs. It is told from what is true now by the signatures."""
+    if _kept_of == [folder]:
+        return
+    _kept_of[:] = [folder]
+    for name, (signature, facts) in read_signed(_KEPT).items():
+        path = str(folder / name)
+        if path not in _known and len(signature) == len(_FILES) + 1:
+            _known[path] = _Facts(
+                signature, Run(folder / name), facts["made"], True, facts["outcome"], title=facts["title"]
+            )
+
+
+def _keep(before: Mapping[str, "_Facts"]) -> None:
+    if sum(1 for path, facts in _known.items() if before.get(path) is not facts) < WORTH_KEEPING:
+        return
+    ended = [(path, facts) for path, facts in list(_known.items()) if facts.outcome]
+    write_signed(
+        _KEPT,
+        {
+            os.path.basename(path): (
+                facts.signature,
+                {"made": facts.made, "outcome": facts.outcome, "title": facts.title},
+            )
+            for path, facts in ended
+        },
+    )
+
+
+def _at_a_glance(path: str) -> _Facts:
+    """Of a run that has ended, and whose folder is as it was, what is known of it."""
+    known = _known.get(path)
+    return known if known and known.outcome and known.signature[0] == _stat(path) else _facts(path)
+
+
 def _facts(path: str) -> _Facts:
     signature = _signature(path)
     known = _known.get(path)
@@ -96,29 +156,32 @@ def _facts(path: str) -> _Facts:
     changed = max((one[2] for one in signature if one), default=0)
     if changed and time.time_ns() - changed > STILL_WARM * 1e9:
         _known[path] = facts
+    else:
+        _known.pop(path, None)  # what was known is not so any more
     return facts
 
 
 def _read(run: Run, signature: Signature) -> _Facts:
     made = made_at(run)
     if made is None:
-        return _Facts(signature, None)
+        return _Facts(signature, run, None)
+    title = run_notes.notes_of(run).title
     try:
         if run.problems():
-            return _Facts(signature, made, readable=False)
+            return _Facts(signature, run, made, readable=False, title=title)
         # Looked at before the worker: a run gets its worker first, and then stops waiting.
         waits, worker, result = queue.is_marked(run), run.worker(), run.result()
     except WorkbenchError:  # damaged between the two looks
-        return _Facts(signature, made, readable=False)
+        return _Facts(signature, run, made, readable=False, title=title)
     outcome = result.outcome if result else None
-    return _Facts(signature, made, True, outcome, waits, worker.get("pid"), worker.get("created"))
+    return _Facts(signature, run, made, True, outcome, waits, worker.get("pid"), worker.get("created"), title)
 
 
 def _signature(path: str) -> Signature:
-    return tuple([_stat(f"{path}{os.sep}{name}") for name in _FILES])
+    return _stat(path), *[_stat(f"{path}{os.sep}{name}") for name in _FILES]
 
 
-def _stat(path: str) -> tuple[int, int, int] | None:
+def _stat(path: str) -> Stat:
     try:
         found = os.stat(path)
     except OSError:

@@ -30,7 +30,8 @@ from workbench.store import checkpoints, datasets, device, gone, queue, run_data
 from workbench.store.device import Holder
 from workbench.store.forks import take
 from workbench.store.home import home, write_text, writing
-from workbench.store.runs import PAUSE, Run, check_reward, claim_folder, open_run, runs_folder, starting_run, throw_away
+from workbench.store.runs import PAUSE, Run, check_reward, claim_folder, open_run, runs_folder, starting_run
+from workbench.store.trash import throw_away
 
 WORKER = processes.engine("train")
 

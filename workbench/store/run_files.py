@@ -137,6 +137,14 @@ class Environment(BaseModel):
     frozen: Frozen | None = None
 
 
+class RunNotes(Fields):
+    """What a person wrote about a run. title: what the pages call it, beside its name."""
+
+    title: str = ""
+    note: str = ""
+    tags: tuple[str, ...] = ()
+
+
 class Settings(BaseModel):
     """A config, and the settings in its file that this version does not know."""
 
@@ -173,6 +181,7 @@ DECIDED: Record[Decided] = Record(Decided)
 BRANCH: Record[Branch] = Record(Branch)
 ENVIRONMENT: Record[Environment] = Record(Environment)
 REWARD: Record[RewardFacts] = Record(RewardFacts)
+NOTES: Record[RunNotes] = Record(RunNotes)
 
 NEEDED: dict[str, Record[Any]] = {
     "config.json": CONFIG,
@@ -184,5 +193,10 @@ NEEDED: dict[str, Record[Any]] = {
 }
 """The files without which nobody knows what a run is, or what it would do if it went on."""
 
-TELLING: dict[str, Record[Any]] = {"environment.json": ENVIRONMENT, "exit.json": ENDED, "reward.json": REWARD}
+TELLING: dict[str, Record[Any]] = {
+    "environment.json": ENVIRONMENT,
+    "exit.json": ENDED,
+    "reward.json": REWARD,
+    "notes.json": NOTES,
+}
 """The files that only tell about a run: without them it works, and the page says less."""

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -416,19 +415,6 @@ def claim_folder(name: str) -> Run:
                 f"There is a run called {name} already. Runs are never overwritten: take {free_name(name)}."
             ) from None
     return run
-
-
-def throw_away(run: Run) -> Path:
-    """Move a run's folder, as it is, to the trash beside the runs, in one step. Returns where it lies now.
-
-    Raises WorkbenchError where the system does not let it be moved.
-    """
-    with writing(f"The run {run.name} in the trash"):
-        trash = folder_in_home("trash")
-        names = chain([run.name], (f"{run.name}-{number}" for number in count(2)))
-        place = next(trash / name for name in names if not os.path.lexists(trash / name))
-        os.rename(run.folder, place)
-    return place
 
 
 def readable_runs() -> list[Run]:

@@ -7,7 +7,7 @@ ever rewritten: of two votes on the same answers the later one holds, and one th
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +16,27 @@ from typing import Any
 from filelock import FileLock
 from pydantic import ValidationError
 
+from workbench.core.chat import Answerer
 from workbench.core.data.messages import RawRow
 from workbench.core.data.thoughts import without_thoughts
 from workbench.core.errors import WorkbenchError
+from workbench.core.names import is_name
 from workbench.core.votes.vote import Choice, Side, Vote, word_count
 from workbench.store.home import append_line, home, writing
 
-__all__ = ["Choice", "Vote", "add", "all_votes", "of_sitting", "path", "rows", "undo", "unreadable"]
+__all__ = [
+    "Choice",
+    "Vote",
+    "add",
+    "all_votes",
+    "of_sitting",
+    "path",
+    "rows",
+    "source_of",
+    "undo",
+    "unreadable",
+    "voted_on",
+]
 
 _LOCK_SECONDS = 30
 
@@ -88,6 +102,23 @@ def rows(sitting: str = "", measured: bool = False) -> Iterator[tuple[int, RawRo
         chosen.pop(key, None)
         chosen[key] = _row(vote)
     yield from enumerate(chosen.values(), start=1)
+
+
+_SOURCE = "votes from the Compare page"
+_OF = " on answers of "
+
+
+def source_of(given: Sequence[RawRow]) -> str:
+    """What a dataset of such rows says of where it is from, with the runs whose answers were voted on."""
+    told = [(row.get("provenance") or {}).get(side) or {} for row in given for side in ("left", "right")]
+    runs = sorted({Answerer(one["name"]).run for one in told if one.get("name")})
+    return f"{_SOURCE}{_OF}{', '.join(runs)}" if runs else _SOURCE
+
+
+def voted_on(source: str) -> tuple[str, ...]:
+    """The runs that `source_of` named; none for data from elsewhere."""
+    start, of, named = source.partition(_OF)
+    return tuple(filter(is_name, named.split(", "))) if start == _SOURCE and of else ()
 
 
 def path() -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import gradio as gr
 
 from workbench.core.monitoring.health import RunFinding
+from workbench.core.monitoring.run_list import run_label
 from workbench.core.training.methods import stage_title
 from workbench.core.training.run_state import CAN_RESUME, State
 from workbench.jobs import queue, training
@@ -71,6 +72,7 @@ class RunActions:
 
             def do(run_name: str) -> gr.Dropdown:
                 gr.Info(act(run_name))
+                app.look_again()
                 return last_looked_at(app)
 
             return do
@@ -148,7 +150,10 @@ def wire_choice(run: gr.Dropdown, beside: gr.Dropdown, frame: Frame, app: AppSta
 def run_choices(app: AppState) -> list[tuple[str, str]]:
     """Every run with what it is doing, newest first."""
     now = app.survey()
-    return [(f"{run.name} · {STATE_LABELS[now.states[run.name]]}", run.name) for run in now.runs]
+    return [
+        (f"{run_label(run.name, now.titles.get(run.name, ''))} · {STATE_LABELS[now.states[run.name]]}", run.name)
+        for run in now.runs
+    ]
 
 
 def last_looked_at(app: AppState) -> gr.Dropdown:

@@ -105,7 +105,8 @@ def _wire_between(
     demo_is_tried, length_is_taken = model.try_it.click, data.lengths.train.click
     train.try_when(frame, demo_is_tried)
     train.take_length_when(frame, length_is_taken, data.shown.length)
-    for follow_up, button in watch.actions.follow_ups.items():
+    follow_ups = [*watch.actions.follow_ups.items(), ("again", watch.all_runs.clone)]
+    for follow_up, button in follow_ups:
         another_run_is_wanted = button.click
         train.propose_when(frame, another_run_is_wanted, watch.run, partial(proposal_for, app, follow_up))
 

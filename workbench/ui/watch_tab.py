@@ -13,6 +13,7 @@ from workbench.jobs.app_state import AppState
 from workbench.jobs.logs import Reading
 from workbench.jobs.proposals import findings_of
 from workbench.store.runs import Run, open_run
+from workbench.ui.all_runs.all_runs_view import AllRuns
 from workbench.ui.archive_view import ArchiveView
 from workbench.ui.beside_view import Beside, chosen
 from workbench.ui.curves_view import Curves
@@ -50,6 +51,7 @@ class WatchTab:
         with gr.Row(elem_classes="wb-watch-choice"):
             self.run = draw_choice()
             self.beside = Beside()
+        self.all_runs = AllRuns()
         self.head = gr.HTML(elem_id="wb-watch-head")
         self.actions = RunActions()
         self.queue = QueueView()
@@ -73,10 +75,10 @@ class WatchTab:
         with gr.Accordion("Settings, versions and files of this run", open=False) as details:
             self.details = gr.HTML()
             self.actions.follow_ups["branch"].render()
-        with gr.Accordion("Take this run to another machine, or bring one", open=False) as files:
+        with gr.Accordion("Take this run to another machine, or bring one", open=False) as self.files:
             self.archive = ArchiveView()
         # What visitors of a Space do not see: paths, prompts of the owner's data, and what the worker printed.
-        self.of_the_owner: list[Block] = [side_by_side, samples, log, details, files]
+        self.of_the_owner: list[Block] = [side_by_side, samples, log, details, self.files, self.all_runs.part]
 
     @property
     def changing(self) -> list[Block]:
@@ -117,6 +119,7 @@ class WatchTab:
         self.actions.wire(self.run, self.head, app)
         self.queue.wire()
         self.archive.wire(self.run)
+        self.all_runs.wire(self.run, self.files, frame, app)
         self.take.wire(self.run, app)
         self.actions.compare.click(lambda: go_to("compare"), None, frame.tabs, **QUIET)
 

@@ -337,7 +337,7 @@ def stored_config(values: Any, renamed: Mapping[str, str] = RENAMED) -> tuple[Ru
     """
     if not isinstance(values, dict):
         raise WorkbenchError("it holds no object of settings.")
-    known: dict[str, Any] = copy.deepcopy(values)
+    known: dict[str, Any] = copy.deepcopy(values) if renamed else values
     for old, new in renamed.items():
         found = _take_out(known, old.split("."))
         if found is not _NOTHING:
@@ -346,6 +346,7 @@ def stored_config(values: Any, renamed: Mapping[str, str] = RENAMED) -> tuple[Ru
     try:
         RunConfig.model_validate(known)
     except ValidationError as error:
+        known = copy.deepcopy(known)
         for problem in error.errors():
             if problem["type"] == "extra_forbidden":
                 _take_out(known, problem["loc"])

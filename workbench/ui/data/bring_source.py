@@ -141,7 +141,7 @@ def source_of(
             raise WorkbenchError(
                 "There are no votes to train on yet. On the Compare page, ask both and say which answer is better, or begin a teaching sitting."
             )
-        return RowsSource(words="votes from the Compare page", rows=rows)
+        return RowsSource(words=votes.source_of(rows), rows=rows)
     if not (hub_id or "").strip():
         return None
     if not config or not split:
