@@ -10,6 +10,7 @@ from workbench.cli.export import export
 from workbench.cli.report import report
 from workbench.cli.runs import list_presets, plan, queued, runs, scale, train, trash
 from workbench.cli.space import archive, deploy_space, unarchive
+from workbench.cli.sweeps import list_sweeps, sweep
 from workbench.cli.talk import chat
 from workbench.core.chat import STRONGEST, Answerer
 from workbench.core.data.formats import FORMATS
@@ -50,6 +51,14 @@ def parser() -> argparse.ArgumentParser:
         help="continue from a checkpoint of an unfinished run (default: its newest)",
     )
     _with_settings(command("plan", plan))
+    one = command("sweep", sweep)
+    _with_settings(one)
+    one.add_argument(
+        "--vary", type=varied, required=True, metavar="SETTING=VALUE,VALUE,...",
+        help="the setting, such as dpo.beta=.05,.1,.3, with two to eight values",
+    )  # fmt: skip
+    one = command("sweeps", list_sweeps)
+    one.add_argument("id", nargs="?", help="one sweep, as the list names it (default: all)")
     command("presets", list_presets)
     command("runs", runs)
     one = command("trash", trash)
@@ -111,6 +120,13 @@ def mapped(text: str) -> tuple[str, str]:
     if part not in MAPPED or not is_there or not column:
         raise argparse.ArgumentTypeError(f"{text!r} is not PART=COLUMN. The parts are {', '.join(MAPPED)}")
     return part, column
+
+
+def varied(text: str) -> tuple[str, str]:
+    setting, is_there, values = text.partition("=")
+    if not is_there or not setting.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not SETTING=VALUE,VALUE,..., such as dpo.beta=.05,.1,.3")
+    return setting.strip(), values
 
 
 def length(text: str) -> int:

@@ -29,6 +29,7 @@ from workbench.ui.run_view import (
     unreadable_html,
 )
 from workbench.ui.samples_view import samples_html
+from workbench.ui.sweep_result_view import SweepResult
 from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
 from workbench.ui.who_may import for_visitors
 
@@ -50,6 +51,7 @@ class WatchTab:
         self.queue = QueueView()
         self.health = gr.HTML(elem_id="wb-watch-health")
         self.reward = gr.HTML(elem_id="wb-watch-reward")
+        self.sweep = SweepResult()
         self.curves = Curves()
         with gr.Accordion("Sample answers: before and now", open=False) as samples:
             self.samples = gr.HTML(elem_id="wb-watch-samples")
@@ -104,6 +106,7 @@ class WatchTab:
         self.run.change(redraw, None, seen, **QUIET)
         self.actions.wire(self.run, self.head, app)
         self.queue.wire()
+        self.sweep.wire(self.run, frame, app)
         self.archive.wire(self.run)
         self.take.wire(self.run, app)
         self.actions.compare.click(lambda: go_to("compare"), None, frame.tabs, **QUIET)
