@@ -46,7 +46,9 @@ def _print(found: Sweep) -> None:
     for one in points:
         figures = "  ".join(f"{result.name} {figure_label(result, figure)}" for result, figure in one.figures.items())
         print(f"  {one.label:<14} {one.state:<10} {one.run:<32} {figures}")
-    print(f"  {reading(points, found)}")
+    print(
+        f"  {reading(points, found)}{' Margins are in nats: divided by beta.' if sweeps.has_several_betas(found) else ''}"
+    )
 
 
 def _facts(found: Sweep) -> dict[str, Any]:

@@ -35,11 +35,12 @@ class SweepView:
             with gr.Row():
                 offered = varied(method)
                 self.setting = open_dropdown(
-                    offered, value=offered[0][1], label="Setting", elem_id="wb-train-sweep-setting"
-                )
+                    offered, value=offered[0][1], label="Setting", info="All others stay as they are in the form.",
+                    min_width=240, elem_id="wb-train-sweep-setting",
+                )  # fmt: skip
                 self.values = gr.Textbox(
                     label="Values", info=f"2 to {MOST}, with commas between them: 0.05, 0.1, 0.3", max_lines=1,
-                    elem_id="wb-train-sweep-values",
+                    min_width=240, elem_id="wb-train-sweep-values",
                 )  # fmt: skip
             self.plan = gr.HTML(elem_id="wb-train-sweep-plan")
             self.add = gr.Button("Add these runs to the queue", elem_id="wb-train-sweep-add")
@@ -98,11 +99,10 @@ def plan_html(values: Mapping[str, Any], setting: str, written: str) -> Html:
     except WorkbenchError as error:
         return join(*[notice("warning", "Fix this first", problem) for problem in error.problems])
     runs = [(f"{title_of(setting)} {value_label(one.value)}", one.run) for one in found.sweep.members]
-    return join(
-        facts(runs),
-        text(f"Expected time in all: {expected_time(forecasts, len(runs))}. One after the other, in this order."),
-        text(sharing_message(found)),
-    )
+    told = [("Expected time in all", f"{expected_time(forecasts, len(runs))}. One after the other, in this order.")]
+    if words := sharing_message(found):
+        told.append(("Reference", words))
+    return facts([*runs, *told])
 
 
 def sharing_message(found: sweeps.Planned) -> str:
@@ -111,9 +111,7 @@ def sharing_message(found: sweeps.Planned) -> str:
     if not sweeps.will_share(found):
         if not METHODS[found.configs[-1].stages[-1]].has_reference:
             return ""
-        return (
-            "The reference is not shared: with these settings each run has one of its own, or computes it at each step."
-        )
+        return "Not shared: with these settings each run has one of its own, or computes it at each step."
     words = (
         f"The reference is shared: the first run asks it once for each answer, and the next {later} read what it said."
     )

@@ -114,7 +114,7 @@ def reading(points: Sequence[Point], sweep: Sweep) -> str:
         values = [one.value for one in there]
         is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
         if is_number and top is not _inner(top, there) and len(there) > 2:
-            side = "largest" if top.value == max(values) else "smallest"  # type: ignore[type-var]
+            side = "largest" if top.value == max(values) else "smallest"
             words.append(f"It is the {side} value tried: the best one may lie beyond it.")
     else:
         words.append("Which value is best is known once two of the runs have ended.")
@@ -158,7 +158,7 @@ def _overlaps(first: Figure, second: Figure) -> bool:
 def _inner(top: Point, points: Sequence[Point]) -> Point | None:
     """The point itself where others lie on both sides of it."""
     values = [one.value for one in points]
-    return top if min(values) < top.value < max(values) else None  # type: ignore[type-var, operator]
+    return top if min(values) < top.value < max(values) else None  # type: ignore[operator]
 
 
 def _divided(figure: Figure, by: float) -> Figure:

@@ -51,7 +51,7 @@ class Sweep(BaseModel):
     def ordered(self) -> list[Member]:
         """From the lowest value to the highest, where values are numbers."""
         numbers = all(isinstance(one.value, int | float) for one in self.members)
-        return sorted(self.members, key=lambda one: one.value) if numbers else self.members  # type: ignore[arg-type, return-value]
+        return sorted(self.members, key=lambda one: one.value) if numbers else self.members
 
 
 def varied(method: str) -> list[tuple[str, str]]:
