@@ -219,6 +219,11 @@ def test_a_share_has_wilsons_interval_and_a_margin_its_standard_error():
     assert figures(run.log().rows, run.config(), 0)[ACCURACY] == (0.8, None, None), "nobody knows how many pairs"
 
 
+def test_before_the_first_update_there_is_no_accuracy():
+    run = measured("one", 0.0, margin=0.0)
+    assert ACCURACY not in figures(run.log().rows, run.config(), 100)
+
+
 def test_an_earlier_run_without_an_error_of_its_margin_has_a_margin_without_interval():
     run = measured("one", 0.8, error=None)
     assert figures(run.log().rows, run.config(), 100)[MARGIN] == (0.5, None, None)

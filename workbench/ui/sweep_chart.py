@@ -9,6 +9,8 @@ from workbench.ui.report.figures import Axis, axis_around, number_label
 
 CHANCE = 0.5  # of an accuracy
 
+NEAR = 7  # percent of the height: closer to each other two labels of an axis cannot be read
+
 
 def sweep_chart(title: str, points: Sequence[Point], result: Result, best: Point | None) -> Html:
     """Values stand evenly spaced, in their order. A value without a figure keeps its place, and the line is broken there.
@@ -19,19 +21,23 @@ def sweep_chart(title: str, points: Sequence[Point], result: Result, best: Point
     there = [end for one in figures if one for end in one if end is not None]
     up = axis_around(there, 0, 100)
     places = [100 * (place + 0.5) / len(points) for place in range(len(points))]
-    grid = "".join(
-        f'<span class="wb-sweep-grid" style="bottom:{up.at(tick):.1f}%"><i>{_tick(tick, result)}</i></span>'
-        for tick in up.ticks
-    )
+    ticks = [(tick, _tick(tick, result), "") for tick in up.ticks]
     if result == ACCURACY and up.low < CHANCE < up.high:
-        grid += f'<span class="wb-sweep-grid wb-sweep-chance" style="bottom:{up.at(CHANCE):.1f}%"><b>chance</b></span>'
+        ticks = [one for one in ticks if abs(up.at(one[0]) - up.at(CHANCE)) > NEAR]
+        ticks.append((CHANCE, "chance", " wb-sweep-chance"))
+    grid = "".join(
+        f'<span class="wb-sweep-grid{look}" style="bottom:{up.at(tick):.1f}%"><i>{words}</i></span>'
+        for tick, words, look in ticks
+    )
     marks = "".join(
         _mark(place, figure, up, one, one is best)
         for place, figure, one in zip(places, figures, points, strict=True)
         if figure
     )
+    is_order = not any(isinstance(one.value, str) for one in points)  # there is none between words
+    line = _line(places, figures, up) if is_order else ""
     names = "".join(
-        f"<span>{escape(one.label)}{_state(one, figure)}</span>" for one, figure in zip(points, figures, strict=True)
+        f"<span>{_name(one)}{_state(one, figure)}</span>" for one, figure in zip(points, figures, strict=True)
     )
     told = [
         (one.label, figure_label(result, figure) if figure else _why_none(one))
@@ -40,7 +46,7 @@ def sweep_chart(title: str, points: Sequence[Point], result: Result, best: Point
     words = f"{title}: " + "; ".join(f"{label} {figure}" for label, figure in told)
     return Html(
         f'<figure class="wb-sweep" role="img" aria-label="{escape(words)}"><figcaption>{escape(title)}</figcaption>'
-        f'<div class="wb-sweep-plot">{grid}{_line(places, figures, up)}{marks}</div>'
+        f'<div class="wb-sweep-plot">{grid}{line}{marks}</div>'
         f'<div class="wb-sweep-names">{names}</div></figure>'
     )
 
@@ -73,6 +79,11 @@ def _line(places: Sequence[float], figures: Sequence[Figure | None], up: Axis) -
             parts.append([])
     lines = "".join(f'<polyline points="{" ".join(part)}"/>' for part in parts if len(part) > 1)
     return f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{lines}</svg>'
+
+
+def _name(point: Point) -> str:
+    """A value below its place: it may be broken behind each underscore."""
+    return escape(point.label).replace("_", "_<wbr>")
 
 
 def _tick(value: float, result: Result) -> str:

@@ -43,7 +43,7 @@ class SweepResult:
 
         def refresh(run_name: str | None, before: Signature) -> Updates:
             sweep = stored.of_run(run_name) if run_name else None
-            now = signature(app, sweep) if sweep else ()
+            now = (run_name, *signature(app, sweep)) if sweep else ()
             if now == before:
                 return {}
             if sweep is None:
@@ -78,8 +78,8 @@ def sweep_html(sweep: Sweep, points: list[Point]) -> Html:
         sweep_chart(_measure(one, in_nats), points, one, found[1] if found and found[0] == one else None)
         for one in shown[:MOST_CHARTS]
     ]
-    columns = [title, "Run", "State", *[_measure(one, in_nats) for one in shown]]
-    rows = [[one.label, one.run, _state(one), *[_cell(one, result) for result in shown]] for one in points]
+    columns = [title, *[_column(one, in_nats) for one in shown], "State", "Run"]
+    rows = [[one.label, *[_cell(one, result) for result in shown], _state(one), one.run] for one in points]
     words = [reading(points, sweep), _basis(sweep, shown), _shared(sweep)]
     return card(f"Sweep over {title}", charts(pieces), *[text(one) for one in words if one], table(columns, rows))
 
@@ -88,6 +88,10 @@ def _measure(result: Result, in_nats: bool) -> str:
     """ "Held-out reward margin (nats)" """
     unit = " (nats: divided by beta)" if result == MARGIN and in_nats else ""
     return f"Held-out {result.label[0].lower()}{result.label[1:]}{unit}"
+
+
+def _column(result: Result, in_nats: bool) -> str:
+    return f"{result.name[0].upper()}{result.name[1:]}{' (nats)' if result == MARGIN and in_nats else ''}"
 
 
 def _basis(sweep: Sweep, shown: list[Result]) -> str:

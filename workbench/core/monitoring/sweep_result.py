@@ -57,7 +57,9 @@ def figures(rows: Sequence[Row], config: RunConfig, held_out: int) -> dict[Resul
     """
     stage, found = config.stages[-1], {}
     for one in results(rows, config):
-        if one.stage != stage or not math.isfinite(one.value):
+        # Before the first update all rewards are equal, and TRL counts ties as wrong.
+        is_tie = one.result == ACCURACY and latest(rows, MARGIN.key, stage) == 0
+        if one.stage != stage or not math.isfinite(one.value) or is_tie:
             continue
         low, high = None, None
         if one.result == ACCURACY and held_out and 0 <= one.value <= 1:
