@@ -51,14 +51,7 @@ def parser() -> argparse.ArgumentParser:
         help="continue from a checkpoint of an unfinished run (default: its newest)",
     )
     _with_settings(command("plan", plan))
-    one = command("sweep", sweep)
-    _with_settings(one)
-    one.add_argument(
-        "--vary", type=varied, required=True, metavar="SETTING=VALUE,VALUE,...",
-        help="the setting, such as dpo.beta=.05,.1,.3, with two to eight values",
-    )  # fmt: skip
-    one = command("sweeps", list_sweeps)
-    one.add_argument("id", nargs="?", help="one sweep, as the list names it (default: all)")
+    _with_sweeps(command("sweep", sweep), command("sweeps", list_sweeps))
     command("presets", list_presets)
     command("runs", runs)
     one = command("trash", trash)
@@ -222,6 +215,15 @@ def _with_settings(one: argparse.ArgumentParser) -> None:
         "--name", help="name of the run (default: the config's or preset's, with a number where it is taken)"
     )
     _with_format(one)
+
+
+def _with_sweeps(one: argparse.ArgumentParser, listed: argparse.ArgumentParser) -> None:
+    _with_settings(one)
+    one.add_argument(
+        "--vary", type=varied, required=True, metavar="SETTING=VALUE,VALUE,...",
+        help="the setting and two to eight values of it, such as dpo.beta=.05,.1,.3",
+    )  # fmt: skip
+    listed.add_argument("id", nargs="?", help="one sweep, as the list names it (default: all)")
 
 
 def _with_report(one: argparse.ArgumentParser) -> None:
