@@ -99,6 +99,7 @@ def test_values_are_read_as_what_the_setting_holds(setting, text, values):
     ("setting", "text", "problems"),
     [
         (BETA, "0,05, 0,1", ["Beta has 0 twice"]),
+        (BETA, "0.1, 0.10000000001", ["Beta has 0.1 twice"]),
         (BETA, "x, 1, y", ["Beta: 'x' is no number.", "Beta: 'y' is no number."]),
         (BETA, "0.1", ["A sweep needs at least 2 values of Beta; there is 1."]),
         (BETA, "  ", ["A sweep needs at least 2 values of Beta; there is none."]),
@@ -113,6 +114,14 @@ def test_what_is_wrong_with_values_is_said_together(setting, text, problems):
     found = problems_of(parsed, setting, text, "dpo")
     assert len(found) == len(problems)
     assert all(said.startswith(words) for said, words in zip(found, problems, strict=True)), found
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [(5e-6, "5e-6"), (2.5e-4, "2.5e-4"), (0.05, "0.05"), (1.0, "1"), (8, "8"), (True, "on"), ("ipo", "ipo")],
+)
+def test_values_are_written_as_papers_write_them(value, label):
+    assert value_label(value) == label
 
 
 def test_settings_that_make_another_run_or_only_look_at_it_otherwise_are_not_offered():

@@ -54,12 +54,13 @@ class SweepView:
             return {self.plan: plan_html(form_values, setting or "", written)} if is_open else {}
 
         def offer(method: str, setting: str | None) -> Updates:
-            """The settings of a method, with the chosen one where it has that."""
+            """The settings of a method; chosen is the one that was, or what it is called there, with the values as they are."""
             offered = varied(method)
-            there = [name for _, name in offered]
-            if setting in there:
-                return {self.setting: gr.Dropdown(offered)}
-            return {self.setting: gr.Dropdown(offered, value=there[0]), self.values: ""}
+            own = (setting or "").rpartition(".")[2]
+            same = [name for _, name in offered if name == setting] or [
+                name for _, name in offered if name.rpartition(".")[2] == own
+            ]
+            return {self.setting: gr.Dropdown(offered, value=same[0] if same else offered[0][1])}
 
         def suggest(setting: str | None, *values: Any) -> Updates:
             return {self.values: suggested(setting or "", dict(zip(names, values, strict=True)).get(setting or ""))}
@@ -76,7 +77,7 @@ class SweepView:
         given = [self.setting, self.values, *widgets]
         self.fold.expand(unfold, given, [unfolded, self.values], **QUIET)
         self.fold.collapse(lambda: False, None, unfolded, **QUIET)
-        named["method"].change(offer, [named["method"], self.setting], [self.setting, self.values], **LATEST)
+        named["method"].change(offer, [named["method"], self.setting], [self.setting], **LATEST)
         self.setting.input(suggest, [self.setting, *widgets], [self.values], **LATEST)
         changed = [unfolded.change, self.setting.change, self.values.change, *[widget.change for widget in widgets]]
         gr.on(changed, show, [unfolded, *given], [self.plan], **LATEST)

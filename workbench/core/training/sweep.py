@@ -81,7 +81,8 @@ def value_label(value: Value) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, float):
-        return f"{value:g}".replace("e-0", "e-").replace("e+0", "e+")
+        factor, power = f"{value:e}".split("e") if 0 < abs(value) < 1e-3 else (f"{value:g}", "")
+        return f"{float(factor):g}e{int(power)}" if power else factor
     return str(value)
 
 
@@ -104,7 +105,7 @@ def parsed(setting: str, text: str, method: str) -> list[Value]:
         except ValueError as error:
             problems.append(f"{title}: {part[:40]!r} {error}")
             continue
-        if value in found:
+        if value_label(value) in map(value_label, found):
             problems.append(f"{title} has {value_label(value)} twice. Name each value once, with a point in 0.05.")
         else:
             found.append(value)
