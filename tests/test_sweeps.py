@@ -22,6 +22,7 @@ from workbench.core.training.sweep import (
     run_names,
     shares_reference,
     suggested,
+    value_label,
     varied,
 )
 from workbench.engine.spread import standard_error, with_margin_error

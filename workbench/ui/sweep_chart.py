@@ -53,7 +53,7 @@ def sweep_chart(title: str, points: Sequence[Point], result: Result, best: Point
 
 def charts(pieces: Sequence[Html]) -> Html:
     """Charts beside each other, below each other where there is no room."""
-    return Html(f'<div class="wb-sweeps">{"".join(pieces)}</div>')
+    return Html(f'<div class="wb-sweeps">{"".join(pieces)}</div>' if pieces else "")
 
 
 def _mark(place: float, figure: Figure, up: Axis, point: Point, is_best: bool) -> str:
