@@ -296,8 +296,14 @@ def test_a_clear_winner_is_said_to_be_clear():
 
 def test_values_that_chance_may_have_ordered_are_not_said_to_differ():
     said = reading(points(0.78, 0.8, 0.79), SWEEP)
-    assert "all intervals overlap with it (0.1, 0.3)" in said and "do not separate" in said
+    assert "each other value overlaps with it (0.1 and 0.3)" in said and "do not separate" in said
     assert "clear" not in said and "worse" not in said
+
+
+def test_values_that_came_out_equal_share_the_first_place():
+    said = reading(points(0.9, 0.9, 0.9, 0.5), SWEEP)
+    assert said.startswith("Beta 0.1, 0.2 and 0.3 share the best held-out accuracy: 90.0%") and "smallest" not in said
+    assert reading(points(0.9, 0.9), SWEEP).endswith("accuracy: 90.0% [82.6, 94.5].")
 
 
 def test_some_overlap_and_some_are_worse():
@@ -308,6 +314,7 @@ def test_some_overlap_and_some_are_worse():
 def test_the_best_at_an_end_says_that_there_may_be_a_better_one_beyond():
     assert "It is the largest value tried" in reading(points(0.5, 0.7, 0.9), SWEEP)
     assert "It is the smallest value tried" in reading(points(0.9, 0.7, 0.5), SWEEP)
+    assert "value tried" not in reading(points(0.80, 0.79, 0.78), SWEEP), "nothing there is worse for certain"
 
 
 def test_nothing_is_ranked_before_two_runs_have_ended():

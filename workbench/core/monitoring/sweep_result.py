@@ -108,15 +108,15 @@ def reading(points: Sequence[Point], sweep: Sweep) -> str:
     if found := best(points, sweep.setting):
         lead, top = found
         there = [one for one in points if one.is_settled and lead in one.figures]
-        ends = "best" if lead != LOSS else "lowest"
-        words.append(
-            f"{title} {top.label} has the {ends} held-out {lead.name}: {figure_label(lead, top.figures[lead])}."
-        )
-        words += _how_sure(lead, top, [one for one in there if one is not top])
-        values = [one.value for one in there]
-        is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        if is_number and top is not _inner(top, there) and len(there) > 2:
-            side = "largest" if top.value == max(values) else "smallest"
+        first = [one for one in there if one.figures[lead].value == top.figures[lead].value]
+        others = [one for one in there if one not in first]
+        verb, kind = "has" if len(first) == 1 else "share", "lowest" if lead == LOSS else "best"
+        figure = figure_label(lead, top.figures[lead])
+        words.append(f"{title} {_list(first)} {verb} the {kind} held-out {lead.name}: {figure}.")
+        words += _how_sure(lead, top, others) if others else []
+        # Where none is worse for certain, the end says nothing either.
+        is_worse = any(not _overlaps(top.figures[lead], one.figures[lead]) for one in others)
+        if len(first) == 1 and len(there) > 2 and is_worse and (side := _side(top, there)):
             words.append(f"It is the {side} value tried: the best one may lie beyond it.")
     else:
         words.append("Which value is best is known once two of the runs have ended.")
@@ -145,9 +145,11 @@ def _how_sure(lead: Result, top: Point, others: Sequence[Point]) -> list[str]:
     near = [one for one in others if _overlaps(mine, one.figures[lead])]
     if not near:
         return ["Its interval lies clear of all others."]
-    names = ", ".join(one.label for one in near)
+    names = _list(near)
     if len(near) == len(others):
-        return [f"But all intervals overlap with it ({names}): so few held-out examples do not separate these values."]
+        return [
+            f"But the interval of each other value overlaps with it ({names}): so few held-out examples do not separate these values."
+        ]
     return [f"Its interval overlaps with that of {names}, so these are not separated; the others are worse."]
 
 
@@ -157,10 +159,18 @@ def _overlaps(first: Figure, second: Figure) -> bool:
     return first.low <= second.high and second.low <= first.high
 
 
-def _inner(top: Point, points: Sequence[Point]) -> Point | None:
-    """The point itself where others lie on both sides of it."""
-    values = [one.value for one in points]
-    return top if min(values) < top.value < max(values) else None  # type: ignore[operator]
+def _side(top: Point, points: Sequence[Point]) -> str:
+    """At which end of the numbers that were tried a point stands; "" where it is not at one, and of words."""
+    values = [one.value for one in points if isinstance(one.value, int | float) and not isinstance(one.value, bool)]
+    if len(values) < len(points):
+        return ""
+    return {max(values): "largest", min(values): "smallest"}.get(top.value, "")  # type: ignore[call-overload, no-any-return]
+
+
+def _list(points: Sequence[Point]) -> str:
+    """ "0.03", "0.03 and 0.1", "0.03, 0.1 and 0.3" """
+    *most, last = [one.label for one in points]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _divided(figure: Figure, by: float) -> Figure:
