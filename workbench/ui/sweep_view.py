@@ -113,9 +113,7 @@ def sharing_message(found: sweeps.Planned) -> str:
         if not METHODS[found.configs[-1].stages[-1]].has_reference:
             return ""
         return "Not shared: with these settings each run has one of its own, or computes it at each step."
-    words = (
-        f"The reference is shared: the first run asks it once for each answer, and the next {later} read what it said."
-    )
+    words = f"Shared: the first run asks it once for each answer, and the next {later} read what it said."
     if not (saved := sweeps.expected_sharing(found)):
         return f"{words} How much less each of them costs is known once a first run was timed."
     return (

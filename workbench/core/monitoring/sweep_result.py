@@ -164,7 +164,7 @@ def _side(top: Point, points: Sequence[Point]) -> str:
     values = [one.value for one in points if isinstance(one.value, int | float) and not isinstance(one.value, bool)]
     if len(values) < len(points):
         return ""
-    return {max(values): "largest", min(values): "smallest"}.get(top.value, "")  # type: ignore[call-overload, no-any-return]
+    return "largest" if top.value == max(values) else "smallest" if top.value == min(values) else ""
 
 
 def _list(points: Sequence[Point]) -> str:
