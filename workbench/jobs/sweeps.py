@@ -145,8 +145,8 @@ def expected_sharing(planned: Planned) -> Saved | None:
         return None
     about = datasets.about(config.data_of(stage) or "")
     trained = min(about.train_rows, planned_steps(config, stage, about.train_rows) * config.effective_batch)
-    pairs = trained + min(about.held_out_rows, config.held_out_limit)
-    answers = pairs * METHODS[stage].answers
+    rows = trained + min(about.held_out_rows, config.held_out_limit)
+    answers = rows * METHODS[stage].sequences  # of KTO also the mismatched ones
     return Saved(answers, answers * timed.seconds / timed.answers, timed.run)
 
 
