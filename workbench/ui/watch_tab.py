@@ -33,6 +33,7 @@ from workbench.ui.run_view import (
     unreadable_html,
 )
 from workbench.ui.samples_view import SamplesView
+from workbench.ui.sweep_result_view import SweepResult
 from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
 from workbench.ui.who_may import for_visitors
 
@@ -57,6 +58,7 @@ class WatchTab:
         self.queue = QueueView()
         self.health = gr.HTML(elem_id="wb-watch-health")
         self.reward = gr.HTML(elem_id="wb-watch-reward")
+        self.sweep = SweepResult()
         self.curves = Curves()
         side_by_side = self.beside.draw_settings()
         with gr.Accordion("Sample answers: before and now", open=False) as samples:
@@ -118,6 +120,7 @@ class WatchTab:
         self.run.change(redraw, None, seen, **QUIET)
         self.actions.wire(self.run, self.head, app)
         self.queue.wire()
+        self.sweep.wire(self.run, frame, app)
         self.archive.wire(self.run)
         self.all_runs.wire(self.run, self.files, frame, app)
         self.take.wire(self.run, app)
