@@ -17,6 +17,7 @@ from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.methods import METHODS, Method, stage_title
 from workbench.core.training.recipe import checkpoint_steps, planned_steps, trainer_arguments
 from workbench.engine import adapters, load, rows
+from workbench.engine.best import KeepsBest
 from workbench.engine.journal import log_begun_again, log_numbers, log_phase, log_resumed
 from workbench.engine.keeping_place import KeepsPlace
 from workbench.engine.order import length_grouped
@@ -77,6 +78,7 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     trainer = make_trainer(work, stage, training, held_out, reference, callbacks, online)
     if method.scores:
         trainer.add_callback(KeepsQuality(trainer, run))
+    trainer.add_callback(KeepsBest(trainer, run, stage, config, work.place))
     if "label" in trainer.eval_dataset.column_names:
         report.thumbs = trainer.eval_dataset["label"]
     if method.has_reference and fresh:

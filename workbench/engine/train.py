@@ -20,7 +20,7 @@ from workbench.core.memory.architectures import shape_of
 from workbench.core.memory.auto_settings import choose
 from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.memory.oom_fallback import next_rung
-from workbench.core.monitoring.metrics import closing_message
+from workbench.core.monitoring.metrics import closing_message, latest_step
 from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.methods import METHODS, stage_title
 from workbench.core.training.recipe import Device, planned_steps
@@ -33,7 +33,7 @@ from workbench.engine.journal import log_phase
 from workbench.engine.lines import print_no_secrets
 from workbench.engine.place import Place, PlaceGone, named_pid
 from workbench.engine.trouble import Diverged, StaleReference, explain, is_out_of_memory
-from workbench.store import checkpoints, model_configs, run_data
+from workbench.store import best, checkpoints, model_configs, run_data
 from workbench.store.alive import started
 from workbench.store.device import hand_on, hold, note_holder
 from workbench.store.installed import offered_options
@@ -192,6 +192,7 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
         place.check()  # saving would make the folder anew
         if ended or is_last:
             adapters.save_adapter(run, model, run.adapter, config)
+            best.forget_where_last(run, latest_step(run.log().rows, stage))
         else:
             adapters.save_adapter(run, model, run.stage_adapter(stage), config)
         if ended:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, PositiveFloat
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.monitoring.best import HeldOut
 from workbench.core.names import check_name
 from workbench.core.training.config import RunConfig, Stage, stored_config
 from workbench.store.records import Record
@@ -173,6 +174,7 @@ DECIDED: Record[Decided] = Record(Decided)
 BRANCH: Record[Branch] = Record(Branch)
 ENVIRONMENT: Record[Environment] = Record(Environment)
 REWARD: Record[RewardFacts] = Record(RewardFacts)
+HELD_OUT: Record[HeldOut] = Record(HeldOut)
 
 NEEDED: dict[str, Record[Any]] = {
     "config.json": CONFIG,
@@ -184,5 +186,7 @@ NEEDED: dict[str, Record[Any]] = {
 }
 """The files without which nobody knows what a run is, or what it would do if it went on."""
 
-TELLING: dict[str, Record[Any]] = {"environment.json": ENVIRONMENT, "exit.json": ENDED, "reward.json": REWARD}
+TELLING: dict[str, Record[Any]] = {
+    "environment.json": ENVIRONMENT, "exit.json": ENDED, "reward.json": REWARD, "held_out.json": HELD_OUT,
+}  # fmt: skip
 """The files that only tell about a run: without them it works, and the page says less."""

@@ -55,6 +55,21 @@ class Run:
         return self.folder / "adapter-at-start"
 
     @property
+    def best_folder(self) -> Path:
+        """Holds the adapter of the best step, where that was not the last (see store/best.py)."""
+        return self.folder / "best"
+
+    @property
+    def last_adapter(self) -> Path:
+        """The adapter of the last step, where the best one is the result."""
+        return self.folder / "adapter-last"
+
+    @property
+    def held_out_file(self) -> Path:
+        """The newest evaluation, batch by batch."""
+        return self.folder / "held_out.json"
+
+    @property
     def has_adapter(self) -> bool:
         return (self.adapter / "adapter_model.safetensors").is_file()
 

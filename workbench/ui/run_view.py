@@ -15,6 +15,7 @@ from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
 from workbench.jobs.logs import Reading
 from workbench.store import run_data
+from workbench.store.best import rows_of_result
 from workbench.store.forks import fork_of
 from workbench.store.runs import Run
 from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, table, text
@@ -116,7 +117,7 @@ def checkpoint_line(app: AppState, run: Run) -> str:
 
 def numbers_html(app: AppState, run: Run) -> Html:
     """The numbers that a run ended with."""
-    reached = results(app.read(run).log.rows, run.config())
+    reached = results(rows_of_result(run, app.read(run).log.rows), run.config())
     lines = [(stage_title(one.stage), f"Held-out {one.result.name}", one.text) for one in reached]
     return table(["Stage", "Measured", "Value"], lines) if lines else Html("")
 
