@@ -7,17 +7,22 @@ import statistics
 
 import pytest
 from configs import demo_config
+from drawn import watch_page
 from made_runs import SMALL, create_run, few_rows, finished
 from real_runs import weights
 
+from workbench.cli import main
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.best import HeldOut, gain, gain_message, is_better, taken
 from workbench.core.statistics import student_width
 from workbench.core.training.forks import Fork
+from workbench.core.votes.vote import Vote
 from workbench.engine import train
-from workbench.store import best, checkpoints, forks
+from workbench.jobs import archives, processes, result_step
+from workbench.store import best, checkpoints, forks, votes
 from workbench.store.adapter_files import WEIGHTS
 from workbench.store.answerers import Answerer, adapter_folder, offered
+from workbench.ui import run_view
 
 EIGHT = [4] * 8
 
@@ -59,9 +64,7 @@ def test_the_interval_holds_what_it_promises_where_nothing_differs():
     """The best of eight evaluations that differ by chance alone, 2,000 times: the last one is hardly ever said to be worse."""
     seeded, wrong = random.Random(5), 0
     for _ in range(2000):
-        looks = [
-            measured(10 * n, [0.6 + seeded.gauss(0, 0.1) for _ in range(20)], looks=n) for n in range(1, 9)
-        ]
+        looks = [measured(10 * n, [0.6 + seeded.gauss(0, 0.1) for _ in range(20)], looks=n) for n in range(1, 9)]
         found = gain(min(looks, key=lambda one: one.value), looks[-1])
         wrong += bool(found and found.is_clear)
     assert wrong / 2000 <= 0.05, wrong
@@ -125,7 +128,9 @@ def past_its_best(name="first", **changes):
     run = finished(name, **changes)
     run.write_result("finished", "Finished.")
     shared = {"stage": "dpo", "steps": 120, "time": 1.0}
-    rows = [shared | {"step": step, "eval_loss": loss} for step, loss in ((0, 0.69), (40, 0.6), (80, 0.52), (120, 0.57))]
+    rows = [
+        shared | {"step": step, "eval_loss": loss} for step, loss in ((0, 0.69), (40, 0.6), (80, 0.52), (120, 0.57))
+    ]
     run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     run.write_environment({"plan": {"dpo": 120}})
     kept(run, 80, 0.52)
@@ -253,3 +258,66 @@ def test_a_run_keeps_the_step_with_the_lowest_held_out_loss_until_after_its_end(
 def test_a_run_whose_last_step_was_the_best_keeps_no_other(first_run):
     assert best.last_of(first_run).step == 2
     assert best.best_of(first_run) is None and best.compared(first_run) is None
+
+
+def test_the_watch_page_offers_the_better_step_and_the_way_back():
+    run = past_its_best()
+    shown = watch_page(run.name)
+    assert shown["wb-watch-best"]["value"] == "Use step 80 instead" and shown["wb-watch-best"]["visible"]
+    assert not shown["wb-watch-last"]["visible"]
+    head = shown["wb-watch-head"]
+    assert "It was better at step 80 of DPO" in head
+    assert "Held-out loss 0.520 at step 80 against 0.570 at step 120: 0.050 lower" in head and "0.570" in head
+    said = result_step.use_best(run.name)
+    assert "The result of first is step 80 of DPO now" in said
+    shown = watch_page(run.name)
+    assert not shown["wb-watch-best"]["visible"] and shown["wb-watch-last"]["visible"]
+    assert "The result is step 80 of DPO" in shown["wb-watch-head"]
+    assert '<td class="wb-number">0.520</td>' in shown["wb-watch-head"], "the numbers are those of the result"
+    result_step.use_last(run.name)
+    assert watch_page(run.name)["wb-watch-best"]["visible"]
+
+
+def test_a_run_that_trains_says_which_step_is_the_best_so_far():
+    run = past_its_best()
+    assert run_view.best_line(run) == (
+        "Best so far: step 80 of DPO, held-out loss 0.520. It is kept whatever comes after it."
+    )
+    run.forget_end()
+    run.write_worker(os.getpid(), processes.started(os.getpid()))
+    assert "Best so far: step 80 of DPO" in watch_page(run.name)["wb-watch-head"]
+    with pytest.raises(WorkbenchError, match="first is running, so its result cannot be another step"):
+        result_step.use_best(run.name)
+
+
+def test_a_result_that_was_voted_on_stays_what_it_was():
+    run = past_its_best()
+    prompt = [{"role": "user", "content": "Why?"}]
+    votes.add(Vote(prompt=prompt, left="a", right="b", vote="left", left_model=run.name, right_model="", base="demo"))
+    with pytest.raises(WorkbenchError, match="1 vote was given on answers of first"):
+        result_step.use_best(run.name)
+    assert best.step_of_result(run) is None
+
+
+def test_the_command_line_makes_the_best_step_the_result_and_takes_it_back(capsys):
+    run = past_its_best()
+    assert main(["best", run.name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["loss"] == 0.52
+    assert main(["best", run.name, "--last"]) == 0
+    assert "its last step again" in capsys.readouterr().out
+    assert main(["best", run.name, "--last"]) == 1
+    assert "its last step already" in capsys.readouterr().err
+
+
+def test_an_archive_takes_the_best_step_and_the_one_that_is_the_result_along(tmp_path):
+    run = past_its_best()
+    result_step.use_best(run.name)
+    names = archives.pack(run.name, tmp_path / "first.zip")
+    assert {"best/dpo-0000080/manifest.json", "adapter/step.json", "adapter-last/" + WEIGHTS, "held_out.json"} <= {
+        *names
+    }
+    there = archives.unpack(tmp_path / "first.zip")
+    assert best.step_of_result(there).step == 80 and best.best_of(there, at_a_glance=False)[1].value == 0.52
+    assert weights(there) == weights(run)
+    best.use_last(there)
+    assert weights(there) != weights(run)

@@ -8,7 +8,7 @@ from workbench.cli.data import check_data, convert_data, import_data, make_pairs
 from workbench.cli.demo import demo
 from workbench.cli.export import export
 from workbench.cli.report import report
-from workbench.cli.runs import list_presets, plan, queued, runs, scale, train, trash
+from workbench.cli.runs import best, list_presets, plan, queued, runs, scale, train, trash
 from workbench.cli.space import archive, deploy_space, unarchive
 from workbench.cli.talk import chat
 from workbench.core.chat import STRONGEST, Answerer
@@ -54,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
     command("runs", runs)
     one = command("trash", trash)
     one.add_argument("run", help="a run that neither trains nor waits, also one that cannot be read")
+    one = command("best", best)
+    one.add_argument("run", help="a run that has ended")
+    one.add_argument("--last", action="store_true", help="the last step instead")
     one = command("scale", scale)
     one.add_argument("run", help="a finished run, or a checkpoint as RUN@STAGE-STEP")
     one.add_argument(

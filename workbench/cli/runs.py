@@ -12,7 +12,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.progress import progress
 from workbench.core.training.config import RunConfig
 from workbench.core.training.forks import Fork, parse_fork
-from workbench.jobs import queue, training
+from workbench.jobs import queue, result_step, training
 from workbench.jobs.pace import earlier_paces
 from workbench.jobs.planning import machine, plan_run
 from workbench.store import presets
@@ -64,6 +64,12 @@ def trash(options: argparse.Namespace) -> int:
     """Move a run's folder to the trash."""
     words = training.move_to_trash(open_run(options.run))
     return answer(options, {"moved": words}, lambda: print(words))
+
+
+def best(options: argparse.Namespace) -> int:
+    """Make the step with the best held-out loss the result of a run; --last takes the last step again."""
+    words = result_step.use_last(options.run) if options.last else result_step.use_best(options.run)
+    return answer(options, run_facts(open_run(options.run)), lambda: print(words))
 
 
 def scale(options: argparse.Namespace) -> int:

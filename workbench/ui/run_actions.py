@@ -7,10 +7,11 @@ import gradio as gr
 from workbench.core.monitoring.health import RunFinding
 from workbench.core.training.methods import stage_title
 from workbench.core.training.run_state import CAN_RESUME, State
-from workbench.jobs import queue, training
+from workbench.jobs import queue, result_step, training
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import FollowUp, better_fork, suggested
 from workbench.store import choices
+from workbench.store.best import best_of, step_of_result
 from workbench.store.forks import forks_of
 from workbench.store.runs import Run, open_run
 from workbench.ui import who_may
@@ -47,6 +48,8 @@ class RunActions:
             self.follow_ups["better-from"] = _button("The suggested change, from a checkpoint", "better-from")
             self.follow_ups["more"] = _button("Two more epochs", "more")
             self.follow_ups["against"] = _button("Train against it →", "against", "primary")
+            self.best = _button("Use the best step instead", "best")
+            self.last = _button("Use the last step again", "last")
             self.compare = _button("Compare base and aligned →", "compare", "primary")
             self.trash = _button("Move to the trash", "trash")
         self.follow_ups["branch"] = _button("New run from a checkpoint", "branch", render=False)
@@ -54,7 +57,8 @@ class RunActions:
     @property
     def buttons(self) -> list[gr.Button]:
         return [
-            self.stop, self.pause, self.resume, self.front, self.remove, self.compare, self.trash, *self.follow_ups.values(),
+            self.stop, self.pause, self.resume, self.front, self.remove, self.best, self.last, self.compare, self.trash,
+            *self.follow_ups.values(),
         ]  # fmt: skip
 
     def wire(self, run: gr.Dropdown, head: gr.HTML, app: AppState) -> None:
@@ -82,6 +86,8 @@ class RunActions:
         self.stop.click(told(lambda name: training.stop(open_run(name))), run, head, api_name="stop", **QUIET)
         self.pause.click(told(lambda name: training.pause(open_run(name))), run, head, api_name="pause", **QUIET)
         self.resume.click(told(resume), run, head, api_name="resume", **QUIET)
+        self.best.click(told(result_step.use_best), run, head, api_name="best", **QUIET)
+        self.last.click(told(result_step.use_last), run, head, api_name="last", **QUIET)
         self.front.click(told(queue.to_front), run, head, api_name="front", **QUIET)
         self.remove.click(gone(queue.remove), run, run, api_name="remove", **QUIET)
         self.trash.click(gone(lambda name: training.move_to_trash(open_run(name))), run, run, api_name="trash", **QUIET)
@@ -96,12 +102,15 @@ class RunActions:
             self.resume: shown_if(state in CAN_RESUME),
             self.front: shown_if(waits and app.survey().waiting[:1] != (run,)),
             self.remove: shown_if(waits),
+            self.last: shown_if(state in result_step.ENDED and step_of_result(run) is not None),
             self.compare: shown_if(run.has_adapter and not run.is_reward),
             self.follow_ups["against"]: shown_if(run.has_adapter and run.is_reward),
             self.follow_ups["again"]: shown_if(not running and not waits),
             self.follow_ups["better"]: shown_if(suggested(findings) is not None),
             self.follow_ups["more"]: shown_if(state == "finished" and run.has_adapter and not run.is_reward),
         }
+        if result_step.is_offered(run, state) and (found := best_of(run)):
+            shown[self.best] = gr.update(value=f"Use step {found[0].step:,} instead", visible=True)
         if start_again:
             words = f"The suggested change, from step {start_again.step:,}"
             shown[self.follow_ups["better-from"]] = gr.update(value=words, visible=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.plan import in_gigabytes
+from workbench.core.monitoring.best import chosen_by, gain_message
 from workbench.core.monitoring.duration import duration_label
 from workbench.core.monitoring.health import RunFinding, change_summaries
 from workbench.core.monitoring.metrics import results
@@ -14,7 +15,7 @@ from workbench.core.training.methods import method_title, stage_title
 from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
 from workbench.jobs.logs import Reading
-from workbench.store import run_data
+from workbench.store import best, run_data
 from workbench.store.best import rows_of_result
 from workbench.store.forks import fork_of
 from workbench.store.runs import Run
@@ -34,7 +35,8 @@ def head_html(app: AppState, run: Run) -> Html:
         shown = bar(now.step / max(1, now.steps), f"{now.phase[:1].upper()}{now.phase[1:]}: {step}")
         probe = run.environment().get("probes", {}).get(now.stage)
         tried = [text(f"Longest batch, tried first: {probe_summary(now.stage, probe)}")] if now.stage and probe else []
-        return join(card(run.name, shown, *tried, text(checkpoint_line(app, run))), *adjusted_html(run), *stopping)
+        kept = [text(words) for words in (checkpoint_line(app, run), best_line(run)) if words]
+        return join(card(run.name, shown, *tried, *kept), *adjusted_html(run), *stopping)
     if state == "queued":
         return notice(
             "info",
@@ -42,13 +44,41 @@ def head_html(app: AppState, run: Run) -> Html:
             queue_position_message(run.name, [one.name for one in app.survey().waiting], queue.held()),
         )
     if state == "finished":
-        return join(notice("good", f"{run.name} is finished", words.removeprefix("Finished. ")), numbers_html(app, run))
+        done = notice("good", f"{run.name} is finished", words.removeprefix("Finished. "))
+        return join(done, *best_html(run), numbers_html(app, run))
     if state == "stopped":
-        return join(notice("info", f"{run.name} was stopped", words), numbers_html(app, run))
+        return join(notice("info", f"{run.name} was stopped", words), *best_html(run), numbers_html(app, run))
     if state == "paused":
         return notice("info", f"{run.name} is paused", words)
     title = f"{run.name} was lost" if state == "lost" else f"{run.name} failed"
-    return notice("blocker", title, words)
+    return join(notice("blocker", title, words), *(best_html(run) if state == "failed" else []))
+
+
+def best_line(run: Run) -> str:
+    """Which step is the best so far; "" before there is one."""
+    if not (found := best.best_of(run)):
+        return ""
+    measured, result = found[1], chosen_by(found[1].stage)
+    return f"Best so far: {measured.words}, held-out {result.name} {measured.value:{result.format}}. It is kept whatever comes after it."
+
+
+def best_html(run: Run) -> list[Html]:
+    """That an earlier step was better than the last one, with how much, or that such a step is the result."""
+    found = best.compared(run)
+    if found is None:
+        return []
+    measured, last, gained = found
+    words = gain_message(measured, last, gained)
+    if best.step_of_result(run):
+        then = "The last step is kept too: Use the last step again brings it back."
+        return [notice("info", f"The result is {measured.words}", words, then)]
+    title = (
+        f"It was better at {measured.words}"
+        if gained.is_clear
+        else f"Its held-out {chosen_by(measured.stage).name} was best at {measured.words}"
+    )
+    then = f"That step is kept: Use step {measured.step:,} instead makes it the result, for Compare, Export and runs that start from it."
+    return [notice("warning" if gained.is_clear else "info", title, words, then)]
 
 
 def reading_html(reading: Reading) -> list[Html]:

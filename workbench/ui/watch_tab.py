@@ -10,6 +10,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import findings_of
+from workbench.store.best import STEP
 from workbench.store.runs import Run, open_run
 from workbench.ui.archive_view import ArchiveView
 from workbench.ui.curves_view import Curves
@@ -159,7 +160,17 @@ def signature(app: AppState, run_name: str | None) -> Signature:
     if state == "unreadable":
         return run.name, state, tuple(run.problems()), *in_queue
     log = os.path.getsize(run.log_file) if os.path.exists(run.log_file) else 0
-    return run.name, state, app.read(run).version, log, run.stop_file.exists(), bool(run.environment()), *in_queue
+    result = (run.adapter / STEP).exists(), run.has_adapter, os.path.exists(run.held_out_file)
+    return (
+        run.name,
+        state,
+        app.read(run).version,
+        log,
+        run.stop_file.exists(),
+        bool(run.environment()),
+        result,
+        *in_queue,
+    )
 
 
 def _find(run_name: str | None) -> Run | None:
