@@ -154,10 +154,10 @@ def test_a_program_that_uses_gradios_client_reads_the_same_words(window: Window)
 
 
 def test_every_field_of_train_names_what_it_was_sent(window: Window) -> None:
-    """67 fields and 13 kinds: each is named at the border, or by the check of the settings, or is a value like any."""
+    """68 fields and 13 kinds: each is named at the border, or by the check of the settings, or is a value like any."""
     start = next(fn for fn in window.fns.values() if fn.api_name == "start")
     names = inspect.getclosurevars(inspect.unwrap(start.fn)).nonlocals["names"]
-    assert len(names) == 67
+    assert len(names) == 68
     named = 0
     for place, name in enumerate(names):
         for kind, text in HOSTILE.items():

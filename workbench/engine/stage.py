@@ -20,6 +20,7 @@ from workbench.engine import adapters, load, rows
 from workbench.engine.best import KeepsBest
 from workbench.engine.journal import log_begun_again, log_numbers, log_phase, log_resumed
 from workbench.engine.keeping_place import KeepsPlace
+from workbench.engine.mirror import MirrorThread
 from workbench.engine.order import length_grouped
 from workbench.engine.place import Place
 from workbench.engine.probe import OwnAnswersProbe, ProbeCallback
@@ -44,6 +45,7 @@ class Work:
     model: Any  # the base model with the adapter that trains
     paths: ComputeOptions
     place: Place
+    mirror: MirrorThread | None = None  # gets every number that is logged, where one is asked for
 
 
 def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None) -> Outcome | None:
@@ -70,7 +72,7 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     asked = 0 if method.scores else config.samples
     prompts = fixed_prompts(held_out, work.loaded.tokenizer, asked, room_for_prompt(model, config.max_length))
     online = _open_online(work, stage) if method.online else None
-    report = ReportCallback(run, stage, checkpoint_steps(config, steps), prompts, online and online.score)
+    report = ReportCallback(run, stage, checkpoint_steps(config, steps), prompts, online and online.score, work.mirror)
     kept = method.has_reference and not method.online and config.reference == "kept"
     reference = open_reference(work.loaded, model, fresh, work.paths) if kept else None
 

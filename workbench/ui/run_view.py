@@ -12,6 +12,7 @@ from workbench.core.monitoring.metrics import results
 from workbench.core.training.config import RunConfig
 from workbench.core.training.forks import reference_of
 from workbench.core.training.methods import method_title, stage_title
+from workbench.core.training.mirror import MIRROR_TITLES
 from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
 from workbench.jobs.logs import Reading
@@ -175,6 +176,7 @@ def details_html(run: Run) -> Html:
         ("Decided for this machine", "\n".join(run.chosen().get("words", []))),
         ("Longest batch, tried first", "\n".join(probe_summary(*one) for one in environment.get("probes", {}).items())),
         ("Known of the reference", reference_cache_summary(environment.get("reference", {}))),
+        ("Mirror", environment.get("mirror") or ("" if config.mirror == "none" else MIRROR_TITLES[config.mirror])),
         ("Changed on the way", "\n".join(one["words"] for one in run.adjustments())),
         ("Settings", "\n".join(f"{key}: {value}" for key, value in config.model_dump().items())),
     ]
@@ -182,8 +184,12 @@ def details_html(run: Run) -> Html:
 
 
 def notes_html(run: Run) -> list[Html]:
-    """What is wrong with files that only tell about a run."""
-    return [notice("warning", "Not all of its files can be read", " ".join(notes))] if (notes := run.notes()) else []
+    """What is wrong with files that only tell about a run, and with the mirror of its numbers."""
+    notes, lost = run.notes(), run.environment().get("mirror", "")
+    return [
+        *([notice("warning", "Not all of its files can be read", " ".join(notes))] if notes else []),
+        *([notice("warning", "Its numbers are not mirrored", str(lost))] if lost else []),
+    ]
 
 
 def probe_summary(stage: str, probe: Mapping[str, Any]) -> str:
