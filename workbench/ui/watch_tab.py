@@ -16,6 +16,7 @@ from workbench.ui.archive_view import ArchiveView
 from workbench.ui.curves_view import Curves
 from workbench.ui.export.take_view import TakeView
 from workbench.ui.frame import Frame, go_to
+from workbench.ui.notify_view import NotifyButton
 from workbench.ui.parts import Html, join, page_head
 from workbench.ui.queue_view import QueueView
 from workbench.ui.reward_view import reward_html
@@ -48,6 +49,7 @@ class WatchTab:
         self.run = draw_choice()
         self.head = gr.HTML(elem_id="wb-watch-head")
         self.actions = RunActions()
+        self.notify = NotifyButton()
         self.queue = QueueView()
         self.health = gr.HTML(elem_id="wb-watch-health")
         self.reward = gr.HTML(elem_id="wb-watch-reward")
@@ -104,6 +106,7 @@ class WatchTab:
         wire_choice(self.run, frame, app)
         self.run.change(redraw, None, seen, **QUIET)
         self.actions.wire(self.run, self.head, app)
+        self.notify.wire(frame)
         self.queue.wire()
         self.archive.wire(self.run)
         self.take.wire(self.run, app)
