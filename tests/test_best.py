@@ -92,7 +92,9 @@ def test_where_the_batches_are_others_the_difference_is_told_without_an_interval
     found = gain(measured(80, [0.5] * 8), measured(120, [0.6] * 16, [2] * 16))
     assert (round(found.better, 6), found.low, found.is_clear) == (0.1, None, False)
     said = gain_message(measured(80, [0.5] * 8), measured(120, [0.6] * 16), found)
-    assert said.endswith("0.100 lower. How much of that is chance is not known.")
+    assert said.endswith(
+        "0.100 lower. How much of that is chance cannot be said: the batches of held-out examples are too few, or others than before."
+    )
 
 
 def test_batches_count_only_where_their_mean_is_what_the_trainer_reports():

@@ -68,3 +68,7 @@ class NotifyButton:
     def wire(self, frame: Frame) -> None:
         self.button.click(None, None, self.button, js=_TURN, **QUIET)
         frame.opened["watch"].select(None, None, self.button, js=_SHOW, **QUIET)
+
+    def wire_load(self, window: gr.Blocks) -> None:
+        """A page that is loaded again opens without being selected."""
+        window.load(None, None, self.button, js=_SHOW, **QUIET)

@@ -8,7 +8,7 @@ from workbench.core.memory.plan import in_gigabytes
 from workbench.core.monitoring.best import chosen_by, gain_message
 from workbench.core.monitoring.duration import duration_label
 from workbench.core.monitoring.health import RunFinding, change_summaries
-from workbench.core.monitoring.metrics import results
+from workbench.core.monitoring.metrics import closing_message, results
 from workbench.core.training.config import RunConfig
 from workbench.core.training.forks import reference_of
 from workbench.core.training.methods import method_title, stage_title
@@ -45,6 +45,8 @@ def head_html(app: AppState, run: Run) -> Html:
             queue_position_message(run.name, [one.name for one in app.survey().waiting], queue.held()),
         )
     if state == "finished":
+        if best.step_of_result(run):  # of which the run's own words say nothing
+            words = closing_message(rows_of_result(run, app.read(run).log.rows), run.config())
         done = notice("good", f"{run.name} is finished", words.removeprefix("Finished. "))
         return join(done, *best_html(run), numbers_html(app, run))
     if state == "stopped":
@@ -71,14 +73,14 @@ def best_html(run: Run) -> list[Html]:
     measured, last, gained = found
     words = gain_message(measured, last, gained)
     if best.step_of_result(run):
-        then = "The last step is kept too: Use the last step again brings it back."
+        then = 'The last step is kept too: "Use the last step again" brings it back.'
         return [notice("info", f"The result is {measured.words}", words, then)]
     title = (
         f"It was better at {measured.words}"
         if gained.is_clear
         else f"Its held-out {chosen_by(measured.stage).name} was best at {measured.words}"
     )
-    then = f"That step is kept: Use step {measured.step:,} instead makes it the result, for Compare, Export and runs that start from it."
+    then = f'That step is kept: "Use step {measured.step:,} instead" makes it the result, for Compare, Export and runs that start from it.'
     return [notice("warning" if gained.is_clear else "info", title, words, then)]
 
 

@@ -79,6 +79,7 @@ def build(app: AppState) -> gr.Blocks:
         _wire_open_page(window, frame)
         _wire_status(status, data.untold, clock, app)
         notifier.wire(clock, app)
+        watch.notify.wire_load(window)
         clock.wire()
         if banner and visit:
             closed = [*(opened[page] for page in NOT_FOR_VISITORS), model.welcome, *watch.of_the_owner]

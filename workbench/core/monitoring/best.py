@@ -101,7 +101,7 @@ def gain_message(best: HeldOut, last: HeldOut, found: Gain) -> str:
     compared = f"Held-out {result.name} {best.value:{shown}} at step {best.step:,} against {last.value:{shown}} at step {last.step:,}"
     by = f"{found.better:{shown}} {'higher' if _is_reward(best.stage) else 'lower'}"
     if found.low is None or found.high is None:
-        return f"{compared}: {by}. How much of that is chance is not known."
+        return f"{compared}: {by}. How much of that is chance cannot be said: the batches of held-out examples are too few, or others than before."
     interval = f"95 % interval {found.low:{shown}} to {found.high:{shown}}, from {found.batches:,} batches of held-out {METHODS[best.stage].noun}"
     verdict = "" if found.is_clear else " That is within what chance does: the last step may be as good."
     return f"{compared}: {by} ({interval}).{verdict}"
