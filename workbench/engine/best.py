@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from accelerate.utils import find_batch_size
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_pt_utils import find_batch_size
 
 from workbench.core.monitoring.best import chosen_by, is_better, taken
 from workbench.core.monitoring.metrics import latest
 from workbench.core.training.config import RunConfig, Stage
+from workbench.core.training.methods import LOSS
 from workbench.engine import adapters
 from workbench.engine.place import Place
 from workbench.store import best
@@ -24,7 +25,8 @@ class KeepsBest(TrainerCallback):
             Any
         ] = []  # of the batches of this evaluation, on the device: reading each would make it wait
         self._sizes: list[int] = []
-        self._watch(trainer)
+        if chosen_by(stage) is LOSS:
+            self._watch(trainer)
 
     def _watch(self, trainer: Any) -> None:
         """Note the loss of each batch that is evaluated, and how many examples it counts for."""
