@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from configs import demo_config
 from made_runs import SMALL, few_rows
@@ -21,6 +22,8 @@ from workbench.core.errors import WorkbenchError
 from workbench.jobs import archives, training
 from workbench.store import archive_rules, checkpoints, secrets
 from workbench.store.runs import Run, all_runs, claim_folder, open_run, runs_folder
+from workbench.ui.archive_view import ArchiveView
+from workbench.ui.environment import export_folder
 
 TOKEN = "hf_" + "c4n4ry" * 6
 
@@ -274,3 +277,19 @@ def test_the_commands_write_and_read_an_archive(paused, tmp_path, capsys):
     assert main(["unarchive", str(tmp_path / "it.zip"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["run"] == "paused-2"
     assert {run.name for run in all_runs()} == {"paused", "paused-2"}
+
+
+@pytest.mark.parametrize("name", ["../../precious", "../precious", "x" * 10_000, "."])
+def test_the_button_touches_no_file_that_a_name_leads_to(home, name):
+    """The name comes from a page, or from a program that says it is one."""
+    folder = export_folder()
+    kept = [place / "precious.zip" for place in (folder.parent, folder.parent.parent)]
+    for file in kept:
+        file.write_bytes(b"not a run")
+    with gr.Blocks() as window:
+        run = gr.Dropdown([])
+        ArchiveView().wire(run)
+    pack = next(fn.fn for fn in window.fns.values() if fn.api_name == "archive")
+    with pytest.raises(WorkbenchError, match="run"):
+        pack(name, False)
+    assert all(file.exists() for file in kept)

@@ -11,8 +11,7 @@ from test_loop import SOON, TRAINING, open_page
 from windows import Window
 
 from workbench.core.demo import manner
-from workbench.jobs import processes, training
-from workbench.store.runs import Run
+from workbench.jobs import training
 
 VOTES = 40
 ANSWERING = 180_000  # milliseconds
@@ -32,9 +31,6 @@ def window(tmp_path, monkeypatch):
     one.start()
     yield one
     one.close()
-    for folder in home.glob("runs/*"):
-        if worker := Run(folder).worker():
-            processes.end_tree(worker["pid"], worker["created"])
 
 
 def choose(page: Page, dropdown: str, words: str) -> None:

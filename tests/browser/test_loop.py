@@ -25,10 +25,6 @@ def window(tmp_path):
     one.start()
     yield one
     one.close()
-    for folder in home.glob("runs/*"):
-        worker = Run(folder).worker()
-        if worker:
-            processes.end_tree(worker["pid"], worker["created"])
 
 
 def open_page(page: Page, name: str) -> None:

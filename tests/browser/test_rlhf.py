@@ -11,9 +11,6 @@ from test_circle import choose
 from test_loop import SOON, TRAINING, open_page
 from windows import Window
 
-from workbench.jobs import processes
-from workbench.store.runs import Run
-
 
 @pytest.fixture
 def window(home: Path, home_of_judge: Path) -> Iterator[Window]:
@@ -23,9 +20,6 @@ def window(home: Path, home_of_judge: Path) -> Iterator[Window]:
     one.start()
     yield one
     one.close()
-    for folder in home.glob("runs/*"):
-        if worker := Run(folder).worker():
-            processes.end_tree(worker["pid"], worker["created"])
 
 
 @pytest.mark.slow

@@ -11,6 +11,9 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from workbench.jobs import processes
+from workbench.store.runs import Run
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -54,6 +57,10 @@ class Window:
         self.process.wait()
 
     def close(self) -> None:
+        """End it, and the workers that it has begun."""
         if self.process and self.process.poll() is None:
             self.process.terminate()
             self.process.wait()
+        for folder in self.home.glob("runs/*"):
+            if worker := Run(folder).worker():
+                processes.end_tree(worker["pid"], worker["created"])

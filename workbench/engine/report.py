@@ -55,7 +55,9 @@ class ReportCallback(TrainerCallback):
         self.stage = stage
         self.checkpoint_steps = checkpoint_steps
         self.thumbs: Sequence[bool] = ()  # of the held-out answers, where each has one
-        self.samples = Samples(run, stage, prompts, score)
+        # Online the reward that counts is `score`.
+        beta = None if METHODS[stage].online else run.adjusted_config().beta_of(stage)
+        self.samples = Samples(run, stage, prompts, score, beta)
         self.saved = time.monotonic()
         self.stepped = False  # whether this life of the worker has taken a step
         self.ended: Outcome | None = None  # "stopped" or "paused", where a person asked for it
@@ -115,7 +117,9 @@ class ReportCallback(TrainerCallback):
             check_no_divergence(metrics, self.stage)
         elif method.has_reference and state.global_step == 0:
             check_start(metrics, self.stage, self.run.adjusted_config().own(self.stage), self.thumbs)
-        facts = self.samples.facts_at(state.global_step, model, processing_class)
+        facts = self.samples.facts_at(
+            state.global_step, model, processing_class, is_last=state.global_step >= state.max_steps
+        )
         if facts:
             self._log(state.global_step, state.max_steps, facts)
             if state.global_step:

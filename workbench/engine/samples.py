@@ -1,20 +1,26 @@
 """Answers to fixed prompts at each evaluation: what the curves look like as text."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
+from trl.trainer.utils import use_adapter
 
 from workbench.core.data.messages import Message, message
-from workbench.core.monitoring.health import Sample, repetition, sample_facts
+from workbench.core.monitoring.health import SAMPLE_SHARE, Sample, repetition, sample_facts
 from workbench.core.training.config import Stage
 from workbench.engine.generate import encode, end_tokens
 from workbench.engine.journal import log_samples
+from workbench.engine.scoring import log_probs, written
 from workbench.store.runs import Run
 
 # Enough to see manner, length and an end; a long answer is cut, and counted as one that hit the limit.
 MOST_TOKENS = 96
+
+# Of the time of a stage. Where they would take more, some evaluations are not answered; the first and the last always are.
+MOST_OF_TIME = 0.05
 
 
 Score = Callable[[Sequence[list[Message]]], list[float]]
@@ -23,9 +29,21 @@ Score = Callable[[Sequence[list[Message]]], list[float]]
 class Samples:
     """The fixed prompts of one stage, answered again and again with the likeliest tokens."""
 
-    def __init__(self, run: Run, stage: Stage, prompts: Sequence[list[Message]], score: Score | None = None):
-        """score: gives the rewards of conversations that end with an answer."""
+    def __init__(
+        self,
+        run: Run,
+        stage: Stage,
+        prompts: Sequence[list[Message]],
+        score: Score | None = None,
+        beta: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """score: gives the rewards of conversations that end with an answer. beta: of a method whose policy is a change of its
+        reference, the model with its adapter "ref" or with none; such a method rewards answers by itself."""
         self.score = score
+        self.beta = beta
+        self.clock = clock
+        self.began, self.took = clock(), list[float]()  # seconds
         self.run = run
         self.stage = stage
         self.prompts = list(prompts)
@@ -34,18 +52,27 @@ class Samples:
             if line.get("stage") == stage:
                 self.known.setdefault(line["step"], []).append(line)
 
-    def facts_at(self, step: int, model: Any, tokenizer: Any) -> dict[str, float]:
-        """The answers after a step in numbers; see `sample_facts`. They are written to samples.jsonl.
+    def facts_at(self, step: int, model: Any, tokenizer: Any, is_last: bool = False) -> dict[str, float]:
+        """The answers after a step in numbers, see `sample_facts`, and what share of the time such answers have taken. They are written
+        to samples.jsonl.
 
-        Nothing where they cannot be had: the reason is printed once, and training goes on without them.
+        Nothing where they would take more than MOST_OF_TIME, or cannot be had: the reason is printed once, and training goes on
+        without them. is_last: the stage ends after this step.
         """
         if not self.prompts:
             return {}
         try:
+            spent = {}
             if not self._has(step):
-                self.known[step] = self._answered(step, model, tokenizer)
-                log_samples(self.run, self.known[step])
-            return sample_facts(self.known[step], self.known.get(0, ()) if step else ())
+                if step and not is_last and self._is_dear():
+                    return {}
+                began = self.clock()
+                answered = self._answered(step, model, tokenizer)
+                self._add_implicit_rewards(answered, model, tokenizer)
+                self.took.append(self.clock() - began)
+                self.known[step], spent = answered, {SAMPLE_SHARE: round(self._share(), 4)}
+                log_samples(self.run, answered)
+            return sample_facts(self.known[step], self.known.get(0, ()) if step else ()) | spent
         except Exception as error:  # memory, a library, a full disk: none of them is worth a run
             self.prompts = []
             print(f"No more sample answers in this stage: {type(error).__name__}: {error}")
@@ -57,6 +84,15 @@ class Samples:
         """Whether a run that was resumed has answered at this step before: the same weights give the same answers."""
         answered = [sample["prompt"] for sample in self.known.get(step, ())]
         return answered == self.prompts
+
+    def _share(self, more: float = 0.0) -> float:
+        """What answers have taken of the time, from 0 to 1; more: seconds that others would take now."""
+        passed = self.clock() - self.began + more
+        return min(1.0, (sum(self.took) + more) / passed) if passed > 0 else 0.0
+
+    def _is_dear(self) -> bool:
+        """Whether answers that take as long as the last ones did would be more than their share of the time until then."""
+        return bool(self.took) and self._share(self.took[-1]) > MOST_OF_TIME
 
     def _answered(self, step: int, model: Any, tokenizer: Any) -> list[Sample]:
         ends = end_tokens(model, tokenizer)
@@ -79,6 +115,23 @@ class Samples:
             for one, reward in zip(found, rewards, strict=True):
                 one["reward"] = round(reward, 4)
         return found
+
+    def _add_implicit_rewards(self, answered: list[Sample], model: Any, tokenizer: Any) -> None:
+        """What the policy of now gives its own answers and those of the start, against its reference."""
+        start = self.known.get(0, [])
+        if self.beta is None or not start or [one["prompt"] for one in start] != [one["prompt"] for one in answered]:
+            return
+        ends = end_tokens(model, tokenizer)
+        for key, given in (("implicit_reward", answered), ("implicit_reward_of_start", start)):
+            rows = [written(tokenizer, one["prompt"], one["answer"], not one["hit_limit"], ends, None) for one in given]
+            if not all(row.answer for row in rows):
+                continue
+            with undisturbed(model):
+                policy = log_probs(model, tokenizer.pad_token_id, rows)
+                with use_adapter(model, "ref" if "ref" in model.peft_config else None):
+                    reference = log_probs(model, tokenizer.pad_token_id, rows)
+            for one, now, before in zip(answered, policy, reference, strict=True):
+                one[key] = round(self.beta * (sum(now) - sum(before)), 4)  # type: ignore[literal-required]
 
     def _sample(self, step: int, prompt: list[Message], ids: list[int], ends: set[int], tokenizer: Any) -> Sample:
         length = next((place for place, token in enumerate(ids) if token in ends), len(ids))
@@ -125,14 +178,26 @@ def room_for_prompt(model: Any, max_length: int) -> int:
     return min(max_length, places - MOST_TOKENS + 1) if places else max_length
 
 
-def fixed_prompts(rows: Any, tokenizer: Any, most: int, max_length: int) -> list[list[Message]]:
-    """The first `most` different prompts of held-out rows that leave room for an answer."""
-    found: list[Any] = []
-    for row in rows:
+def fixed_prompts(
+    rows: Any, tokenizer: Any, most: int, max_length: int, own: Sequence[str] = ()
+) -> list[list[Message]]:
+    """A person's own prompts, then the first `most` different prompts of held-out rows; of both, those that leave room for an answer."""
+    asked = [[message("user", one)] for one in own]
+    held_out = ([message(one["role"], one["content"]) for one in row["prompt"]] for row in rows)
+    mine = _different(asked, tokenizer, len(asked), max_length, [])
+    if len(mine) < len(asked):
+        print(f"{len(asked) - len(mine)} of your own prompts are left out: said twice, or without room for an answer.")
+    return mine + _different(held_out, tokenizer, most, max_length, mine)
+
+
+def _different(
+    prompts: Iterable[list[Message]], tokenizer: Any, most: int, max_length: int, known: list[list[Message]]
+) -> list[list[Message]]:
+    found: list[list[Message]] = []
+    for prompt in prompts:
         if len(found) == most:
             break
-        prompt = [{"role": message["role"], "content": message["content"]} for message in row["prompt"]]
         ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=False)
-        if prompt not in found and len(ids) < max_length:
+        if prompt not in found and prompt not in known and len(ids) < max_length:
             found.append(prompt)
     return found

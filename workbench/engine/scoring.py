@@ -33,7 +33,7 @@ class Written:
 
 
 def written(
-    tokenizer: Any, messages: Sequence[Message], answer: str, ended: bool, ends: set[int], thinking: bool = False
+    tokenizer: Any, messages: Sequence[Message], answer: str, ended: bool, ends: set[int], thinking: bool | None = False
 ) -> Written:
     """An answer as a model would have written it. ends: the tokens that end an answer. thinking: see `asking`."""
     before = asking(tokenizer, messages, thinking)
@@ -74,7 +74,7 @@ def log_probs(model: Any, pad: int, rows: Sequence[Written]) -> list[list[float]
     piece = max(1, PLACES // len(rows))
     ends = [begin, *range(begin + piece, begin + longest - 1, piece), begin + longest - 1]
     found, read = [], 0
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference_mode: a model in the middle of its training keeps tables that it makes here
         for end in dict.fromkeys(ends):
             logits = model(
                 input_ids=ids[:, read:end],

@@ -69,8 +69,8 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     if not resume and any(row.get("stage") == stage for row in run.log().rows):
         log_begun_again(run, stage)
     method = METHODS[stage]
-    asked = 0 if method.scores else config.samples
-    prompts = fixed_prompts(held_out, work.loaded.tokenizer, asked, room_for_prompt(model, config.max_length))
+    asked, own = (0, []) if method.scores else (config.samples, config.prompts_of_own)
+    prompts = fixed_prompts(held_out, work.loaded.tokenizer, asked, room_for_prompt(model, config.max_length), own)
     online = _open_online(work, stage) if method.online else None
     report = ReportCallback(run, stage, checkpoint_steps(config, steps), prompts, online and online.score, work.mirror)
     kept = method.has_reference and not method.online and config.reference == "kept"

@@ -20,6 +20,7 @@ from workbench.core.hub_hardware import FOR_SPACES, Hardware
 from workbench.core.names import is_name
 from workbench.jobs import archives
 from workbench.store.archive_rules import ABOUT
+from workbench.store.hub_errors import push_errors
 from workbench.store.runs import runs_folder
 from workbench.store.space import on_space
 
@@ -144,33 +145,8 @@ def packed_runs(names: Sequence[str], folder: Path) -> list[Upload]:
 
 def deploy(wanted: Plan) -> str:
     """Create or update the Space as planned; gives its address. Raises WorkbenchError with what the Hub says against it."""
-    try:
+    with push_errors(wanted.space, outcome=""):
         return _sent(wanted)
-    except WorkbenchError:
-        raise
-    except Exception as error:
-        if (message := refusal_message(error, wanted.space)) is None:
-            raise
-        raise WorkbenchError(message) from None
-
-
-def refusal_message(error: Exception, space: str) -> str | None:
-    """What the Hub's library says against a Space, in words; None where it is no error of the Hub."""
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if "LocalTokenNotFoundError" in kinds or status == 401:
-        return "You are not signed in to the Hub. Run `hf auth login` with a token that may write, and try again."
-    if status == 403:
-        return (
-            f"The token on this machine may not write {space}. Make one that may, with `hf auth login`, and try again."
-        )
-    if status == 402:
-        return "The Hub asks for a paid plan for a Space of this kind. See huggingface.co/pricing; nothing was charged."
-    if kinds & {"ConnectError", "ConnectionError", "TransportError", "TimeoutException", "OfflineModeIsEnabled"}:
-        return "The Hub cannot be reached. Check the network connection and HF_HUB_OFFLINE, and try again."
-    if "HfHubHTTPError" not in kinds and "HFValidationError" not in kinds:
-        return None
-    return f"The Hub refused {space} (HTTP status {status or 'unknown'}). Look at its page on the Hub, and try again."
 
 
 def _sent(wanted: Plan) -> str:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from pydantic_core import SchemaValidator, ValidationError, core_schema, from_json
 
-from workbench.core.monitoring.health import Sample
+from workbench.core.monitoring.health import SAMPLE_SHARE, Sample
 from workbench.core.monitoring.metrics import FORKED, RESUMED, Row
 from workbench.core.training.methods import METHODS
 
@@ -141,12 +141,14 @@ _WORDS = core_schema.str_schema(strict=True, max_length=MOST_WORDS)
 _SHARES = (
     "rewards/accuracies", "eval_rewards/accuracies", "mean_token_accuracy", "eval_mean_token_accuracy",
     "answers/commonest", "answers/ended", "answers/chosen_longer", "answers/chosen_shorter", "samples/at_limit",
-    "samples/repetition", "samples/longer", "samples/repeats_more",
+    "samples/repetition", "samples/longer", "samples/repeats_more", SAMPLE_SHARE,
 )  # fmt: skip
 _COUNTS = (
     "answers/examples", "answers/chosen", "answers/rejected", "samples/answers", "samples/tokens", "num_tokens",
     "eval_runtime", "eval_samples_per_second", "grad_norm", "learning_rate", "epoch",
 )  # fmt: skip
+
+_REWARDS = ("reward", "implicit_reward", "implicit_reward_of_start")
 
 _ROW = SchemaValidator(
     core_schema.typed_dict_schema(
@@ -195,7 +197,7 @@ _SAMPLE = SchemaValidator(
             hit_limit=core_schema.bool_schema(strict=True),
             repetition=core_schema.float_schema(strict=True, ge=0, le=1),
         )
-        | {"reward": core_schema.typed_dict_field(core_schema.float_schema(allow_inf_nan=False), required=False)},
+        | _optional(_REWARDS, core_schema.float_schema(allow_inf_nan=False)),
         extra_behavior="ignore",
     )
 )

@@ -35,8 +35,8 @@ def hub_errors(kind: Kind, id: str, revision: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def push_errors(repo: str) -> Iterator[None]:
-    """The same of a push to a repository."""
+def push_errors(repo: str, outcome: str = "Nothing was pushed.") -> Iterator[None]:
+    """The same of what is sent to a repository. outcome: what became of it, after the reason."""
     try:
         yield
     except WorkbenchError:
@@ -45,7 +45,7 @@ def push_errors(repo: str) -> Iterator[None]:
         message = push_error_message(error, repo)
         if message is None:
             raise
-        raise WorkbenchError(f"{message} Nothing was pushed.") from None
+        raise WorkbenchError(f"{message} {outcome}".strip()) from None
 
 
 def push_error_message(error: Exception, repo: str) -> str | None:
@@ -59,6 +59,8 @@ def push_error_message(error: Exception, repo: str) -> str | None:
         return f"You are not logged in to the Hub. {login}"
     if status == 401 and "RepositoryNotFoundError" not in kinds:
         return f"The Hub does not know your token: it is wrong, or was revoked. {login}"
+    if status == 402:
+        return f"The Hub asks for a paid plan for {repo}. See https://huggingface.co/pricing; nothing was charged."
     if status == 403 or "XetAuthenticationError" in kinds:
         return (
             f"You may not write to {repo}. Is it your account, or an organization in which you may? Does your token cover it? "

@@ -7,6 +7,7 @@ import gradio as gr
 from workbench.core.errors import WorkbenchError
 from workbench.jobs import archives
 from workbench.store import choices
+from workbench.store.runs import open_run
 from workbench.ui.environment import export_folder
 from workbench.ui.parts import Html, notice
 from workbench.ui.updates import QUIET, Updates
@@ -40,9 +41,10 @@ class ArchiveView:
         def pack(run_name: str | None, logs: bool) -> gr.DownloadButton:
             if not run_name:
                 raise WorkbenchError("There is no run to pack. Choose one above.")
-            file = export_folder() / f"{run_name}{'-with-log' if logs else ''}.zip"
+            packed = open_run(run_name)  # what is no name of a run names no file either
+            file = export_folder() / f"{packed.name}{'-with-log' if logs else ''}.zip"
             file.unlink(missing_ok=True)  # of an earlier click
-            archives.pack(run_name, file, logs)
+            archives.pack(packed.name, file, logs)
             return gr.DownloadButton(f"Download {file.name} ({file.stat().st_size / 1e6:.1f} MB)", value=str(file))
 
         def bring(file: str | None) -> Updates:

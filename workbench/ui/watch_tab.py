@@ -30,7 +30,7 @@ from workbench.ui.run_view import (
     reading_html,
     unreadable_html,
 )
-from workbench.ui.samples_view import samples_html
+from workbench.ui.samples_view import SamplesView
 from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
 from workbench.ui.who_may import for_visitors
 
@@ -55,7 +55,7 @@ class WatchTab:
         self.reward = gr.HTML(elem_id="wb-watch-reward")
         self.curves = Curves()
         with gr.Accordion("Sample answers: before and now", open=False) as samples:
-            self.samples = gr.HTML(elem_id="wb-watch-samples")
+            self.samples = SamplesView()
         self.take = TakeView()
         with gr.Accordion("Worker log", open=False) as log:
             self.log = gr.Textbox(
@@ -83,7 +83,7 @@ class WatchTab:
             self.health,
             self.reward,
             *self.curves.by_id.values(),
-            self.samples,
+            *self.samples.changing,
             self.log,
             self.details,
             *self.take.changing,
@@ -97,12 +97,14 @@ class WatchTab:
         def redraw() -> Signature:
             return ()
 
-        def refresh(run_name: str | None, before: Signature) -> Updates:
+        def refresh(run_name: str | None, before: Signature, place: float, known: int) -> Updates:
             """One tick: everything on the page, or nothing where nothing changed."""
             now = signature(app, run_name)
-            return {} if now == before else {**self.page_of(app, run_name, before), seen: now}
+            return {} if now == before else {**self.page_of(app, run_name, before, (place, known)), seen: now}
 
-        frame.clock.each_second(refresh, [self.run, seen], [*self.changing, seen])
+        film = [self.samples.slider, self.samples.count]
+        frame.clock.each_second(refresh, [self.run, seen, *film], [*self.changing, seen])
+        self.samples.wire(self.run, app)
         wire_choice(self.run, frame, app)
         self.run.change(redraw, None, seen, **QUIET)
         self.actions.wire(self.run, self.head, app)
@@ -112,8 +114,11 @@ class WatchTab:
         self.take.wire(self.run, app)
         self.actions.compare.click(lambda: go_to("compare"), None, frame.tabs, **QUIET)
 
-    def page_of(self, app: AppState, run_name: str | None, before: Signature) -> Updates:
-        """Updates of the page for a run. before: what it showed until now."""
+    def page_of(
+        self, app: AppState, run_name: str | None, before: Signature, film: tuple[float, int] = (0, 0)
+    ) -> Updates:
+        """Updates of the page for a run. before: what it showed until now. film: where the slider of the sample answers stands, of
+        how many evaluations."""
         run = _find(run_name)
         if run is None:
             return self._without_run(app, absent_html(run_name))
@@ -135,7 +140,8 @@ class WatchTab:
         drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
         if drawn_before != reading.version:
             updates |= self.curves.updates(run, reading)
-            updates[self.samples] = samples_html(reading.samples, run.is_reward)
+            place = film if before[:1] == (run.name,) else (None, 0)
+            updates |= self.samples.updates(run, reading, *place)
         updates[self.reward] = reward_html(run, run.adjusted_config(), reading.log)
         return updates
 
@@ -147,7 +153,8 @@ class WatchTab:
             **self.queue.updates(app),
             **self.take.updates(None, None),
             **self.curves.nothing(),
-            **dict.fromkeys([self.health, self.reward, self.samples, self.log, self.details], ""),
+            **self.samples.nothing(),
+            **dict.fromkeys([self.health, self.reward, self.log, self.details], ""),
         }
 
 

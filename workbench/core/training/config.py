@@ -19,6 +19,10 @@ from workbench.core.training.methods import CHAINS, DATA_KINDS, METHODS, methods
 from workbench.core.training.mirror import MIRROR_TITLES
 from workbench.core.training.settings import AdapterSettings, Settings, StageSettings
 
+OWN_PROMPTS = 16
+
+MOST_SHOWN = 200  # characters of a value that is not taken
+
 Precision = Literal["auto", "nf4", "bf16", "fp32"]
 
 if TYPE_CHECKING:
@@ -178,6 +182,13 @@ class _Shared(Settings):
         title="Sample answers",
         description="Held-out prompts that the model answers at each evaluation, to read and to watch length and repetition by. 0: none.",
     )
+    own_prompts: str = Field(
+        "",
+        max_length=4_000,
+        title="Your own prompts",
+        description=f"One per line, {OWN_PROMPTS} at most: the model answers them at each evaluation as well, and you watch its answers change.",
+        json_schema_extra={"lines": 3},
+    )
     checkpoint_steps: int = Field(
         0,
         ge=0,
@@ -204,6 +215,18 @@ class _Shared(Settings):
         if not is_name(name):
             raise ValueError(f"must have {NAME_RULE}")
         return name
+
+    @field_validator("own_prompts")
+    @classmethod
+    def _prompts_are_few(cls, prompts: str) -> str:
+        if (count := len(_lines(prompts))) > OWN_PROMPTS:
+            raise ValueError(f"has {count} lines; it must be at most {OWN_PROMPTS}")
+        return prompts
+
+    @property
+    def prompts_of_own(self) -> list[str]:
+        """A person's own prompts, which each evaluation answers beside those of the held-out data."""
+        return _lines(self.own_prompts)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -391,12 +414,17 @@ def _problem_message(problem: Any, titles: dict[str, str]) -> str:
     """One pydantic problem as a sentence with the setting's own title and bounds."""
     where = ".".join(str(part) for part in problem["loc"])
     bounds = problem.get("ctx") or {}
-    title = titles.get(where, where)
+    title, given = titles.get(where, where), repr(problem["input"])
+    given = given if len(given) <= MOST_SHOWN else f"{given[:MOST_SHOWN]} …"
     if problem["type"] == "extra_forbidden":
         return f"There is no setting called {where}. Remove it, or look for a typing error."
     if problem["type"] == "missing":
         return f"{title} is missing. Set {where}."
     for rule, words in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")):
         if rule in bounds:
-            return f"{title} is {problem['input']!r}; it must be {words} {bounds[rule]:g}."
-    return f"{title} is {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}."
+            return f"{title} is {given}; it must be {words} {bounds[rule]:g}."
+    return f"{title} is {given}: {problem['msg'].removeprefix('Value error, ')}."
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]

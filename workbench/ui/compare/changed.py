@@ -1,7 +1,5 @@
 """What alignment changed of two answers, token by token: which to score, and how the scores are shown."""
 
-import difflib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -10,8 +8,8 @@ from workbench.core.chat import Answerer, Score, Talk, TokenScore, ToScore
 from workbench.core.votes.vote import Side
 from workbench.ui.compare.talk import SIDES, messages_of
 from workbench.ui.parts import Html, ScoredPiece, scored_answer, scored_legend, signed, text
+from workbench.ui.word_diff import Spans, differing_words
 
-_WORD = re.compile(r"\S+")
 MOST_CHANGED = 3  # words that are named below an answer
 
 READING = (
@@ -38,7 +36,8 @@ def to_score(talk: Talk) -> dict[Side, ToScore]:
 def scored_html(talk: Talk, scores: Mapping[Side, Score]) -> dict[Side, Html]:
     """The last answers in the colours of what was changed."""
     pieces = {side: pieces_of(score.tokens) for side, score in scores.items()}
-    differing = _differing(*["".join(one.text for one in pieces.get(side, []) if not one.special) for side in SIDES])
+    texts = ["".join(one.text for one in pieces.get(side, []) if not one.special) for side in SIDES]
+    differing = dict(zip(SIDES, differing_words(*texts), strict=True))
     return {
         side: scored_answer(_marked(pieces[side], differing[side]), _facts(talk, side, score, pieces[side]))
         for side, score in scores.items()
@@ -82,20 +81,7 @@ def _facts(talk: Talk, side: Side, score: Score, pieces: list[ScoredPiece]) -> l
     return [total, reward, *([f"changed most: {named}"] if named else [])]
 
 
-def _differing(left: str, right: str) -> dict[Side, list[tuple[int, int]]]:
-    """Places of the words of each text that are not in the other one, in its order."""
-    words = [list(_WORD.finditer(one)) for one in (left, right)]
-    ours, theirs = ([word.group() for word in one] for one in words)
-    matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
-    found: dict[Side, list[tuple[int, int]]] = {side: [] for side in SIDES}
-    for tag, *ends in matcher.get_opcodes():
-        if tag != "equal":
-            for place, side in enumerate(SIDES):
-                found[side] += [word.span() for word in words[place][ends[2 * place] : ends[2 * place + 1]]]
-    return found
-
-
-def _marked(pieces: list[ScoredPiece], spans: list[tuple[int, int]]) -> list[ScoredPiece]:
+def _marked(pieces: list[ScoredPiece], spans: Spans) -> list[ScoredPiece]:
     """The pieces, of which those that reach into one of the spans differ."""
     ends = accumulate(len(piece.text) for piece in pieces)
     marked, first = [], 0

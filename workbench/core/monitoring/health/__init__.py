@@ -5,7 +5,7 @@ silent on later ones, when the run came round.
 """
 
 from workbench.core.monitoring.health.examining import examine
-from workbench.core.monitoring.health.facts import Sample, answer_facts, repetition, sample_facts
+from workbench.core.monitoring.health.facts import SAMPLE_SHARE, Sample, answer_facts, repetition, sample_facts
 from workbench.core.monitoring.health.finding import RunFinding, change_summaries, with_changes
 from workbench.core.monitoring.health.rules import REFERENCE_LOSS, REFERENCE_NATS, RULES, Rule
 from workbench.core.monitoring.health.start import wrong_start
@@ -14,6 +14,7 @@ __all__ = [
     "REFERENCE_LOSS",
     "REFERENCE_NATS",
     "RULES",
+    "SAMPLE_SHARE",
     "Rule",
     "RunFinding",
     "Sample",

@@ -11,10 +11,16 @@ from workbench.core.training.config import Stage
 REPEATS_MORE = 0.05
 
 
+SAMPLE_SHARE = "samples/share"
+"""What share of a stage's time its answers have taken, beside what `sample_facts` says of them; since it was resumed."""
+
+
 class Sample(TypedDict):
     """One line of samples.jsonl: the likeliest answer to a fixed prompt, at an evaluation.
 
-    reward: what it is worth, where a reward judges it. tokens: of the answer, without its end token. hit_limit: cut before it came to an end. repetition: see `repetition`.
+    reward: what it is worth, where a reward judges it. tokens: of the answer, without its end token. hit_limit: cut before it came
+    to an end. repetition: see `repetition`. implicit_reward: beta times the log ratio of policy and reference (Rafailov et al. 2023,
+    section 4) of this answer; implicit_reward_of_start: the same of what was answered before the first step, under the policy of now.
     """
 
     stage: Stage
@@ -25,6 +31,8 @@ class Sample(TypedDict):
     hit_limit: bool
     repetition: float
     reward: NotRequired[float]
+    implicit_reward: NotRequired[float]
+    implicit_reward_of_start: NotRequired[float]
 
 
 def answer_facts(
