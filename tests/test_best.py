@@ -206,6 +206,21 @@ def test_the_best_step_becomes_the_result_and_the_last_one_comes_back():
         best.use_last(run)
 
 
+def test_of_a_reward_model_the_scale_of_the_best_step_counts_while_it_is_the_result():
+    run = past_its_best("judge", method="reward", sft_data=None)
+    run.reward_file.write_text(json.dumps({"mean": 0.0, "std": 1.0, "accuracy": 0.8, "pairs": 80}))
+    draft = best.draft_of(run)
+    best.shutil.copytree(run.best_folder / "dpo-0000080", draft)
+    (draft / "reward.json").write_text(json.dumps({"mean": 2.0, "std": 3.0, "accuracy": 0.9, "pairs": 80}))
+    (draft / "manifest.json").unlink()
+    best.keep(run, draft, measured(80, [0.52] * 8))
+    assert run.reward_facts().accuracy == 0.8
+    best.use_best(run)
+    assert (run.reward_facts().accuracy, run.reward_facts().std) == (0.9, 3.0)
+    best.use_last(run)
+    assert run.reward_facts().accuracy == 0.8
+
+
 def test_the_best_step_can_answer_beside_the_run():
     run = past_its_best()
     assert [one.name for one in offered()] == ["first", "first@dpo-80"]

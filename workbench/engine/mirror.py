@@ -151,7 +151,12 @@ def _wandb(run: Run, settings: dict[str, Any], step: int) -> tuple[Send, Callabl
     # A run that goes on is the same one there, and another one that has its name later is not.
     known_as = f"{run.name}-{int(made_at(run) or 0)}"
     quiet = wandb.Settings(
-        console="off", disable_code=True, disable_git=True, x_disable_machine_info=True, save_code=False
+        console="off",
+        disable_code=True,
+        disable_git=True,
+        x_disable_machine_info=True,
+        x_disable_stats=True,
+        save_code=False,
     )
     place = run.folder / "mirror"
     place.mkdir(exist_ok=True)

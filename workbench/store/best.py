@@ -9,8 +9,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.best import Gain, HeldOut, gain
 from workbench.core.monitoring.metrics import Row
@@ -92,10 +90,15 @@ def best_of(run: Run, at_a_glance: bool = True) -> tuple[Checkpoint, HeldOut] | 
     for folder in checkpoints.by_age(run.best_folder):
         found = checkpoints.read(folder, at_a_glance)
         try:
-            measured = HeldOut.model_validate(read_json(folder / checkpoints.MANIFEST))
-        except ValidationError:
+            measured = run_files.HELD_OUT.read(folder / checkpoints.MANIFEST)
+        except Damaged:
             continue
-        if found and (found.stage, found.step) == (measured.stage, measured.step) and (folder / WEIGHTS).is_file():
+        if (
+            found
+            and measured
+            and (found.stage, found.step) == (measured.stage, measured.step)
+            and (folder / WEIGHTS).is_file()
+        ):
             known.append((found, measured))
     # Two where the worker was killed before the older one went, which was never the better one.
     return known[-1] if known else None

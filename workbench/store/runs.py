@@ -81,7 +81,9 @@ class Run:
     def reward_facts(self) -> run_files.RewardFacts | None:
         """What is in it; None before the first evaluation, and where it cannot be read."""
         try:
-            return run_files.REWARD.read(self.reward_file)
+            # Of a step that is the result and not the last one, what lies beside its adapter.
+            is_best = (self.adapter / "step.json").is_file()
+            return run_files.REWARD.read(self.adapter / "reward.json" if is_best else self.reward_file)
         except Damaged:  # `notes` says so
             return None
 
