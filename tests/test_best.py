@@ -246,17 +246,28 @@ def test_a_stage_that_begins_forgets_the_best_step_of_another_one():
 
 
 def test_a_run_keeps_the_step_with_the_lowest_held_out_loss_until_after_its_end(one_base, after_step):
-    """After step 4 the adapter is turned round, so that step 3 stays the best one. Each held-out pair is a batch."""
+    """After step 4 the adapter is turned round, so that step 3 stays the best one; step 5 is lost and taken once more, by another
+    life of the run. Each held-out pair is a batch."""
 
     def turn_round(model):
         for name, weight in model.named_parameters():
             if weight.requires_grad and "lora_B" in name:
                 weight.data *= -1
 
+    def ends(model):
+        raise RuntimeError("somebody pulled the plug")
+
+    after_step(5, ends)
     after_step(4, turn_round)
     own = {"batch_size": 1, "accumulation": 4, "evaluations": 6, "dpo": {"learning_rate": 1e-3, "max_steps": 6}}
-    run = create_run(demo_config("long", **SMALL | few_rows() | {"method": "dpo", "sft_data": None} | own))
+    settings = SMALL | few_rows() | {"method": "dpo", "sft_data": None, "checkpoint_steps": 1} | own
+    run = create_run(demo_config("long", **settings))
+    assert train.main(str(run.folder)) == 1 and "pulled the plug" in run.result().why
+    before = best.best_of(run, at_a_glance=False)
+    assert before and before[0].step == 3
+    run.forget_end()
     assert train.main(str(run.folder)) == 0, run.result()
+    assert best.best_of(run, at_a_glance=False) == before, "the other life left it as it was"
     losses = {row["step"]: row["eval_loss"] for row in run.metrics() if "eval_loss" in row and row["step"]}
     assert list(losses) == [1, 2, 3, 4, 5, 6] and min(losses, key=losses.get) == 3, losses
     found, told = best.best_of(run, at_a_glance=False)
