@@ -64,3 +64,10 @@ def test_the_meter_tells_of_something_that_is_there(app):
     assert 0 < found.used < found.total
     assert found.what in ("RAM", "GPU") and 0 <= found.load <= 100
     assert app.meter() is found, "all tabs share one look at the machine"
+
+
+def test_who_uses_the_memory_is_the_run_and_the_chat(app, monkeypatch):
+    run = create_run(demo_config())
+    run.write_worker(4711, 1.0)
+    monkeypatch.setattr(app_state_module, "survey", lambda: Survey((run,), {run.name: "running"}))
+    assert app._at_work() == {app.chat.pid: "chat", 4711: "the run"}

@@ -157,7 +157,7 @@ class AppState:
         run = self.survey().running
         worker = run.worker().get("pid") if run else None
         chats = [(chat.pid, "chat") for chat in (self.chat, self.beside) if chat.pid]
-        return dict([*chats, *([(worker, run.name)] if run and worker else [])])
+        return dict([*chats, *([(worker, "the run")] if worker else [])])
 
     def unload(self) -> None:
         """Give the memory of every loaded model back."""
