@@ -43,6 +43,7 @@ class KeepsBest(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         best.forget_other_stages(self._run, self._stage)
+        best.draft_of(self._run)  # makes room where a worker was killed in the middle of one
         self._forget_batches()
 
     def on_evaluate(
