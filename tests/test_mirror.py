@@ -94,10 +94,14 @@ def test_at_the_end_a_run_waits_a_moment_only():
     assert "it did not end within" in one.trouble
 
 
-def test_no_place_of_this_machine_and_no_token_is_sent(monkeypatch):
-    config = demo_config(model=ModelRef(source="folder", name="/home/me/secret/model"), mirror="wandb")
-    sent = str(settings_of(config))
-    assert "/home/me" not in sent and "'name': 'model'" in sent and "'beta': 0.1" in sent
+def test_no_place_of_this_machine_and_no_token_is_sent():
+    for place in ("/home/me/secret/model", "C:\\Users\\me\\secret\\model", "~/secret/model/"):
+        config = demo_config(model=ModelRef(source="folder", name=place), mirror="wandb", rloo={"reward_model": place})
+        sent = settings_of(config)
+        assert "secret" not in str(sent) and sent["model"]["name"] == sent["rloo"]["reward_model"] == "model", sent
+        assert sent["dpo"]["beta"] == 0.1
+    token = "hf_" + "abcdefghijklmnopqrstuvwxyz01234567"
+    assert token not in str(settings_of(demo_config(model=ModelRef(source="hub", name=f"me/{token}"))))
 
 
 LOGGED_IN = "machine api.wandb.ai login user password 0123456789abcdef0123456789abcdef01234567\n"

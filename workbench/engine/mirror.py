@@ -6,6 +6,7 @@ Settings and numbers are sent; no prompt, no answer, no path of this machine and
 
 import os
 import queue
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,8 @@ WAITING = 10_000
 
 # At its end a run waits so long for what was not sent yet.
 PATIENCE = 10.0  # seconds
+
+_PLACE = re.compile(r"[/\\~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]")
 
 Send = Callable[[int, dict[str, float]], None]
 Open = Callable[[Run, dict[str, Any], int], tuple[Send, Callable[[], None]]]
@@ -110,12 +113,19 @@ class MirrorThread:
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
-    """The settings, without what names a place of this machine."""
-    values: dict[str, Any] = config.model_dump(mode="json")
-    if config.model.source != "hub":
-        values["model"]["name"] = config.model.title
-    masked_ones: dict[str, Any] = masked_values(values)
-    return masked_ones
+    """The settings, with the last part alone of what names a place of this machine."""
+    named: dict[str, Any] = masked_values(_without_places(config.model_dump(mode="json")))
+    return named
+
+
+def _without_places(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_places(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_places(inner) for inner in value]
+    if isinstance(value, str) and _PLACE.match(value):
+        return re.split(r"[/\\]", value.rstrip("/\\"))[-1]
+    return value
 
 
 def _is_sent(key: str, value: Any) -> bool:
