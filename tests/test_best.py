@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 from configs import demo_config
-from drawn import watch_page
+from drawn import starts, watch_page
 from made_runs import SMALL, create_run, few_rows, finished
 from real_runs import weights
 
@@ -197,6 +197,7 @@ def test_the_best_step_becomes_the_result_and_the_last_one_comes_back():
     assert weights(run) != last and (run.adapter / "README.md").read_text() == "step 80"
     assert best.step_of_result(run) == Fork("first", "dpo", 80)
     assert [row["step"] for row in best.rows_of_result(run, run.metrics())] == [0, 40, 80]
+    assert ("first, its best step, DPO step 80", "first") in [tuple(one) for one in starts("first").choices]
     with pytest.raises(WorkbenchError, match="The result of first is step 80 of DPO already"):
         best.use_best(run)
     best.use_last(run)
