@@ -8,7 +8,7 @@ from workbench.cli.data import check_data, convert_data, import_data, make_pairs
 from workbench.cli.demo import demo
 from workbench.cli.export import export
 from workbench.cli.report import report
-from workbench.cli.runs import list_presets, note, plan, queued, rename, runs, scale, train, trash
+from workbench.cli.runs import best, list_presets, note, plan, queued, rename, runs, scale, train, trash
 from workbench.cli.space import archive, deploy_space, unarchive
 from workbench.cli.sweeps import list_sweeps, sweep
 from workbench.cli.talk import chat
@@ -56,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
     command("runs", runs)
     _with_notes(command("note", note), command("rename", rename))
     _with_trash(command("trash", trash))
+    one = command("best", best)
+    one.add_argument("run", help="a run that has ended")
+    one.add_argument("--last", action="store_true", help="the last step instead")
     one = command("scale", scale)
     one.add_argument("run", help="a finished run, or a checkpoint as RUN@STAGE-STEP")
     one.add_argument(
