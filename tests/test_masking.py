@@ -170,8 +170,8 @@ def test_no_answer_and_no_file_holds_the_token(
     assert "is not valid JSON" in heard[0] and "(hidden)" in heard[0], heard[0]
     assert "looks like an access token" in heard[1], heard[1]
     app.chat.state, app.chat.word = "failed", f"The Hub refused {CANARY}."
-    number, count = tick_of(client)
-    body = {"fn_index": number, "data": [None] * count, "session_hash": "canary"}
+    number, values = tick_of(client)
+    body = {"fn_index": number, "data": values, "session_hash": "canary"}
     heard.append(client.post("/gradio_api/run/any", json=body).text)
     assert "The Hub refused (hidden)." in heard[-1]
     assert cli.main(["check", str(link)]) == 1
@@ -181,10 +181,15 @@ def test_no_answer_and_no_file_holds_the_token(
     assert not [file for file in home.rglob("*") if file.is_file() and b"Canary" in file.read_bytes()]
 
 
-def tick_of(client: TestClient) -> tuple[int, int]:
-    """The number of the endpoint that a page asks each second, and how many values it takes."""
-    endpoints = client.get("/config").json()["dependencies"]
-    return next((number, len(one["inputs"])) for number, one in enumerate(endpoints) if one["api_name"] == "tick")
+def tick_of(client: TestClient) -> tuple[int, list[Any]]:
+    """The number of the endpoint that a page asks each second, and the values that a page just opened sends it."""
+    config = client.get("/config").json()
+    drawn = {one["id"]: one["props"].get("value") for one in config["components"] if one["type"] != "state"}
+    return next(
+        (number, [drawn.get(id) for id in one["inputs"]])
+        for number, one in enumerate(config["dependencies"])
+        if one["api_name"] == "tick"
+    )
 
 
 def hear(client: TestClient, name: str, data: list[Any]) -> str:
