@@ -51,7 +51,8 @@ def margin(training: Series, held_out: Series, least: float, unit: str = "", mos
     turned = held_out.past(max, max(least, TURNED * (max(held_out.values) - held_out.start)))
     if turned is not None:
         best = f"{figure_of(held_out.at(turned))}{unit}"
-        also = "while training still grows: overfitting" if training.goes_on() and grown > 0 else "and so does training"
+        grows = training.goes_on() and grown > 0
+        also = "while training still grows: overfitting" if grows else "and training does not grow any more either"
         return Reading("turned", "watch", f"Held-out was highest at step {turned:,}, {best}, and is {now} now, {also}.")
     if grown > 0 and len(training) >= FEWEST and _same_time(training, held_out):
         if held <= 0 or held_out.change < FOLLOWS * training.change:
