@@ -31,9 +31,11 @@ def by_id(updates: Updates) -> dict[str, Any]:
     return {str(component.elem_id): update for component, update in updates.items()}
 
 
-def watch_page(name: str | None, app: AppState | None = None, before: watch_tab.Signature = ()) -> dict[str, Any]:
+def watch_page(
+    name: str | None, app: AppState | None = None, before: watch_tab.Signature = (), beside: list[str] | None = None
+) -> dict[str, Any]:
     """What the Watch page shows of a run."""
-    return by_id(watch().page_of(app or AppState(), name, before))
+    return by_id(watch().page_of(app or AppState(), name, before, beside=beside))
 
 
 def table_tick(app: AppState) -> Callable[[], Updates]:

@@ -379,7 +379,7 @@ def test_notes_go_along_in_an_archive(tmp_path):
 def test_notes_do_not_go_into_a_space(tmp_path):
     run_notes.write_notes(finished("taken"), note="For my eyes only.")
     (upload,) = deploy.packed_runs(["taken"], tmp_path)
-    with zipfile.ZipFile(upload.file) as archive:
+    with zipfile.ZipFile(upload.source) as archive:
         assert "config.json" in archive.namelist() and "notes.json" not in archive.namelist()
 
 

@@ -51,6 +51,11 @@ def test_sft_then_dpo_ends_with_an_adapter_that_loads_alone():
         -4
     ].keys() | {key for row in rows for key in row}
 
+    taken = [row for row in rows if "loss" in row]
+    assert all(row["memory_in_use"] > 1e8 for row in taken)
+    assert [row["step"] for row in taken if "tokens_per_second" not in row] == [1, 1]  # the first one of each stage
+    assert all(0 < row["tokens_per_second"] < 1e6 for row in taken if row["step"] > 1)
+
     names = {path.name for path in run.adapter.iterdir()}
     assert {"adapter_model.safetensors", "adapter_config.json", "README.md"} <= names
     assert not [name for name in names if name.endswith((".bin", ".pt"))]

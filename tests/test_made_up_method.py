@@ -47,7 +47,7 @@ def test_its_memory_is_forecast_by_what_the_table_says_of_it(seen):
 def test_its_chart_is_drawn_under_its_name(seen):
     assert seen["chart"]["measure"] == "Made-up loss (nats)"
     assert seen["chart"]["lines"][0]["points"] == [[0, 0.7], [4, 0.5]]
-    assert seen["charts"] == ["dpo-loss", "learning-rate", "gradient-norm"]
+    assert seen["charts"] == ["dpo-loss", "learning-rate", "gradient-norm", "speed", "memory"]
 
 
 def test_its_model_card_says_how_it_was_made_and_what_it_reached(seen):

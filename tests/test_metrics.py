@@ -169,7 +169,7 @@ def test_the_chart_of_a_loss_has_its_own_start_as_its_reference():
     """IPO at beta .1 starts at 25, KTO at one half; both as they were measured before the first step."""
     ipo = charts([dpo_row(0, 0, eval_loss=25.0), dpo_row(5, 5, eval_loss=20.0)], {"dpo": 20})["dpo-loss"]
     assert ipo["references"] == [{"y": 25.0, "label": "25: no preference yet"}]
-    assert ipo["reading"].startswith("It starts at 25, where") and ipo["reading"].endswith("now 20.000.")
+    assert ipo["reading"] == "Held-out fell from 25 to 20 and still falls: as it should be."
     rows = [
         {"stage": "kto", "step": 0, "time": 0, "eval_loss": 0.5, "eval_rewards/margins": 0.0},
         {
@@ -185,7 +185,7 @@ def test_the_chart_of_a_loss_has_its_own_start_as_its_reference():
     assert kto["kto-loss"]["references"] == [{"y": 0.5, "label": "0.5: no preference yet"}]
     assert kto["margin"]["lines"][0]["points"] == [[0, 0.0], [9, 0.3]]
     assert kto["rewards"]["lines"][0]["points"] == [[9, 0.1]]
-    assert "Held-out: 0.30" in kto["margin"]["reading"]
+    assert kto["margin"]["reading"] == "The margin has grown and held-out follows, now 0.3: healthy."
     assert kto["dpo-loss"]["lines"] == []
 
 
@@ -199,8 +199,9 @@ def test_without_a_reference_the_charts_say_so_and_draw_none(stage, title):
     ]
     drawn = charts(rows, {stage: 2})
     assert drawn["dpo-loss"]["measure"] == title and drawn["dpo-loss"]["references"] == []
-    assert drawn["dpo-loss"]["reading"].endswith("On held-out pairs it went from 1.500 to 1.250.")
+    assert drawn["dpo-loss"]["reading"].startswith("Held-out fell from 1.5 to 1.25")
     assert drawn["rewards"]["references"] == [] and drawn["rewards"]["measure"].endswith("per token")
-    assert drawn["margin"]["reading"].endswith("per token and times beta. Held-out: from 0.20 to 0.60.")
+    assert drawn["margin"]["reading"] == "The margin has grown and held-out follows, now 0.6: healthy."
+    assert drawn["drift"]["lines"] == []
     assert drawn["accuracy"]["lines"][0]["points"] == [[0, 0.6], [2, 0.6]]
     assert drawn["kto-loss"]["lines"] == []

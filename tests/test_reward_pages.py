@@ -297,12 +297,14 @@ def test_the_curves_of_an_online_run_are_drawn_with_the_parts_of_its_reward():
         "reward_std": 0.4,
         "frac_reward_zero_std": 0.1,
         "completions/mean_length": 20,
+        "completions/clipped_ratio": 0.25,
     }
     parts = {"rewards/judge/mean": 0.2, "rewards/words/mean": 0.3, "rewards/judge/std": 0.1}
     rows = [{"stage": "rloo", "step": step, "loss": 0.0} | trained | parts for step in (1, 2, 3)]
     drawn = charts(RunLog.of(rows), {"rloo": 3})
     for ident in METHODS["rloo"].charts:
         assert drawn[ident]["lines"], ident
+    assert drawn["ending"]["lines"][0]["points"] == [[1, 0.75], [2, 0.75], [3, 0.75]]
     names = {line["name"]: line["points"] for line in drawn["reward"]["lines"]}
     assert names["judge"] == [[1, 0.2], [2, 0.2], [3, 0.2]] and names["words"][0] == [1, 0.3]
     many = RunLog.of({"stage": "rloo", "step": 1} | {f"rewards/{part}/mean": 1.0} for part in range(3 * PARTS))

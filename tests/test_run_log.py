@@ -66,13 +66,17 @@ def middling():
 
 
 @pytest.mark.parametrize(
-    ("rows", "steps", "drawn"), [("healthy", 50, "d7c827905ac5157f"), ("middling", 1500, "3cdd466d483bc38c")]
+    ("rows", "steps", "drawn"), [("healthy", 50, "f7239a75b672d7ff"), ("middling", 1500, "430119c87ecb2da4")]
 )
 def test_the_charts_of_a_run_of_ordinary_size_are_what_they_were_when_all_rows_were_kept(rows, steps, drawn):
-    """The fingerprints were taken of the charts that version 0.1 drew of the same rows."""
+    """The fingerprints were taken of the lines that version 0.1 drew of the same rows."""
     lines = (Path(__file__).parent / "runs" / "healthy-demo.jsonl").read_text().splitlines()
     logged = [json.loads(line) for line in lines] if rows == "healthy" else list(middling())
-    found = {ident: one for ident, one in charts(RunLog.of(logged), {"dpo": steps}).items() if one["lines"]}
+    former = ("accuracy", "dpo-loss", "gradient-norm", "learning-rate", "margin", "rewards")
+    every = charts(RunLog.of(logged), {"dpo": steps})
+    found = {ident: every[ident]["lines"] for ident in former}
+    for line in found["accuracy"]:
+        line.pop("band", None)
     assert hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16] == drawn
 
 

@@ -1,7 +1,7 @@
 """Colours that can be read, and told apart by colour-blind eyes; nothing that comes from elsewhere."""
 
 import re
-from itertools import product
+from itertools import combinations, product
 
 import pytest
 
@@ -76,6 +76,15 @@ def test_what_shares_a_chart_is_told_apart_by_all_eyes(pair: tuple[str, str], ey
     assert difference(one, other, eyes) >= 20
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_six_runs_in_one_chart_are_told_apart_by_all_eyes_and_seen_on_it(mode: str) -> None:
+    """WCAG for what is no text: at least 3:1."""
+    runs = [COLOURS[f"run{place}"][MODES[mode]] for place in range(1, 7)]
+    apart = {(*pair, eyes): difference(*pair, eyes) for pair in combinations(runs, 2) for eyes in COLOUR_BLIND}
+    assert min(apart.values()) >= 20, min(apart, key=apart.__getitem__)
+    assert min(contrast(one, COLOURS["surface"][MODES[mode]]) for one in runs) >= 3
+
+
 def test_every_colour_is_a_variable_in_both_modes() -> None:
     for name, (light, dark) in COLOURS.items():
         assert theme.colour_variables().count(f"--wb-{name}: {light};") >= 1
@@ -85,7 +94,7 @@ def test_every_colour_is_a_variable_in_both_modes() -> None:
 def test_the_style_sheet_uses_no_colour_that_is_not_in_the_table() -> None:
     own = {"tone", "side", "hue", "shade", "depth"}  # set by the sheets themselves
     known = set(COLOURS) | own
-    assert set(re.findall(r"var\(--wb-([a-z]+)", theme.css())) <= known
+    assert set(re.findall(r"var\(--wb-([a-z0-9]+)", theme.css())) <= known
     sheet = theme.css().removeprefix(theme.colour_variables())
     assert not re.findall(r"#[0-9a-f]{3,8}\b(?=[^{]*})", sheet)
 

@@ -4,10 +4,13 @@ import asyncio
 
 import gradio as gr
 import pytest
+from gradio.routes import App
 from gradio.state_holder import SessionState
+from starlette.testclient import TestClient
 
 from workbench.jobs.app_state import AppState
 from workbench.ui.inputs import Window
+from workbench.ui.launch import launch_kwargs
 from workbench.ui.shell import build
 from workbench.ui.ticks import Clock
 
@@ -87,6 +90,25 @@ def test_an_update_of_what_is_no_output_is_a_bug_that_is_told():
     [event] = window.fns.values()
     with pytest.raises(ValueError, match="none of its outputs"):
         asyncio.run(window.postprocess_data(event, event.fn(), None))
+
+
+def test_a_tick_in_which_nothing_changed_takes_less_than_a_kilobyte_on_the_wire(home):
+    """Each of about a hundred fields is told to stay as it is, which is two kilobytes of the same words."""
+    window = build(AppState())
+    window.max_file_size = None  # set when a window is launched
+    number, tick = next((number, fn) for number, fn in window.fns.items() if getattr(fn.fn, "__name__", "") == "tick")
+    data = [None if getattr(field, "stateful", False) else field.value for field in tick.inputs]
+    served = App.create_app(window, app_kwargs=launch_kwargs()["app_kwargs"])
+    with TestClient(served, base_url="http://127.0.0.1") as client:
+        for _ in range(3):
+            answer = client.post(
+                "/gradio_api/run/predict", json={"fn_index": number, "data": data, "session_hash": "a-tab"}
+            )
+    told = [one for one, field in zip(answer.json()["data"], tick.outputs, strict=True) if not field.stateful]
+    assert told == [gr.skip()] * len(told) and len(told) > 50
+    assert answer.headers["content-encoding"] == "gzip"
+    assert int(answer.headers["content-length"]) <= 1000
+    assert "content-security-policy" in answer.headers
 
 
 def test_events_that_nobody_sees_waiting_touch_one_component(home):

@@ -8,8 +8,9 @@ from workbench.cli.data import check_data, convert_data, import_data, make_pairs
 from workbench.cli.demo import demo
 from workbench.cli.export import export
 from workbench.cli.report import report
-from workbench.cli.runs import list_presets, note, plan, queued, rename, runs, scale, train, trash
+from workbench.cli.runs import best, list_presets, note, plan, queued, rename, runs, scale, train, trash
 from workbench.cli.space import archive, deploy_space, unarchive
+from workbench.cli.sweeps import list_sweeps, sweep
 from workbench.cli.talk import chat
 from workbench.core.chat import STRONGEST, Answerer
 from workbench.core.data.formats import FORMATS
@@ -50,10 +51,14 @@ def parser() -> argparse.ArgumentParser:
         help="continue from a checkpoint of an unfinished run (default: its newest)",
     )
     _with_settings(command("plan", plan))
+    _with_sweeps(command("sweep", sweep), command("sweeps", list_sweeps))
     command("presets", list_presets)
     command("runs", runs)
     _with_notes(command("note", note), command("rename", rename))
     _with_trash(command("trash", trash))
+    one = command("best", best)
+    one.add_argument("run", help="a run that has ended")
+    one.add_argument("--last", action="store_true", help="the last step instead")
     one = command("scale", scale)
     one.add_argument("run", help="a finished run, or a checkpoint as RUN@STAGE-STEP")
     one.add_argument(
@@ -111,6 +116,13 @@ def mapped(text: str) -> tuple[str, str]:
     if part not in MAPPED or not is_there or not column:
         raise argparse.ArgumentTypeError(f"{text!r} is not PART=COLUMN. The parts are {', '.join(MAPPED)}")
     return part, column
+
+
+def varied(text: str) -> tuple[str, str]:
+    setting, is_there, values = text.partition("=")
+    if not is_there or not setting.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not SETTING=VALUE,VALUE,..., such as dpo.beta=.05,.1,.3")
+    return setting.strip(), values
 
 
 def length(text: str) -> int:
@@ -226,6 +238,15 @@ def _with_settings(one: argparse.ArgumentParser) -> None:
         "--name", help="name of the run (default: the config's or preset's, with a number where it is taken)"
     )
     _with_format(one)
+
+
+def _with_sweeps(one: argparse.ArgumentParser, listed: argparse.ArgumentParser) -> None:
+    _with_settings(one)
+    one.add_argument(
+        "--vary", type=varied, required=True, metavar="SETTING=VALUE,VALUE,...",
+        help="the setting and two to eight values of it, such as dpo.beta=.05,.1,.3",
+    )  # fmt: skip
+    listed.add_argument("id", nargs="?", help="one sweep, as the list names it (default: all)")
 
 
 def _with_report(one: argparse.ArgumentParser) -> None:

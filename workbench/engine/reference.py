@@ -7,6 +7,7 @@ the batch in which an answer was first seen: padding is rounded away differently
 
 import hashlib
 import importlib.metadata
+import time
 from typing import Any
 
 import torch
@@ -32,6 +33,12 @@ class Reference:
         self.keeps = True  # off for a batch that is only tried
         self.read = 0  # answers whose log-probability was known
         self.computed = 0
+        self.seconds = 0.0  # that computing took
+
+    def facts(self) -> dict[str, int]:
+        """For environment.json: answers that were read and computed, and what computing took. The start of a stage that was
+        paused is not in them."""
+        return {"read": self.read, "computed": self.computed, "milliseconds": round(1000 * self.seconds)}
 
     def add_ref_logps(self, trainer: Any, inputs: dict[str, Any]) -> dict[str, Any]:
         """A batch of a DPO or KTO trainer with the columns that its loss reads instead of asking the reference."""
@@ -48,12 +55,14 @@ class Reference:
         every = [digest for of_kind in digests for digest in of_kind]
         known = {digest: value for digest in every if (value := self.kept.get(digest)) is not None}
         missing = sum(digest not in known for digest in every)
+        began = _now(inputs["input_ids"].device) if missing else 0.0
         if missing:
             computed = [part for part in trainer.compute_ref_log_probs(trainer.model, inputs) if part is not None]
             known = dict(zip(every, torch.cat(computed).float().tolist(), strict=True)) | known
         if self.keeps:
             self.kept.add(known)
             self.computed += missing
+            self.seconds += time.perf_counter() - began if missing else 0.0
             self.read += len(every) - missing
         device = inputs["input_ids"].device
         return [torch.tensor([known[digest] for digest in part], device=device) for part in digests]
@@ -113,6 +122,13 @@ def _add_adapter(digest: Any, model: Any) -> None:
         if weight.requires_grad:
             digest.update(name.encode())
             digest.update(weight.detach().float().cpu().numpy().tobytes())
+
+
+def _now(device: torch.device) -> float:
+    """A moment by which the device has done all that it was told: what comes next is timed alone."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def _version(package: str) -> str:

@@ -6,7 +6,9 @@ import torch
 from trl import RewardConfig, RewardTrainer
 
 from workbench.core.monitoring.reward_quality import ScoredPair, quality
+from workbench.core.monitoring.sweep_result import MARGIN_ERROR
 from workbench.engine.rewards import scored
+from workbench.engine.spread import standard_error
 
 __all__ = ["RewardConfig", "RewardOnPairs"]  # named in the table of methods
 
@@ -68,4 +70,6 @@ class RewardOnPairs(RewardTrainer):  # type: ignore[misc]
             }
             if self.quality.shorter_accuracy is not None:
                 logs["eval_reward/shorter_accuracy"] = self.quality.shorter_accuracy
+            if (error := standard_error([pair.chosen - pair.rejected for pair in pairs])) is not None:
+                logs[MARGIN_ERROR] = error
         super().log(logs, start_time)

@@ -14,11 +14,13 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.memory.architectures import shape_of
 from workbench.core.memory.forecast import ComputeOptions, forecast, needed
 from workbench.core.training.config import RunConfig, Stage
-from workbench.core.training.methods import METHODS, Method, stage_title
+from workbench.core.training.methods import MARGIN, METHODS, Method, stage_title
 from workbench.core.training.recipe import checkpoint_steps, planned_steps, trainer_arguments
 from workbench.engine import adapters, load, rows
+from workbench.engine.best import KeepsBest
 from workbench.engine.journal import log_begun_again, log_numbers, log_phase, log_resumed
 from workbench.engine.keeping_place import KeepsPlace
+from workbench.engine.mirror import MirrorThread
 from workbench.engine.order import length_grouped
 from workbench.engine.place import Place
 from workbench.engine.probe import OwnAnswersProbe, ProbeCallback
@@ -26,6 +28,7 @@ from workbench.engine.reference import Reference, open_reference, with_cached_re
 from workbench.engine.report import KeepsQuality, ReportCallback, WrongReference
 from workbench.engine.resuming import OwnLearningRate
 from workbench.engine.samples import fixed_prompts, room_for_prompt
+from workbench.engine.spread import with_margin_error
 from workbench.engine.trouble import StaleReference
 from workbench.store import model_configs, run_data
 from workbench.store.checkpoints import Checkpoint
@@ -43,6 +46,7 @@ class Work:
     model: Any  # the base model with the adapter that trains
     paths: ComputeOptions
     place: Place
+    mirror: MirrorThread | None = None  # gets every number that is logged, where one is asked for
 
 
 def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None) -> Outcome | None:
@@ -69,7 +73,7 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     asked, own = (0, []) if method.scores else (config.samples, config.prompts_of_own)
     prompts = fixed_prompts(held_out, work.loaded.tokenizer, asked, room_for_prompt(model, config.max_length), own)
     online = _open_online(work, stage) if method.online else None
-    report = ReportCallback(run, stage, checkpoint_steps(config, steps), prompts, online and online.score)
+    report = ReportCallback(run, stage, checkpoint_steps(config, steps), prompts, online and online.score, work.mirror)
     kept = method.has_reference and not method.online and config.reference == "kept"
     reference = open_reference(work.loaded, model, fresh, work.paths) if kept else None
 
@@ -77,6 +81,7 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     trainer = make_trainer(work, stage, training, held_out, reference, callbacks, online)
     if method.scores:
         trainer.add_callback(KeepsQuality(trainer, run))
+    trainer.add_callback(KeepsBest(trainer, run, stage, config, work.place))
     if "label" in trainer.eval_dataset.column_names:
         report.thumbs = trainer.eval_dataset["label"]
     if method.has_reference and fresh:
@@ -105,7 +110,7 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
         raise StaleReference from None
     log_numbers(run, stage, trainer.state.global_step, steps, {"trained_tokens": trainer.state.num_input_tokens_seen})
     if reference:
-        run.add_to_environment({"reference": {"read": reference.read, "computed": reference.computed}})
+        run.add_to_environment({"reference": reference.facts()})
     if online:
         online.end()
     for name in {"ref", "reward"} & set(model.peft_config):
@@ -199,6 +204,8 @@ def trainer_class(asked: RunConfig, stage: Stage, reference: Reference | None) -
     library = importlib.import_module(method.module)
     names = asked.own(stage).trainer_names() or (method.trainer, method.trainer_config)
     make, settings = getattr(library, names[0]), getattr(library, names[1])
+    if MARGIN in method.results and not method.scores:
+        make = with_margin_error(make)
     if reference:
         make = with_cached_reference(make, reference)
     if asked.group_by_length and method.smallest_batch == 1 and not method.online:

@@ -24,13 +24,16 @@ _SURFACE, _INK, _QUIET, _GRID = "#ffffff", "#1f2937", "#6b7280", "#e5e7eb"
 _PAINT = {"aligned": "#1d4ed8", "base": "#6b7280", "chosen": "#15803d", "rejected": "#b45309"}
 _DASHES = {"solid": (), "dashed": (9, 5), "dotted": (3, 4)}
 
+# Charts of a stage: the table of methods names the most telling ones first.
+MOST = 4
+
 Point = tuple[float, float]
 
 
 def write_curves(run: Run, folder: Path) -> list[str]:
     """Draw the curves of a run into CURVES of a folder. Returns what they show, in words; nothing is written of a run without any."""
     plan = run.environment().get("plan") or {}
-    ids = [ident for stage in plan for ident in METHODS[stage].charts]
+    ids = [ident for stage in plan for ident in METHODS[stage].charts[:MOST]]
     every = charts(run.log(), plan)
     drawn = [every[ident] for ident in dict.fromkeys(ids) if every[ident]["lines"]]
     if drawn:

@@ -38,6 +38,12 @@ def findings_of(app: AppState, run: Run) -> list[RunFinding]:
         return []
 
 
+def when_first_said(run: Run, findings: Sequence[RunFinding]) -> list[RunFinding]:
+    """The same findings, at the step at which each was first said: a rule looks at every row anew, and says the newest."""
+    first = run.first_said()
+    return [one.model_copy(update={"step": first.get((one.rule, one.stage), one.step)}) for one in findings]
+
+
 def suggested(findings: Sequence[RunFinding]) -> RunFinding | None:
     """The gravest finding that suggests other settings; None where there is none."""
     return next((finding for finding in findings if finding.changes), None)

@@ -52,7 +52,7 @@ def add_all(configs: Sequence[RunConfig], fork: Fork | None = None, keeper: Sequ
     with training.starts():
         try:
             for config in configs:
-                training.check(config, fork, _coming())
+                training.check(config, fork, coming())
                 made.append(training.make_run(config, fork))
         except BaseException:
             for run in made:
@@ -70,10 +70,10 @@ def check_all(configs: Sequence[RunConfig]) -> None:
         if needed_runs(config) & names:
             training.check_data(config)
         else:
-            training.check(config, coming=_coming())
+            training.check(config, coming=coming())
 
 
-def _coming() -> set[str]:
+def coming() -> set[str]:
     """The runs that will have ended before one that is put into the queue now."""
     running = training.running()
     return {run.name for run in (*waiting(), *([running] if running else []))}

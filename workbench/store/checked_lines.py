@@ -87,6 +87,15 @@ def checked_sample(line: bytes) -> Sample | Flaw:
         return value if isinstance(value, Flaw) else Flaw.SAMPLE
 
 
+def checked_finding(line: bytes) -> dict[str, Any] | Flaw:
+    """A line of findings.jsonl: what was found, and when it was first said."""
+    try:
+        return cast(dict[str, Any], _FINDING.validate_json(line))
+    except ValidationError:
+        value = _object(line)
+        return value if isinstance(value, Flaw) else Flaw.SHAPE
+
+
 def answered_once(samples: Iterable[Sample]) -> list[Sample]:
     """Sample answers without those that were given again: what a run answered last counts, where it stood first."""
     return list({(one["stage"], one["step"], json.dumps(one["prompt"])): one for one in samples}.values())
@@ -176,6 +185,12 @@ _EVENT = SchemaValidator(
                 ),
             ),
         },
+        extra_behavior="ignore",
+    )
+)
+_FINDING = SchemaValidator(
+    core_schema.typed_dict_schema(
+        _fields(rule=core_schema.str_schema(strict=True, max_length=MOST_NAMES), stage=_STAGE, step=_STEP),
         extra_behavior="ignore",
     )
 )

@@ -15,11 +15,11 @@ from workbench.core.monitoring.health import Sample
 from workbench.core.monitoring.metrics import Row, as_trained
 from workbench.core.monitoring.run_log import RunLog
 from workbench.core.names import NAME_RULE, check_name, is_name
-from workbench.core.training.config import ModelRef, RunConfig, checked
+from workbench.core.training.config import ModelRef, RunConfig, Stage, checked
 from workbench.core.training.methods import METHODS
 from workbench.store import run_files
 from workbench.store.adapter_files import check_adapter
-from workbench.store.checked_lines import answered_once, checked_row, checked_sample
+from workbench.store.checked_lines import answered_once, checked_finding, checked_row, checked_sample
 from workbench.store.home import append_line, folder_in_home, write_json, writing
 from workbench.store.json_lines import read_lines
 from workbench.store.metrics_file import read_digest
@@ -54,6 +54,21 @@ class Run:
         return self.folder / "adapter-at-start"
 
     @property
+    def best_folder(self) -> Path:
+        """Holds the adapter of the best step, where that was not the last (see store/best.py)."""
+        return self.folder / "best"
+
+    @property
+    def last_adapter(self) -> Path:
+        """The adapter of the last step, where the best one is the result."""
+        return self.folder / "adapter-last"
+
+    @property
+    def held_out_file(self) -> Path:
+        """The newest evaluation, batch by batch."""
+        return self.folder / "held_out.json"
+
+    @property
     def has_adapter(self) -> bool:
         return (self.adapter / "adapter_model.safetensors").is_file()
 
@@ -65,7 +80,9 @@ class Run:
     def reward_facts(self) -> run_files.RewardFacts | None:
         """What is in it; None before the first evaluation, and where it cannot be read."""
         try:
-            return run_files.REWARD.read(self.reward_file)
+            # Of a step that is the result and not the last one, what lies beside its adapter.
+            is_best = (self.adapter / "step.json").is_file()
+            return run_files.REWARD.read(self.adapter / "reward.json" if is_best else self.reward_file)
         except Damaged:  # `notes` says so
             return None
 
@@ -231,6 +248,11 @@ class Run:
         """Write down what a rule about the run's health said, when it first said it."""
         with open(self.folder / "findings.jsonl", "ab+") as file:
             append_line(file, json.dumps(finding))
+
+    def first_said(self) -> dict[tuple[str, Stage], int]:
+        """By rule and stage, the step at which the worker first wrote a finding down."""
+        found = read_lines(self.folder / "findings.jsonl", checked_finding)
+        return {(one["rule"], one["stage"]): one["step"] for one in reversed(found)}
 
     @property
     def samples_file(self) -> Path:

@@ -1,26 +1,40 @@
 // Gradio runs this once for each chart on the page, as the body of a function (element, trigger, props, server,
-// upload, watch). Text from outside reaches the page through textContent and the canvas only, never as HTML.
+// upload, watch), behind chart_numbers.js and chart_files.js. Text from outside reaches the page through textContent and the
+// canvas only, never as HTML.
 
-const SMOOTH_FROM = 60;       // points; below that a raw line is easy to read
-const SMOOTH_KEEP = 0.85;     // how much less each further neighbour of a point weighs in the smoothed line
 const TABLE_ROWS = 200;
 const DRAG_FROM = 6;          // pixels; less is a click
 const HOVER_REACH = 4;        // pixels
+const MARK_REACH = 8;         // pixels
+const WHEEL_STEP = 1.2;       // how much a turn of the wheel zooms
+const PAN_STEP = 0.2;         // of what is shown, with each press of a key
 const DASHES = { solid: [], dashed: [6, 4], dotted: [1, 5] };
-const COLOURS = ['chosen', 'rejected', 'base', 'aligned', 'warning', 'blocker', 'ink', 'muted', 'grid', 'surface'];
+const SIGNS = { info: 'i', warning: '!', blocker: '×' };
+const COLOURS = [
+  'chosen', 'rejected', 'base', 'aligned', 'warning', 'blocker', 'ink', 'muted', 'grid', 'surface',
+  'run1', 'run2', 'run3', 'run4', 'run5', 'run6',
+];
+const HOVERED = 'wb-chart-hovered';  // tells the other charts of the page where a person looks
 
-const view = { zoom: null, hidden: new Set(), smooth: true, hover: null, drag: null };
-let current = readValue();    // the chart as the server last sent it
+const view = { zoom: null, hidden: new Set(), smooth: true, log: false, hover: null, echo: null, drag: null, spoken: false };
+let current = null;           // the chart as the server last sent it
 let frame = null;             // where the last drawing put things; null while the chart is empty or not on screen
+let known = null;             // the id of the chart whose choices `view` holds
+let paint = colours();        // read anew with each drawing of the plot: a theme may have changed them
 let legendKey = '';
 let waiting = 0;
+let stale = true;             // the plot itself is to be drawn again, not only what follows the pointer
+let isNew = true;             // the server has sent something since `current` was read
+let size = { width: 0, height: 0 };  // of the plot; told, because asking for it would lay the page out once for each chart
 
 // The parts, once
 
 const root = element.querySelector('.wb-chart');
+const explained = root.firstElementChild;   // from the template, where the chart has an explanation
 const head = make('div', root, 'wb-chart-head');
 const title = make('h3', head, 'wb-chart-title');
-const smoothButton = makeButton(head, 'wb-chart-tool', 'smooth', () => { view.smooth = !view.smooth; });
+const logButton = makeButton(head, 'wb-chart-tool', 'log scale', () => { view.log = !view.log; remember(); });
+const smoothButton = makeButton(head, 'wb-chart-tool', 'smooth', () => { view.smooth = !view.smooth; remember(); });
 const wholeButton = makeButton(head, 'wb-chart-tool', 'whole run', () => { view.zoom = null; });
 const legend = make('div', root, 'wb-chart-legend');
 const measure = make('div', root, 'wb-chart-measure');
@@ -29,12 +43,25 @@ const canvas = make('canvas', plot, '');
 const empty = make('p', plot, 'wb-chart-empty', 'Appears with the first logged step.');
 const tip = make('div', plot, 'wb-chart-tip');
 const reading = make('p', root, 'wb-chart-reading');
-const details = make('details', root, 'wb-chart-table');
+const help = make('p', root, 'wb-unseen');
+const spoken = make('p', root, 'wb-unseen');
+const foot = make('div', root, 'wb-chart-foot');
+if (explained) foot.append(explained);
+const details = make('details', foot, 'wb-chart-table');
 make('summary', details, '', 'show as table');
 const tableNote = make('p', details, 'wb-chart-note');
 const tableBox = make('div', details, 'wb-chart-rows');
-const pen = canvas.getContext('2d');
+const files = make('div', foot, 'wb-chart-files');
+Object.entries(SAVES).forEach(([name, act]) => {
+  makeButton(files, 'wb-chart-file', name, act).setAttribute('aria-label', `Save this chart as ${name}`);
+});
+const screen = canvas.getContext('2d');
+const sheet = document.createElement('canvas');   // the plot without what follows the pointer, which is drawn over a copy of it
+let pen = sheet.getContext('2d');
+help.id = `wb-chart-help-${Math.random().toString(36).slice(2)}`;
 canvas.setAttribute('role', 'img');
+canvas.setAttribute('aria-describedby', help.id);
+spoken.setAttribute('aria-live', 'polite');
 canvas.tabIndex = 0;
 tableBox.tabIndex = 0;
 
@@ -46,6 +73,11 @@ function make(tag, parent, className, text = '') {
   return node;
 }
 
+// The same words again would have the page laid out anew.
+function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 function makeButton(parent, className, text, press) {
   const button = make('button', parent, className, text);
   button.type = 'button';
@@ -53,67 +85,23 @@ function makeButton(parent, className, text, press) {
   return button;
 }
 
-// Numbers
+// What this browser remembers of a chart: hidden lines, log scale, smoothing. One that lets nothing be stored forgets it.
 
-function compact(value) {
-  const size = Math.abs(value);
-  if (size !== 0 && size < 1e-3) return Number(value.toPrecision(3)).toExponential();
-  if (size >= 1e6) return `${Number((value / 1e6).toPrecision(4))}M`;
-  if (size >= 1e4) return `${Number((value / 1e3).toPrecision(4))}k`;
-  return String(Number(value.toPrecision(4)));
+function remember() {
+  try {
+    const kept = { hidden: [...view.hidden].slice(-50), smooth: view.smooth, log: view.log };
+    localStorage.setItem(`wb-chart:${known}`, JSON.stringify(kept));
+  } catch { /* nothing is remembered */ }
 }
 
-function exact(value) {
-  return value === null || value === undefined ? '' : String(Number(value.toPrecision(6)));
-}
-
-function steps(value) {
-  return value.toLocaleString('en-US');
-}
-
-function ticks([low, high], count, smallest = 0) {
-  const rough = (high - low) / Math.max(count, 1);
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = Math.max(smallest, power * ([1, 2, 5].find((times) => times * power >= rough) ?? 10));
-  const first = Math.ceil(low / step);
-  const values = Array.from({ length: Math.floor(high / step) - first + 1 }, (_, index) => (first + index) * step);
-  return { step, values };
-}
-
-function tickLabels({ step, values }) {
-  const largest = Math.max(...values.map(Math.abs));
-  if (largest < 1e-3 || (largest >= 1e4 && step >= 100)) return values.map((value) => compact(value));
-  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  return values.map((value) => value.toFixed(digits));
-}
-
-// Running sum in which each point weighs SMOOTH_KEEP times as much as the next, and the sum of those weights.
-function runningSums(points) {
-  let sum = 0;
-  let weight = 0;
-  return points.map(([, y]) => {
-    sum = SMOOTH_KEEP * sum + (y ?? 0);
-    weight = SMOOTH_KEEP * weight + (y === null ? 0 : 1);
-    return { sum, weight };
-  });
-}
-
-// An exponential average that looks both ways: one that only looks back lags, and would show a falling loss too high.
-function smoothed(points) {
-  const back = runningSums(points);
-  const ahead = runningSums([...points].reverse()).reverse();
-  return points.map(([x, y], at) => {
-    if (y === null) return [x, null];
-    return [x, (back[at].sum + ahead[at].sum - y) / (back[at].weight + ahead[at].weight - 1)];
-  });
-}
-
-// A learning rate has many points and nothing to smooth. Noise turns at every second or third point.
-function canSmooth(line) {
-  if (line.style === 'dotted' || line.points.length <= SMOOTH_FROM) return false;
-  const values = line.points.map((point) => point[1]).filter((y) => y !== null);
-  const turns = values.filter((y, at) => (y - values[at - 1]) * (values[at + 1] - y) < 0).length;
-  return turns > values.length / 4;
+function recall(id) {
+  known = id;
+  try {
+    const { hidden, smooth, log } = JSON.parse(localStorage.getItem(`wb-chart:${id}`)) ?? {};
+    if (Array.isArray(hidden)) view.hidden = new Set(hidden);
+    if (typeof smooth === 'boolean') view.smooth = smooth;
+    if (typeof log === 'boolean') view.log = log;
+  } catch { /* nothing was remembered */ }
 }
 
 // What is shown
@@ -121,6 +109,12 @@ function canSmooth(line) {
 function readValue() {
   const value = typeof props.value === 'string' ? JSON.parse(props.value || '{}') : props.value;
   return { title: '', measure: '', unit: '', x: 'step', lines: [], references: [], marks: [], reading: '', ...value };
+}
+
+function takeValue() {
+  current = readValue();
+  isNew = false;
+  if (current.id && current.id !== known) recall(current.id);
 }
 
 function hasNumbers(line) {
@@ -135,12 +129,37 @@ function valueAt(line, step) {
   return line.points.find((point) => point[0] === step)?.[1] ?? null;
 }
 
+function lineLabel(line) {
+  return line.run ? `${line.run} · ${line.name}` : line.name;
+}
+
+function measureOf(chart) {
+  return chart.unit ? `${chart.measure} (${chart.unit})` : chart.measure;
+}
+
 function pointsWithin(lines, [from, to]) {
   return lines.flatMap((line) => line.points.filter(([x, y]) => y !== null && x >= from && x <= to));
 }
 
 function shownLines(chart) {
-  return chart.lines.filter((line) => !view.hidden.has(line.name));
+  return chart.lines.filter((line) => !view.hidden.has(line.name) && !view.hidden.has(`run:${line.run}`));
+}
+
+// What can be switched off: each line; of several runs each run, and each kind of line that more than one kind has.
+function legendItems(chart) {
+  const runs = [...new Set(chart.lines.map((line) => line.run).filter(Boolean))];
+  if (!runs.length) return chart.lines.map((line) => ({ ...line, key: line.name, label: line.name, of: [line] }));
+  const names = [...new Set(chart.lines.map((line) => line.name))];
+  const ofRuns = runs.map((run) => {
+    const of = chart.lines.filter((line) => line.run === run);
+    const best = of.find((line) => line.style === 'dotted' && hasNumbers(line)) ?? of[0];
+    return { key: `run:${run}`, label: run, role: of[0].role, style: 'solid', weight: 'thick', of: [best] };
+  });
+  const ofNames = names.map((name) => {
+    const { style, weight } = chart.lines.find((line) => line.name === name);
+    return { key: name, label: name, role: 'muted', style, weight, of: [] };
+  });
+  return [...ofRuns, ...(names.length > 1 ? ofNames : [])];
 }
 
 function loggedSteps(chart) {
@@ -162,24 +181,34 @@ function rangeX(chart) {
   return view.zoom ?? wholeX(chart);
 }
 
+// A log scale has no place for 0 and what lies below.
+function canBeLog(chart) {
+  return Boolean(chart.log) && chart.lines.some(hasNumbers)
+    && chart.lines.every((line) => line.points.every(([, y]) => y === null || y > 0));
+}
+
 // The whole run always shows its reference lines; a zoom shows what it covers.
-function rangeY(chart, span) {
+function rangeY(chart, span, isLog) {
+  const [from, to] = span;
   const shown = shownLines(chart);
   let values = pointsWithin(shown, span).map((point) => point[1]);
   if (!values.length) values = pointsWithin(chart.lines, span).map((point) => point[1]);
+  const bands = shown.flatMap((line) => (line.band ?? []).filter(([x]) => x >= from && x <= to));
+  values = values.concat(bands.flatMap(([, low, high]) => [low, high]));
   if (!view.zoom) values = values.concat(chart.references.map((reference) => reference.y));
-  const low = Math.min(...values);
-  const high = Math.max(...values);
+  if (isLog) values = values.filter((value) => value > 0);
+  const low = values.reduce((a, b) => Math.min(a, b), Infinity);
+  const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
+  if (isLog) {
+    const times = (high / low) ** 0.1 || 1;
+    return high > low ? [low / times, high * times] : [low / 2, high * 2];
+  }
   const room = (high - low) * 0.1 || Math.abs(high) * 0.1 || 1;
   return [low - room, high + room];
 }
 
 function stepsWithin(lines, span) {
   return pointsWithin(lines, span).map((point) => point[0]);
-}
-
-function nearest(values, wanted) {
-  return values.reduce((best, x) => (best === null || Math.abs(x - wanted) < Math.abs(best - wanted) ? x : best), null);
 }
 
 function colours() {
@@ -191,17 +220,20 @@ function colours() {
 // The drawing
 
 function layOut(chart, width, height) {
+  const isLog = view.log && canBeLog(chart);
   const xRange = rangeX(chart);
-  const yRange = rangeY(chart, xRange);
-  const yTicks = ticks(yRange, 4);
+  const yRange = rangeY(chart, xRange, isLog);
+  const yTicks = isLog ? logTicks(yRange) : ticks(yRange, 4);
   const widest = (labels) => Math.ceil(Math.max(0, ...labels.map((label) => pen.measureText(label).width)));
-  const yLabels = tickLabels(yTicks);
+  const yLabels = isLog ? yTicks.values.map(compact) : tickLabels(yTicks);
   const left = widest(yLabels) + 10;
   const right = width - 8;
   const top = chart.marks.length ? 20 : 8;
   const bottom = height - 24;
+  const scaled = isLog ? Math.log10 : (value) => value;
+  const [low, high] = yRange.map(scaled);
   const x = (step) => left + ((step - xRange[0]) / (xRange[1] - xRange[0])) * (right - left);
-  const y = (value) => bottom - ((value - yRange[0]) / (yRange[1] - yRange[0])) * (bottom - top);
+  const y = (value) => bottom - ((scaled(value) - low) / (high - low)) * (bottom - top);
   const stepAt = (pixel) => {
     const share = Math.min(1, Math.max(0, (pixel - left) / (right - left)));
     return xRange[0] + share * (xRange[1] - xRange[0]);
@@ -210,13 +242,13 @@ function layOut(chart, width, height) {
   return { width, height, left, right, top, bottom, x, y, stepAt, xRange, yRange, xTicks, yTicks, yLabels };
 }
 
-function fitCanvas(width, height) {
+function fitCanvas(one, width, height) {
   const scale = window.devicePixelRatio || 1;
   const [wide, high] = [Math.round(width * scale), Math.round(height * scale)];
-  if (canvas.width !== wide || canvas.height !== high) Object.assign(canvas, { width: wide, height: high });
-  pen.setTransform(scale, 0, 0, scale, 0, 0);
-  pen.clearRect(0, 0, width, height);
-  pen.font = `11.5px ${getComputedStyle(element).fontFamily}`;
+  if (one.width !== wide || one.height !== high) Object.assign(one, { width: wide, height: high });
+  const its = one.getContext('2d');
+  its.setTransform(scale, 0, 0, scale, 0, 0);
+  its.clearRect(0, 0, width, height);
 }
 
 function stroke(from, to, colour, dash = []) {
@@ -265,12 +297,26 @@ function drawReferences(chart, at, paint) {
   });
 }
 
+// What a finding says is told where the pointer is; other marks have their words beside them, where there is room.
 function drawMarks(chart, at, paint) {
-  chart.marks.filter(({ x }) => x >= at.xRange[0] && x <= at.xRange[1]).forEach(({ x, label }) => {
+  let free = -Infinity;
+  chart.marks.filter(({ x }) => x >= at.xRange[0] && x <= at.xRange[1]).forEach(({ x, label, severity }) => {
     const pixel = crisp(at.x(x));
-    stroke([pixel, at.top - 12], [pixel, at.bottom], paint.muted, [2, 4]);
-    const turned = pixel + 6 + pen.measureText(label).width > at.width;
-    write(label, turned ? pixel - 5 : pixel + 5, at.top - 9, paint.muted, turned ? 'right' : 'left');
+    const colour = paint[severity] ?? paint.muted;
+    stroke([pixel, at.top - 12], [pixel, at.bottom], colour, [2, 4]);
+    if (SIGNS[severity]) {
+      pen.fillStyle = colour;
+      pen.beginPath();
+      pen.arc(pixel, at.top - 12, 7, 0, 2 * Math.PI);
+      pen.fill();
+      write(SIGNS[severity], pixel, at.top - 11.5, paint.surface, 'center');
+      return;
+    }
+    const wide = pen.measureText(label).width;
+    const turned = pixel + 6 + wide > at.width;
+    if ((turned ? pixel - 5 - wide : pixel) < free) return;
+    write(label, turned ? pixel - 5 : pixel + 5, at.top - 9, colour, turned ? 'right' : 'left');
+    free = turned ? pixel : pixel + 10 + wide;
   });
 }
 
@@ -304,18 +350,56 @@ function drawPath(points, at, colour, width, dash) {
   alone.forEach((point) => drawDot(point, at, 3, colour, colour));
 }
 
+// An interval as a light area, and as a stroke where there is only one point.
+function drawBand({ band }, at, colour) {
+  const floor = at.yRange[0];
+  pen.globalAlpha = 0.16;
+  pen.fillStyle = colour;
+  pen.strokeStyle = colour;
+  pen.lineWidth = 6;
+  pen.beginPath();
+  band.forEach(([x, , high], index) => { (index ? pen.lineTo : pen.moveTo).call(pen, at.x(x), at.y(high)); });
+  [...band].reverse().forEach(([x, low]) => pen.lineTo(at.x(x), at.y(Math.max(low, floor))));
+  pen.closePath();
+  if (band.length > 1) pen.fill();
+  else pen.stroke();
+  pen.globalAlpha = 1;
+}
+
 function drawLine(line, at, paint) {
   const colour = paint[line.role] ?? paint.ink;
   const width = line.weight === 'thick' ? 2.25 : 1.5;
   const smooth = view.smooth && canSmooth(line);
   const heldOut = line.style === 'dotted';
-  pen.globalAlpha = smooth ? 0.35 : heldOut ? 0.75 : 1;
+  const raw = line.run ? 0.18 : 0.35;
+  pen.globalAlpha = smooth ? raw : heldOut ? 0.75 : 1;
   drawPath(line.points, at, colour, smooth ? 1 : width, smooth ? [] : DASHES[line.style] ?? []);
   pen.globalAlpha = 1;
   if (smooth) drawPath(smoothed(line.points), at, colour, width, DASHES[line.style] ?? []);
   if (heldOut) line.points.filter((point) => point[1] !== null)
     .forEach((point) => drawDot(point, at, 2.75, paint.surface, colour));
 }
+
+// All but what follows the pointer. Gives where it put things.
+function drawPlot(chart, paint, width, height) {
+  pen.font = `11.5px ${getComputedStyle(element).fontFamily}`;
+  const at = layOut(chart, width, height);
+  const lines = shownLines(chart);
+  drawAxes(chart, at, paint);
+  drawReferences(chart, at, paint);
+  drawMarks(chart, at, paint);
+  pen.save();
+  pen.beginPath();
+  // Four pixels more, so that a dot at the edge stays round.
+  pen.rect(at.left - 4, at.top - 4, at.right - at.left + 8, at.bottom - at.top + 4);
+  pen.clip();
+  lines.filter((line) => line.band?.length).forEach((line) => drawBand(line, at, paint[line.role] ?? paint.ink));
+  lines.forEach((line) => drawLine(line, at, paint));
+  pen.restore();
+  return at;
+}
+
+// What follows the pointer
 
 function drawHover(found, at, paint, step) {
   stroke([crisp(at.x(step)), at.top], [crisp(at.x(step)), at.bottom], paint.muted);
@@ -339,28 +423,45 @@ function drawDrag(at, paint) {
   pen.globalAlpha = 1;
 }
 
-function draw(chart, paint) {
-  fitCanvas(plot.clientWidth, plot.clientHeight);
-  frame = chart.lines.some(hasNumbers) ? layOut(chart, plot.clientWidth, plot.clientHeight) : null;
-  tip.hidden = true;
-  if (!frame) return;
+// The step that is looked at in this chart or in another one, where this one has something there.
+function lookedAt(lines) {
+  if (view.hover !== null) return nearest(stepsWithin(lines, frame.xRange), view.hover);
+  if (view.echo === null || view.echo < frame.xRange[0] || view.echo > frame.xRange[1]) return null;
+  return nearest(stepsWithin(lines, frame.xRange), view.echo);
+}
+
+function drawOver(chart, paint) {
   const lines = shownLines(chart);
-  drawAxes(chart, frame, paint);
-  drawReferences(chart, frame, paint);
-  drawMarks(chart, frame, paint);
-  pen.save();
-  pen.beginPath();
-  // Four pixels more, so that a dot at the edge stays round.
-  pen.rect(frame.left - 4, frame.top - 4, frame.right - frame.left + 8, frame.bottom - frame.top + 4);
-  pen.clip();
-  lines.forEach((line) => drawLine(line, frame, paint));
-  if (view.drag) drawDrag(frame, paint);
-  pen.restore();
-  const step = view.hover === null ? null : nearest(stepsWithin(lines, frame.xRange), view.hover);
+  if (view.drag && !view.drag.pans) drawDrag(frame, paint);
+  const step = lookedAt(lines);
+  tip.hidden = step === null;
   if (step === null) return;
   const found = pointsNear(lines, frame, step);
+  const pointed = frame.x(view.hover ?? view.echo);
+  const isNear = ({ x }) => Math.abs(frame.x(x) - pointed) <= MARK_REACH || x === step;
   drawHover(found, frame, paint, step);
-  showTip(chart, found, step, paint);
+  showTip(chart, found, chart.marks.filter(isNear), step, paint);
+}
+
+function draw(chart) {
+  const { width, height } = size;
+  const drawn = chart.lines.some(hasNumbers);
+  fitCanvas(canvas, width, height);
+  if (!drawn) {
+    frame = null;
+    tip.hidden = true;
+    return;
+  }
+  if (stale || !frame || frame.width !== width || frame.height !== height) {
+    fitCanvas(sheet, width, height);
+    frame = drawPlot(chart, paint, width, height);
+  }
+  // Pixel by pixel, at any size of a pixel.
+  screen.save();
+  screen.resetTransform();
+  screen.drawImage(sheet, 0, 0);
+  screen.restore();
+  withPen(screen, () => drawOver(chart, paint));
 }
 
 // Everything around the canvas
@@ -370,42 +471,68 @@ function swatch(parent, line, paint) {
   mark.style.borderTop = `${line.weight === 'thick' ? 3 : 2}px ${line.style} ${paint[line.role] ?? paint.ink}`;
 }
 
-function showTip(chart, found, step, paint) {
-  tip.hidden = false;
-  tip.replaceChildren();
-  make('div', tip, 'wb-chart-tip-step', `${chart.x} ${steps(step)}`);
+// A row for each line; of several runs one for each run, with its numbers side by side.
+function tipRows(found) {
+  const rows = new Map();
   found.forEach(({ line, point }) => {
-    const row = make('div', tip, 'wb-chart-tip-row');
-    swatch(row, line, paint);
-    make('span', row, 'wb-chart-name', line.name);
-    make('b', row, '', compact(point[1]));
+    const one = line.run ?? line;
+    if (!rows.has(one)) rows.set(one, { line, key: line.run ?? line.name, values: [] });
+    rows.get(one).values.push(compact(point[1]));
   });
-  const before = frame.x(step) > frame.width / 2;
-  tip.style.left = before ? '' : `${frame.x(step) + 12}px`;
-  tip.style.right = before ? `${frame.width - frame.x(step) + 12}px` : '';
+  return [...rows.values()];
 }
 
-function toggle(name) {
-  if (!view.hidden.delete(name)) view.hidden.add(name);
+function showTip(chart, found, marks, step, paint) {
+  tip.replaceChildren();
+  make('div', tip, 'wb-chart-tip-step', `${chart.x} ${steps(step)}`);
+  const kinds = [...new Set(found.map(({ line }) => line.name))];
+  if (found.some(({ line }) => line.run) && kinds.length > 1) make('div', tip, 'wb-chart-tip-step', kinds.join(' · '));
+  const rows = tipRows(found);
+  rows.forEach(({ line, key, values }) => {
+    const row = make('div', tip, 'wb-chart-tip-row');
+    swatch(row, line.run ? { ...line, style: 'solid' } : line, paint);
+    make('span', row, 'wb-chart-name', key);
+    const numbers = make('b', row, '');
+    values.forEach((value, place) => make('span', numbers, '', place ? ` · ${value}` : value));
+  });
+  marks.forEach(({ label, severity }) => {
+    const words = make('div', tip, 'wb-chart-tip-mark', SIGNS[severity] ? `${SIGNS[severity]} ${label}` : label);
+    words.style.color = paint[severity] ?? paint.muted;
+  });
+  const pixel = frame.x(step);
+  const before = pixel > frame.width / 2;
+  tip.style.left = before ? '' : `${pixel + 12}px`;
+  tip.style.right = before ? `${frame.width - pixel + 12}px` : '';
+  if (!view.spoken) return;
+  view.spoken = false;
+  const numbers = rows.map(({ key, values }) => `${key} ${values.join(', ')}`);
+  spoken.textContent = [`${chart.x} ${steps(step)}`, ...numbers, ...marks.map((mark) => mark.label)].join('; ');
+}
+
+function toggle(key) {
+  if (!view.hidden.delete(key)) view.hidden.add(key);
+  remember();
 }
 
 // The buttons are made anew only when the lines or the colours change, so that a tick does not take the focus away.
-function showLegend(chart, paint) {
-  const key = JSON.stringify([paint, chart.lines.map(({ points, ...line }) => line)]);
+function showLegend(chart) {
+  const items = legendItems(chart);
+  const key = JSON.stringify([paint, items.map(({ of, points, band, ...item }) => item)]);
   if (key !== legendKey) {
     legendKey = key;
     legend.replaceChildren();
-    chart.lines.forEach((line) => {
-      const button = makeButton(legend, 'wb-chart-line', '', () => toggle(line.name));
-      swatch(button, line, paint);
-      make('span', button, 'wb-chart-name', line.name);
+    items.forEach((item) => {
+      const button = makeButton(legend, 'wb-chart-line', '', () => toggle(item.key));
+      swatch(button, item, paint);
+      make('span', button, 'wb-chart-name', item.label);
       make('b', button, '');
+      button.title = item.label;
     });
   }
   [...legend.children].forEach((button, index) => {
-    const line = chart.lines[index];
-    button.setAttribute('aria-pressed', String(!view.hidden.has(line.name)));
-    button.lastChild.textContent = hasNumbers(line) ? compact(lastValue(line)) : '';
+    const { key: its, of: [line] } = items[index];
+    button.setAttribute('aria-pressed', String(!view.hidden.has(its)));
+    say(button.lastChild, line && hasNumbers(line) ? compact(lastValue(line)) : '');
   });
 }
 
@@ -418,7 +545,7 @@ function showTable(chart) {
   tableBox.replaceChildren();
   const table = make('table', tableBox, '');
   const top = make('tr', make('thead', table, ''), '');
-  [chart.x, ...chart.lines.map((line) => line.name)].forEach((name) => { make('th', top, '', name).scope = 'col'; });
+  [chart.x, ...chart.lines.map(lineLabel)].forEach((name) => { make('th', top, '', name).scope = 'col'; });
   const body = make('tbody', table, '');
   rows.forEach((step) => {
     const row = make('tr', body, '');
@@ -428,17 +555,26 @@ function showTable(chart) {
 }
 
 function describe(chart) {
-  const lines = chart.lines.filter(hasNumbers).map((line) => `${line.name} ${compact(lastValue(line))}`);
+  const lines = chart.lines.filter(hasNumbers).map((line) => `${lineLabel(line)} ${compact(lastValue(line))}`);
   return `${chart.title || 'Chart'} ${lines.length ? `Last values: ${lines.join(', ')}.` : empty.textContent}`;
+}
+
+function helpWords(chart) {
+  const marks = chart.marks.map(({ x, label }) => `${label} at ${chart.x} ${steps(x)}.`);
+  return `${marks.join(' ')} Arrow keys read step by step; plus and minus zoom, shift with arrows pans, 0 shows the whole run.`;
 }
 
 function showWords(chart) {
   const drawn = chart.lines.some(hasNumbers);
-  title.textContent = chart.title;
-  measure.textContent = chart.unit ? `${chart.measure} (${chart.unit})` : chart.measure;
-  reading.textContent = chart.reading;
+  say(title, chart.title);
+  say(measure, measureOf(chart));
+  say(reading, chart.reading);
   empty.hidden = drawn;
   details.hidden = !drawn;
+  files.hidden = !drawn;
+  say(help, helpWords(chart));
+  logButton.hidden = !canBeLog(chart);
+  logButton.setAttribute('aria-pressed', String(view.log));
   smoothButton.hidden = !chart.lines.some(canSmooth);
   smoothButton.setAttribute('aria-pressed', String(view.smooth));
   wholeButton.hidden = !view.zoom;
@@ -450,66 +586,140 @@ function render() {
   if (!element.isConnected) {
     sizes.disconnect();
     theme.disconnect();
+    document.removeEventListener(HOVERED, follow);
     return;
   }
   // In a tab that is not open there is no size to draw for; the size observer calls again when it opens.
-  if (!plot.clientWidth) return;
-  const paint = colours();
-  draw(current, paint);
+  if (isNew) takeValue();
+  if (!size.width) return;
+  if (stale) paint = colours();
+  draw(current);
+  if (!stale) return;
+  stale = false;
   showWords(current);
-  showLegend(current, paint);
+  showLegend(current);
   showTable(current);
 }
 
+// Each chart in a task of its own: all of them in one frame would keep the page from answering for as long as they take together.
 function refresh() {
+  stale = true;
+  if (!waiting) waiting = setTimeout(render);
+}
+
+function refreshOver() {
   if (!waiting) waiting = requestAnimationFrame(render);
 }
 
 // What a person does
 
+// Charts whose axes count the same are looked at together.
+function hover(step) {
+  view.hover = step;
+  document.dispatchEvent(new CustomEvent(HOVERED, { detail: { from: root, x: current.x, step } }));
+  refreshOver();
+}
+
+function follow({ detail }) {
+  if (detail.from === root) return;
+  const step = detail.x === current.x ? detail.step : null;
+  if (step === view.echo && view.hover === null) return;
+  view.echo = step;
+  view.hover = null;
+  refreshOver();
+}
+
 function stepUnder(event) {
   return frame.stepAt(event.clientX - canvas.getBoundingClientRect().left);
+}
+
+// Nothing is zoomed to where no point is. What holds the whole run is the whole run.
+function zoomTo([from, to]) {
+  const [first, last] = wholeX(current);
+  const wide = Math.min(to - from, last - first);
+  const start = Math.min(Math.max(from, first), last - wide);
+  const range = [start, start + wide];
+  if (!(wide > 0) || !pointsWithin(current.lines, range).length) return;
+  view.zoom = wide >= (last - first) * 0.999 ? null : range;
+  refresh();
+}
+
+// From what is to be shown, which the last drawing may not show yet.
+function zoomAround(step, times) {
+  const [from, to] = rangeX(current);
+  zoomTo([step - (step - from) / times, step + (to - step) / times]);
+}
+
+function pan(share) {
+  const [from, to] = rangeX(current);
+  const by = (to - from) * share;
+  zoomTo([from + by, to + by]);
 }
 
 function startDrag(event) {
   if (!frame || event.button !== 0) return;
   canvas.setPointerCapture(event.pointerId);
-  view.hover = stepUnder(event);
-  view.drag = { pixel: event.clientX, from: view.hover, to: view.hover };
-  refresh();
+  const step = stepUnder(event);
+  view.drag = { pixel: event.clientX, from: step, to: step, pans: event.shiftKey && view.zoom };
+  hover(step);
 }
 
 function moveOver(event) {
   if (!frame) return;
-  view.hover = stepUnder(event);
-  if (view.drag) view.drag.to = view.hover;
-  refresh();
+  if (view.drag?.pans) {
+    const [from, to] = view.drag.pans;
+    const by = (view.drag.pixel - event.clientX) / (frame.right - frame.left) * (to - from);
+    zoomTo([from + by, to + by]);
+  } else if (view.drag) {
+    view.drag.to = stepUnder(event);
+  }
+  hover(stepUnder(event));
 }
 
 function endDrag(event) {
   if (!view.drag || !frame) return;
-  const range = [view.drag.from, stepUnder(event)].sort((a, b) => a - b);
-  const wide = Math.abs(event.clientX - view.drag.pixel) > DRAG_FROM;
-  if (wide && pointsWithin(current.lines, range).length) view.zoom = range;
+  const { pans, from, pixel } = view.drag;
+  const range = [from, stepUnder(event)].sort((a, b) => a - b);
   view.drag = null;
-  refresh();
+  if (!pans && Math.abs(event.clientX - pixel) > DRAG_FROM) zoomTo(range);
+  refreshOver();
 }
 
 function leave(event) {
   view.drag = null;
   // A finger leaves as soon as it lifts, and its tip must stay to be read; it goes when something else is touched.
-  if (event.pointerType !== 'touch') view.hover = null;
-  refresh();
+  if (event.pointerType !== 'touch') hover(null);
 }
 
-function walk(event) {
-  const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (!frame || !way) return;
+// With ctrl, which a pinch on a touchpad sets too, the wheel zooms; sideways or with shift it pans. Else the page scrolls.
+function turn(event) {
+  const sideways = event.shiftKey ? event.deltaX || event.deltaY : event.deltaX;
+  const pans = view.zoom && !event.ctrlKey && (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY));
+  if (!frame || (!event.ctrlKey && !pans)) return;
   event.preventDefault();
+  if (pans) pan(sideways / (frame.right - frame.left));
+  else zoomAround(stepUnder(event), event.deltaY < 0 ? WHEEL_STEP : 1 / WHEEL_STEP);
+}
+
+function walk(way) {
   const found = stepsWithin(shownLines(current), frame.xRange);
   const now = nearest(found, view.hover ?? frame.xRange[1]);
-  view.hover = nearest(found.filter((x) => (x - now) * way > 0), now) ?? now;
-  refresh();
+  view.spoken = true;
+  hover(nearest(found.filter((x) => (x - now) * way > 0), now) ?? now);
+}
+
+function press(event) {
+  if (!frame || event.ctrlKey || event.metaKey || event.altKey) return;
+  const middle = view.hover ?? (frame.xRange[0] + frame.xRange[1]) / 2;
+  const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  const acts = {
+    '+': () => zoomAround(middle, 2), '=': () => zoomAround(middle, 2), '-': () => zoomAround(middle, 0.5),
+    0: () => { view.zoom = null; refresh(); }, Escape: () => hover(null),
+  };
+  const act = way ? () => (event.shiftKey ? pan(way * PAN_STEP) : walk(way)) : acts[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
 }
 
 canvas.addEventListener('pointerdown', startDrag);
@@ -518,13 +728,16 @@ canvas.addEventListener('pointerup', endDrag);
 canvas.addEventListener('pointercancel', leave);
 canvas.addEventListener('pointerleave', leave);
 canvas.addEventListener('dblclick', () => { view.zoom = null; refresh(); });
-canvas.addEventListener('blur', () => { view.hover = null; refresh(); });
-canvas.addEventListener('keydown', walk);
+canvas.addEventListener('blur', () => hover(null));
+canvas.addEventListener('keydown', press);
+canvas.addEventListener('wheel', turn, { passive: false });
 details.addEventListener('toggle', refresh);
-watch('value', () => { current = readValue(); refresh(); });
+document.addEventListener(HOVERED, follow);
+watch('value', () => { isNew = true; refresh(); });
 
-const sizes = new ResizeObserver(refresh);
+const sizes = new ResizeObserver(([{ contentRect: { width, height } }]) => { size = { width, height }; refresh(); });
 sizes.observe(plot);
 const theme = new MutationObserver(refresh);
 [document.documentElement, document.body].forEach((node) => theme.observe(node, { attributeFilter: ['class'] }));
+takeValue();
 refresh();

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import gradio as gr
 
+from workbench.ui.parts import Html
+
 # The class of a column whose charts stand two per row, and stack where there is no room.
 CHARTS_CLASS = "wb-charts"
 
@@ -26,20 +28,28 @@ def packed(value: dict[str, Any] | None) -> str | None:
     return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
 
 
+_SCRIPTS = {"chart": ("chart_numbers", "chart_files", "chart"), "lengths": ("lengths",)}
+
+
 def picture(
-    kind: Literal["chart", "lengths"], elem_id: str | None = None, value: dict[str, Any] | None = None
+    kind: Literal["chart", "lengths"],
+    elem_id: str | None = None,
+    value: dict[str, Any] | None = None,
+    explanation: Html | None = None,
 ) -> gr.HTML:
     """A picture that a script of this folder draws; without a value it says how it comes.
 
-    value: of a length picture see `lengths_value`, of a chart {"title", "measure", "unit", "x", "lines": [{"name", "role",
-    "style", "weight", "points": [[x, y or None]]}], "references": [{"y", "label"}], "marks": [{"x", "label"}], "reading"};
-    points go up in x.
+    value: of a length picture see `lengths_value`, of a chart {"id", "title", "measure", "unit", "x", "log", "lines": [{"name",
+    "role", "style", "weight", "points": [[x, y or None]], "run", "band": [[x, low, high]]}], "references": [{"y", "label"}],
+    "marks": [{"x", "label", "severity"}], "reading"}; points go up in x. log: a log scale makes sense. run: of several. id:
+    what the browser remembers hidden lines by. explanation: what is folded below a chart; it never changes.
     """
+    folder = Path(__file__).parent
     # The template must not hold the value: Gradio would put it into the page as HTML, and would draw it anew each time.
     return gr.HTML(
         packed(value),
-        html_template=f'<div class="wb-{kind}"></div>',
-        js_on_load=Path(__file__).with_name(f"{kind}.js").read_text("utf-8"),
+        html_template=f'<div class="wb-{kind}">{explanation or ""}</div>',
+        js_on_load="\n".join((folder / f"{one}.js").read_text("utf-8") for one in _SCRIPTS[kind]),
         apply_default_css=False,
         elem_id=elem_id,
     )

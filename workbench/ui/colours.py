@@ -15,6 +15,13 @@ COLOURS = {
     "grid": ("#e4e7ec", "#2a303b"),  # lines: borders, axes
     "surface": ("#ffffff", "#161a22"),  # cards, charts
     "page": ("#f7f8fa", "#0e1117"),  # what cards lie on
+    # Runs in one chart, in their order. The first keeps its own colour. Any two differ for colour-blind eyes too.
+    "run1": ("#4338ca", "#8b87f8"),
+    "run2": ("#af820e", "#eae626"),
+    "run3": ("#1a9c7c", "#9de570"),
+    "run4": ("#e94ec9", "#e98da1"),
+    "run5": ("#a21827", "#d83e41"),
+    "run6": ("#491570", "#79f4f6"),
 }
 
 

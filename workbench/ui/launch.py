@@ -14,6 +14,7 @@ from workbench.ui import theme
 from workbench.ui.environment import uploads
 from workbench.ui.guard import Guard, error_handler, rules_for
 from workbench.ui.login import SHORTEST_PASSWORD, SlowLogin
+from workbench.ui.packing import Packed
 from workbench.ui.who_may import Visitors
 
 HERE = "127.0.0.1"
@@ -61,6 +62,7 @@ def launch_kwargs(
                 Middleware(Guard, rules=rules),
                 *([Middleware(SlowLogin)] if password else []),
                 *([Middleware(Visitors)] if on_space() else []),
+                Middleware(Packed),
             ],
             "exception_handlers": {Exception: error_handler(rules)},
         },

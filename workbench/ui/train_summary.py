@@ -198,11 +198,12 @@ def _parameters(model: ModelRef) -> int | None:
     return next((one.parameters for one in presets.models() if one.id == model.name), None)
 
 
-def expected_time(forecasts: list[StageForecast]) -> str:
+def expected_time(forecasts: list[StageForecast], runs: int = 1) -> str:
+    """Of so many runs, one after the other, of which each loads the model anew."""
     known = [one.seconds for one in forecasts if one.seconds]
     if len(known) < len(forecasts):
         return "known after the first steps, because this model's size is not known yet"
-    total = (LOADING + sum(low for low, _ in known), LOADING + sum(high for _, high in known))
+    total = (runs * LOADING + sum(low for low, _ in known), runs * LOADING + sum(high for _, high in known))
     how = (
         "from an earlier run here"
         if all(one.measured for one in forecasts)

@@ -16,6 +16,7 @@ from workbench.store.runs import Run, free_name
 from workbench.ui import form, train_presets
 from workbench.ui.frame import Frame, go_to
 from workbench.ui.parts import Html, page_head
+from workbench.ui.sweep_view import SweepView
 from workbench.ui.train_both_ways import BothWays
 from workbench.ui.train_fields import BASE_MODEL, REWARD_RUN, TrainFields
 from workbench.ui.train_form import config_from, fork_from, recipe_values
@@ -53,6 +54,7 @@ class TrainTab:
         self.trial = RewardTrial()
         online = tuple(stage for stage, one in METHODS.items() if one.online)
         self.fields.of_stage += [(online, self.trial.ask), (online, self.trial.said)]
+        self.sweep = SweepView(str(recipe_values(train_presets.DEMO)["method"]))
         self.both_ways = BothWays()
 
     def wire(self, frame: Frame, app: AppState) -> None:
@@ -88,6 +90,7 @@ class TrainTab:
         gr.on([widget.change for widget in widgets], summary, widgets, self.meaning, **LATEST)
         fields.wire()
         self.trial.wire(fields.named, app)
+        self.sweep.wire(fields.named, frame)
         self.both_ways.wire(fields.named, frame)
         offered = self._wire_start(frame, app)
         offered.change(summary, widgets, self.meaning, **QUIET)

@@ -1,6 +1,7 @@
 """Page 4: how does it go?"""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -9,13 +10,17 @@ from gradio.blocks import Block
 from workbench.core.errors import WorkbenchError
 from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
+from workbench.jobs.logs import Reading
 from workbench.jobs.proposals import findings_of
+from workbench.store.best import STEP
 from workbench.store.runs import Run, open_run
 from workbench.ui.all_runs.all_runs_view import AllRuns
 from workbench.ui.archive_view import ArchiveView
+from workbench.ui.beside_view import Beside, chosen
 from workbench.ui.curves_view import Curves
 from workbench.ui.export.take_view import TakeView
 from workbench.ui.frame import Frame, go_to
+from workbench.ui.notify_view import NotifyButton
 from workbench.ui.parts import Html, join, page_head
 from workbench.ui.queue_view import QueueView
 from workbench.ui.reward_view import reward_html
@@ -30,6 +35,7 @@ from workbench.ui.run_view import (
     unreadable_html,
 )
 from workbench.ui.samples_view import SamplesView
+from workbench.ui.sweep_result_view import SweepResult
 from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
 from workbench.ui.who_may import for_visitors
 
@@ -45,14 +51,19 @@ class WatchTab:
                 "Live while it trains, and there again when you come back: a run is a folder, not a window.",
             )
         )
-        self.run = draw_choice()
+        with gr.Row(elem_classes="wb-watch-choice"):
+            self.run = draw_choice()
+            self.beside = Beside()
         self.all_runs = AllRuns()
         self.head = gr.HTML(elem_id="wb-watch-head")
         self.actions = RunActions()
+        self.notify = NotifyButton()
         self.queue = QueueView()
         self.health = gr.HTML(elem_id="wb-watch-health")
         self.reward = gr.HTML(elem_id="wb-watch-reward")
+        self.sweep = SweepResult()
         self.curves = Curves()
+        side_by_side = self.beside.draw_settings()
         with gr.Accordion("Sample answers: before and now", open=False) as samples:
             self.samples = SamplesView()
         self.take = TakeView()
@@ -72,7 +83,7 @@ class WatchTab:
         with gr.Accordion("Take this run to another machine, or bring one", open=False) as self.files:
             self.archive = ArchiveView()
         # What visitors of a Space do not see: paths, prompts of the owner's data, and what the worker printed.
-        self.of_the_owner: list[Block] = [samples, log, details, self.files, self.all_runs.part]
+        self.of_the_owner: list[Block] = [side_by_side, samples, log, details, self.files, self.all_runs.part]
 
     @property
     def changing(self) -> list[Block]:
@@ -82,6 +93,8 @@ class WatchTab:
             self.health,
             self.reward,
             *self.curves.by_id.values(),
+            self.beside.fold,
+            self.beside.table,
             *self.samples.changing,
             self.log,
             self.details,
@@ -96,28 +109,37 @@ class WatchTab:
         def redraw() -> Signature:
             return ()
 
-        def refresh(run_name: str | None, before: Signature, place: float, known: int) -> Updates:
+        def refresh(
+            run_name: str | None, beside: list[str] | None, before: Signature, place: float, known: int
+        ) -> Updates:
             """One tick: everything on the page, or nothing where nothing changed."""
-            now = signature(app, run_name)
-            return {} if now == before else {**self.page_of(app, run_name, before, (place, known)), seen: now}
+            now = signature(app, run_name, beside)
+            return {} if now == before else {**self.page_of(app, run_name, before, (place, known), beside), seen: now}
 
         film = [self.samples.slider, self.samples.count]
-        frame.clock.each_second(refresh, [self.run, seen, *film], [*self.changing, seen])
+        frame.clock.each_second(refresh, [self.run, self.beside.runs, seen, *film], [*self.changing, seen])
         self.samples.wire(self.run, app)
-        wire_choice(self.run, frame, app)
+        wire_choice(self.run, self.beside.runs, frame, app)
         self.run.change(redraw, None, seen, **QUIET)
         self.actions.wire(self.run, self.head, app)
+        self.notify.wire(frame)
         self.queue.wire()
+        self.sweep.wire(self.run, frame, app)
         self.archive.wire(self.run)
         self.all_runs.wire(self.run, self.files, frame, app)
         self.take.wire(self.run, app)
         self.actions.compare.click(lambda: go_to("compare"), None, frame.tabs, **QUIET)
 
     def page_of(
-        self, app: AppState, run_name: str | None, before: Signature, film: tuple[float, int] = (0, 0)
+        self,
+        app: AppState,
+        run_name: str | None,
+        before: Signature,
+        film: tuple[float, int] = (0, 0),
+        beside: Sequence[str] | None = None,
     ) -> Updates:
         """Updates of the page for a run. before: what it showed until now. film: where the slider of the sample answers stands, of
-        how many evaluations."""
+        how many evaluations. beside: names of runs to be drawn in its charts."""
         run = _find(run_name)
         if run is None:
             return self._without_run(app, absent_html(run_name))
@@ -125,6 +147,7 @@ class WatchTab:
         if state == "unreadable":
             return self._without_run(app, unreadable_html(run)) | {self.actions.trash: shown_if(True)}
         reading = app.read(run)
+        others = [(other, app.read(other)) for other in chosen(beside, run, app.survey())]
         findings = findings_of(app, run)
         updates = {
             self.head: join(*notes_html(run), head_html(app, run), *reading_html(reading)),
@@ -136,9 +159,11 @@ class WatchTab:
             **self.take.updates(run, state, is_new=before[:1] != (run.name,)),
         }
         # The charts are the heavy part; they are sent only when there are new rows.
-        drawn_before = before[2] if len(before) > 2 and before[0] == run.name else None
-        if drawn_before != reading.version:
-            updates |= self.curves.updates(run, reading)
+        drawn_before = before[2] if len(before) > 2 and before[:2] == (run.name, state) else None
+        is_over = state in ("finished", "stopped") and bool(reading.log.curves)
+        if drawn_before != _versions(reading, others):
+            updates |= self.curves.updates(run, reading, findings, others, is_over)
+            updates |= self.beside.updates(run, [other for other, _ in others])
             place = film if before[:1] == (run.name,) else (None, 0)
             updates |= self.samples.updates(run, reading, *place)
         updates[self.reward] = reward_html(run, run.adjusted_config(), reading.log)
@@ -152,12 +177,13 @@ class WatchTab:
             **self.queue.updates(app),
             **self.take.updates(None, None),
             **self.curves.nothing(),
+            **self.beside.nothing(),
             **self.samples.nothing(),
             **dict.fromkeys([self.health, self.reward, self.log, self.details], ""),
         }
 
 
-def signature(app: AppState, run_name: str | None) -> Signature:
+def signature(app: AppState, run_name: str | None, beside: Sequence[str] | None = None) -> Signature:
     """Changes when there is something new to show."""
     run = _find(run_name)
     now = app.survey()
@@ -169,7 +195,15 @@ def signature(app: AppState, run_name: str | None) -> Signature:
     if state == "unreadable":
         return run.name, state, tuple(run.problems()), *in_queue
     log = os.path.getsize(run.log_file) if os.path.exists(run.log_file) else 0
-    return run.name, state, app.read(run).version, log, run.stop_file.exists(), bool(run.environment()), *in_queue
+    versions = _versions(app.read(run), [(other, app.read(other)) for other in chosen(beside, run, now)])
+    result = (run.adapter / STEP).exists(), run.has_adapter, os.path.exists(run.held_out_file)
+    known = bool(run.environment())
+    return run.name, state, versions, log, run.stop_file.exists(), known, result, *in_queue
+
+
+def _versions(reading: Reading, others: Sequence[tuple[Run, Reading]]) -> Signature:
+    """Changes when there is something new to draw, or when another run is to be drawn beside this one."""
+    return reading.version, *((other.name, of_other.version) for other, of_other in others)
 
 
 def _find(run_name: str | None) -> Run | None:

@@ -21,13 +21,18 @@ Point = tuple[int, float | None]
 # More points than a chart has pixels only cost time.
 POINTS_PER_LINE = 400
 
+SPEED, MEMORY = "tokens_per_second", "memory_in_use"
+"""What the workbench itself measures beside what the trainer logs. Memory in bytes."""
+
 CURVES: dict[str, str | None] = {
     **dict.fromkeys(("loss", "eval_loss", "rewards/margins", "eval_rewards/margins", "rewards/chosen")),
     **dict.fromkeys(("eval_rewards/chosen", "rewards/rejected", "eval_rewards/rejected", "learning_rate", "grad_norm")),
     "rewards/accuracies": "rewards/margins",
     "eval_rewards/accuracies": "eval_rewards/margins",
     **dict.fromkeys(("reward", "eval_reward", "kl", "eval_kl", "entropy", "reward_std", "frac_reward_zero_std")),
-    **dict.fromkeys(("completions/mean_length", "eval_completions/mean_length")),
+    **dict.fromkeys(("completions/mean_length", "eval_completions/mean_length", "eval_reward/spread")),
+    **dict.fromkeys(("completions/clipped_ratio", "eval_completions/clipped_ratio", "eval_entropy")),
+    **dict.fromkeys(("logps/chosen", "eval_logps/chosen", "logps/rejected", "eval_logps/rejected", SPEED, MEMORY)),
 }
 """The numbers that are drawn. An accuracy says nothing where the margin beside it is 0: before the first update all
 rewards are equal, and TRL counts ties as wrong."""

@@ -77,7 +77,7 @@ class Method:
     """A way to train, which is a stage of a run.
 
     help: goes on after its titles, to a sentence. kinds: of data that it can learn from, its own first. trainer,
-    trainer_config: names of classes in `module`. experimental: TRL may change or remove what it needs. charts: ids of core/monitoring/charts.py, besides those of every stage. closing: how a run ends that
+    trainer_config: names of classes in `module`. experimental: TRL may change or remove what it needs. charts: ids of core/monitoring/charts/, besides those of every stage. closing: how a run ends that
     reached these results, by their names. up_front: settings that are drawn first. health: rule sets of
     core/monitoring/health/examining.py. sequences: that go through the model for one example; KTO's second is the
     mismatched answer of its KL estimate. smallest_batch: 2 where each example is compared with another of its batch, so
@@ -147,7 +147,7 @@ class Method:
 
 
 _OF_PAIRS: dict[str, Any] = {
-    "charts": ("dpo-loss", "margin", "accuracy", "rewards"),
+    "charts": ("dpo-loss", "margin", "accuracy", "rewards", "margin-nats", "log-probabilities"),
     "results": (LOSS, ACCURACY, MARGIN),
     "closing": "On held-out pairs it prefers the chosen answer in {accuracy:.0%} of cases, by a margin of {margin:.2f}.",
 }
@@ -157,20 +157,22 @@ _IN_TOKENS = "workbench.engine.experimental"
 _METHODS = (
     Method(
         "sft", SftSettings, "supervised fine-tuning", "imitates good answers.",
-        ("sft", "preference"), "SFTTrainer", "SFTConfig", charts=("sft-loss",), results=(LOSS,),
+        ("sft", "preference"), "SFTTrainer", "SFTConfig", charts=("sft-loss", "entropy"), results=(LOSS,),
         closing="The held-out loss is {loss:.3f} nats per token.", up_front=("learning_rate", "epochs"),
         health=("imitation",), sequences=1, tiles_loss=True, command="sft",
     ),
     Method(
         "dpo", DpoSettings, "direct preference optimization",
         "learns from pairs of a better and a worse answer, measured against a reference: the model as it was when DPO began.",
-        ("preference",), "DPOTrainer", "DPOConfig", **_OF_PAIRS, up_front=("learning_rate", "beta", "epochs"),
+        ("preference",), "DPOTrainer", "DPOConfig", **_OF_PAIRS | {"charts": (*_OF_PAIRS["charts"], "drift", "entropy")},
+        up_front=("learning_rate", "beta", "epochs"),
         health=("reference", "reference pairs"), has_reference=True, operations=2, command="dpo",
     ),
     Method(
         "kto", KtoSettings, "Kahneman-Tversky optimization",
         "learns from single answers with a thumb up or down, measured against a reference as DPO is.",
-        ("unpaired",), "KTOTrainer", "KTOConfig", charts=("kto-loss", "margin", "rewards"), results=(LOSS, MARGIN),
+        ("unpaired",), "KTOTrainer", "KTOConfig", results=(LOSS, MARGIN),
+        charts=("kto-loss", "margin", "rewards", "margin-nats", "log-probabilities", "drift", "entropy"),
         closing="On held-out answers it prefers the liked ones by a margin of {margin:.2f}.",
         up_front=("learning_rate", "beta"),
         health=("reference",), has_reference=True, smallest_batch=2, operations=6, command="kto",
@@ -191,7 +193,7 @@ _METHODS = (
         "reward", RewardSettings, "reward modelling",
         "trains no model that answers but one that scores answers, for online training, for ranking and for choosing the best of several.",
         ("preference",), "RewardOnPairs", "RewardConfig",
-        charts=("reward-loss", "margin", "accuracy", "rewards"), results=(LOSS, ACCURACY, MARGIN),
+        charts=("reward-loss", "margin", "accuracy", "rewards", "score-spread"), results=(LOSS, ACCURACY, MARGIN),
         closing="On held-out pairs it scores the chosen answer higher in {accuracy:.0%} of cases, by {margin:.2f}.",
         up_front=("learning_rate", "epochs", "centering"), health=("reward model",), scores=True,
         module="workbench.engine.reward", command="reward",
@@ -201,7 +203,7 @@ _METHODS = (
         "answers prompts itself, and what scores above the other answers to its prompt becomes likelier: RLHF without the critic of "
         "PPO, which nearly nobody used and TRL has dropped.",
         ("preference", "sft", "unpaired"), "RlooOnOneBase", "RLOOConfig",
-        charts=("reward", "divergence", "answer-length", "spread"), results=(REWARD, KL),
+        charts=("reward", "divergence", "answer-length", "ending", "spread", "entropy"), results=(REWARD, KL),
         closing="On held-out prompts its answers get a reward of {reward:.2f}, {KL:.3f} nats per token away from where it began.",
         up_front=("reward_run", "rules", "algorithm", "learning_rate", "beta", "group_size", "answer_tokens"), health=("online",),
         has_reference=True, sequences=1, online=True, module="workbench.engine.rloo",

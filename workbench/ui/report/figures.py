@@ -24,7 +24,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """Values from `low` to `high` on a line from `start` to `end`."""
 
     low: float
@@ -46,17 +46,17 @@ class _Axis:
 
 def frontier(points: Sequence[Point]) -> Html:
     """Reward over KL, a numbered point each with its intervals; the base model is a square. The legend names the numbers."""
-    across = _axis(
+    across = axis_around(
         [end for one in points for end in (0.0, one.kl.low, one.kl.high)], _LEFT, _WIDE - _RIGHT, from_zero=True
     )
-    up = _axis([end for one in points for end in (one.reward.low, one.reward.high)], _HIGH - _BOTTOM, _TOP)
+    up = axis_around([end for one in points for end in (one.reward.low, one.reward.high)], _HIGH - _BOTTOM, _TOP)
     grid = "".join(
         f'<line class="wb-figure-grid" x1="{_LEFT}" x2="{_WIDE - _RIGHT}" y1="{up.at(tick):.1f}" y2="{up.at(tick):.1f}"/>'
-        f'<text x="{_LEFT - 6}" y="{up.at(tick) + 4:.1f}" text-anchor="end">{_number(tick)}</text>'
+        f'<text x="{_LEFT - 6}" y="{up.at(tick) + 4:.1f}" text-anchor="end">{number_label(tick)}</text>'
         for tick in up.ticks
     )
     grid += "".join(
-        f'<text x="{across.at(tick):.1f}" y="{_HIGH - _BOTTOM + 17}" text-anchor="middle">{_number(tick)}</text>'
+        f'<text x="{across.at(tick):.1f}" y="{_HIGH - _BOTTOM + 17}" text-anchor="middle">{number_label(tick)}</text>'
         for tick in across.ticks
     )
     marks = "".join(_mark(number, one, across, up) for number, one in enumerate(points, 1))
@@ -76,7 +76,7 @@ def frontier(points: Sequence[Point]) -> Html:
 
 def forest(bars: Sequence[Bar]) -> Html:
     """Shares with their intervals below each other, on a line on which a half is marked."""
-    axis = _Axis(0.0, 1.0, 10, _WIDE - 10)
+    axis = Axis(0.0, 1.0, 10, _WIDE - 10)
     bottom = _ROW * len(bars) + 6
     rows = "".join(
         f'<text x="10" y="{_ROW * place + 15}">{escape(_short(one.label))}</text>'
@@ -102,7 +102,7 @@ def forest(bars: Sequence[Bar]) -> Html:
     )
 
 
-def _mark(number: int, one: Point, across: _Axis, up: _Axis) -> str:
+def _mark(number: int, one: Point, across: Axis, up: Axis) -> str:
     x, y = across.at(one.kl.value), up.at(one.reward.value)
     look = "wb-figure-base" if one.is_base else "wb-figure-point"
     lines = (
@@ -119,14 +119,15 @@ def _mark(number: int, one: Point, across: _Axis, up: _Axis) -> str:
     return f'{lines}{dot}<text class="wb-figure-name" x="{x + side:.1f}" y="{y - 8:.1f}" text-anchor="{anchor}">{number}</text>'
 
 
-def _axis(values: Sequence[float], start: float, end: float, from_zero: bool = False) -> _Axis:
+def axis_around(values: Sequence[float], start: float, end: float, from_zero: bool = False) -> Axis:
     """An axis with some room around the values. from_zero: none of them is below."""
     low, high = min(values), max(values)
     room = (high - low) * 0.08 or max(abs(high), 0.1) * 0.5
-    return _Axis(0.0 if from_zero else low - room, high + room, start, end)
+    return Axis(0.0 if from_zero else low - room, high + room, start, end)
 
 
-def _number(value: float) -> str:
+def number_label(value: float) -> str:
+    """A number at a mark of an axis."""
     return f"{value:.3g}".replace("-", "−") if abs(value) > 1e-12 else "0"
 
 

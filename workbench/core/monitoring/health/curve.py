@@ -198,7 +198,7 @@ def newest_loss(curve: Curve) -> float:
 
 def ends_at(step: int) -> str:
     """What to do about a run that went on for too long, whether there is a checkpoint of that step or not."""
-    return f"Take the model of step {step}: from a checkpoint where one is kept, or from a run that ends there."
+    return f'Take the model of step {step}: "Use step {step} instead" above, once the run has ended; or a run that ends there.'
 
 
 def start_and_now(curve: Curve) -> tuple[Row | None, Row | None]:
@@ -207,6 +207,11 @@ def start_and_now(curve: Curve) -> tuple[Row | None, Row | None]:
     if len(rows) < 2 or rows[0]["step"] != 0 or rows[-1]["step"] == 0:
         return None, None
     return rows[0], rows[-1]
+
+
+def held_out_count(row: Row) -> int:
+    """How many examples an evaluation measured; the trainer says it only as a speed."""
+    return round((row.get("eval_samples_per_second") or 0) * (row.get("eval_runtime") or 0))
 
 
 def finite(row: Row, key: str) -> bool:

@@ -13,6 +13,7 @@ from workbench.core.monitoring.health.curve import (
     ends_at,
     found_by,
     has,
+    held_out_count,
     mean,
     newest_loss,
     past_its_best,
@@ -21,7 +22,6 @@ from workbench.core.monitoring.health.curve import (
 from workbench.core.monitoring.health.finding import RunFinding
 from workbench.core.monitoring.health.rules import FIRST_FIFTH, RULES
 from workbench.core.monitoring.health.start import loss_label, wrong_start
-from workbench.core.monitoring.metrics import Row
 from workbench.core.statistics import wilson
 from workbench.core.training.losses import find_loss
 
@@ -346,11 +346,6 @@ def held_out_at_chance(curve: Curve) -> RunFinding | None:
         f"It prefers the chosen answer in {trained:.0%} of the last {pairs:,} training pairs, and in "
         f"{measured['eval_rewards/accuracies']:.0%} of {held_out:,} held-out pairs.",
     )
-
-
-def held_out_count(row: Row) -> int:
-    """How many examples an evaluation measured; the trainer says it only as a speed."""
-    return round((row.get("eval_samples_per_second") or 0) * (row.get("eval_runtime") or 0))
 
 
 def over_optimised(curve: Curve) -> RunFinding | None:
