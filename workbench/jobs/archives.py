@@ -21,7 +21,7 @@ from workbench.core.masking import masked
 from workbench.core.names import to_name
 from workbench.jobs.exports import public_name
 from workbench.jobs.survey import state_of
-from workbench.store import best, checkpoints
+from workbench.store import best, checkpoints, run_notes
 from workbench.store.adapter_files import SETTINGS, check_adapter
 from workbench.store.archive_rules import ABOUT, PICKLES, check_saved_state, checked_members, is_known
 from workbench.store.home import home, writing
@@ -34,10 +34,10 @@ _PIECE = 2**20  # bytes
 _WITHOUT_ROOM = 300 * 2**20  # bytes that stay free on the disk
 
 
-def pack(run_name: str, out: Path, logs: bool = False) -> list[str]:
+def pack(run_name: str, out: Path, logs: bool = False, notes: bool = True) -> list[str]:
     """Write a run as one archive, whole or not at all. Gives the names of the files in it.
 
-    logs: with what the worker printed, which names folders of this machine. Raises WorkbenchError for a run that trains, and
+    logs: with what the worker printed, which names folders of this machine. notes: with what a person wrote on it. Raises WorkbenchError for a run that trains, and
     where the file is there already or cannot be written.
     """
     run = open_run(run_name)
@@ -47,7 +47,7 @@ def pack(run_name: str, out: Path, logs: bool = False) -> list[str]:
     if out.exists():
         raise WorkbenchError(f"{out} is there already. Name a file that is not there yet.")
     draft = out.with_name(f".{out.name}.draft")
-    names = list(files_of(run, logs))
+    names = [name for name in files_of(run, logs) if notes or name != run_notes.FILE]
     with writing(f"The archive {out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         try:
