@@ -4,6 +4,7 @@ import io
 import json
 import os
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from workbench.core.monitoring import run_list
 from workbench.core.monitoring.metrics import latest
 from workbench.core.monitoring.run_list import Relation, RunFacts, RunRow, WinRate
 from workbench.core.votes.vote import Vote
-from workbench.jobs import archives, processes, survey, training
+from workbench.jobs import archives, deploy, processes, survey, training
 from workbench.jobs import trash as trash_of_home
 from workbench.jobs.app_state import AppState
 from workbench.jobs.run_rows import RunRows, facts_of
@@ -373,6 +374,13 @@ def test_notes_go_along_in_an_archive(tmp_path):
     run_notes.write_notes(run, title="Mine", tags=["keep"])
     assert "notes.json" in archives.pack("taken", tmp_path / "taken.zip")
     assert run_notes.notes_of(archives.unpack(tmp_path / "taken.zip")).title == "Mine"
+
+
+def test_notes_do_not_go_into_a_space(tmp_path):
+    run_notes.write_notes(finished("taken"), note="For my eyes only.")
+    (upload,) = deploy.packed_runs(["taken"], tmp_path)
+    with zipfile.ZipFile(upload.source) as archive:
+        assert "config.json" in archive.namelist() and "notes.json" not in archive.namelist()
 
 
 # Trash

@@ -59,7 +59,15 @@ def test_what_is_loaded_is_said_in_a_few_words(app):
     assert [short_count(count) for count in (999, 4_600_000, 1_720_000_000)] == ["999", "4.6M", "1.72B"]
 
 
-def test_memory_is_told_of_something_that_is_there(app):
-    used, total, where = app.memory()
-    assert 0 < used < total
-    assert where in ("RAM", "GPU")
+def test_the_meter_tells_of_something_that_is_there(app):
+    found = app.meter()
+    assert 0 < found.used < found.total
+    assert found.what in ("RAM", "GPU") and 0 <= found.load <= 100
+    assert app.meter() is found, "all tabs share one look at the machine"
+
+
+def test_who_uses_the_memory_is_the_run_and_the_chat(app, monkeypatch):
+    run = create_run(demo_config())
+    run.write_worker(4711, 1.0)
+    monkeypatch.setattr(app_state_module, "survey", lambda: Survey((run,), {run.name: "running"}))
+    assert app._at_work() == {app.chat.pid: "chat", 4711: "the run"}

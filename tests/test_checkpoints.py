@@ -18,7 +18,7 @@ from workbench.core.monitoring.metrics import RESUMED, as_trained
 from workbench.core.monitoring.progress import seconds_per_step
 from workbench.engine import adapters, train
 from workbench.jobs import processes, training
-from workbench.store import checkpoints
+from workbench.store import best, checkpoints
 
 
 def drafted(run, stage="dpo", step=8, text="weights"):
@@ -126,9 +126,9 @@ def killed_in(function):
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_not():
-    """Killed inside its first checkpoint, again as it saves the adapter of SFT, whose last step is done and in a checkpoint
-    by then, paused in DPO, whose reference is the SFT adapter, and killed between its last adapter and its result: bit for
-    bit the same.
+    """Killed inside its first checkpoint, then as it keeps its best step, again as it saves the adapter of SFT, whose last
+    step is done and in a checkpoint by then, paused in DPO, whose reference is the SFT adapter, and killed between its last
+    adapter and its result: bit for bit the same.
     """
     small = {
         "batch_size": 4,
@@ -147,7 +147,10 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
     assert ended(pieces) == "lost"
     assert "had no checkpoint yet: Resume starts it from its first step" in training.summary(pieces)
     training.resume(pieces, killed_in("adapters.write_text"))
-    assert ended(pieces) == "lost"
+    assert ended(pieces) == "lost" and best.best_of(pieces) is None
+    assert "Resume continues from step 1 of SFT" in training.summary(pieces)
+    training.resume(pieces, killed_in("adapters.save_adapter"))
+    assert ended(pieces) == "lost" and best.best_of(pieces)
     assert "Resume continues from step 4 of SFT" in training.summary(pieces)
     training.resume(pieces)
     wait_for_step(pieces, "dpo", 2)
@@ -163,10 +166,16 @@ def test_a_run_that_was_killed_and_paused_ends_with_the_weights_of_one_that_was_
     assert curve(pieces) == curve(whole)
     assert weights(pieces) == weights(whole)
     assert pieces.environment()["probes"].keys() == {"sft", "dpo"}, "what the lives before found out is kept"
+    assert best.last_of(pieces) == best.last_of(whole) and best.compared(pieces) == best.compared(whole)
     left = {file.name for file in pieces.folder.iterdir()}
     assert left - {file.name for file in whole.folder.iterdir()} <= {"exit.json"}
-    assert pieces.samples() == whole.samples()
-    assert len(pieces.samples_file.read_text().splitlines()) == len(whole.samples()), "none was given twice"
+    # How often answers are given follows from the time that they take, which is another one in each life.
+    asked = [{(one["stage"], one["step"]) for one in run.samples()} for run in (whole, pieces)]
+    given = [
+        [one for one in run.samples() if (one["stage"], one["step"]) in asked[0] & asked[1]] for run in (whole, pieces)
+    ]
+    assert given[0] == given[1] and len(given[0]) >= 4, "at the start and at the end of each stage"
+    assert len(pieces.samples_file.read_text().splitlines()) == len(pieces.samples()), "none was given twice"
 
 
 # The real worker, which is killed after its second step, of which there is no checkpoint yet.

@@ -438,7 +438,7 @@ def test_a_run_past_its_best_goes_back_to_it():
     assert "from 5.0 to 10.0 nats" in finding.evidence
     assert (
         finding.advice
-        == "Take the model of step 20: from a checkpoint where one is kept, or from a run that ends there."
+        == 'Take the model of step 20: "Use step 20 instead" above, once the run has ended; or a run that ends there.'
     )
 
 

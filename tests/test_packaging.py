@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not PYPROJECT.exists(), reason="an installed whe
 # Import name -> the requirement that brings it, where they differ. FastAPI is a layer over Starlette.
 DISTRIBUTIONS = {"pynvml": "nvidia-ml-py", "starlette": "fastapi", "PIL": "pillow"}
 # Asked for only where a card is or a GGUF is wanted, and imported only where it is found.
-OPTIONAL = {"unsloth", "spaces", "gguf", "llama_cpp"}
+OPTIONAL = {"unsloth", "spaces", "gguf", "llama_cpp", "trackio", "wandb"}
 
 
 @pytest.fixture(scope="module")

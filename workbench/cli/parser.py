@@ -8,7 +8,7 @@ from workbench.cli.data import check_data, convert_data, import_data, make_pairs
 from workbench.cli.demo import demo
 from workbench.cli.export import export
 from workbench.cli.report import report
-from workbench.cli.runs import list_presets, note, plan, queued, rename, runs, scale, train, trash
+from workbench.cli.runs import best, list_presets, note, plan, queued, rename, runs, scale, train, trash
 from workbench.cli.space import archive, deploy_space, unarchive
 from workbench.cli.sweeps import list_sweeps, sweep
 from workbench.cli.talk import chat
@@ -56,15 +56,7 @@ def parser() -> argparse.ArgumentParser:
     command("runs", runs)
     _with_notes(command("note", note), command("rename", rename))
     _with_trash(command("trash", trash))
-    one = command("scale", scale)
-    one.add_argument("run", help="a finished run, or a checkpoint as RUN@STAGE-STEP")
-    one.add_argument(
-        "--strength",
-        type=strength,
-        required=True,
-        help=f"what the adapter's update is scaled by, up to {STRONGEST}: below 1 is closer to the base model, above 1 goes further",
-    )
-    one.add_argument("--name", help="name of the new run (default: a free one that tells run and strength)")
+    _with_result(command("best", best), command("scale", scale))
     _with_export(command("export", export))
     _with_archive(command("archive", archive))
     command("unarchive", unarchive).add_argument("file", help="what `workbench archive` wrote")
@@ -100,6 +92,20 @@ def parser() -> argparse.ArgumentParser:
     _with_format(one)
     _with_pairs(command("pairs", make_pairs))
     return parser
+
+
+def _with_result(of_step: argparse.ArgumentParser, of_strength: argparse.ArgumentParser) -> None:
+    """Which step is the result of a run, and how strong it is."""
+    of_step.add_argument("run", help="a run that has ended")
+    of_step.add_argument("--last", action="store_true", help="the last step instead")
+    of_strength.add_argument("run", help="a finished run, or a checkpoint as RUN@STAGE-STEP")
+    of_strength.add_argument(
+        "--strength",
+        type=strength,
+        required=True,
+        help=f"what the adapter's update is scaled by, up to {STRONGEST}: below 1 is closer to the base model, above 1 goes further",
+    )
+    of_strength.add_argument("--name", help="name of the new run (default: a free one that tells run and strength)")
 
 
 def open_window(options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from workbench.core.training.methods import stage_title
 from workbench.jobs import training
 from workbench.jobs.trash import content_label
 from workbench.store import datasets, presets
+from workbench.store.best import rows_of_result
 from workbench.store.datasets import About
 from workbench.store.run_files import RunNotes
 from workbench.store.runs import Run, open_run
@@ -181,7 +182,7 @@ def run_facts(run: Run) -> dict[str, Any]:
         why = training.summary(run)
         return {"name": run.name, "state": "unreadable", "why": why, **unknown, "folder": str(run.folder)}
     config = run.config()
-    reached = results(run.log().rows, config)
+    reached = results(rows_of_result(run, run.log().rows), config)
     return {
         "name": run.name,
         "state": training.state_of(run),

@@ -25,7 +25,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.progress import progress
 from workbench.core.training.config import RunConfig
 from workbench.core.training.forks import Fork, parse_fork
-from workbench.jobs import queue, training
+from workbench.jobs import queue, result_step, training
 from workbench.jobs import trash as trash_of_home
 from workbench.jobs.pace import earlier_paces
 from workbench.jobs.planning import machine, plan_run
@@ -119,6 +119,12 @@ def _may_empty() -> bool:
     if not sys.stdin.isatty():
         raise WorkbenchError("To empty the trash without being asked, add --yes. Nothing was deleted.")
     return input(f"Delete {trash_of_home.content_label(content())}, for good? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def best(options: argparse.Namespace) -> int:
+    """Make the step with the best held-out loss the result of a run; --last takes the last step again."""
+    words = result_step.use_last(options.run) if options.last else result_step.use_best(options.run)
+    return answer(options, run_facts(open_run(options.run)), lambda: print(words))
 
 
 def scale(options: argparse.Namespace) -> int:

@@ -19,6 +19,17 @@ def auc(first: Sequence[int], second: Sequence[int]) -> float:
     return wins / (2 * len(first) * len(second))
 
 
+def student_width(z: float, freedom: int) -> float:
+    """The quantile of Student's t with so many degrees of freedom that belongs to the normal quantile z.
+
+    By the expansion of Cornish and Fisher (Abramowitz and Stegun 1964, 26.7.5): 0.03 % too small at 7 degrees and z = 1.96.
+    """
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3
+
+
 PRIOR = 5.0
 """The rates are weighed by Beta(5, 5), fixed in advance so that no data choose it: with it a true 65 % is settled within 150
 votes in 83 %, with Beta(1, 1) in 79 %, with Beta(20, 20) in 81 %, and 80 % within 34 votes as with Beta(1, 1)."""

@@ -100,11 +100,11 @@ def save_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:
         shutil.rmtree(draft, ignore_errors=True)  # where the disk was full, it has room again to say so
 
 
-def write_adapter(run: Run, model: Any, folder: Path, config: RunConfig) -> None:
-    """Weights, settings and model card of the adapter."""
+def write_adapter(run: Run, model: Any, folder: Path, config: RunConfig, step: str = "") -> None:
+    """Weights, settings and model card of the adapter. step: which one of the run it is, in words, where that is not the last."""
     model.save_pretrained(folder, safe_serialization=True, selected_adapters=["default"])
     if run.reward_file.is_file():
         shutil.copy2(run.reward_file, folder / "reward.json")
     rows = run.log().rows
-    known = run.environment() | {"seconds": trained_seconds(rows)}
+    known = run.environment() | {"seconds": trained_seconds(rows), "step": step}
     write_text(folder / "README.md", model_card(config, known, results(rows, config), fork_of(run)))

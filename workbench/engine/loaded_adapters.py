@@ -216,6 +216,6 @@ def _key(folder: str) -> str:
 
 def _title(folder: str | None) -> str:
     path = Path(str(folder))
-    if path.parent.name == "checkpoints":
+    if path.parent.name in ("checkpoints", "best"):
         return f"the checkpoint {path.name} of {path.parent.parent.name}"
     return f"the adapter of {path.parent.name}"

@@ -20,6 +20,7 @@ from workbench.engine.answers import stage_facts
 from workbench.engine.generate import end_tokens
 from workbench.engine.journal import log_numbers
 from workbench.engine.meter import Meter
+from workbench.engine.mirror import MirrorThread
 from workbench.engine.samples import Samples, Score
 from workbench.engine.trouble import Diverged
 from workbench.store import checkpoints
@@ -48,8 +49,9 @@ class ReportCallback(TrainerCallback):
         checkpoint_steps: int,
         prompts: Sequence[list[Message]] = (),
         score: Score | None = None,
+        mirror: MirrorThread | None = None,
     ):
-        """prompts: what the model answers at each evaluation. score: what those answers are worth."""
+        """prompts: what the model answers at each evaluation. score: what those answers are worth. mirror: gets every row too."""
         self.run = run
         self.stage = stage
         self.checkpoint_steps = checkpoint_steps
@@ -60,6 +62,7 @@ class ReportCallback(TrainerCallback):
         self.saved = time.monotonic()
         self.stepped = False  # whether this life of the worker has taken a step
         self.ended: Outcome | None = None  # "stopped" or "paused", where a person asked for it
+        self.mirror = mirror
         self.digest = read_digest(run.metrics_file)
         self.told: set[str] = set()  # rules about health that spoke already
         self.meter = Meter()
@@ -72,7 +75,7 @@ class ReportCallback(TrainerCallback):
             # Not args.max_length, which Unsloth sets to None where it packs rows without padding.
             most = self.run.adjusted_config().max_length
             facts = stage_facts(train_dataloader.dataset, most, end_tokens(model, processing_class))
-            self.digest.add(log_numbers(self.run, self.stage, 0, state.max_steps, facts))
+            self._log(0, state.max_steps, facts)
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any):
         self.meter.begin()
@@ -81,7 +84,7 @@ class ReportCallback(TrainerCallback):
         logs = logs or {}
         if "loss" in logs:
             logs = logs | self.meter.measure(logs.get("num_tokens"))
-        self.digest.add(log_numbers(self.run, self.stage, state.global_step, state.max_steps, logs))
+        self._log(state.global_step, state.max_steps, logs)
         if "eval_loss" in logs:
             print(in_a_line(self.stage, state.global_step, state.max_steps, logs))
         loss = logs.get("loss")
@@ -94,6 +97,13 @@ class ReportCallback(TrainerCallback):
         early = 0 < state.global_step <= LOOKED_AT_EACH
         if early or (state.global_step and (state.global_step % LOOK_EVERY == 0 or "eval_loss" in logs)):
             self._look()
+
+    def _log(self, step: int, steps: int, numbers: dict[str, Any]) -> None:
+        """A line of metrics.jsonl, for the rules and for the mirror too."""
+        row = log_numbers(self.run, self.stage, step, steps, numbers)
+        self.digest.add(row)
+        if self.mirror:
+            self.mirror.add(row)
 
     def _look(self) -> None:
         """Write down what the rules about health say for the first time. Raises Diverged where the run is lost."""
@@ -118,7 +128,7 @@ class ReportCallback(TrainerCallback):
             state.global_step, model, processing_class, is_last=state.global_step >= state.max_steps
         )
         if facts:
-            self.digest.add(log_numbers(self.run, self.stage, state.global_step, state.max_steps, facts))
+            self._log(state.global_step, state.max_steps, facts)
             if state.global_step:
                 self._look()
 

@@ -11,16 +11,17 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.architectures import shape_of
 from workbench.core.memory.auto_settings import choose
 from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.memory.oom_fallback import next_rung
-from workbench.core.monitoring.metrics import closing_message
+from workbench.core.monitoring.metrics import closing_message, latest_step
 from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.methods import METHODS, stage_title
 from workbench.core.training.recipe import Device, planned_steps
@@ -33,11 +34,16 @@ from workbench.engine.journal import log_phase
 from workbench.engine.lines import print_no_secrets
 from workbench.engine.place import Place, PlaceGone, named_pid
 from workbench.engine.trouble import Diverged, StaleReference, explain, is_out_of_memory
-from workbench.store import checkpoints, model_configs, run_data
+from workbench.store import best, checkpoints, model_configs, run_data
 from workbench.store.alive import started
+from workbench.store.checkpoints import Checkpoint
 from workbench.store.device import hand_on, hold, note_holder
 from workbench.store.installed import offered_options
 from workbench.store.runs import Outcome, Run
+
+if TYPE_CHECKING:
+    from workbench.engine.mirror import MirrorThread
+    from workbench.engine.stage import Work
 
 # Held back at the start and given up when the disk is full, so that there is room to say so.
 RESERVE = 64 * 1024  # bytes
@@ -171,9 +177,17 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
     run_data.note_change(run, data, changed)
 
     # Not before the model is loaded: it imports TRL, which Unsloth patches where it is imported first.
-    from workbench.engine.stage import Work, train_stage
+    from workbench.engine.stage import Work
 
-    work = Work(run, config, loaded, model, paths, place)
+    with mirrored(run, config, place) as mirror:
+        return train_stages(Work(run, config, loaded, model, paths, place, mirror), begun)
+
+
+def train_stages(work: "Work", begun: Checkpoint | None) -> tuple[Outcome, str]:
+    """Stage after stage, each with its adapter on disk before the next one begins. begun: where the run goes on."""
+    from workbench.engine.stage import train_stage
+
+    run, config, model, place = work.run, work.config, work.model, work.place
     for number, stage in enumerate(config.stages):
         is_last = number == len(config.stages) - 1
         if not is_last and run.stage_adapter(stage).is_dir():
@@ -192,6 +206,7 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
         place.check()  # saving would make the folder anew
         if ended or is_last:
             adapters.save_adapter(run, model, run.adapter, config)
+            best.forget_where_last(run, latest_step(run.log().rows, stage))
         else:
             adapters.save_adapter(run, model, run.stage_adapter(stage), config)
         if ended:
@@ -200,6 +215,23 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
                 f"Stopped during {stage_title(stage)}, as you asked. The adapter as it was then is saved and can be compared.",
             )
     return "finished", " ".join(["Finished.", closing_message(run.log().rows, config)]).rstrip()
+
+
+@contextlib.contextmanager
+def mirrored(run: Run, config: RunConfig, place: Place) -> Iterator["MirrorThread | None"]:
+    """What the numbers of the run are sent to besides; None where nothing was asked for."""
+    if config.mirror == "none":
+        yield None
+        return
+    from workbench.engine.mirror import MirrorThread
+
+    mirror = MirrorThread(run, config)
+    try:
+        yield mirror
+    finally:
+        mirror.close()
+        if not place.lost():
+            mirror.tell()
 
 
 def decide(run: Run, device: Device) -> ComputeOptions:

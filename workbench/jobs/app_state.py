@@ -4,8 +4,6 @@ import contextlib
 import threading
 import time
 
-import psutil
-
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.progress import NextCheckpoint, Progress, next_checkpoint, progress
 from workbench.core.training.config import RunConfig, Stage
@@ -15,6 +13,7 @@ from workbench.jobs import queue, training, warm
 from workbench.jobs.card import read_card
 from workbench.jobs.chat import Chat
 from workbench.jobs.logs import Logs, Reading
+from workbench.jobs.meter import Meter, read_meter
 from workbench.jobs.pace import earlier_paces
 from workbench.jobs.room import fits_beside_run
 from workbench.jobs.run_rows import RunRows
@@ -32,6 +31,8 @@ Running = tuple[str, str, int, int, float | None]
 
 # Pages ask each second, several times over.
 GOOD_FOR = 0.4  # seconds
+
+METER_GOOD_FOR = 2.5  # seconds; a line that changes faster is not read
 
 
 class AppState:
@@ -51,6 +52,8 @@ class AppState:
         self._paces: dict[str, dict[Stage, float]] = {}  # of earlier runs, by the run that asked
         self._surveying = threading.Lock()
         self._survey: tuple[float, Survey] | None = None  # with the moment when it was made
+        self._metering = threading.Lock()
+        self._meter: tuple[float, Meter] | None = None
 
     def survey(self) -> Survey:
         """All runs, as they were less than `GOOD_FOR` seconds ago: all pages and all tabs share one look at the disk."""
@@ -148,12 +151,20 @@ class AppState:
         told = gone.newest(NEWS)
         return f"{told.run} ended: its folder is gone" if told else ""
 
-    def memory(self) -> tuple[int, int, str]:
-        """Bytes used and bytes in all: of the card where there is one, otherwise of the machine."""
-        if card := read_card():
-            return card.used, card.total, "GPU"
-        machine = psutil.virtual_memory()
-        return machine.total - machine.available, machine.total, "RAM"
+    def meter(self) -> Meter:
+        """How full and how busy the card is, or the machine where there is none, less than `METER_GOOD_FOR` seconds ago."""
+        with self._metering:
+            now = time.monotonic()
+            if self._meter is None or now - self._meter[0] > METER_GOOD_FOR:
+                self._meter = (now, read_meter(self._at_work()))
+            return self._meter[1]
+
+    def _at_work(self) -> dict[int, str]:
+        """The processes that have a model in memory, and what they are called in the line at the top."""
+        run = self.survey().running
+        worker = run.worker().get("pid") if run else None
+        chats = [(chat.pid, "chat") for chat in (self.chat, self.beside) if chat.pid]
+        return dict([*chats, *([(worker, "the run")] if worker else [])])
 
     def unload(self) -> None:
         """Give the memory of every loaded model back."""

@@ -21,7 +21,7 @@ from workbench.core.masking import masked
 from workbench.core.names import to_name
 from workbench.jobs.exports import public_name
 from workbench.jobs.survey import state_of
-from workbench.store import checkpoints
+from workbench.store import best, checkpoints, run_notes
 from workbench.store.adapter_files import SETTINGS, check_adapter
 from workbench.store.archive_rules import ABOUT, PICKLES, check_saved_state, checked_members, is_known
 from workbench.store.home import home, writing
@@ -34,10 +34,10 @@ _PIECE = 2**20  # bytes
 _WITHOUT_ROOM = 300 * 2**20  # bytes that stay free on the disk
 
 
-def pack(run_name: str, out: Path, logs: bool = False) -> list[str]:
+def pack(run_name: str, out: Path, logs: bool = False, notes: bool = True) -> list[str]:
     """Write a run as one archive, whole or not at all. Gives the names of the files in it.
 
-    logs: with what the worker printed, which names folders of this machine. Raises WorkbenchError for a run that trains, and
+    logs: with what the worker printed, which names folders of this machine. notes: with what a person wrote on it. Raises WorkbenchError for a run that trains, and
     where the file is there already or cannot be written.
     """
     run = open_run(run_name)
@@ -47,7 +47,7 @@ def pack(run_name: str, out: Path, logs: bool = False) -> list[str]:
     if out.exists():
         raise WorkbenchError(f"{out} is there already. Name a file that is not there yet.")
     draft = out.with_name(f".{out.name}.draft")
-    names = list(files_of(run, logs))
+    names = [name for name in files_of(run, logs) if notes or name != run_notes.FILE]
     with writing(f"The archive {out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -64,10 +64,11 @@ def pack(run_name: str, out: Path, logs: bool = False) -> list[str]:
 
 def files_of(run: Run, logs: bool = False) -> Iterator[str]:
     """The files of a run that go into its archive: known ones of whole checkpoints, and no links."""
-    whole = {found.folder.name for found in checkpoints.whole(run, at_a_glance=True)}
+    whole = {f"checkpoints/{found.folder.name}" for found in checkpoints.whole(run, at_a_glance=True)}
+    whole |= {f"best/{found[0].folder.name}"} if (found := best.best_of(run)) else set()
     for file in sorted(run.folder.rglob("*")):
         name = file.relative_to(run.folder).as_posix()
-        torn = name.startswith("checkpoints/") and name.split("/")[1] not in whole
+        torn = name.startswith(("checkpoints/", "best/")) and "/".join(name.split("/")[:2]) not in whole
         linked = any(place.is_symlink() for place in (file, *file.parents) if place.is_relative_to(run.folder))
         if file.is_file() and is_known(name, logs) and not torn and not linked:
             yield name
@@ -184,6 +185,6 @@ def _check(found: Run) -> None:
             check_saved_state(file)
     for settings in found.folder.rglob(SETTINGS):
         check_adapter(settings.parent, f"{settings.parent.name} in the archive")
-    folders = [one for one in (found.folder / "checkpoints").glob("*") if one.is_dir()]
-    if len(list(checkpoints.whole(found))) < len(folders):
+    folders = [one for one in (*found.best_folder.glob("*"), *(found.folder / "checkpoints").glob("*")) if one.is_dir()]
+    if not all(checkpoints.read(folder) for folder in folders):
         raise WorkbenchError("A checkpoint in the archive is not as its manifest says. Nothing was stored.")

@@ -138,7 +138,7 @@ def packed_runs(names: Sequence[str], folder: Path) -> list[Upload]:
     uploads = []
     for name in names:
         file = folder / f"{name}.zip"
-        archives.pack(name, file)
+        archives.pack(name, file, notes=False)  # a Space may be public, and notes are for oneself
         uploads.append(Upload(f"{ARCHIVES}/{name}.zip", file.stat().st_size, file))
     return uploads
 

@@ -19,6 +19,7 @@ from workbench.jobs.curves_picture import with_curves_of, with_report_of
 from workbench.jobs.processes import engine
 from workbench.store import datasets
 from workbench.store.adapter_files import check_adapter
+from workbench.store.best import rows_of_result, step_of_result
 from workbench.store.forks import fork_of
 from workbench.store.home import home, write_text
 from workbench.store.runs import Run
@@ -50,9 +51,9 @@ def write_merged(
     scaled: dict[str, Any] = (
         {} if options.strength == 1 else {"scaled": {"name": run.name, "strength": options.strength}}
     )
-    rows = run.log().rows
-    trained = scaled or {"seconds": trained_seconds(rows)}
-    reached = () if scaled else results(rows, config)
+    rows, step = run.log().rows, step_of_result(run)
+    trained = scaled or {"seconds": trained_seconds(rows), "step": step.words if step else ""}
+    reached = () if scaled else results(rows_of_result(run, rows), config)
     said = Merged(options.precision, [f"{one.what}: {one.found}." for one in checked])
     card = model_card(config, run.environment() | trained, reached, fork_of(run), said)
     if not scaled:

@@ -24,6 +24,7 @@ from workbench.jobs.app_state import AppState
 from workbench.jobs.prompts import with_system
 from workbench.jobs.sittings import prompts_for
 from workbench.store import choices, datasets, reports, votes
+from workbench.store.best import rows_of_result
 from workbench.store.home import shipped, write_text
 from workbench.store.runs import open_run, reward_runs, round_before
 
@@ -186,7 +187,11 @@ def _subject(answerer: Answerer, seed: int, prompts: int) -> Subject:
 def _results(run_name: str) -> dict[str, float]:
     run = open_run(run_name)
     config = run.config()
-    return {one.result.name: one.value for one in results(run.log().rows, config) if one.stage == config.stages[-1]}
+    return {
+        one.result.name: one.value
+        for one in results(rows_of_result(run, run.log().rows), config)
+        if one.stage == config.stages[-1]
+    }
 
 
 def _data_of(run_name: str) -> list[str]:

@@ -30,6 +30,7 @@ from workbench.store import checkpoints, datasets, device, gone, queue, run_data
 from workbench.store.device import Holder
 from workbench.store.forks import take
 from workbench.store.home import home, write_text, writing
+from workbench.store.installed import check_mirror
 from workbench.store.runs import PAUSE, Run, check_reward, claim_folder, open_run, runs_folder, starting_run
 from workbench.store.trash import throw_away
 
@@ -88,6 +89,7 @@ def check(config: RunConfig, fork: Fork | None = None, coming: Collection[str] =
     coming: runs that will have ended before it begins.
     """
     check_data(config)
+    check_mirror(config)
     if config.thinking and has_switch(config.model) is False:
         raise WorkbenchError(no_switch_message(config.model.title))
     if fork is None:

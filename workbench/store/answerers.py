@@ -6,9 +6,10 @@ from pathlib import Path
 from workbench.core.chat import Answerer
 from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import ModelRef
-from workbench.store import checkpoints
+from workbench.store import best, checkpoints
 from workbench.store.adapter_files import WEIGHTS, why_alone
-from workbench.store.runs import all_runs, model_of, open_run
+from workbench.store.checkpoints import Checkpoint
+from workbench.store.runs import Run, all_runs, model_of, open_run
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,17 @@ def offered() -> list[Offered]:
             continue
         if run.has_adapter:
             found.append(Offered(run.name, model))
-        kept = [at for at in checkpoints.whole(run, at_a_glance=True) if (at.folder / WEIGHTS).is_file()]
-        found += [Offered(f"{run.name}@{at.stage}-{at.step}", model) for at in kept]
+        found += [Offered(f"{run.name}@{at.stage}-{at.step}", model) for at in _steps_of(run)]
     return found
+
+
+def _steps_of(run: Run) -> list[Checkpoint]:
+    """The steps that a run keeps, its best one among them, newest first."""
+    kept = [at for at in checkpoints.whole(run, at_a_glance=True) if (at.folder / WEIGHTS).is_file()]
+    found = best.best_of(run)
+    if found and all((at.stage, at.step) != (found[0].stage, found[0].step) for at in kept):
+        kept.append(found[0])
+    return kept
 
 
 def adapter_folder(answerer: Answerer) -> Path | None:
@@ -53,12 +62,12 @@ def adapter_folder(answerer: Answerer) -> Path | None:
         if not run.has_adapter:
             raise WorkbenchError(f"The run {run.name} has no adapter yet. Choose a run that finished or was stopped.")
         return run.adapter
-    for kept in checkpoints.whole(run, at_a_glance=True):
+    for kept in _steps_of(run):
         if (kept.stage, kept.step) == (at.stage, at.step):
             return kept.folder
     raise WorkbenchError(
-        f"The checkpoint at {at.words} is gone: a run keeps its {checkpoints.KEPT} newest ones until it is finished. Choose "
-        "another one, or the run itself."
+        f"The checkpoint at {at.words} is gone: a run keeps its {checkpoints.KEPT} newest ones until it is finished, and its "
+        "best one. Choose another one, or the run itself."
     )
 
 

@@ -21,9 +21,9 @@ UNPACKED_ANYWAY = 10**6  # bytes; a small file may be as packed as it likes
 
 _TOP = (
     "config.json", "result.json", "adjustments.json", "chosen.json", "forked.json", "environment.json", "reward.json",
-    "data.json", "notes.json", "metrics.jsonl", "samples.jsonl", "measured.jsonl", "findings.jsonl",
+    "held_out.json", "data.json", "notes.json", "metrics.jsonl", "samples.jsonl", "measured.jsonl", "findings.jsonl",
 )  # fmt: skip
-_ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "README.md", "reward.json")
+_ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "README.md", "reward.json", "step.json")
 _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
     "tokenizer.model", "spiece.model", "chat_template.jinja", "chat_template.json",
@@ -32,8 +32,8 @@ PICKLES = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "scaler.pt")
 _CHECKPOINT = ("manifest.json", "trainer_state.json", *_ADAPTER, *_TOKENIZER, *PICKLES)
 
 _STAGES = "|".join(METHODS)
-_ADAPTER_FOLDER = re.compile(rf"adapter|adapter-at-start|adapter-after-(?:{_STAGES})|reward")
-_CHECKPOINT_FOLDER = re.compile(rf"checkpoints/(?:{_STAGES})-[0-9]{{7,12}}")
+_ADAPTER_FOLDER = re.compile(rf"adapter|adapter-at-start|adapter-last|adapter-after-(?:{_STAGES})|reward")
+_CHECKPOINT_FOLDER = re.compile(rf"(?:checkpoints|best)/(?:{_STAGES})-[0-9]{{7,12}}")
 
 # What tensors, their order and the state of random numbers are made of. Nothing of it opens, calls or imports anything else.
 _BUILT_OF = re.compile(

@@ -8,9 +8,10 @@ dying machine tore is never resumed from.
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from workbench.core.training.config import Stage
 from workbench.core.training.methods import METHODS, stage_title
@@ -46,18 +47,28 @@ def keep(run: Run, stage: Stage, step: int, draft: Path) -> Checkpoint:
     """
     for name in _NOT_NEEDED:
         _remove(draft / name)
+    seal(draft, {"stage": stage, "step": step})
+    folder = folder_of(_folder(run), stage, step)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(exist_ok=True)
+    os.replace(draft, folder)
+    for old in by_age(_folder(run))[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return Checkpoint(folder, stage, step)
+
+
+def seal(draft: Path, values: Mapping[str, Any]) -> None:
+    """Bring the files of a folder to the disk, with a manifest of them that holds these values besides."""
     files = {file.relative_to(draft).as_posix(): file for file in sorted(draft.rglob("*")) if file.is_file()}
     described = {name: [file.stat().st_size, _sha256(file)] for name, file in files.items()}
     for file in files.values():
         _to_disk(file)
-    write_json(draft / MANIFEST, {"stage": stage, "step": step, "files": described})
-    folder = _folder(run) / f"{stage}-{step:07d}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(exist_ok=True)
-    os.replace(draft, folder)
-    for old in _by_age(run)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
-    return Checkpoint(folder, stage, step)
+    write_json(draft / MANIFEST, {**values, "files": described})
+
+
+def folder_of(place: Path, stage: Stage, step: int) -> Path:
+    """The folder of a step among others."""
+    return place / f"{stage}-{step:07d}"
 
 
 def newest(run: Run, at_a_glance: bool = False) -> Checkpoint | None:
@@ -70,12 +81,12 @@ def whole(run: Run, at_a_glance: bool = False) -> Iterator[Checkpoint]:
 
     at_a_glance: by the sizes of their files, for a page; whoever resumes reads all of them.
     """
-    for folder in reversed(_by_age(run)):
-        if found := _read(folder, at_a_glance):
+    for folder in reversed(by_age(_folder(run))):
+        if found := read(folder, at_a_glance):
             yield found
 
 
-def _read(folder: Path, at_a_glance: bool) -> Checkpoint | None:
+def read(folder: Path, at_a_glance: bool = False) -> Checkpoint | None:
     """The checkpoint in a folder, if every file is as its manifest says."""
     manifest = read_json(folder / MANIFEST)
     try:
@@ -89,15 +100,15 @@ def _read(folder: Path, at_a_glance: bool) -> Checkpoint | None:
     return Checkpoint(folder, stage, step) if whole and files else None
 
 
-def _by_age(run: Run) -> list[Path]:
-    """Folders of checkpoints, in the order in which a run comes to them."""
+def by_age(within: Path) -> list[Path]:
+    """The folders of steps in a folder, in the order in which a run comes to them."""
 
     def place(folder: Path) -> tuple[int, int]:
         stage, _, step = folder.name.rpartition("-")
         return list(METHODS).index(stage), int(step)
 
     try:
-        found = [folder for folder in _folder(run).iterdir() if folder.is_dir()]
+        found = [folder for folder in within.iterdir() if folder.is_dir()]
     except OSError:  # there are none, or a file lies in the place of the folder
         return []
     named = [folder for folder in found if folder.name.rpartition("-")[0] in METHODS]

@@ -11,7 +11,7 @@ from workbench.core.monitoring.metrics import FORKED, RESUMED, Row
 from workbench.core.training.config import ModelRef, Stage
 from workbench.core.training.forks import Fork
 from workbench.core.training.methods import METHODS
-from workbench.store import checkpoints, run_files
+from workbench.store import best, checkpoints, run_files
 from workbench.store.checkpoints import Checkpoint
 from workbench.store.home import write_json, write_text
 from workbench.store.runs import Run, all_runs, model_of, open_run
@@ -57,6 +57,7 @@ def take(fork: Fork, run: Run) -> None:
     for adapter in (source.start_adapter, *(source.stage_adapter(stage) for stage in METHODS)):
         if adapter.is_dir() and adapter != source.stage_adapter(fork.stage):
             shutil.copytree(adapter, run.folder / adapter.name)
+    best.take(source, run, fork)
     rows: list[Row] = [
         *rows_up_to(source.metrics(), fork),
         {"phase": f"branched off at {fork.words}", FORKED: asdict(fork)},

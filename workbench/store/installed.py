@@ -2,14 +2,19 @@
 
 import contextlib
 import importlib.util
+import netrc
+import os
 import shutil
 import sys
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.export.serving import LLAMA, OLLAMA, TRANSFORMERS, VLLM
 from workbench.core.memory.architectures import shape_of
 from workbench.core.memory.forecast import ComputeOptions, model_that_scores
 from workbench.core.training.config import RunConfig, parse_model
+from workbench.core.training.mirror import MIRRORS, mirror_problem
 from workbench.core.training.recipe import Device
 from workbench.store import model_configs
 from workbench.store.runs import open_run
@@ -50,6 +55,25 @@ def installed_engines() -> frozenset[str]:
     found = {TRANSFORMERS: _has("openai") and _has("uvicorn"), VLLM: _has("vllm")}
     found |= {LLAMA: shutil.which("llama-server") is not None, OLLAMA: shutil.which("ollama") is not None}
     return frozenset(name for name, is_there in found.items() if is_there)
+
+
+def check_mirror(config: RunConfig) -> None:
+    """Raises WorkbenchError where the numbers of a run cannot be sent where its settings say."""
+    mirror = MIRRORS.get(config.mirror)
+    if mirror and (found := mirror_problem(config.mirror, _has(mirror.package), os.environ, _has_login())):
+        raise WorkbenchError(found)
+
+
+def _has_login() -> bool:
+    """Whether `wandb login` was done here. Only that is looked at: the key itself is read by nobody but its own library."""
+    names = (".netrc", "_netrc")
+    places = [Path(os.environ["NETRC"])] if os.environ.get("NETRC") else [Path.home() / name for name in names]
+    hosts = ("api.wandb.ai", urlsplit(os.environ.get("WANDB_BASE_URL", "")).hostname or "api.wandb.ai")
+    for place in places:
+        with contextlib.suppress(OSError, netrc.NetrcParseError, UnicodeDecodeError):
+            if {*hosts} & netrc.netrc(place).hosts.keys():
+                return True
+    return False
 
 
 def _has(package: str) -> bool:

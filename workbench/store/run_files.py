@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, PositiveFloat
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.monitoring.best import HeldOut
 from workbench.core.names import check_name
 from workbench.core.training.config import RunConfig, Stage, stored_config
 from workbench.store.records import Record
@@ -182,6 +183,7 @@ BRANCH: Record[Branch] = Record(Branch)
 ENVIRONMENT: Record[Environment] = Record(Environment)
 REWARD: Record[RewardFacts] = Record(RewardFacts)
 NOTES: Record[RunNotes] = Record(RunNotes)
+HELD_OUT: Record[HeldOut] = Record(HeldOut)
 
 NEEDED: dict[str, Record[Any]] = {
     "config.json": CONFIG,
@@ -194,9 +196,6 @@ NEEDED: dict[str, Record[Any]] = {
 """The files without which nobody knows what a run is, or what it would do if it went on."""
 
 TELLING: dict[str, Record[Any]] = {
-    "environment.json": ENVIRONMENT,
-    "exit.json": ENDED,
-    "reward.json": REWARD,
-    "notes.json": NOTES,
-}
+    "environment.json": ENVIRONMENT, "exit.json": ENDED, "reward.json": REWARD, "notes.json": NOTES, "held_out.json": HELD_OUT,
+}  # fmt: skip
 """The files that only tell about a run: without them it works, and the page says less."""

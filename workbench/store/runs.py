@@ -54,6 +54,21 @@ class Run:
         return self.folder / "adapter-at-start"
 
     @property
+    def best_folder(self) -> Path:
+        """Holds the adapter of the best step, where that was not the last (see store/best.py)."""
+        return self.folder / "best"
+
+    @property
+    def last_adapter(self) -> Path:
+        """The adapter of the last step, where the best one is the result."""
+        return self.folder / "adapter-last"
+
+    @property
+    def held_out_file(self) -> Path:
+        """The newest evaluation, batch by batch."""
+        return self.folder / "held_out.json"
+
+    @property
     def has_adapter(self) -> bool:
         return (self.adapter / "adapter_model.safetensors").is_file()
 
@@ -65,7 +80,9 @@ class Run:
     def reward_facts(self) -> run_files.RewardFacts | None:
         """What is in it; None before the first evaluation, and where it cannot be read."""
         try:
-            return run_files.REWARD.read(self.reward_file)
+            # Of a step that is the result and not the last one, what lies beside its adapter.
+            is_best = (self.adapter / "step.json").is_file()
+            return run_files.REWARD.read(self.adapter / "reward.json" if is_best else self.reward_file)
         except Damaged:  # `notes` says so
             return None
 

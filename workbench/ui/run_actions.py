@@ -8,10 +8,11 @@ from workbench.core.monitoring.health import RunFinding
 from workbench.core.monitoring.run_list import run_label
 from workbench.core.training.methods import stage_title
 from workbench.core.training.run_state import CAN_RESUME, State
-from workbench.jobs import queue, training
+from workbench.jobs import queue, result_step, training
 from workbench.jobs.app_state import AppState
 from workbench.jobs.proposals import FollowUp, better_fork, suggested
 from workbench.store import choices
+from workbench.store.best import best_of, step_of_result
 from workbench.store.forks import forks_of
 from workbench.store.runs import Run, open_run
 from workbench.ui import who_may
@@ -43,6 +44,8 @@ class RunActions:
             self.resume = _button("Resume", "resume", "primary")
             self.front = _button("Run next", "front")
             self.remove = _button("Remove from queue", "remove")
+            self.best = _button("Use the best step instead", "best")
+            self.last = _button("Use the last step again", "last")
             self.follow_ups["again"] = _button("Run again with the same settings", "again")
             self.follow_ups["better"] = _button("A new run with the suggested change", "better")
             self.follow_ups["better-from"] = _button("The suggested change, from a checkpoint", "better-from")
@@ -55,7 +58,8 @@ class RunActions:
     @property
     def buttons(self) -> list[gr.Button]:
         return [
-            self.stop, self.pause, self.resume, self.front, self.remove, self.compare, self.trash, *self.follow_ups.values(),
+            self.stop, self.pause, self.resume, self.front, self.remove, self.best, self.last, self.compare, self.trash,
+            *self.follow_ups.values(),
         ]  # fmt: skip
 
     def wire(self, run: gr.Dropdown, head: gr.HTML, app: AppState) -> None:
@@ -84,6 +88,8 @@ class RunActions:
         self.stop.click(told(lambda name: training.stop(open_run(name))), run, head, api_name="stop", **QUIET)
         self.pause.click(told(lambda name: training.pause(open_run(name))), run, head, api_name="pause", **QUIET)
         self.resume.click(told(resume), run, head, api_name="resume", **QUIET)
+        self.best.click(told(result_step.use_best), run, head, api_name="best", **QUIET)
+        self.last.click(told(result_step.use_last), run, head, api_name="last", **QUIET)
         self.front.click(told(queue.to_front), run, head, api_name="front", **QUIET)
         self.remove.click(gone(queue.remove), run, run, api_name="remove", **QUIET)
         self.trash.click(gone(lambda name: training.move_to_trash(open_run(name))), run, run, api_name="trash", **QUIET)
@@ -98,12 +104,15 @@ class RunActions:
             self.resume: shown_if(state in CAN_RESUME),
             self.front: shown_if(waits and app.survey().waiting[:1] != (run,)),
             self.remove: shown_if(waits),
+            self.last: shown_if(state in result_step.ENDED and step_of_result(run) is not None),
             self.compare: shown_if(run.has_adapter and not run.is_reward),
             self.follow_ups["against"]: shown_if(run.has_adapter and run.is_reward),
             self.follow_ups["again"]: shown_if(not running and not waits),
             self.follow_ups["better"]: shown_if(suggested(findings) is not None),
             self.follow_ups["more"]: shown_if(state == "finished" and run.has_adapter and not run.is_reward),
         }
+        if result_step.is_offered(run, state) and (found := best_of(run)):
+            shown[self.best] = gr.update(value=f"Use step {found[0].step:,} instead", visible=True)
         if start_again:
             words = f"The suggested change, from step {start_again.step:,}"
             shown[self.follow_ups["better-from"]] = gr.update(value=words, visible=True)

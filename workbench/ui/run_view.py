@@ -5,16 +5,19 @@ from typing import Any
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.plan import in_gigabytes
+from workbench.core.monitoring.best import chosen_by, gain_message
 from workbench.core.monitoring.duration import duration_label
 from workbench.core.monitoring.health import RunFinding, change_summaries
-from workbench.core.monitoring.metrics import results
+from workbench.core.monitoring.metrics import closing_message, results
 from workbench.core.training.config import RunConfig
 from workbench.core.training.forks import reference_of
 from workbench.core.training.methods import method_title, stage_title
+from workbench.core.training.mirror import MIRROR_TITLES
 from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
 from workbench.jobs.logs import Reading
-from workbench.store import run_data
+from workbench.store import best, run_data
+from workbench.store.best import rows_of_result
 from workbench.store.forks import fork_of
 from workbench.store.runs import Run
 from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, table, text
@@ -33,7 +36,8 @@ def head_html(app: AppState, run: Run) -> Html:
         shown = bar(now.step / max(1, now.steps), f"{now.phase[:1].upper()}{now.phase[1:]}: {step}")
         probe = run.environment().get("probes", {}).get(now.stage)
         tried = [text(f"Longest batch, tried first: {probe_summary(now.stage, probe)}")] if now.stage and probe else []
-        return join(card(run.name, shown, *tried, text(checkpoint_line(app, run))), *adjusted_html(run), *stopping)
+        kept = [text(words) for words in (checkpoint_line(app, run), best_line(run)) if words]
+        return join(card(run.name, shown, *tried, *kept), *adjusted_html(run), *stopping)
     if state == "queued":
         return notice(
             "info",
@@ -41,13 +45,43 @@ def head_html(app: AppState, run: Run) -> Html:
             queue_position_message(run.name, [one.name for one in app.survey().waiting], queue.held()),
         )
     if state == "finished":
-        return join(notice("good", f"{run.name} is finished", words.removeprefix("Finished. ")), numbers_html(app, run))
+        if best.step_of_result(run):  # of which the run's own words say nothing
+            words = closing_message(rows_of_result(run, app.read(run).log.rows), run.config())
+        done = notice("good", f"{run.name} is finished", words.removeprefix("Finished. "))
+        return join(done, *best_html(run), numbers_html(app, run))
     if state == "stopped":
-        return join(notice("info", f"{run.name} was stopped", words), numbers_html(app, run))
+        return join(notice("info", f"{run.name} was stopped", words), *best_html(run), numbers_html(app, run))
     if state == "paused":
         return notice("info", f"{run.name} is paused", words)
     title = f"{run.name} was lost" if state == "lost" else f"{run.name} failed"
-    return notice("blocker", title, words)
+    return join(notice("blocker", title, words), *(best_html(run) if state == "failed" else []))
+
+
+def best_line(run: Run) -> str:
+    """Which step is the best so far; "" before there is one."""
+    if not (found := best.best_of(run)):
+        return ""
+    measured, result = found[1], chosen_by(found[1].stage)
+    return f"Best so far: {measured.words}, held-out {result.name} {measured.value:{result.format}}. It is kept whatever comes after it."
+
+
+def best_html(run: Run) -> list[Html]:
+    """That an earlier step was better than the last one, with how much, or that such a step is the result."""
+    found = best.compared(run)
+    if found is None:
+        return []
+    measured, last, gained = found
+    words = gain_message(measured, last, gained)
+    if best.step_of_result(run):
+        then = 'The last step is kept too: "Use the last step again" brings it back.'
+        return [notice("info", f"The result is {measured.words}", words, then)]
+    title = (
+        f"It was better at {measured.words}"
+        if gained.is_clear
+        else f"Its held-out {chosen_by(measured.stage).name} was best at {measured.words}"
+    )
+    then = f'That step is kept: "Use step {measured.step:,} instead" makes it the result, for Compare, Export and runs that start from it.'
+    return [notice("warning" if gained.is_clear else "info", title, words, then)]
 
 
 def reading_html(reading: Reading) -> list[Html]:
@@ -116,7 +150,7 @@ def checkpoint_line(app: AppState, run: Run) -> str:
 
 def numbers_html(app: AppState, run: Run) -> Html:
     """The numbers that a run ended with."""
-    reached = results(app.read(run).log.rows, run.config())
+    reached = results(rows_of_result(run, app.read(run).log.rows), run.config())
     lines = [(stage_title(one.stage), f"Held-out {one.result.name}", one.text) for one in reached]
     return table(["Stage", "Measured", "Value"], lines) if lines else Html("")
 
@@ -144,6 +178,7 @@ def details_html(run: Run) -> Html:
         ("Decided for this machine", "\n".join(run.chosen().get("words", []))),
         ("Longest batch, tried first", "\n".join(probe_summary(*one) for one in environment.get("probes", {}).items())),
         ("Known of the reference", reference_cache_summary(environment.get("reference", {}))),
+        ("Mirror", environment.get("mirror") or ("" if config.mirror == "none" else MIRROR_TITLES[config.mirror])),
         ("Changed on the way", "\n".join(one["words"] for one in run.adjustments())),
         ("Settings", "\n".join(f"{key}: {value}" for key, value in config.model_dump().items())),
     ]
@@ -151,8 +186,12 @@ def details_html(run: Run) -> Html:
 
 
 def notes_html(run: Run) -> list[Html]:
-    """What is wrong with files that only tell about a run."""
-    return [notice("warning", "Not all of its files can be read", " ".join(notes))] if (notes := run.notes()) else []
+    """What is wrong with files that only tell about a run, and with the mirror of its numbers."""
+    notes, lost = run.notes(), run.environment().get("mirror", "")
+    return [
+        *([notice("warning", "Not all of its files can be read", " ".join(notes))] if notes else []),
+        *([notice("warning", "Its numbers are not mirrored", str(lost))] if lost else []),
+    ]
 
 
 def probe_summary(stage: str, probe: Mapping[str, Any]) -> str:

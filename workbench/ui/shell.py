@@ -14,6 +14,7 @@ from workbench.ui.data.display import unseen_results_html
 from workbench.ui.frame import Frame, PageId
 from workbench.ui.inputs import Window, close
 from workbench.ui.model_tab import ModelTab
+from workbench.ui.notify_view import Notifier
 from workbench.ui.space_view import Banner, VisitorChat, wire_roles
 from workbench.ui.status import status_html
 from workbench.ui.ticks import Clock
@@ -51,6 +52,7 @@ def build(app: AppState) -> gr.Blocks:
         window.queue(max_size=MOST_WAITING)
         status = gr.HTML(status_now, elem_id="wb-status", js_on_load=None)
         clock = Clock(gr.Timer(1.0))
+        notifier = Notifier()
         banner = Banner() if on_space() else None
         opened: dict[PageId, gr.Tab] = {}
         # Gradio's own menu for tabs that do not fit hides them; wrapped ones are laid out by theme.css.
@@ -76,6 +78,8 @@ def build(app: AppState) -> gr.Blocks:
         _wire_between(model, data, train, watch, frame, app)
         _wire_open_page(window, frame)
         _wire_status(status, data.untold, clock, app)
+        notifier.wire(clock, app)
+        watch.notify.wire_load(window)
         clock.wire()
         if banner and visit:
             closed = [*(opened[page] for page in NOT_FOR_VISITORS), model.welcome, *watch.of_the_owner]

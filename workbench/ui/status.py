@@ -2,6 +2,7 @@
 
 from workbench.core.training.methods import METHODS, stage_title
 from workbench.jobs.app_state import AppState, Running
+from workbench.jobs.meter import Meter
 from workbench.ui.parts import Html, escape
 
 _GIB = 1024**3
@@ -18,7 +19,7 @@ def status_html(app: AppState) -> Html:
     return Html(
         '<div class="wb-status"><span class="wb-brand">Workbench</span>'
         f'<span class="wb-loaded">{model_words}</span>'
-        f'<span class="wb-runs">{_run(run) if run else at_rest}</span>{_memory(*app.memory())}</div>'
+        f'<span class="wb-runs">{_run(run) if run else at_rest}</span>{meter_html(app.meter())}</div>'
     )
 
 
@@ -45,9 +46,20 @@ def _run(run: Running) -> str:
     )
 
 
-def _memory(used: int, total: int, what: str) -> str:
-    share = min(max(used / total, 0), 1) if total > 0 else 0
+def meter_html(meter: Meter) -> str:
+    """Memory, load, temperature and power, and who has how much of the memory."""
+    share = min(max(meter.used / meter.total, 0), 1) if meter.total > 0 else 0
+    busy = "CPU " if meter.what == "RAM" else ""
+    told = [
+        *([] if meter.load is None else [f"{busy}{meter.load} %"]),
+        *([] if meter.temperature is None else [f"{meter.temperature} °C"]),
+        *([] if meter.power is None else [f"{meter.power} W"]),
+    ]
+    users = ", ".join(name if size is None else f"{name} {size / _GIB:.1f} GiB" for name, size in meter.users)
     return (
-        f'<span class="wb-memory">{escape(what)} {used / _GIB:.1f} of {total / _GIB:.1f} GiB'
+        f'<span class="wb-memory"><span>{escape(meter.what)} {meter.used / _GIB:.1f} of {meter.total / _GIB:.1f} GiB'
         f'<span class="wb-thin" aria-hidden="true"><span style="width:{share:.0%}"></span></span></span>'
+        + "".join(f"<span>{escape(one)}</span>" for one in told)
+        + (f'<span class="wb-users" title="{escape(users)}">{escape(users)}</span>' if users else "")
+        + "</span>"
     )

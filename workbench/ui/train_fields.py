@@ -18,6 +18,7 @@ from workbench.core.training.methods import (
     that_use,
 )
 from workbench.store import choices, datasets
+from workbench.store.best import step_of_result
 from workbench.store.choices import Choices
 from workbench.store.forks import forks_of_model
 from workbench.store.runs import Run, reward_runs, runs_to_start_from
@@ -127,12 +128,18 @@ class TrainFields:
     def start_update(self, start_from: str | None) -> Updates:
         """The runs that the model of the Model page can start from, with one of them chosen, or the base model."""
         model = choices.read().model
-        ended = [(f"{run.name}, as it ended", run.name) for run in runs_to_start_from(model)]
+        ended = [(f"{run.name}, {_result_label(run)}", run.name) for run in runs_to_start_from(model)]
         steps = [
             (f"{fork.run}, at {stage_title(fork.stage)} step {fork.step:,}", fork.written)
             for fork in forks_of_model(model)
         ]
         return {self.start_from: _choice([BASE_MODEL_CHOICE, *ended, *steps], start_from, BASE_MODEL)}
+
+
+def _result_label(run: Run) -> str:
+    """Which of its steps the result of a run is."""
+    at = step_of_result(run)
+    return f"its best step, {stage_title(at.stage)} step {at.step:,}" if at else "as it ended"
 
 
 def _method_help(method: str) -> str:

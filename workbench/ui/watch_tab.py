@@ -12,6 +12,7 @@ from workbench.jobs import queue, training
 from workbench.jobs.app_state import AppState
 from workbench.jobs.logs import Reading
 from workbench.jobs.proposals import findings_of
+from workbench.store.best import STEP
 from workbench.store.runs import Run, open_run
 from workbench.ui.all_runs.all_runs_view import AllRuns
 from workbench.ui.archive_view import ArchiveView
@@ -19,6 +20,7 @@ from workbench.ui.beside_view import Beside, chosen
 from workbench.ui.curves_view import Curves
 from workbench.ui.export.take_view import TakeView
 from workbench.ui.frame import Frame, go_to
+from workbench.ui.notify_view import NotifyButton
 from workbench.ui.parts import Html, join, page_head
 from workbench.ui.queue_view import QueueView
 from workbench.ui.reward_view import reward_html
@@ -55,6 +57,7 @@ class WatchTab:
         self.all_runs = AllRuns()
         self.head = gr.HTML(elem_id="wb-watch-head")
         self.actions = RunActions()
+        self.notify = NotifyButton()
         self.queue = QueueView()
         self.health = gr.HTML(elem_id="wb-watch-health")
         self.reward = gr.HTML(elem_id="wb-watch-reward")
@@ -119,6 +122,7 @@ class WatchTab:
         wire_choice(self.run, self.beside.runs, frame, app)
         self.run.change(redraw, None, seen, **QUIET)
         self.actions.wire(self.run, self.head, app)
+        self.notify.wire(frame)
         self.queue.wire()
         self.sweep.wire(self.run, self.beside.runs, frame, app)
         self.archive.wire(self.run)
@@ -192,7 +196,9 @@ def signature(app: AppState, run_name: str | None, beside: Sequence[str] | None 
         return run.name, state, tuple(run.problems()), *in_queue
     log = os.path.getsize(run.log_file) if os.path.exists(run.log_file) else 0
     versions = _versions(app.read(run), [(other, app.read(other)) for other in chosen(beside, run, now)])
-    return run.name, state, versions, log, run.stop_file.exists(), bool(run.environment()), *in_queue
+    result = (run.adapter / STEP).exists(), run.has_adapter, os.path.exists(run.held_out_file)
+    known = bool(run.environment())
+    return run.name, state, versions, log, run.stop_file.exists(), known, result, *in_queue
 
 
 def _versions(reading: Reading, others: Sequence[tuple[Run, Reading]]) -> Signature:

@@ -52,6 +52,11 @@ def latest(rows: Sequence[Row], key: str, stage: str | None = None) -> float | N
     return None
 
 
+def latest_step(rows: Sequence[Row], stage: str) -> int:
+    """The last step that a stage has taken; 0 where it has taken none."""
+    return next((int(row["step"]) for row in reversed(rows) if row.get("stage") == stage and "step" in row), 0)
+
+
 def results(rows: Sequence[Row], config: RunConfig) -> list[Measured]:
     """What a run reached so far on held-out data, stage by stage."""
     found = []

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from workbench.core.errors import WorkbenchError
 from workbench.core.names import NAME_RULE, is_name
 from workbench.core.training.methods import CHAINS, DATA_KINDS, METHODS, methods_help, stages_of
+from workbench.core.training.mirror import MIRROR_TITLES
 from workbench.core.training.settings import AdapterSettings, Settings, StageSettings
 
 OWN_PROMPTS = 16
@@ -194,6 +195,12 @@ class _Shared(Settings):
         le=1_000_000,
         title="Steps between checkpoints",
         description="A lost or paused run continues from its last checkpoint. 0: ten per stage, and one every ten minutes at least.",
+    )
+    mirror: Literal["none", "tensorboard", "trackio", "wandb"] = Field(
+        "none",
+        title="Mirror",
+        description="Where the numbers and settings of the run are sent besides. Its folder stays the truth, and a mirror that fails never ends a run.",
+        json_schema_extra={"titles": dict(MIRROR_TITLES)},
     )
     seed: int = Field(17, ge=0, le=2**31 - 1, title="Seed", description="Same seed, data and device: same run.")
 

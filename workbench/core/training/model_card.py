@@ -79,7 +79,8 @@ def model_card(
 ) -> str:
     """Markdown with the front matter that the Hub reads.
 
-    environment: as the run wrote it down; `seconds` besides are those of its training. results: as measured on held-out data
+    environment: as the run wrote it down; `seconds` besides are those of its training, `step` is the one that was taken where that
+    was not the last. results: as measured on held-out data
     at the end. fork: where the run branched off another one. merged: of a model that holds the adapter; None for the adapter
     itself. No path of this machine is written.
     """
@@ -159,6 +160,7 @@ def _settings(
         "Method": how,
         "Started from": f"run {config.start_from}" if config.start_from else "",
         "Branched off at": fork.words if fork else "",
+        "Taken from": environment.get("step", ""),
         "Made of": f"{scaled['name']} at strength {scaled['strength']:g}, without training" if scaled else "",
         **_data(config, environment),
         "Precision of the base": environment.get("precision", config.precision),

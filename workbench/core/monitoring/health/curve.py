@@ -198,7 +198,7 @@ def newest_loss(curve: Curve) -> float:
 
 def ends_at(step: int) -> str:
     """What to do about a run that went on for too long, whether there is a checkpoint of that step or not."""
-    return f"Take the model of step {step}: from a checkpoint where one is kept, or from a run that ends there."
+    return f'Take the model of step {step}: "Use step {step} instead" above, once the run has ended; or a run that ends there.'
 
 
 def start_and_now(curve: Curve) -> tuple[Row | None, Row | None]:
