@@ -430,6 +430,13 @@ def test_the_watch_page_shows_the_sweep_of_its_run_with_gaps():
     assert 'aria-label="Held-out reward accuracy: 0.1 60.0% [50.2, 69.1]; 0.2 90.0% [82.6, 94.5]; 0.3 no run"' in html
 
 
+def test_the_other_runs_of_a_sweep_can_be_drawn_beside_the_one_that_is_shown():
+    made_sweep(*[0.6 + n / 100 for n in range(8)])
+    training.move_to_trash(open_run("kind-3"))
+    assert sweep_result_view.others_of("kind-2") == ["kind-1", "kind-4", "kind-5", "kind-6", "kind-7"]
+    assert sweep_result_view.others_of("another") == sweep_result_view.others_of(None) == []
+
+
 def test_a_sweep_without_any_figure_yet_has_a_table_alone():
     queue.hold()
     sweep = sweeps.add(planned(), keeper=NO_KEEPER)

@@ -87,7 +87,7 @@ def _name(point: Point) -> str:
 
 
 def _tick(value: float, result: Result) -> str:
-    return f"{100 * value:.0f}%" if result.format.endswith("%") else number_label(value)
+    return f"{number_label(100 * value)}%" if result.format.endswith("%") else number_label(value)
 
 
 def _state(point: Point, figure: Figure | None) -> str:

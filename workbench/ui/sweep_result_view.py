@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.monitoring.overlay import MOST_RUNS
 from workbench.core.monitoring.sweep_result import (
     Point,
     best,
@@ -35,10 +36,16 @@ MOST_CHARTS = 2
 class SweepResult:
     def __init__(self) -> None:
         self.card = gr.HTML(visible="hidden", elem_id="wb-watch-sweep")
-        self.show_best = gr.Button("Show its best run", visible="hidden", elem_id="wb-watch-sweep-best")
+        with gr.Row(elem_classes="wb-actions"):
+            self.show_best = gr.Button("Show its best run", visible="hidden", elem_id="wb-watch-sweep-best")
+            self.draw_all = gr.Button("Draw its runs in each chart", visible="hidden", elem_id="wb-watch-sweep-draw")
 
-    def wire(self, run: gr.Dropdown, frame: Frame, app: AppState) -> None:
-        """run: the choice of it."""
+    @property
+    def _buttons(self) -> tuple[gr.Button, gr.Button]:
+        return self.show_best, self.draw_all
+
+    def wire(self, run: gr.Dropdown, beside: gr.Dropdown, frame: Frame, app: AppState) -> None:
+        """run: the choice of it. beside: of those that are drawn in the same charts."""
         seen, top = gr.State(()), gr.State(None)
 
         def refresh(run_name: str | None, before: Signature) -> Updates:
@@ -47,7 +54,7 @@ class SweepResult:
             if now == before:
                 return {}
             if sweep is None:
-                return {seen: (), self.card: gr.HTML(visible="hidden"), self.show_best: gr.Button(visible="hidden")}
+                return {seen: ()} | {one: gr.update(visible="hidden") for one in (self.card, *self._buttons)}
             points = sweeps.points(sweep, lambda one: app.read(one).log)
             found = best(points, sweep.setting)
             name = found[1].run if found else None
@@ -55,11 +62,20 @@ class SweepResult:
                 seen: now,
                 top: name,
                 self.card: gr.HTML(sweep_html(sweep, points), visible=True),
-                self.show_best: gr.Button(visible="hidden" if name in (None, run_name) else True),
+                self.show_best: gr.update(visible=name not in (None, run_name) or "hidden"),
+                self.draw_all: gr.update(visible=sum(bool(one.figures) for one in points) > 1 or "hidden"),
             }
 
-        frame.clock.each_second(refresh, [run, seen], [self.card, self.show_best, seen, top])
+        frame.clock.each_second(refresh, [run, seen], [self.card, *self._buttons, seen, top])
+        self.draw_all.click(others_of, run, beside, **QUIET)
         self.show_best.click(lambda name: name, top, run, **QUIET)
+
+
+def others_of(run_name: str | None) -> list[str]:
+    """The other runs of the sweep of a run, as many as a chart has room for."""
+    sweep = stored.of_run(run_name) if run_name else None
+    there = [one.run for one in sweep.ordered if stored.run_of(sweep, one)] if sweep else []
+    return [one for one in there if one != run_name][: MOST_RUNS - 1]
 
 
 def signature(app: AppState, sweep: Sweep) -> Signature:

@@ -124,7 +124,7 @@ class WatchTab:
         self.actions.wire(self.run, self.head, app)
         self.notify.wire(frame)
         self.queue.wire()
-        self.sweep.wire(self.run, frame, app)
+        self.sweep.wire(self.run, self.beside.runs, frame, app)
         self.archive.wire(self.run)
         self.all_runs.wire(self.run, self.files, frame, app)
         self.take.wire(self.run, app)
