@@ -152,6 +152,14 @@ def test_a_pause_is_no_work_and_steps_that_were_gone_back_behind_do_not_count():
     assert ending(run.metrics_file, "dpo", ["eval_loss"]) == ({"eval_loss": 0.6}, 150.0)
 
 
+def test_a_run_whose_result_is_its_best_step_is_listed_with_what_that_reached():
+    run = finished("better", method="dpo", sft_data=None)
+    write_lines(run, step(20, 10.0, eval_loss=0.5), step(40, 20.0, eval_loss=0.6))
+    assert facts_of(run).results == {"loss": 0.6}
+    (run.adapter / "step.json").write_text('{"stage": "dpo", "step": 20}')
+    assert facts_of(run).results == {"loss": 0.5}
+
+
 def test_the_time_of_a_branch_begins_where_it_branched_off():
     run = create_run(demo_config("branch"))
     write_lines(

@@ -42,14 +42,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--rlhf", action="store_true", help="also a reward model and RLOO against it, beside DPO")
     one.add_argument("--seed", type=int, default=17, help="of all runs (default: 17)")
 
-    one = command("train", train)
-    _with_settings(one)
-    one.add_argument("--queue", action="store_true", help="queue it until the device is free, and return at once")
-    one.add_argument(
-        "--branch-off",
-        metavar="RUN[@STAGE-STEP]",
-        help="continue from a checkpoint of an unfinished run (default: its newest)",
-    )
+    _with_training(command("train", train))
     _with_settings(command("plan", plan))
     _with_sweeps(command("sweep", sweep), command("sweeps", list_sweeps))
     command("presets", list_presets)
@@ -139,6 +132,16 @@ def strength(text: str) -> float:
         return Answerer("run", float(text)).strength
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no strength; it is a number from 0 to {STRONGEST}") from None
+
+
+def _with_training(one: argparse.ArgumentParser) -> None:
+    _with_settings(one)
+    one.add_argument("--queue", action="store_true", help="queue it until the device is free, and return at once")
+    one.add_argument(
+        "--branch-off",
+        metavar="RUN[@STAGE-STEP]",
+        help="continue from a checkpoint of an unfinished run (default: its newest)",
+    )
 
 
 def _with_notes(note: argparse.ArgumentParser, rename: argparse.ArgumentParser) -> None:

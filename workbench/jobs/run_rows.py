@@ -1,5 +1,6 @@
 """The list of all runs: what their files say, read once for each change, with their states and what blind votes say of them."""
 
+import math
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,7 +15,7 @@ from workbench.core.training.config import RunConfig
 from workbench.core.training.methods import METHODS, method_title
 from workbench.core.votes.result import measured, win_rate
 from workbench.jobs.survey import Survey
-from workbench.store import datasets, run_notes, votes
+from workbench.store import best, datasets, run_notes, votes
 from workbench.store.forks import fork_of
 from workbench.store.metrics_file import ending
 from workbench.store.runs import Run, runs_folder
@@ -133,7 +134,9 @@ def facts_of(run: Run, sources: dict[str, tuple[str, ...]] | None = None) -> Run
     stage = config.stages[-1]
     data = dict.fromkeys(config.data_of(one) or "" for one in config.stages)
     measures = {result.key: result.name for result in METHODS[stage].results}
-    values, seconds = ending(run.metrics_file, stage, list(measures))
+    at = best.step_of_result(run)
+    until = at.step if at and at.stage == stage else math.inf
+    values, seconds = ending(run.metrics_file, stage, list(measures), until)
     return RunFacts(
         base=config.model.name,
         method=method_title(config.method),

@@ -56,10 +56,12 @@ def glance(path: Path) -> RunLog:
     return digest.log()
 
 
-def ending(path: Path, stage: str, keys: Sequence[str]) -> tuple[dict[str, float], float | None]:
+def ending(
+    path: Path, stage: str, keys: Sequence[str], until: float = math.inf
+) -> tuple[dict[str, float], float | None]:
     """The last numbers of a stage by their keys, and the seconds that the run worked, without its pauses. Quick for any file.
 
-    None seconds where the file does not say. Of what was logged before the last `ENOUGH` bytes, only the first time counts.
+    until: the step of the stage that is the result. None seconds where the file does not say. Of what was logged before the last `ENOUGH` bytes, only the first time counts.
     """
     try:
         with open(path, "rb") as file:
@@ -73,16 +75,18 @@ def ending(path: Path, stage: str, keys: Sequence[str]) -> tuple[dict[str, float
     except OSError:
         return {}, None
     whole = start + end
-    return _last_values(whole, stage, keys), _worked(whole)
+    return _last_values(whole, stage, keys, until), _worked(whole)
 
 
-def _last_values(lines: bytes, stage: str, keys: Sequence[str]) -> dict[str, float]:
+def _last_values(lines: bytes, stage: str, keys: Sequence[str], until: float) -> dict[str, float]:
     """From the end backwards, as far as is needed; steps that the run went back behind do not count."""
     wanted = [f'"{key}"'.encode() for key in (*keys, RESUMED)]
     seen: list[Row] = []
     found: dict[str, float] = {}
     for line in reversed(lines.split(b"\n")):
         if not any(one in line for one in wanted) or isinstance(row := checked_row(line), Flaw):
+            continue
+        if row.get("stage") == stage and row.get("step", 0) > until:
             continue
         seen.insert(0, row)
         counted = as_trained(seen)
