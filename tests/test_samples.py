@@ -46,7 +46,7 @@ def trained(name: str, **changes) -> Run:
 def numbers(run: Run) -> list[dict]:
     """What was logged, without the samples and without what a clock said."""
     clock = ("time", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "train_runtime")
-    clock += ("train_samples_per_second", "train_steps_per_second")
+    clock += ("train_samples_per_second", "train_steps_per_second", "tokens_per_second", "memory_in_use")
     rows = [row for row in run.metrics() if "step" in row and "samples/answers" not in row]
     return [{key: value for key, value in row.items() if key not in clock} for row in rows]
 
