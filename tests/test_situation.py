@@ -2,17 +2,20 @@
 
 import http.server
 import os
+import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
-from pretended_space import SPACE
+from pretended_space import SPACE, become_space
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.situation import TITLES, recognise
 from workbench.jobs import queue, situation, training
 from workbench.store import home, space
+from workbench.ui import zero_gpu
 
 OF_SPACE = {name: value for name, value in SPACE.items() if name != "HF_ENDPOINT"}
 
@@ -157,3 +160,15 @@ def test_on_a_space_everything_lies_in_the_mounted_bucket(monkeypatch, tmp_path:
     assert not space.outlives_space(home.home())
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "chosen"))
     assert home.home() == (tmp_path / "chosen").resolve()
+
+
+@pytest.mark.parametrize(("zero", "has_package"), [(True, True), (True, False), (False, True)])
+def test_a_zero_gpu_space_declares_a_function_for_the_card_that_it_is_lent(monkeypatch, capsys, zero, has_package):
+    """With none the platform ends it. A name in sys.modules that is None is a module that cannot be had."""
+    declared = []
+    package = types.SimpleNamespace(GPU=lambda **named: declared.append)
+    monkeypatch.setitem(sys.modules, "spaces", package if has_package else None)
+    become_space(monkeypatch, hidden=True, **({"SPACES_ZERO_GPU": "true"} if zero else {}))
+    zero_gpu.declare_function()
+    assert declared == ([zero_gpu.name_of_card] if zero and has_package else [])
+    assert ("Add it to requirements.txt" in capsys.readouterr().err) is (zero and not has_package)

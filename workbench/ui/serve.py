@@ -35,7 +35,9 @@ def window() -> gr.Blocks:
     from workbench.jobs.app_state import AppState
     from workbench.jobs.deploy import bring_runs
     from workbench.ui.shell import build
+    from workbench.ui.zero_gpu import declare_function
 
+    declare_function()
     bring_runs()
     app = AppState()
     atexit.register(app.close)
