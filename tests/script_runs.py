@@ -29,8 +29,8 @@ def repeated(method: str, device: str = "a card", **changes) -> Repeated:
     return Repeated(config, "demo model", dict.fromkeys(config.stages, 4), {"device": device})
 
 
-OF_THE_CLOCK = ("runtime", "per_second", "time", "phase", "steps")
-"""Parts of the names of numbers that no two runs share."""
+OF_THE_CLOCK = ("runtime", "per_second", "time", "phase", "steps", "memory_in_use", "share", "margins_error")
+"""Parts of the names of numbers that no two runs share, or that only the workbench logs."""
 
 ROUNDING = 1e-5
 """The same sums in another order: most often the curves are equal to the last digit, and else 4e-6 apart, in log-probabilities of

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from workbench.jobs.meter import Meter
 from workbench.ui import parts
 from workbench.ui.parts import Html
 from workbench.ui.status import status_html, time_left
@@ -52,7 +53,7 @@ TAGS = {"b", "dd", "details", "div", "dl", "dt", "h2", "h3", "h4", "header", "p"
     "thead",
     "tr",
 }
-ATTRIBUTES = {"class", "role", "style", "scope", "tabindex", "aria-hidden", "aria-label"} | {
+ATTRIBUTES = {"class", "role", "style", "scope", "tabindex", "title", "aria-hidden", "aria-label"} | {
     f"aria-value{which}" for which in ("min", "max", "now")
 }
 
@@ -104,8 +105,8 @@ class Hostile:
     def running(self) -> tuple[str, str, int, int, float | None]:
         return (self.text, self.text, 64, 120, 70.0)
 
-    def memory(self) -> tuple[int, int, str]:
-        return 1 << 30, 4 << 30, self.text
+    def meter(self) -> Meter:
+        return Meter(self.text, 1 << 30, 4 << 30, 7, users=((self.text, 1 << 30),))
 
 
 EVERY_PART: dict[str, Callable[[str], Html]] = {
@@ -207,8 +208,8 @@ def test_the_status_line_says_what_is_loaded_what_runs_and_how_full_it_is() -> N
         def running(self) -> tuple[str, str, int, int, float | None]:
             return ("dpo-demo", "dpo", 64, 120, 70.0)
 
-        def memory(self) -> tuple[int, int, str]:
-            return 5_476_083_302, 16 << 30, "GPU"
+        def meter(self) -> Meter:
+            return Meter("GPU", 5_476_083_302, 16 << 30, None)
 
     text = Reader(status_html(Busy())).text
     assert "demo model 4.6M · NF4 · CPU" in text
@@ -227,8 +228,8 @@ def test_the_status_line_of_a_window_at_rest() -> None:
         def running(self) -> None:
             return None
 
-        def memory(self) -> tuple[int, int, str]:
-            return 1 << 30, 4 << 30, "RAM"
+        def meter(self) -> Meter:
+            return Meter("RAM", 1 << 30, 4 << 30, None)
 
     assert Reader(status_html(Idle())).text == "Workbenchno model loadednothing is trainingRAM 1.0 of 4.0 GiB"
 

@@ -25,8 +25,8 @@ def trained(name: str) -> Run:
 
 
 def numbers(run: Run) -> list:
-    """All that was logged but what time tells."""
-    timed = ("time", "runtime", "per_second")
+    """All that was logged but what the clock and the machine tell."""
+    timed = ("time", "runtime", "per_second", "memory_in_use", "samples/share")
     return [
         {key: value for key, value in row.items() if not any(word in key for word in timed)}
         for row in run.metrics()
