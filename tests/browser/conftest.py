@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -24,6 +25,18 @@ def browser_program() -> str | None:
     """Chromium's path: named by WORKBENCH_CHROMIUM, or found under its usual names."""
     names = ("chromium", "chromium-browser", "google-chrome")
     return os.environ.get("WORKBENCH_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
+# Gradio's page can lose an update where window, browser and another test share two cores. One more try keeps such a loss from hiding
+# what else a change broke; `-rR` names each test that needed it, and each is a fault to look for.
+TRIES_MORE = 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.flaky(reruns=TRIES_MORE))
 
 
 # Not for the whole session: while Playwright runs, no other test could run an event loop of its own.

@@ -14,7 +14,7 @@ from workbench.ui.compare.who_answers import HowToAnswer, WhoAnswers
 from workbench.ui.frame import Frame
 from workbench.ui.parts import page_head
 from workbench.ui.report.report_view import ReportView
-from workbench.ui.updates import QUIET, shown_if
+from workbench.ui.updates import QUIET, there_while
 
 
 class CompareTab:
@@ -52,9 +52,10 @@ class CompareTab:
         )
         self.many.wire(self.who, self.how, self.reward, app)
         # A report names its own runs: left and right would only be in its way.
-        self._report_tab.select(lambda: {self._sides: shown_if(False)}, None, [self._sides], **QUIET)
+        # Hidden, not absent: they may be mounted only now, and then Gradio would show them again.
+        self._report_tab.select(lambda: {self._sides: there_while(False)}, None, [self._sides], **QUIET)
         others = [self._chat_tab.select, self._many_tab.select, self._votes_tab.select]
-        gr.on(others, lambda: {self._sides: shown_if(True)}, None, [self._sides], **QUIET)
+        gr.on(others, lambda: {self._sides: there_while(True)}, None, [self._sides], **QUIET)
         self.report.wire(self.how, frame, self._report_tab, app)
         wanted: Callable[..., Any] = self.votes.wire(self.who, self.how, frame, self._votes_tab, app)
         return wanted
