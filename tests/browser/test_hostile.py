@@ -340,12 +340,18 @@ def test_many_hostile_prompts_and_their_answers_are_only_text(watched: Page, tex
 
 
 def rows_of(texts: list[str]) -> list[dict[str, Any]]:
-    """A row whose conversation has every text as a message of its own, and a row for each text."""
+    """Rows whose conversation has every text as a message of its own, and a row for each text.
+
+    Four of the first kind: the split goes by the prompt, which holds a port, and now and then one of them is held out.
+    """
     words = [as_shown(text) for text in texts]  # a file with half a character in it is refused
     turns = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(words)]
-    turns += [{"role": "user", "content": "Well?"}] if len(turns) % 2 == 0 else []
-    whole = {"prompt": turns, "chosen": [{"role": "assistant", "content": words[0]}]}
-    rows = [whole | {"rejected": [{"role": "assistant", "content": words[1]}]}]
+    turns += [{"role": "assistant", "content": "Well."}] if len(turns) % 2 else []
+    chosen, rejected = ([{"role": "assistant", "content": words[place]}] for place in (0, 1))
+    rows = [
+        {"prompt": [*turns, {"role": "user", "content": f"And {number}?"}], "chosen": chosen, "rejected": rejected}
+        for number in range(4)
+    ]
     for text in words:
         asked, answer = [{"role": "user", "content": text}], [{"role": "assistant", "content": f"Yes {text}"}]
         rows.append({"prompt": asked, "chosen": answer, "rejected": [{"role": "assistant", "content": f"No {text}"}]})
