@@ -14,6 +14,7 @@ from workbench.core.training.config import Stage
 from workbench.engine.generate import encode, end_tokens
 from workbench.engine.journal import log_samples
 from workbench.engine.scoring import log_probs, written
+from workbench.engine.unpacked import unpacked
 from workbench.store.runs import Run
 
 # Enough to see manner, length and an end; a long answer is cut, and counted as one that hit the limit.
@@ -96,7 +97,7 @@ class Samples:
 
     def _answered(self, step: int, model: Any, tokenizer: Any) -> list[Sample]:
         ends = end_tokens(model, tokenizer)
-        with undisturbed(model):
+        with undisturbed(model), unpacked(model):
             batch = encode(tokenizer, self.prompts, model.device)
             found = model.generate(
                 **batch,
