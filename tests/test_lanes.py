@@ -406,7 +406,9 @@ def test_a_conversation_that_was_stopped_goes_on_as_if_it_was_read_anew(lanes, a
     stop, who, talk = threading.Event(), [Lane(adapter), Lane(None)], message(PROMPTS[2])
     layers = lanes.loaded.model.model.layers
     passes = []
-    hook = layers[2].register_forward_pre_hook(lambda *_: passes.append(1) or (stop.set() if len(passes) == 4 else None))
+    hook = layers[2].register_forward_pre_hook(
+        lambda *_: passes.append(1) or (stop.set() if len(passes) == 4 else None)
+    )
     said = ["", ""]
 
     def say(event):
@@ -430,7 +432,11 @@ def test_rows_that_have_their_answer_leave_the_batch(lanes, adapter, monkeypatch
     assert [1024 - tokens_of(lanes, message(one)) for one in full] == [3, 2, 1]
     with read_by(lanes) as passes:
         found = grid(lanes, prompts, who)
-    assert len(found) == 8 and sorted({rows for rows, _ in passes}) == [2, 4, 8] or {rows for rows, _ in passes} == {8, 4, 2}
+    assert (
+        len(found) == 8
+        and sorted({rows for rows, _ in passes}) == [2, 4, 8]
+        or {rows for rows, _ in passes} == {8, 4, 2}
+    )
     for answerer in range(2):
         assert found[0, answerer]["text"] == alone(lanes, PROMPTS[2], who[answerer])[0]
         assert [found[prompt, answerer]["ended"] for prompt in (1, 2, 3)] == ["full"] * 3
@@ -453,7 +459,15 @@ def test_a_model_that_forgets_is_asked_as_before(tmp_path):
     assert new_cache(model) is None
     said = {}
     questions = [ToAnswer(message(PROMPTS[2])), ToAnswer(message(PROMPTS[0]))]
-    kept = stream(model, base.tokenizer, questions, SAMPLING, lambda row, tokens, ended: said.update({row: ended}), threading.Event(), known=[[], []])
+    kept = stream(
+        model,
+        base.tokenizer,
+        questions,
+        SAMPLING,
+        lambda row, tokens, ended: said.update({row: ended}),
+        threading.Event(),
+        known=[[], []],
+    )
     assert set(said) == {0, 1} and all(said.values()) and not any(reading.ids for reading in kept)
 
 

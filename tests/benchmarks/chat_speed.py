@@ -65,12 +65,17 @@ def main() -> int:
     ways = {"one batch": together, "one after the other": apart}
     found |= compared("two lanes", ways, prompts[1:], options.rounds)
     found |= compared("weights", {"unpacked once": together, "per token": packed}, prompts[1:], options.rounds)
-    turns: dict[str, Way] = {"kept": second_turn(lanes, who, prompts, False), "read anew": second_turn(lanes, who, prompts, True)}
+    turns: dict[str, Way] = {
+        "kept": second_turn(lanes, who, prompts, False),
+        "read anew": second_turn(lanes, who, prompts, True),
+    }
     found |= compared("first token of a second turn", turns, prompts[40:], options.rounds)
     limits = {
         "two lanes in one batch: at most 1.00": found["two lanes: ratio"] <= 1,
         f"first token within {FIRST_TOKEN:.0f} s": found["first question: first token, s"] <= FIRST_TOKEN,
-        "the same answers in both ways": all(value == 1 for name, value in found.items() if name.endswith("same answers")),
+        "the same answers in both ways": all(
+            value == 1 for name, value in found.items() if name.endswith("same answers")
+        ),
     }
     print(json.dumps({"found": found, "limits": limits}) if options.json else table(found, limits))
     return 0 if all(limits.values()) else 1

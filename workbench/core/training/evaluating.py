@@ -30,7 +30,9 @@ def settle_evaluations(config: RunConfig, rows: Mapping[Stage, int]) -> tuple[di
         return {}, ""
     budget = min((_budget(config, stage, count) for stage, count in rows.items()), default=float("inf"))
     usual = config.held_out_limit
-    often = next((n for n in range(USUAL_EVALUATIONS, FEWEST, -1) if budget >= (n + _FIRST) * min(usual, ENOUGH)), FEWEST)
+    often = next(
+        (n for n in range(USUAL_EVALUATIONS, FEWEST, -1) if budget >= (n + _FIRST) * min(usual, ENOUGH)), FEWEST
+    )
     least: int = RunConfig.model_fields["held_out_limit"].metadata[0].ge
     examples = int(max(least, min(usual, budget / (often + _FIRST))))
     found = {"evaluations": often, "held_out_limit": examples}
