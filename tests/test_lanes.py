@@ -378,7 +378,7 @@ def test_a_second_turn_reads_only_what_is_new_and_says_the_same(lanes, adapter, 
 
 
 def test_what_was_read_counts_for_the_same_weights_and_the_same_beginning_alone(lanes, adapter, first_run):
-    """Another adapter, strength, history: all is read. The same adapter trained on: too. Another thing asked of all: too."""
+    """Another adapter, strength, history: all is read. The same adapter trained on: too."""
     talk = message(PROMPTS[2])
     who = Lane(adapter)
     said, (_, whole) = turn(lanes, [talk], [who])
@@ -397,7 +397,8 @@ def test_what_was_read_counts_for_the_same_weights_and_the_same_beginning_alone(
     lanes._read = kept
     loud(first_run, 9)
     assert turn(lanes, after, [who])[1] == (1, full)
-    lanes.answer({"do": "score", "items": []}, lambda event: None, threading.Event())
+    many = {"do": "ask_many", "prompts": [], "seeds": [], "answerers": [], "sampling": {}}
+    lanes.answer(many, lambda event: None, threading.Event())
     assert lanes._read == []
 
 

@@ -76,13 +76,12 @@ class Lanes:
 
     def answer(self, request: Request, say: Say, stop: threading.Event) -> dict[str, Any]:
         """Do what is asked, saying each piece of it as it comes."""
-        if request["do"] != "ask":
-            self._read = []  # whatever comes now needs the memory
         if request["do"] == "score":
             self.score(request["items"], say, stop)
         elif request["do"] == "reward":
             self.reward(request, say, stop)
         elif request["do"] == "ask_many":
+            self._read = []  # the memory is for larger batches
             lanes = [_lane(one) for one in request["answerers"]]
             sampling = Sampling.model_validate(request["sampling"])
             self.ask_many(Grid(request["prompts"], request["seeds"], lanes), sampling, say, stop)
