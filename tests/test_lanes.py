@@ -343,6 +343,7 @@ def turn(lanes, talks, who, sampling=SAMPLING):
         {"messages": talk, "adapter": one.folder, "strength": one.strength, "thinking": one.thinking}
         for talk, one in zip(talks, who, strict=True)
     ]
+    lanes._load(who)  # which reads a short question to see that "adapter off" is the base model
     with read_by(lanes) as passes:
         lanes.ask(asks, sampling, say, threading.Event())
     return said, passes[0]
@@ -425,22 +426,19 @@ def test_a_conversation_that_was_stopped_goes_on_as_if_it_was_read_anew(lanes, a
     assert known[0] == turn(lanes, talks, who)[0]
 
 
-def test_rows_that_have_their_answer_leave_the_batch(lanes, adapter, monkeypatch):
-    """Eight rows of which the context of six is full after one token: two go on, and say what they say by themselves."""
+def test_rows_that_have_their_answer_leave_the_batch(lanes, adapter):
+    """Eight rows; for six the context is full after 2, 4 and 6 tokens. Two go on, and say what they say by themselves."""
     who = [Lane(None), Lane(adapter)]
-    full = ["bees " * count for count in (507, 508, 509)]
-    prompts = [PROMPTS[2], *full]
-    assert [1024 - tokens_of(lanes, message(one)) for one in full] == [3, 2, 1]
+    full = ["bees " * count for count in (508, 507, 506)]
+    assert [1024 - tokens_of(lanes, message(one)) for one in full] == [2, 4, 6]
+    lanes._load(who)
     with read_by(lanes) as passes:
-        found = grid(lanes, prompts, who)
-    assert (
-        len(found) == 8
-        and sorted({rows for rows, _ in passes}) == [2, 4, 8]
-        or {rows for rows, _ in passes} == {8, 4, 2}
-    )
+        found = grid(lanes, [PROMPTS[2], *full], who)
+    rows = [rows for rows, _ in passes]
+    assert len(found) == 8 and (rows[0], rows[-1]) == (8, 2) and rows == sorted(rows, reverse=True)
     for answerer in range(2):
         assert found[0, answerer]["text"] == alone(lanes, PROMPTS[2], who[answerer])[0]
-        assert [found[prompt, answerer]["ended"] for prompt in (1, 2, 3)] == ["full"] * 3
+        assert all(found[prompt, answerer]["ended"] in ("full", "end") for prompt in (1, 2, 3))
 
 
 def test_a_model_that_forgets_is_asked_as_before(tmp_path):
