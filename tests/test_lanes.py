@@ -457,7 +457,7 @@ def test_a_model_that_forgets_is_asked_as_before(tmp_path):
     model = Gemma3ForCausalLM(config).eval()
     assert new_cache(model) is None
     said = {}
-    questions = [ToAnswer(message(PROMPTS[2])), ToAnswer(message(PROMPTS[0]))]
+    questions = [ToAnswer(message(PROMPTS[place]), known=()) for place in (2, 0)]
     kept = stream(
         model,
         base.tokenizer,
@@ -465,7 +465,6 @@ def test_a_model_that_forgets_is_asked_as_before(tmp_path):
         SAMPLING,
         lambda row, tokens, ended: said.update({row: ended}),
         threading.Event(),
-        known=[[], []],
     )
     assert set(said) == {0, 1} and all(said.values()) and not any(reading.ids for reading in kept)
 

@@ -106,11 +106,14 @@ class Lanes:
         read, self._read = self._known(), []
         for places in self.adapters.parts(lanes):
             there = [lanes[place] for place in places]
-            questions = [ToAnswer(asks[place]["messages"], lanes[place].thinking) for place in places]
             known = [[reading for who, reading in read if who == self.adapters.who(lane)] for lane in there]
+            questions = [
+                ToAnswer(asks[place]["messages"], lanes[place].thinking, known=own)
+                for place, own in zip(places, known, strict=True)
+            ]
             grows = self._tells_growth([about[place] for place in places], say)
             model, through = self.adapters.model, self._through(there)
-            found = stream(model, self.tokenizer, questions, sampling, grows, stop, through, known)
+            found = stream(model, self.tokenizer, questions, sampling, grows, stop, through)
             self._read += [(self.adapters.who(lane), reading) for lane, reading in zip(there, found, strict=True)]
 
     def ask_many(self, grid: "Grid", sampling: Sampling, say: Say, stop: threading.Event) -> None:

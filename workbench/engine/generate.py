@@ -26,11 +26,15 @@ Through = Callable[[Sequence[int]], AbstractContextManager[None]]
 
 
 class ToAnswer(NamedTuple):
-    """What one row of a batch is asked. thinking: see `asking`. seed: in place of the one of the sampling."""
+    """What one row of a batch is asked. thinking: see `asking`. seed: in place of the one of the sampling.
+
+    known: what the same weights have read before; then what they have read in the end is wanted too.
+    """
 
     messages: list[Message]
     thinking: bool = False
     seed: int | None = None
+    known: Sequence[Reading] | None = None
 
 
 class Stopped(Exception):
@@ -210,18 +214,18 @@ def stream(
     on_tokens: OnTokens,
     stop: threading.Event,
     through: Through = lambda rows: nullcontext(),
-    known: Sequence[Sequence[Reading]] | None = None,
 ) -> list[Reading]:
     """One batch, a row per question; each must leave room for a token in the model's context.
 
-    Where half of its rows have their answer, the others go on in a smaller one. known: for each row what the same weights have
-    read before; then what they have read of each row until now is returned, which is nothing where it cannot be kept.
+    Where half of its rows have their answer, the others go on in a smaller one. Returns what was read of each row, which is nothing
+    where it cannot be kept, or is not wanted.
     """
     asked = [token_ids(tokenizer, asking(tokenizer, one.messages, one.thinking)) for one in questions]
     readings = [
-        max(before, key=lambda reading, ids=ids: reading.shared(ids), default=NOTHING)
-        for ids, before in zip(asked, known or [()] * len(asked), strict=True)
+        max(one.known or (), key=lambda reading, ids=ids: reading.shared(ids), default=NOTHING)
+        for ids, one in zip(asked, questions, strict=True)
     ]
+    wanted = [one.known is not None for one in questions]
     most, context = sampling.max_new_tokens, context_of(model)
     room = [min(most, context - len(one)) if context else most for one in asked]
     processors: list[Any] = []
@@ -243,8 +247,8 @@ def stream(
             rows = streamer.begin(may_shrink=cache is not None)
             texts = grown(rows)
             batch = laid_out(texts, [readings[row] for row in rows], cache, tokenizer.pad_token_id, model.device)
-            if known is None:  # nobody wants what was read of rows that have their answer
-                readings = [NOTHING] * len(asked)
+            # Of rows that have their answer, most often nothing more is wanted.
+            readings = [kept if wants else NOTHING for kept, wants in zip(readings, wanted, strict=True)]
             if noise:
                 noise.rows = rows
             try:
@@ -268,7 +272,7 @@ def stream(
                     for row, reading in zip(rows, found, strict=True):
                         readings[row] = reading
     streamer.close()
-    return readings if known is not None else []
+    return [kept if wants else NOTHING for kept, wants in zip(readings, wanted, strict=True)]
 
 
 def answers(
