@@ -94,9 +94,8 @@ def test_rows_get_zeros_where_nothing_was_asked():
 
 def test_no_more_logits_exist_at_once_than_are_meant_to(monkeypatch):
     """Most bytes alive in forward and backward pass of 2,000 tokens: far less than their 2,000 x 5,000 logits of 40 MB."""
-    from torch.profiler import ProfilerActivity, profile
-
     from model_memory import highest
+    from torch.profiler import ProfilerActivity, profile
 
     monkeypatch.setattr(answer_pass, "LOGITS_AT_ONCE", 50 * 5000)
     output = OutputLayer(torch.randn(5000, 32))
