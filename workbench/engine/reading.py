@@ -22,7 +22,7 @@ class Reader:
 
     def __init__(self, model: Any, max_length: int | None, pairs: bool):
         self._inner = inner(model)
-        self._shape, self.why_not = None, "the rows of a batch have prompts of their own"
+        self._shape, self.why_not = None, "each row has a prompt of its own"
         if pairs:
             self._shape, self.why_not = shared_prefix.shape_if_shared(self._inner, max_length or 2**31)
         self._batches = self._packed = 0
