@@ -33,6 +33,21 @@ STATE_LABELS = {
 }
 
 
+# Each tab of the browser remembers it, because two of them may compare different runs. Before it was read, the page has none.
+_SHOWN_BESIDE = """(chosen) => {
+    if (window.wbBesideIsBack) return [chosen];
+    window.wbBesideIsBack = true;
+    try {
+        return [JSON.parse(sessionStorage.getItem('wb-beside')) ?? chosen];
+    } catch {
+        return [chosen];
+    }
+}"""
+_REMEMBER_BESIDE = """(chosen) => {
+    if (window.wbBesideIsBack) sessionStorage.setItem('wb-beside', JSON.stringify(chosen ?? []));
+}"""
+
+
 class RunActions:
     """follow_ups: the buttons that propose another run; "branch" is rendered beside the run's details."""
 
@@ -142,8 +157,12 @@ def wire_choice(run: gr.Dropdown, beside: gr.Dropdown, frame: Frame, app: AppSta
         return {} if now == shown else {run: offered, beside: offered, listed: now}
 
     @who_may.for_visitors
-    def last_shown() -> gr.Dropdown:
-        return last_looked_at(app)
+    def last_shown(kept: list[str] | None) -> Updates:
+        """kept: the runs that this tab of the browser showed beside it."""
+        known = run_choices(app)
+        there = {name for _, name in known}
+        beside_it = [name for name in kept or () if name in there]
+        return {run: last_looked_at(app), beside: gr.update(choices=known, value=beside_it)}
 
     @who_may.for_visitors
     def look_at_run(run_name: str | None, request: gr.Request) -> None:
@@ -153,7 +172,8 @@ def wire_choice(run: gr.Dropdown, beside: gr.Dropdown, frame: Frame, app: AppSta
 
     frame.clock.each_second(list_runs, [listed], [run, beside, listed])
     run.input(look_at_run, run, None, **QUIET)
-    frame.opened["watch"].select(last_shown, None, run, **QUIET)
+    frame.opened["watch"].select(last_shown, beside, [run, beside], js=_SHOWN_BESIDE, **QUIET)
+    beside.change(None, beside, None, js=_REMEMBER_BESIDE)
 
 
 def run_choices(app: AppState) -> list[tuple[str, str]]:
