@@ -154,8 +154,9 @@ class GridView:
 
         if reward:
             open_reward_model(reward)  # what is wrong with it is told before anything is asked
-        yield {self.id: self._last.keep(grid)}
-        yield from self._during(answer_all(app, grid), now, lambda: (grid.answered, grid.size, "answers"))
+        answering = self._during(answer_all(app, grid), now, lambda: (grid.answered, grid.size, "answers"))
+        yield {**next(answering), self.id: self._last.keep(grid)}
+        yield from answering
         yield from self._finished(grid)
         if reward and grid.answered == grid.size:
             yield from self._during(
