@@ -26,7 +26,7 @@ from workbench.jobs import archives, deploy, processes, survey, training
 from workbench.jobs import trash as trash_of_home
 from workbench.jobs.app_state import AppState
 from workbench.jobs.run_rows import RunRows, facts_of
-from workbench.store import datasets, run_notes, signed_facts, trash, votes
+from workbench.store import datasets, records, run_notes, signed_facts, trash, votes
 from workbench.store.datasets import Provenance
 from workbench.store.metrics_file import ending
 from workbench.store.runs import Run, all_runs, open_run
@@ -281,6 +281,31 @@ def test_rows_are_the_same_until_something_changes():
     after = rows.now(survey.survey())
     assert after.version > before.version
     assert {one.name: one.facts.note for one in after.rows} == {"first": "Remember.", "second": ""}
+
+
+def test_the_first_list_reads_each_file_of_a_run_once(monkeypatch):
+    """A thousand runs that this version never saw are listed within a second."""
+    for name in ("one", "two"):
+        run = finished(name)
+        run.write_chosen({"changes": {"optimizer": "adamw_torch"}})
+        run.write_environment({"plan": {"sft": 4, "dpo": 4}})
+        run_notes.write_notes(run, note="Remember.")
+        run.write_result("finished", "Finished.")
+    time.sleep(0.15)  # what just changed may change again unseen, and is read again
+    monkeypatch.setattr(records, "_kept", {})
+    forget_process(monkeypatch)
+    read: list[tuple[str, str]] = []
+    parse = records.parse
+
+    def noted(path):
+        read.append((Path(path).parent.name, Path(path).name))
+        return parse(path)
+
+    monkeypatch.setattr(records, "parse", noted)
+    rows = RunRows().now(survey.survey()).rows
+    assert [one.facts.note for one in rows] == ["Remember."] * 2
+    files = ("chosen.json", "config.json", "environment.json", "notes.json", "result.json")
+    assert sorted(read) == [(name, file) for name in ("one", "two") for file in files]
 
 
 @pytest.fixture
