@@ -494,8 +494,8 @@ def _problems_in(folder: Path, files: dict[str, Record[Any]]) -> list[str]:
     found: list[str] = []
     try:
         there = set(os.listdir(folder))  # one look instead of one for each
-    except OSError as error:
-        return [f"The folder cannot be read ({error.strerror or error})."]
+    except OSError:  # each file says by itself what is wrong
+        there = set(files)
     for name, record in files.items():
         if name not in there:
             continue
