@@ -113,6 +113,8 @@ class RunActions:
         """The buttons of a run that can be read."""
         running, waits, stopping = state == "running", state == "queued", run.stop_file.exists()
         start_again, branch = better_fork(run, findings), next(iter(forks_of(run)), None)
+        # One button leads on: the suggested change where the run went wrong, else the comparison.
+        went_wrong = suggested(findings) is not None and any(one.severity == "blocker" for one in findings)
         shown = {
             self.stop: gr.update(value="End at once" if stopping else "Stop and save", visible=running),
             self.pause: shown_if(running and not stopping),
@@ -120,10 +122,14 @@ class RunActions:
             self.front: shown_if(waits and app.survey().waiting[:1] != (run,)),
             self.remove: shown_if(waits),
             self.last: shown_if(state in result_step.ENDED and step_of_result(run) is not None),
-            self.compare: shown_if(run.has_adapter and not run.is_reward),
+            self.compare: gr.update(
+                visible=run.has_adapter and not run.is_reward, variant="secondary" if went_wrong else "primary"
+            ),
             self.follow_ups["against"]: shown_if(run.has_adapter and run.is_reward),
             self.follow_ups["again"]: shown_if(not running and not waits),
-            self.follow_ups["better"]: shown_if(suggested(findings) is not None),
+            self.follow_ups["better"]: gr.update(
+                visible=suggested(findings) is not None, variant="primary" if went_wrong else "secondary"
+            ),
             self.follow_ups["more"]: shown_if(state == "finished" and run.has_adapter and not run.is_reward),
         }
         if result_step.is_offered(run, state) and (found := best_of(run)):

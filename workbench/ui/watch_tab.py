@@ -149,7 +149,7 @@ class WatchTab:
         others = [(other, app.read(other)) for other in chosen(beside, run, app.survey())]
         findings = findings_of(app, run)
         updates = {
-            self.head: join(*notes_html(run), head_html(app, run), *reading_html(reading)),
+            self.head: join(*notes_html(run), head_html(app, run, findings), *reading_html(reading)),
             self.health: health_html(findings, run.adjusted_config()) if findings else "",
             self.log: run.log_tail(),
             self.details: details_html(run),
