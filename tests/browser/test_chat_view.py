@@ -114,7 +114,9 @@ def test_thoughts_that_were_opened_stay_open_while_the_answer_grows(page: Page, 
     thoughts.locator("summary").dispatch_event("click")
     expect(thoughts).to_have_attribute("open", "")
     length = len(said.inner_text())
-    page.wait_for_function("n => document.querySelector('#wb-lane-left .wb-said').innerText.length > n + 200", arg=length)
+    page.wait_for_function(
+        "n => document.querySelector('#wb-lane-left .wb-said').innerText.length > n + 200", arg=length
+    )
     expect(thoughts).to_have_attribute("open", "")
     assert page.locator("#wb-lane-right .wb-thoughts[open]").count() == 0
     thoughts.locator("summary").dispatch_event("click")

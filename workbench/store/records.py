@@ -91,7 +91,9 @@ class Record(Generic[T]):
         except Damaged as error:
             return _Kept(signature, self, None, error)
         except WorkbenchError as error:
-            return _Kept(signature, self, None, Damaged(*[f"{os.path.basename(path)}: {one}" for one in error.problems]))
+            return _Kept(
+                signature, self, None, Damaged(*[f"{os.path.basename(path)}: {one}" for one in error.problems])
+            )
 
     def _keep(self, path: Path | str, kept: _Kept, modified: int) -> None:
         if time.time_ns() - modified < STILL_WARM * 1e9:
@@ -110,7 +112,9 @@ def parse(path: Path | str) -> Any:
     try:
         with open(path, "rb", buffering=0) as file:
             text = file.read(_USUAL)
-            if len(text) == _USUAL:  # room for the largest is not made for every small one: that took longer than to read it
+            if (
+                len(text) == _USUAL
+            ):  # room for the largest is not made for every small one: that took longer than to read it
                 text += file.read(LARGEST + 1 - _USUAL)
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None

@@ -37,7 +37,9 @@ def write_signed(name: str, facts: Mapping[str, tuple[Signature, Mapping[str, An
     """Nothing where that is not possible: then it is read again next time."""
     try:
         # In one line: with indents, a thousand runs take Python ten times as long.
-        write_text(_file(name), json.dumps({"version": _version(), "facts": facts}, ensure_ascii=False, allow_nan=False))
+        write_text(
+            _file(name), json.dumps({"version": _version(), "facts": facts}, ensure_ascii=False, allow_nan=False)
+        )
     except (WorkbenchError, OSError, ValueError):
         return
 

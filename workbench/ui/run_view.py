@@ -50,7 +50,9 @@ def head_html(app: AppState, run: Run, findings: Sequence[RunFinding] = ()) -> H
         ended = words.removeprefix("Finished. ")
         # Numbers can look good that went wrong: what a rule found to be lost is not called good above it.
         if any(one.severity == "blocker" for one in findings):
-            done = notice("warning", f"{run.name} is finished, with a problem", ended, "What it is, and what to do, stands below.")
+            done = notice(
+                "warning", f"{run.name} is finished, with a problem", ended, "What it is, and what to do, stands below."
+            )
         else:
             done = notice("good", f"{run.name} is finished", ended)
         return join(done, *best_html(run), numbers_html(app, run))
@@ -68,7 +70,9 @@ def _not_twice(words: str, findings: Sequence[RunFinding]) -> str:
     for one in findings:
         whole = f"{one.title}: {one.evidence} {one.meaning} {one.advice}"
         if one.stop and words.startswith(whole):
-            return f"{one.title}: {one.evidence}{words.removeprefix(whole)} What it means, and what to do, stands below."
+            return (
+                f"{one.title}: {one.evidence}{words.removeprefix(whole)} What it means, and what to do, stands below."
+            )
     return words
 
 

@@ -56,7 +56,9 @@ def build(app: AppState) -> gr.Blocks:
         status = gr.HTML(status_now, elem_id="wb-status", js_on_load=None)
         clock = Clock(gr.Timer(1.0))
         notifier = Notifier()
-        gr.HTML("", html_template="<span></span>", js_on_load=_KEEP_FOLDS_OPEN, visible="hidden", apply_default_css=False)
+        gr.HTML(
+            "", html_template="<span></span>", js_on_load=_KEEP_FOLDS_OPEN, visible="hidden", apply_default_css=False
+        )
         banner = Banner() if on_space() else None
         opened: dict[PageId, gr.Tab] = {}
         # Gradio's own menu for tabs that do not fit hides them; wrapped ones are laid out by theme.css.
