@@ -24,8 +24,8 @@ from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, tabl
 from workbench.ui.queue_view import queue_position_message
 
 
-def head_html(app: AppState, run: Run) -> Html:
-    """What the run is doing or how it ended, and its numbers so far."""
+def head_html(app: AppState, run: Run, findings: Sequence[RunFinding] = ()) -> Html:
+    """What the run is doing or how it ended, and its numbers so far. findings: what is told of its health below that."""
     state = training.state_of(run)
     words = training.summary(run)
     if state == "running":
@@ -47,14 +47,33 @@ def head_html(app: AppState, run: Run) -> Html:
     if state == "finished":
         if best.step_of_result(run):  # of which the run's own words say nothing
             words = closing_message(rows_of_result(run, app.read(run).log.rows), run.config())
-        done = notice("good", f"{run.name} is finished", words.removeprefix("Finished. "))
+        ended = words.removeprefix("Finished. ")
+        # Numbers can look good that went wrong: what a rule found to be lost is not called good above it.
+        if any(one.severity == "blocker" for one in findings):
+            done = notice(
+                "warning", f"{run.name} is finished, with a problem", ended, "What it is, and what to do, stands below."
+            )
+        else:
+            done = notice("good", f"{run.name} is finished", ended)
         return join(done, *best_html(run), numbers_html(app, run))
     if state == "stopped":
         return join(notice("info", f"{run.name} was stopped", words), *best_html(run), numbers_html(app, run))
     if state == "paused":
         return notice("info", f"{run.name} is paused", words)
     title = f"{run.name} was lost" if state == "lost" else f"{run.name} failed"
+    words = _not_twice(words, findings)
     return join(notice("blocker", title, words), *(best_html(run) if state == "failed" else []))
+
+
+def _not_twice(words: str, findings: Sequence[RunFinding]) -> str:
+    """Why a run failed, without the meaning and advice that stand below it where a rule about its health ended it."""
+    for one in findings:
+        whole = f"{one.title}: {one.evidence} {one.meaning} {one.advice}"
+        if one.stop and words.startswith(whole):
+            return (
+                f"{one.title}: {one.evidence}{words.removeprefix(whole)} What it means, and what to do, stands below."
+            )
+    return words
 
 
 def best_line(run: Run) -> str:
