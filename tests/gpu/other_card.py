@@ -4,6 +4,7 @@ CARD_SHARE     the part of the card's memory that PyTorch may take
 CARD_GIB       the worker takes the card for one of so many GiB, of which a desktop and CUDA itself have their part
 CARD_IS_OLD    set: the card computes in fp16, as those before 2020 do that have no bf16
 RUNS_OUT_AT    the step at which the first life of the worker finds no memory left
+DIES_AT        the step after which it kills itself
 UNSLOTH_FAILS  set: what Unsloth says of the model, instead of an adapter on it
 NOTES          a file; each life of the worker adds a line of JSON: the free bytes of the card at its start, and at each
                step the types of the trained weights and the most bytes that PyTorch had reserved by then
@@ -13,6 +14,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -60,6 +62,8 @@ def changed() -> Iterator[None]:
                 stage=self.stage, step=state.global_step, types=sorted(types), reserved=torch.cuda.max_memory_reserved()
             )
             step_ended(self, args, state, control, model=model, **more)
+            if os.environ.get("DIES_AT") == str(state.global_step):
+                os.kill(os.getpid(), signal.SIGKILL)
             if os.environ.get("RUNS_OUT_AT") == str(state.global_step):
                 del os.environ["RUNS_OUT_AT"]
                 raise MemoryError("DefaultCPUAllocator: can't allocate memory")

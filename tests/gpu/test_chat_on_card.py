@@ -14,7 +14,7 @@ from workbench.core.training.config import read_config
 from workbench.store import presets
 from workbench.store.runs import Run
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.own_model]
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 

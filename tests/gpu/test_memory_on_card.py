@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from backends import ask_for
 from test_speed_on_card import long_config, model_folder, peak_of
-from workers import DRY, trained
+from workers import DRY, needs_memory, trained
 
 from workbench.core.memory.architectures import shape_of
 from workbench.core.memory.forecast import CUDA_CONTEXT
@@ -31,6 +31,7 @@ def largest_model(card: str) -> str:
 @pytest.mark.parametrize("gigabytes", [8] if DRY else [8, 12, 16, 24])
 def test_the_preset_of_a_card_fits_on_one_of_its_size(gigabytes, monkeypatch, record_property):
     """The longest batch is tried first, so a few steps show the worst one. PyTorch gets what a desktop and CUDA leave."""
+    needs_memory(0.93 * gigabytes)
     card = f"{gigabytes}gb"
     name = largest_model(card)
     settings = {key: value for key, value in presets.recipe(PURPOSE, card).settings.items() if key != "max_length"}

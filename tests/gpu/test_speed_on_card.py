@@ -1,7 +1,9 @@
 """Real architectures with random weights, through the real worker: speed and memory of both backends, and ways to log-probabilities."""
 
+import atexit
 import functools
 import gc
+import shutil
 import statistics
 import tempfile
 import time
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from backends import BACKENDS, ask_for
 from random_models import random_qwen3
-from workers import DRY, folder_of_model, trained
+from workers import DRY, folder_of_model, needs_memory, trained
 
 from workbench.core.monitoring.run_log import MEMORY, SPEED
 from workbench.core.training.config import RunConfig, read_config
@@ -22,7 +24,7 @@ from workbench.store.runs import Run
 
 pytestmark = [pytest.mark.gpu, pytest.mark.own_model]
 
-MODELS = ("demo-size",) if DRY else ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-4B")
+MODELS = {"demo-size": 0.0} if DRY else {"Qwen/Qwen3-0.6B": 7.0, "Qwen/Qwen3-4B": 22.0}  # GB of a card that they need
 LENGTH, BATCH, STEPS = (64, 2, 3) if DRY else (1024, 4, 12)
 FIRST = 1 if DRY else 4  # steps in which kernels are compiled and tuned
 PAIRS = 16 if DRY else 64
@@ -31,7 +33,9 @@ PAIRS = 16 if DRY else 64
 @functools.cache
 def model_folder(name: str) -> Path:
     """A model of presets/ with random weights, made once for all tests."""
-    folder = Path(tempfile.mkdtemp(prefix="random-model-")) / name.replace("/", "-")
+    place = tempfile.mkdtemp(prefix="random-model-")
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    folder = Path(place) / name.replace("/", "-")
     return random_qwen3(folder) if DRY else folder_of_model(dict(preset_configs()[name]), folder)
 
 
@@ -71,6 +75,7 @@ def peak_of(run: Run) -> float:
 
 @functools.cache
 def timed(model: str, backend: str) -> Run:
+    needs_memory(MODELS[model])
     with pytest.MonkeyPatch.context() as monkeypatch:
         ask_for(backend, monkeypatch)
         return trained(long_config(f"speed-{backend}", model_folder(model), LENGTH))
@@ -101,7 +106,7 @@ def test_log_probabilities_without_logits_are_those_of_all_logits(record_propert
 
     from workbench.engine.answer_pass import OutputLayer, read_tokens
 
-    tokens, features, vocabulary = (64, 32, 500) if DRY else (4096, 2560, 151_936)
+    tokens, features, vocabulary = (64, 32, 500) if DRY else (2048, 2560, 151_936)
     device, dtype = ("cpu", torch.float32) if DRY else ("cuda", torch.bfloat16)
     torch.manual_seed(3)
     states = torch.randn(tokens, features, device=device, dtype=dtype)
@@ -132,6 +137,7 @@ def test_log_probabilities_without_logits_are_those_of_all_logits(record_propert
         found[name] = (values.detach(), hidden.grad.float(), statistics.median(times[1:]), peak)
         del values, hidden
         gc.collect()
+        torch.cuda.empty_cache()
     (all_values, all_slopes, all_time, all_peak), (values, slopes, took, peak) = found["whole"], found["lean"]
     furthest = float((all_values - values).abs().max())
     record_property("furthest log-probability", f"{furthest:.2e}")

@@ -12,9 +12,11 @@ from typing import Any
 import other_card
 import pytest
 from backends import BACKENDS, ask_for
+from made_runs import few_rows
 from real_runs import curve, ended
 from workers import DRY, MINUTES, config_of, finish_here, last_step, trained
 
+from workbench.core.training.config import RunConfig
 from workbench.engine.load import WITHOUT_UNSLOTH
 from workbench.jobs import processes, training
 from workbench.store import checkpoints
@@ -23,7 +25,7 @@ from workbench.store.runs import Run
 pytestmark = pytest.mark.gpu
 
 START = {"dpo": math.log(2), "kto": 0.5}
-METHODS = ("sft", "dpo", "sft+dpo", "kto", "orpo", "simpo", "reward")
+METHODS = ("sft", "dpo", "sft+dpo", "kto", "orpo", "simpo", pytest.param("reward", marks=pytest.mark.own_model))
 
 
 @functools.cache
@@ -98,25 +100,38 @@ def test_a_card_learns_about_the_same_as_the_processor(monkeypatch, record_prope
 
 def test_a_run_that_is_killed_goes_on_to_where_one_that_is_not_ends(backend, record_property):
     """A card adds in another order each time, so the curves are compared and not the bytes."""
-    method = "dpo" if DRY else "sft+dpo"
-    untouched = whole(backend, method)
-    run = training.start(config_of(f"{backend}-killed", method), other_card.COMMAND if DRY else training.WORKER)
-    for stage, step in (("dpo", 1),) if DRY else (("sft", 3), ("dpo", 5)):
-        wait_for_step(run, stage, step)
-        os.kill(run.worker()["pid"], signal.SIGKILL)
-        assert ended(run) == "lost"
-        if not DRY:
-            assert checkpoints.newest(run).stage == stage
-            training.resume(run)
-    if DRY:
-        run.write_worker(os.getpid(), processes.started(os.getpid()))
-        finish_here(run)
+    untouched = whole(backend, "dpo" if DRY else "sft+dpo")
+    config = untouched.config().model_copy(update={"name": f"{backend}-killed"})
+    run = killed_here(config) if DRY else killed_twice(config)
     assert ended(run, MINUTES) == "finished", training.summary(run)
     one, other = curve(run), curve(untouched)
     assert one.keys() == other.keys()
     furthest = max(abs(one[place] - other[place]) for place in one)
     record_property("furthest loss from the untouched run's", f"{furthest:.5f}")
     assert furthest < 0.02
+
+
+def killed_twice(config: RunConfig) -> Run:
+    run = training.start(config)
+    for stage, step in (("sft", 3), ("dpo", 5)):
+        wait_for_step(run, stage, step)
+        os.kill(run.worker()["pid"], signal.SIGKILL)
+        assert ended(run) == "lost"
+        assert checkpoints.newest(run).stage == stage
+        training.resume(run)
+    return run
+
+
+def killed_here(config: RunConfig) -> Run:
+    """A worker of its own, which kills itself after a step; its run goes on in this process."""
+    few_rows()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DIES_AT", "1")
+        run = training.start(config, other_card.COMMAND)
+        assert ended(run) == "lost", run.log_tail()
+    run.write_worker(os.getpid(), processes.started(os.getpid()))
+    finish_here(run)
+    return run
 
 
 def wait_for_step(run: Run, stage: str, step: int) -> None:

@@ -1,12 +1,15 @@
 """Runs of the real worker: in a process of its own on a card, in the test's own and in a small size in a dry run."""
 
 import contextlib
+import gc
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import other_card
+import pytest
 from configs import demo_config
 from made_runs import create_run, few_rows, store_thumbs
 from real_runs import ended
@@ -61,6 +64,14 @@ def finish_here(run: Run, on_other_card: bool = False) -> None:
         assert train.main(str(run.folder)) == 0, run.result()
 
 
+def needs_memory(gigabytes: float) -> None:
+    """Skips on a card that has less."""
+    import torch
+
+    if not DRY and torch.cuda.get_device_properties(0).total_memory < gigabytes * 1e9:
+        pytest.skip(f"needs a card of {gigabytes:g} GB")
+
+
 def last_step(stage: str) -> int:
     """The last step of a stage of `config_of`."""
     return int((SMALL if DRY else FULL)[stage]["max_steps"])
@@ -68,8 +79,6 @@ def last_step(stage: str) -> int:
 
 def folder_of_model(values: dict[str, Any], folder: Path) -> Path:
     """A model of random weights in bf16 with the demo's tokenizer: what is measured of it does not depend on their values."""
-    import shutil
-
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -80,6 +89,9 @@ def folder_of_model(values: dict[str, Any], folder: Path) -> Path:
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder)
+    del model
+    gc.collect()
+    torch.cuda.empty_cache()  # a worker in another process wants the card
     for file in (shipped("assets") / "demo" / "model").iterdir():
         if file.name.startswith("tokenizer") or file.suffix == ".jinja":
             shutil.copy2(file, folder / file.name)
