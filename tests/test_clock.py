@@ -111,7 +111,7 @@ def test_a_damaged_file_reads_as_nothing_counted_and_is_named(run):
 
 def test_shares_are_of_all_that_was_counted():
     """60 + 30 + 10 = 100 s"""
-    spent = time_spent({"steps": 60, "evaluation": 30, "samples": 10, "data": 0, "dreams": 900})
+    spent = time_spent({"steps": 60, "evaluation": 30, "samples": 10, "data": 0})
     assert [(one.work, one.share) for one in spent] == [("steps", 0.6), ("evaluation", 0.3), ("samples", 0.1)]
     assert spent_summary(spent) == (
         "2 minutes in all: 60% training steps, 30% held-out evaluations, 10% sample answers"

@@ -101,7 +101,7 @@ def test_unsloth_beside_transformers(model, record_property):
 
 
 def test_log_probabilities_without_logits_are_those_of_all_logits(record_property):
-    """Values to a thousandth in 16 bits (1e-5 in fp32), slopes to a hundredth of their length; time and memory of both."""
+    """In fp32 to 1e-5; in 16 bits as far as a logit is rounded, and slopes to a hundredth of their length."""
     import torch
 
     from workbench.engine.answer_pass import OutputLayer, read_tokens

@@ -75,7 +75,7 @@ class Run:
         return self.folder / "clock.json"
 
     def seconds(self) -> dict[Work, float]:
-        """What is in it; empty where nobody counted, and where it cannot be read."""
+        """What is in it, of what this version counts; empty where nobody counted, and where it cannot be read."""
         try:
             found = run_files.CLOCK.read(self.clock_file) or {}
         except Damaged:  # `notes` says so

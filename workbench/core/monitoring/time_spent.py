@@ -32,11 +32,8 @@ class Spent:
         return TITLES[self.work]
 
 
-def time_spent(seconds: Mapping[str, float]) -> list[Spent]:
-    """Kind by kind, without those that took nothing; empty where nobody counted, as in runs of earlier versions.
-
-    seconds: by kind; what another version counted besides is passed over.
-    """
+def time_spent(seconds: Mapping[Work, float]) -> list[Spent]:
+    """Kind by kind, without those that took nothing; empty where nobody counted, as in runs of earlier versions."""
     known = {work: seconds.get(work, 0.0) for work in TITLES}
     whole = sum(known.values())
     return [Spent(work, took, took / whole) for work, took in known.items() if took > 0]
