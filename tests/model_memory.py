@@ -122,7 +122,6 @@ def trainer_for(
     stage: str,
     device: Device = CPU,
     base: Any = None,
-    chunked_logits: bool = False,
     from_adapter: bool = False,
 ) -> Any:
     """TRL's trainer on a random model, built as engine/train.py builds it for a fresh adapter; two steps to train.
@@ -151,7 +150,7 @@ def trainer_for(
     if method.online:
         more["reward_funcs"] = Reward({"judge": judge_for(values, config, model, tokenizer).scores}, [1.0]).functions()
     with tempfile.TemporaryDirectory() as folder:
-        arguments = trainer_arguments(config, stage, device, 2, folder, chunked_logits)  # type: ignore[arg-type]
+        arguments = trainer_arguments(config, stage, device, 2, folder)  # type: ignore[arg-type]
         trainer = make(
             model=model,
             args=settings(**arguments | {"eval_strategy": "no", "eval_on_start": False}),

@@ -25,6 +25,7 @@ from workbench.engine.mirror import MirrorThread
 from workbench.engine.order import length_grouped
 from workbench.engine.place import Place
 from workbench.engine.probe import OwnAnswersProbe, ProbeCallback
+from workbench.engine.reading import without_logits
 from workbench.engine.reference import Reference, open_reference, with_cached_reference
 from workbench.engine.report import KeepsQuality, ReportCallback, WrongReference
 from workbench.engine.resuming import OwnLearningRate
@@ -79,7 +80,7 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
         run, stage, checkpoint_steps(config, steps), prompts, online and online.score, work.mirror, work.clock
     )
     kept = method.has_reference and not method.online and config.reference == "kept"
-    reference = open_reference(work.loaded, model, fresh, work.paths) if kept else None
+    reference = open_reference(work.loaded, model, fresh) if kept else None
 
     callbacks = [KeepsPlace(work.place), OwnLearningRate(), report]
     trainer = make_trainer(work, stage, training, held_out, reference, callbacks, online)
@@ -118,6 +119,8 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     log_numbers(run, stage, trainer.state.global_step, steps, {"trained_tokens": trainer.state.num_input_tokens_seen})
     if reference:
         run.add_to_environment({"reference": reference.facts()})
+    if reader := getattr(trainer, "reader", None):
+        run.add_to_environment({"reading": run.environment().get("reading", {}) | {stage: reader.facts()}})
     if online:
         online.end()
     for name in {"ref", "reward"} & set(model.peft_config):
@@ -146,9 +149,7 @@ def make_trainer(
     """The trainer of a stage, with its rows in tokens and the adapter in fp32."""
     run, config, loaded, model = work.run, work.config, work.loaded, work.model
     steps = planned_steps(config, stage, len(training))
-    arguments = trainer_arguments(
-        config, stage, loaded.device, steps, str(run.folder / "scratch"), work.paths.chunked_logits
-    )
+    arguments = trainer_arguments(config, stage, loaded.device, steps, str(run.folder / "scratch"))
     method = METHODS[stage]
     if method.smallest_batch > 1 and loaded.backend == "unsloth":
         # Left alone, Unsloth splits the rows among half of the CPUs, and mismatched pairs are made within a part:
@@ -211,6 +212,8 @@ def trainer_class(asked: RunConfig, stage: Stage, reference: Reference | None) -
     library = importlib.import_module(method.module)
     names = asked.own(stage).trainer_names() or (method.trainer, method.trainer_config)
     make, settings = getattr(library, names[0]), getattr(library, names[1])
+    if method.has_reference and not method.online:
+        make = without_logits(make, method.answers == 2)
     if MARGIN in method.results and not method.scores:
         make = with_margin_error(make)
     if reference:
