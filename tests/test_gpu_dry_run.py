@@ -13,7 +13,7 @@ sys.path.insert(0, str(GPU))
 
 from run_all import BEGIN, END, PARTS, Results, table, with_table  # noqa: E402
 
-ONLY_ON_A_CARD = ("unsloth", "said_to_fit", "forecast_is_never_under", "both_backends")
+ONLY_ON_A_CARD = ("unsloth", "said_to_fit", "both_backends")
 
 
 def test_all_that_needs_no_card_runs_on_the_processor(tmp_path):
