@@ -18,6 +18,7 @@ from workbench.core.training.methods import MARGIN, METHODS, Method, stage_title
 from workbench.core.training.recipe import checkpoint_steps, planned_steps, trainer_arguments
 from workbench.engine import adapters, load, rows
 from workbench.engine.best import KeepsBest
+from workbench.engine.clock import RunClock
 from workbench.engine.journal import log_begun_again, log_numbers, log_phase, log_resumed
 from workbench.engine.keeping_place import KeepsPlace
 from workbench.engine.mirror import MirrorThread
@@ -47,6 +48,7 @@ class Work:
     model: Any  # the base model with the adapter that trains
     paths: ComputeOptions
     place: Place
+    clock: RunClock
     mirror: MirrorThread | None = None  # gets every number that is logged, where one is asked for
 
 
@@ -74,7 +76,9 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     asked, own = (0, []) if method.scores else (config.samples, config.prompts_of_own)
     prompts = fixed_prompts(held_out, work.loaded.tokenizer, asked, room_for_prompt(model, config.max_length), own)
     online = _open_online(work, stage) if method.online else None
-    report = ReportCallback(run, stage, checkpoint_steps(config, steps), prompts, online and online.score, work.mirror)
+    report = ReportCallback(
+        run, stage, checkpoint_steps(config, steps), prompts, online and online.score, work.mirror, work.clock
+    )
     kept = method.has_reference and not method.online and config.reference == "kept"
     reference = open_reference(work.loaded, model, fresh) if kept else None
 
@@ -82,7 +86,7 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     trainer = make_trainer(work, stage, training, held_out, reference, callbacks, online)
     if method.scores:
         trainer.add_callback(KeepsQuality(trainer, run))
-    trainer.add_callback(KeepsBest(trainer, run, stage, config, work.place))
+    trainer.add_callback(KeepsBest(trainer, run, stage, config, work.place, work.clock))
     if "label" in trainer.eval_dataset.column_names:
         report.thumbs = trainer.eval_dataset["label"]
     if method.has_reference and fresh:
@@ -90,6 +94,9 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
         model.delete_adapter("ref")
     if online:
         online.begin()
+    trainer.evaluate = work.clock.counted("evaluation", trainer.evaluate)
+    trainer._save_checkpoint = work.clock.counted("checkpoints", trainer._save_checkpoint)
+    work.clock.begin("loading")  # until the first step, which begins the steps
 
     log_phase(run, f"training {stage_title(stage)}")
     if resume:

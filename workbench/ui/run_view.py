@@ -22,6 +22,7 @@ from workbench.store.forks import fork_of
 from workbench.store.runs import Run
 from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, table, text
 from workbench.ui.queue_view import queue_position_message
+from workbench.ui.time_bar import time_bar
 
 
 def head_html(app: AppState, run: Run, findings: Sequence[RunFinding] = ()) -> Html:
@@ -202,7 +203,7 @@ def details_html(run: Run) -> Html:
         ("Changed on the way", "\n".join(one["words"] for one in run.adjustments())),
         ("Settings", "\n".join(f"{key}: {value}" for key, value in config.model_dump().items())),
     ]
-    return facts([(label, value) for label, value in pairs if value])
+    return join(time_bar(run.seconds()), facts([(label, value) for label, value in pairs if value]))
 
 
 def notes_html(run: Run) -> list[Html]:
