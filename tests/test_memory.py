@@ -225,11 +225,15 @@ def test_qwen_2_5_half_a_billion_by_hand():
 
 @pytest.mark.parametrize("id, vocabulary, hidden", [(LLAMA_8B, 128_256, 4096), (QWEN_HALF_B, 151_936, 896)])
 def test_logits_are_made_of_a_few_tokens_at_a_time(id, vocabulary, hidden):
-    """2**24 logits, 14 bytes each: .23 GB, however long the pairs are; what is cut out and kept, 4 values per feature."""
-    for length in (1024, 4096):
-        parts = forecast(shape(id), run(batch_size=1, max_length=length), "dpo", CARD).parts
-        at_once = 2**24 // vocabulary * vocabulary * 14
-        assert parts["logits"] == round(1.04 * (at_once + 2 * length * hidden * 4 * 2))
+    """2**24 logits with their probabilities in fp32: .13 GB, however long the pairs are; and what is cut out and kept."""
+    beside = run(batch_size=1, max_length=1024, reference="beside")
+    found = forecast(shape(id), beside, "dpo", CARD)
+    at_once, kept = 2**24 // vocabulary * vocabulary * 8, 2048 * hidden * 4 * 2
+    # A small model's layers at work take less than that, a large one's more.
+    assert found.moment == ("in the pass of the reference" if id == QWEN_HALF_B else "in the backward pass")
+    assert found.parts["reference"] == (round(1.04 * (at_once + kept)) if id == QWEN_HALF_B else 0)
+    longer = forecast(shape(QWEN_HALF_B), run(batch_size=1, max_length=4096, reference="beside"), "dpo", CARD)
+    assert longer.total < 3.5e9, "with all logits at once it was 18 GB"
 
 
 def test_the_plan_of_a_small_model_on_a_laptop():

@@ -42,9 +42,11 @@ class Reader:
             lengths, shared = shared_prefix.lengths_of(ids, mask)
             if shared_prefix.is_worth(lengths, self._shape):
                 self._packed += 1
-                packed = shared_prefix.pack(ids, mask, shared, lengths.packed)
-                seen = packed.mask(computing_type(ids.device, body.dtype))
-                found = body(input_ids=packed.ids, attention_mask=seen, position_ids=packed.positions, use_cache=False)
+                dtype = computing_type(ids.device, body.dtype)
+                packed = shared_prefix.pack(ids, mask, shared, lengths.packed, dtype)
+                found = body(
+                    input_ids=packed.ids, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False
+                )
                 return packed.apart(found.last_hidden_state)
         states: torch.Tensor = body(input_ids=ids, attention_mask=mask, use_cache=False, **named).last_hidden_state
         return states
