@@ -173,3 +173,11 @@ def test_answers_of_its_own_are_read_as_trl_reads_them(algorithm, tokenizer, tmp
     there = mask[:, -6:].bool()
     for mine, its in zip(ours[:2], theirs[:2], strict=True):
         torch.testing.assert_close(mine[there], its[there], atol=1e-4, rtol=0)
+
+
+def test_the_details_of_a_run_say_how_its_batches_were_read():
+    from workbench.ui.run_view import reading_summary
+
+    assert reading_summary("dpo", {"batches": 1200, "prompts_once": 1100}).startswith("DPO: in 1,100 of 1,200 batches")
+    words = reading_summary("kto", {"batches": 8, "prompts_once": 0, "why_not": "each row has a prompt of its own"})
+    assert words == "KTO: in none of 8 batches, since each row has a prompt of its own"

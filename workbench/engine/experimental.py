@@ -28,12 +28,27 @@ class _InTokens:
     model: Any
     max_length: int
 
+    accelerator: Any
+    _total_train_tokens = 0  # as TRL's other trainers call it
+
     def __init__(self, **arguments: Any):
         super().__init__(**arguments)
         self.reader = Reader(self.model, self.max_length, pairs=True) if knows_output_layer(self.model) else None
         self.train_dataset: Any = self.train_dataset.filter(_has_an_answer)
         if self.eval_dataset is not None:
             self.eval_dataset: Any = self.eval_dataset.filter(_has_an_answer)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *more: Any, **named: Any) -> Any:
+        """Count the tokens of prompts and answers that are trained on, which TRL does not do here."""
+        tokens = inputs["chosen_attention_mask"].sum() + inputs["rejected_attention_mask"].sum()
+        self._total_train_tokens += int(self.accelerator.gather_for_metrics(tokens).sum())
+        return super().compute_loss(model, inputs, *more, **named)  # type: ignore[misc]
+
+    def log(self, logs: dict[str, float], *more: Any, **named: Any) -> None:
+        """Written beside what TRL logs, which it takes the means of."""
+        if "loss" in logs:
+            logs["num_tokens"] = float(self._total_train_tokens)
+        super().log(logs, *more, **named)  # type: ignore[misc]
 
     def tokenize_row(self, feature: dict[str, Any], model: Any = None) -> dict[str, list[int]]:
         """A row of rendered texts as the columns that the collator wants."""

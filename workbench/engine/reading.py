@@ -22,7 +22,7 @@ class Reader:
 
     def __init__(self, model: Any, max_length: int | None, pairs: bool):
         self._inner = inner(model)
-        self._shape, self.why_not = None, "the rows of a batch have prompts of their own"
+        self._shape, self.why_not = None, "each row has a prompt of its own"
         if pairs:
             self._shape, self.why_not = shared_prefix.shape_if_shared(self._inner, max_length or 2**31)
         self._batches = self._packed = 0
@@ -42,9 +42,11 @@ class Reader:
             lengths, shared = shared_prefix.lengths_of(ids, mask)
             if shared_prefix.is_worth(lengths, self._shape):
                 self._packed += 1
-                packed = shared_prefix.pack(ids, mask, shared, lengths.packed)
-                seen = packed.mask(computing_type(ids.device, body.dtype))
-                found = body(input_ids=packed.ids, attention_mask=seen, position_ids=packed.positions, use_cache=False)
+                dtype = computing_type(ids.device, body.dtype)
+                packed = shared_prefix.pack(ids, mask, shared, lengths.packed, dtype)
+                found = body(
+                    input_ids=packed.ids, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False
+                )
                 return packed.apart(found.last_hidden_state)
         states: torch.Tensor = body(input_ids=ids, attention_mask=mask, use_cache=False, **named).last_hidden_state
         return states

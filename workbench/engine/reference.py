@@ -20,7 +20,6 @@ from workbench.store.weights import fingerprint
 # Another release may compute in another way, and a loss that starts beside ln 2 would look like a wrong reference.
 _COMPUTES = (
     "torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "unsloth", "unsloth_zoo", "triton",
-    "liger-kernel",
 )  # fmt: skip
 
 _WAY = "without logits"  # to the log-probabilities: another one rounds in another manner

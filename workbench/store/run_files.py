@@ -75,6 +75,14 @@ class Probe(Fields):
     forecast: Count | None = None
 
 
+class Reading(Fields):
+    """How a stage read its batches. prompts_once: those of pairs whose prompt was read once; why_not: where none may be."""
+
+    batches: Count
+    prompts_once: Count = 0
+    why_not: str = ""
+
+
 class OfData(BaseModel):
     """The dataset of a stage as it was; about.json has more."""
 
@@ -131,6 +139,7 @@ class Environment(BaseModel):
     versions: dict[str, str] = {}
     probes: dict[Stage, Probe] = {}
     reference: dict[str, Count] = {}
+    reading: dict[Stage, Reading] = {}
     data: dict[Stage, OfData] = {}
     backend: str = ""
     precision: str = ""
