@@ -80,6 +80,8 @@ def compute_in(dtype: str) -> None:
     from workbench.engine import load
 
     recipe.compute_dtype = load.compute_dtype = lambda device: dtype
+    # What is cached of a reference is that of a card: a card computes in one type.
+    pretended_card.Properties.name = f"a pretended card that computes in {dtype}"
 
 
 def load_with_what_was_replaced() -> None:
