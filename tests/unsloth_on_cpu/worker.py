@@ -84,22 +84,22 @@ def compute_in(dtype: str) -> None:
     pretended_card.Properties.name = f"a pretended card that computes in {dtype}"
 
 
-def load_with_what_was_replaced() -> None:
-    """Import Unsloth where the worker does, and put what is too slow to be interpreted in its place."""
+def change_unsloth_where_it_is_imported(plan: dict[str, dict[str, Any]]) -> None:
+    """The worker imports it before anything of Transformers, and so does this, at the same place."""
     from workbench.engine import load
 
-    known, replaced = load._load_with_unsloth, list[bool]()
+    known = load._load_with_unsloth
 
     def load_with_unsloth(ref: Any, folder: Path, precision: Any, device: Any, max_length: int) -> Any:
-        # What Unsloth writes as it is imported; two processes must not write it at once.
-        os.environ["UNSLOTH_COMPILE_LOCATION"] = str(Path(os.environ["NOTES"]).with_suffix(f".{os.getpid()}"))
-        import unsloth  # noqa: F401
+        if "unsloth" not in sys.modules:
+            # What Unsloth writes as it is imported; two processes must not write it at once.
+            os.environ["UNSLOTH_COMPILE_LOCATION"] = str(Path(os.environ["NOTES"]).with_suffix(f".{os.getpid()}"))
+            import unsloth  # noqa: F401
 
-        if not replaced:
             interpreter.take_few_large_programs()
             note(moment="replaced", differences=replaced_kernels.replace())
             fuse_in_fp32_too()
-            replaced.append(True)
+            take_notes(plan)
         return known(ref, folder, precision, device, max_length)
 
     load._load_with_unsloth = load_with_unsloth
@@ -141,8 +141,7 @@ def main(plan: list[dict[str, Any]]) -> int:
     from workbench.engine import train
     from workbench.store.runs import Run
 
-    take_notes({one["run"]: one for one in plan})
-    load_with_what_was_replaced()
+    change_unsloth_where_it_is_imported({one["run"]: one for one in plan})
     fail_where_it_would_begin_again()
     for one in plan:
         run = Run(Path(one["run"]))
