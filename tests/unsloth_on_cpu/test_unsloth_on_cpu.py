@@ -58,6 +58,7 @@ class Trained:
 
     runs: dict[str, Run]
     notes: list[dict[str, Any]]
+    log: str  # what the workers printed
 
     def of(self, name: str, *moments: str) -> list[dict[str, Any]]:
         return [one for one in self.notes if one.get("run") == name and one["moment"] in moments]
@@ -86,18 +87,22 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
         try:
             for name in METHODS:
                 assert train.main(str(runs[f"{name} without"].folder)) == 0, runs[f"{name} without"].result()
-            for worker in workers:
-                assert worker.wait(PATIENCE) == 0, "".join(log.read_text() for log in folder.glob("plan-*.log"))
+            ends = [worker.wait(PATIENCE) for worker in workers]
+            log = "".join(file.read_text() for file in sorted(folder.glob("plan-*.log")))
+            assert ends == [0, 0], log
         finally:
             for worker in workers:
                 worker.kill()
-        yield Trained(runs, [json.loads(line) for line in (folder / "notes.jsonl").read_text().splitlines()])
+        notes = [json.loads(line) for line in (folder / "notes.jsonl").read_text().splitlines()]
+        yield Trained(runs, notes, log)
 
 
 def _settings(folder: Path) -> dict[str, dict[str, Any]]:
     """Of each run. Gradient checkpointing is on and answers are sampled, as a new run has them."""
     shared = SMALL | few_rows() | {"gradient_checkpointing": True, "samples": 2, "checkpoint_steps": 1}
     settings = {name: shared | own for name, own in METHODS.items()}
+    long = "Tell me all about the sea. " * 15
+    settings["dpo"] |= {"own_prompts": long}
     settings["paused"] = settings["dpo"]
     settings["bf16"] = settings["dpo"] | {"dpo": FOUR | {"max_steps": 2}}
     model = shutil.copytree(shipped("assets") / "demo" / "model", folder / "small" / "model")
@@ -106,7 +111,7 @@ def _settings(folder: Path) -> dict[str, dict[str, Any]]:
     settings["kto"] |= {
         "model": {"source": "folder", "name": str(model)},
         "thumbs_data": store_thumbs().name,
-        "own_prompts": "Say hello.\n" + "Tell me all about the sea. " * 15,
+        "own_prompts": f"Say hello.\n{long}",
     }
     return settings
 
@@ -229,16 +234,22 @@ def test_an_evaluation_leaves_the_model_as_it_trained(trained, name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_sample_answers_are_those_of_transformers(trained, name):
-    """The last ones too: they come from the adapter as it is then, and not from a copy of its beginning."""
+    """The last ones too: they come from the adapter as it is then, and not from a copy of its beginning. So is what the policy
+    gives them against its reference, though a prompt of 113 tokens with its answer is longer than any example."""
     one, other = (
-        {(line["stage"], line["step"], str(line["prompt"])): line["answer"] for line in trained.runs[run].samples()}
+        {(line["stage"], line["step"], line["prompt"][-1]["content"]): line for line in trained.runs[run].samples()}
         for run in (name, f"{name} without")
     )
-    assert one == other
-    steps = {step for _, step, _ in one}
-    assert len(steps) >= 2
-    last = {key[2]: answer for key, answer in one.items() if key[1] == max(steps)}
-    assert any(answer != one[key] for key in one for prompt, answer in last.items() if key[1] == 0 and key[2] == prompt)
+    assert one.keys() == other.keys() and len({step for _, step, _ in one}) >= 2
+    for place, line in one.items():
+        assert line["answer"] == other[place]["answer"]
+        assert {key: line[key] for key in line if "reward" in key} == {
+            key: pytest.approx(other[place][key], abs=2e-4) for key in other[place] if "reward" in key
+        }
+    assert any(line["answer"] != one[stage, 0, prompt]["answer"] for (stage, _, prompt), line in one.items()), (
+        "it changed"
+    )
+    assert "No more sample answers" not in trained.log
 
 
 def test_a_run_that_was_paused_goes_on_as_if_it_had_not_been(trained):
