@@ -44,7 +44,7 @@ PAUSED_AT = 2
 
 METHODS: dict[str, dict[str, Any]] = {
     "dpo": {"method": "dpo", "dpo": FOUR},
-    "both": {"method": "sft+dpo", "sft": FOUR, "dpo": FOUR},
+    "both": {"method": "sft+dpo", "sft": FOUR, "dpo": FOUR, "max_length": 64},  # so that examples are cut
     "kto": {"method": "kto", "kto": FOUR | {"max_steps": 6}},
     "orpo": {"method": "orpo", "orpo": FOUR},
     "simpo": {"method": "simpo", "simpo": FOUR},
