@@ -5,6 +5,8 @@ its Triton kernels run in Triton's own interpreter (interpreter.py, replaced_ker
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 ENVIRONMENT = {
@@ -47,8 +49,9 @@ NOT_SO = ["_is_in_bad_fork", "is_current_stream_capturing"]
 
 
 class Properties:
-    """Of a card with bf16."""
+    """Of a card of 2020 or later."""
 
+    has_bf16 = True  # asked anew for each trainer, so that it may change
     name = "a pretended card"
     major, minor = 8, 0
     total_memory = MEMORY
@@ -105,6 +108,21 @@ def pretend() -> None:
     driver.libcuda_dirs = lambda: []
 
 
+@contextmanager
+def that_has_bf16() -> Iterator[None]:
+    """Unsloth asks as it is imported, and then has torch say the same for good: afterwards it is asked anew each time."""
+    import torch
+
+    known, Properties.has_bf16 = Properties.has_bf16, True
+    yield
+    Properties.has_bf16 = known
+    torch.cuda.is_bf16_supported = _has_bf16
+
+
+def _has_bf16(*_: object, **__: object) -> bool:
+    return Properties.has_bf16
+
+
 def _answer_for_the_card(torch: Any) -> None:
     def always(value: Any) -> Any:
         return lambda *_, **__: value
@@ -114,7 +132,7 @@ def _answer_for_the_card(torch: Any) -> None:
     answers |= {
         "is_available": always(True),
         "is_initialized": always(True),
-        "is_bf16_supported": always(True),
+        "is_bf16_supported": _has_bf16,
         "device_count": always(1),
         "current_device": always(0),
         "get_device_name": always(Properties.name),
@@ -183,4 +201,5 @@ def _kernel_of_a_card(name: str) -> Any:
     def absent(*_: object) -> None:
         raise AssertionError(f"{name} is a kernel of a card, and there is none")
 
+    absent.restype = None  # type: ignore[attr-defined]  # by which Unsloth sees that the library has it
     return absent

@@ -81,7 +81,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
         runs |= {f"{name} without": create_run(demo_config(f"{name}-without", **settings[name])) for name in METHODS}
         plans = (
             [{"run": "paused", "pause": PAUSED_AT}, {"run": "both"}, {"run": "orpo"}, {"run": "simpo"}],
-            [{"run": "kto"}, {"run": "dpo"}, {"run": "paused", "resume": True}, {"run": "bf16", "dtype": "bfloat16"}],
+            [{"run": "kto", "processors": 8}, {"run": "dpo"}, {"run": "paused", "resume": True}, {"run": "bf16", "dtype": "bfloat16"}],
         )  # fmt: skip
         workers = [_worker(folder / f"plan-{number}.json", plan, runs) for number, plan in enumerate(plans)]
         try:

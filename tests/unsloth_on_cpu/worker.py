@@ -2,7 +2,7 @@
 
 PLAN   a file with a JSON list of what to train, one after the other in this process:
        {"run": its folder, "dtype": in which it computes, "pause": the step after which it is told to pause,
-       "resume": true for a run that another process pauses first}
+       "resume": true for a run that another process pauses first, "processors": how many Unsloth is told of}
 NOTES  a file; each moment of a stage adds a line of JSON with what the model is like then
 """
 
@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ import pretended_card
 import psutil
 import replaced_kernels
 
-PROCESSORS = 8  # so that what hangs on their number shows on the smallest machine
 PATIENCE = 240  # seconds, for a run that another process pauses
 
 
@@ -80,6 +80,8 @@ def compute_in(dtype: str) -> None:
     from workbench.engine import load
 
     recipe.compute_dtype = load.compute_dtype = lambda device: dtype
+    # Where a card has bf16 Unsloth computes in that, whatever it is told.
+    pretended_card.Properties.has_bf16 = dtype == "bfloat16"
     # What is cached of a reference is that of a card: a card computes in one type.
     pretended_card.Properties.name = f"a pretended card that computes in {dtype}"
 
@@ -94,7 +96,8 @@ def change_unsloth_where_it_is_imported(plan: dict[str, dict[str, Any]]) -> None
         if "unsloth" not in sys.modules:
             # What Unsloth writes as it is imported; two processes must not write it at once.
             os.environ["UNSLOTH_COMPILE_LOCATION"] = str(Path(os.environ["NOTES"]).with_suffix(f".{os.getpid()}"))
-            import unsloth  # noqa: F401
+            with pretended_card.that_has_bf16():
+                import unsloth  # noqa: F401
 
             interpreter.take_few_large_programs()
             note(moment="replaced", differences=replaced_kernels.replace())
@@ -103,6 +106,12 @@ def change_unsloth_where_it_is_imported(plan: dict[str, dict[str, Any]]) -> None
         return known(ref, folder, precision, device, max_length)
 
     load._load_with_unsloth = load_with_unsloth
+
+
+def pretend_processors(count: int) -> None:
+    """Unsloth would prepare rows in half as many processes; with one in none, which takes the least time here."""
+    psutil.cpu_count = lambda logical=True: count
+    os.sched_getaffinity = lambda pid: set(range(count))
 
 
 def fuse_in_fp32_too() -> None:
@@ -118,6 +127,7 @@ def fail_where_it_would_begin_again() -> None:
     """A worker that Unsloth refused would begin again, without Unsloth and without the pretended card."""
 
     def execv(program: str, command: list[str]) -> None:
+        traceback.print_exc()
         why = os.environ.get("WORKBENCH_WITHOUT_UNSLOTH", "a stale reference, or memory that ran out")
         raise SystemExit(f"The worker was about to begin again: {why}")
 
@@ -135,8 +145,6 @@ def wait_for_the_end_of(folder: Path) -> None:
 def main(plan: list[dict[str, Any]]) -> int:
     pretended_card.pretend()
     interpreter.round_bf16_honestly()
-    psutil.cpu_count = lambda logical=True: PROCESSORS
-    os.sched_getaffinity = lambda pid: set(range(PROCESSORS))
 
     from workbench.engine import train
     from workbench.store.runs import Run
@@ -149,6 +157,7 @@ def main(plan: list[dict[str, Any]]) -> int:
             wait_for_the_end_of(run.folder)
             run.forget_end()
         compute_in(one.get("dtype", "float32"))
+        pretend_processors(one.get("processors", 1))
         began = time.monotonic()
         if code := train.main(one["run"]):
             return code
