@@ -37,7 +37,7 @@ pytestmark = [
 ]
 
 HERE = Path(__file__).parent
-PATIENCE = 300  # seconds
+PATIENCE = 900  # seconds; a machine may be busy, and .ci/unsloth ends what takes too long
 PLACES = 200  # of the model that KTO trains: the longest prompt that it can answer in 96 tokens has 104
 FOUR = {"learning_rate": 1e-3, "max_steps": 4}
 PAUSED_AT = 2
@@ -246,10 +246,12 @@ def test_sample_answers_are_those_of_transformers(trained, name):
         assert {key: line[key] for key in line if "reward" in key} == {
             key: pytest.approx(other[place][key], abs=2e-4) for key in other[place] if "reward" in key
         }
-    assert any(line["answer"] != one[stage, 0, prompt]["answer"] for (stage, _, prompt), line in one.items()), (
-        "it changed"
-    )
     assert "No more sample answers" not in trained.log
+
+
+def test_sample_answers_follow_what_was_learned(trained):
+    found = [line for name in ("dpo", "both", "kto") for line in trained.runs[name].samples()]
+    assert len({line["answer"] for line in found}) > len({str(line["prompt"]) for line in found})
 
 
 def test_a_run_that_was_paused_goes_on_as_if_it_had_not_been(trained):
@@ -263,7 +265,7 @@ def test_a_run_that_was_paused_goes_on_as_if_it_had_not_been(trained):
 def test_examples_are_cut_where_the_config_says_though_unsloths_sft_forgets_it(trained):
     """Its SFT leaves None in the trainer's own max_length."""
     one, other = (
-        next(row for row in trained.runs[run].metrics() if row["stage"] == "sft" and "answers/examples" in row)
+        next(row for row in trained.runs[run].metrics() if row.get("stage") == "sft" and "answers/examples" in row)
         for run in ("both", "both without")
     )
     facts = [key for key in other if key.startswith("answers/")]

@@ -19,7 +19,7 @@ import pretended_card
 import psutil
 import replaced_kernels
 
-PATIENCE = 240  # seconds, for a run that another process pauses
+PATIENCE = 600  # seconds, for a run that another process pauses
 
 
 def note(**facts: object) -> None:
