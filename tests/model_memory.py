@@ -1,7 +1,8 @@
 """Small random models of every known architecture, and what a real step on them takes."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +125,14 @@ def trainer_for(
     base: Any = None,
     chunked_logits: bool = False,
     from_adapter: bool = False,
+    judge: Callable[[Any, Any], Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Any:
     """TRL's trainer on a random model, built as engine/train.py builds it for a fresh adapter; two steps to train.
 
     Every second row is a quarter as long as the longest, so that there is padding. base: a model of these values that is
-    loaded already. from_adapter: as where training starts from a trained adapter, of which the reference is a copy.
+    loaded already. from_adapter: as where training starts from a trained adapter, of which the reference is a copy. judge: makes the
+    reward model that scores answers, from the model and its tokenizer. changes: of the arguments of the trainer.
     """
     from datasets import Dataset
 
@@ -149,12 +153,13 @@ def trainer_for(
     make, settings = trainer_class(config, stage, reference)  # type: ignore[arg-type]
     more: dict[str, Any] = {}
     if method.online:
-        more["reward_funcs"] = Reward({"judge": judge_for(values, config, model, tokenizer).scores}, [1.0]).functions()
+        judge = judge or partial(judge_for, values, config)
+        more["reward_funcs"] = Reward({"judge": judge(model, tokenizer).scores}, [1.0]).functions()
     with tempfile.TemporaryDirectory() as folder:
         arguments = trainer_arguments(config, stage, device, 2, folder, chunked_logits)  # type: ignore[arg-type]
         trainer = make(
             model=model,
-            args=settings(**arguments | {"eval_strategy": "no", "eval_on_start": False}),
+            args=settings(**arguments | {"eval_strategy": "no", "eval_on_start": False} | (changes or {})),
             train_dataset=Dataset.from_list(_rows(config, stage, tokenizer)),
             processing_class=tokenizer,
             **more,
@@ -174,6 +179,16 @@ def passing_peak(values: Mapping[str, Any], config: RunConfig, stage: str, from_
     from torch.profiler import ProfilerActivity, profile
 
     trainer = trainer_for(values, config, stage, from_adapter=from_adapter)
+    step, batch = steps_of(trainer)
+    step()  # makes gradients and moments, which are counted elsewhere
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        step()
+    assert longest(trainer, batch) == config.max_length
+    return highest(record)
+
+
+def steps_of(trainer: Any) -> tuple[Callable[[], None], Any]:
+    """What takes a step on the first batch, as often as it is called; and that batch."""
     trainer.current_gradient_accumulation_steps = 1
     trainer.create_optimizer()
     trainer.model.train()
@@ -184,11 +199,7 @@ def passing_peak(values: Mapping[str, Any], config: RunConfig, stage: str, from_
         trainer.optimizer.step()
         trainer.optimizer.zero_grad(set_to_none=False)
 
-    step()  # makes gradients and moments, which are counted elsewhere
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        step()
-    assert longest(trainer, batch) == config.max_length
-    return highest(record)
+    return step, batch
 
 
 def copied(batch: Any) -> Any:
