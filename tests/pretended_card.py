@@ -38,7 +38,7 @@ CARD = Device("cuda", "a pretended card with bf16", True)
 _ROUNDED = 512  # PyTorch rounds every tensor on a card up to a multiple of so many bytes
 _SMALL = 1 << 21  # entries of a table of whole numbers that is computed
 _FEW = 4096  # numbers with a point that are
-_WHOLE = (torch.int64, torch.int32, torch.bool, torch.uint8)
+_WHOLE = (torch.int64, torch.int32, torch.int8, torch.uint8, torch.bool)
 
 # What autocast computes in fp32 on a card and not on a CPU, of what models and losses call.
 _IN_FP32 = {
@@ -71,7 +71,9 @@ class Card(TorchDispatchMode):
         # Asked without a device it means a card, and the autocast that is on here is that of the CPU.
         is_on = torch.is_autocast_enabled
         stack.enter_context(patch("torch.is_autocast_enabled", lambda kind="cpu": is_on(kind)))
-        stack.enter_context(_AsOnACard(self))
+        # Transformers takes a fake tensor for a program that is only traced, and leaves shortcuts of a real one out.
+        stack.enter_context(patch("transformers.utils.import_utils.is_fake_tensor", lambda _: False))
+        stack.enter_context(_AsOnACard())
         self._entered.append(stack)
         super().__enter__()
         return self
@@ -202,10 +204,6 @@ def _inside(func: Any, args: Any) -> int:
 
 class _AsOnACard(TorchFunctionMode):
     """Functions that take another way on a card than on a CPU, and those that ask for values."""
-
-    def __init__(self, card: Card):
-        super().__init__()
-        self._card = card
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -25,9 +25,9 @@ ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from memory_parts import CARD  # noqa: E402
 from memory_parts import Case as Point  # noqa: E402
 from memory_parts import _quiet as quiet  # noqa: E402
-from pretended_card import CARD, peak_of_step  # noqa: E402
 from test_presets import DESKTOP, run_of  # noqa: E402
 
 from workbench.core.memory.architectures import shape_of  # noqa: E402
@@ -83,6 +83,8 @@ class Compared:
 
 
 def compare(case: Case, explain: bool = False) -> Compared:
+    from pretended_card import peak_of_step  # imports all of PyTorch and TRL, which --cards needs not
+
     began = time.perf_counter()
     expected = forecast(shape_of(case.values), case.config, case.stage, CARD)
     held = sum(stored(shape_of(case.values), case.config, case.stage, CARD, ComputeOptions()).values())
