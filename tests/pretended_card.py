@@ -24,6 +24,7 @@ from torch._subclasses.fake_tensor import (
     FakeTensor,
     FakeTensorMode,
 )
+from torch.autograd.graph import _engine_run_backward
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_unflatten
@@ -50,6 +51,13 @@ _INTO_FP32 = {"cumsum", "cumprod", "sum", "prod", "softmax", "log_softmax"}  # o
 
 aten = torch.ops.aten
 
+# What the way back does in place, except where PyTorch sees a tensor of another class, such as a fake one.
+_IN_PLACE = {
+    aten.scatter_add.default: aten.scatter_add_.default,
+    aten.index_put.default: aten.index_put_.default,
+    aten.scatter.src: aten.scatter_.src,
+}
+
 
 class Card(TorchDispatchMode):
     """Counts what lives. memory: bytes that there are, None for as many as are asked for.
@@ -73,6 +81,8 @@ class Card(TorchDispatchMode):
         stack.enter_context(patch("torch.is_autocast_enabled", lambda kind="cpu": is_on(kind)))
         # Transformers takes a fake tensor for a program that is only traced, and leaves shortcuts of a real one out.
         stack.enter_context(patch("transformers.utils.import_utils.is_fake_tensor", lambda _: False))
+        # Where a layer is moved or cast, PyTorch exchanges its fake tensors, of which there may be no second reference.
+        stack.enter_context(patch("torch.nn.Module._apply", _apply))
         stack.enter_context(_AsOnACard())
         self._entered.append(stack)
         super().__enter__()
@@ -88,6 +98,8 @@ class Card(TorchDispatchMode):
             return self._number(args[0])
         if func is aten.index.Tensor:
             args = (args[0], [place for index in args[1] for place in self._places(index)])
+        if func in _IN_PLACE and torch._C._current_graph_task_id() != -1:
+            func = _IN_PLACE[func]
         self._count(_inside(func, args), "")
         try:
             found = self._pretend(func, args, kwargs)
@@ -168,6 +180,19 @@ class Card(TorchDispatchMode):
             fake.values_here = value
 
 
+def _apply(module: torch.nn.Module, change: Callable[[Any], Any], recurse: bool = True) -> torch.nn.Module:
+    """As PyTorch does it to real tensors: a parameter stays the same one, with other data."""
+    for child in module.children() if recurse else ():
+        child._apply(change)
+    for weight in module._parameters.values():
+        if weight is not None:
+            with torch.no_grad():
+                weight.data = change(weight)
+    for name, buffer in module._buffers.items():
+        module._buffers[name] = None if buffer is None else change(buffer)
+    return module
+
+
 def values_of(tensor: torch.Tensor) -> torch.Tensor | None:
     """What is in a tensor, where that is known."""
     return getattr(tensor, "values_here", None) if isinstance(tensor, FakeTensor) else tensor
@@ -215,6 +240,11 @@ class _AsOnACard(TorchFunctionMode):
             if values is None:
                 values = torch.ones(args[0].shape, dtype=args[0].dtype)
             return getattr(values, name)()
+        if name == "backward":  # in which layers are computed again: as on a card too, where this is off while it is asked
+            with _AsOnACard():
+                return _engine_run_backward(
+                    (args[0],), (torch.ones_like(args[0]),), False, False, (), allow_unreachable=True, accumulate_grad=True
+                )
         if name in _IN_FP32 and torch.is_autocast_enabled("cpu"):
             args, kwargs = _in_fp32(name, args, kwargs)
         return func(*args, **kwargs)

@@ -76,7 +76,7 @@ def test_a_card_that_is_full_says_so_as_pytorch_does():
         with pytest.raises(torch.OutOfMemoryError) as raised:
             a + b
         assert is_out_of_memory(raised.value)
-        del a
+        del raised, a
         assert (b + 1).shape == (1024, 1024) and card.peak == 8 * MIB
 
 
