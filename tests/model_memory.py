@@ -123,7 +123,6 @@ def trainer_for(
     stage: str,
     device: Device = CPU,
     base: Any = None,
-    chunked_logits: bool = False,
     from_adapter: bool = False,
     judge: Callable[[Any, Any], Any] | None = None,
     changes: Mapping[str, Any] | None = None,
@@ -156,7 +155,7 @@ def trainer_for(
         judge = judge or partial(judge_for, values, config)
         more["reward_funcs"] = Reward({"judge": judge(model, tokenizer).scores}, [1.0]).functions()
     with tempfile.TemporaryDirectory() as folder:
-        arguments = trainer_arguments(config, stage, device, 2, folder, chunked_logits)  # type: ignore[arg-type]
+        arguments = trainer_arguments(config, stage, device, 2, folder)  # type: ignore[arg-type]
         trainer = make(
             model=model,
             args=settings(**arguments | {"eval_strategy": "no", "eval_on_start": False} | (changes or {})),

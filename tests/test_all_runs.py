@@ -7,10 +7,12 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 from configs import demo_config
+from drawn import starts, train
 from made_runs import create_run, finished, reward_run
 
 from workbench import cli
@@ -18,19 +20,23 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring import run_list
 from workbench.core.monitoring.metrics import latest
 from workbench.core.monitoring.run_list import Relation, RunFacts, RunRow, WinRate
+from workbench.core.training.forks import Fork
 from workbench.core.votes.vote import Vote
 from workbench.jobs import archives, deploy, processes, survey, training
 from workbench.jobs import trash as trash_of_home
 from workbench.jobs.app_state import AppState
 from workbench.jobs.run_rows import RunRows, facts_of
-from workbench.store import datasets, run_notes, signed_facts, trash, votes
+from workbench.store import datasets, records, run_notes, signed_facts, trash, votes
 from workbench.store.datasets import Provenance
 from workbench.store.metrics_file import ending
 from workbench.store.runs import Run, all_runs, open_run
-from workbench.ui.all_runs import run_table
+from workbench.ui.all_runs import run_table, trash_view
 from workbench.ui.all_runs.notes_view import NotesView
 from workbench.ui.all_runs.run_table import RunTable, cells, clicked_run
 from workbench.ui.all_runs.trash_view import TrashView
+from workbench.ui.compare.reward_choice import reward_choices
+from workbench.ui.compare.who_answers import WhoAnswers, who_choices
+from workbench.ui.report import report_view
 from workbench.ui.run_actions import run_choices
 
 RECORDED = Path(__file__).parent / "runs" / "healthy-demo.jsonl"
@@ -232,6 +238,28 @@ def test_a_run_knows_what_it_continued_was_judged_by_and_was_voted_on(home):
     assert facts_of(taught).relations == (Relation("votes", "start"),)
 
 
+def test_a_run_knows_whose_answers_were_voted_on_also_where_votes_were_mixed_with_other_data(home):
+    """Votes on a second round are mixed with a mixture of votes on the first one and data of a file."""
+
+    def pairs(name: str, source: str) -> None:
+        rows = [{"prompt": f"{name} {n}", "chosen": "yes", "rejected": "no"} for n in range(12)]
+        datasets.add(enumerate(rows, 1), name, source=Provenance(source))
+
+    of = "votes from the Compare page on answers of "
+    pairs("votes-1", f"{of}start, other_2")
+    pairs("votes-2", f"{of}second")
+    pairs("file", "upload: mixed, with.jsonl")
+    both = datasets.mix("both", "votes-1", "file")
+    assert votes.voted_on(both.source) == ("start", "other_2"), "no word of a title is a run"
+    mixed = datasets.mix("mixed", "votes-2", "both")
+    assert mixed.source == f"{of}second, mixed with both ({of}start, other_2)"
+    turned = datasets.mix("turned", "file", "votes-2")
+    assert votes.voted_on(turned.source) == ("second",)
+    run = create_run(demo_config("taught", method="dpo", sft_data=None, preference_data="mixed"))
+    assert facts_of(run).relations == tuple(Relation("votes", name) for name in ("second", "start", "other_2"))
+    assert votes.voted_on(f"upload: {of}start") == ()
+
+
 def test_a_run_that_cannot_be_read_is_listed_with_its_size():
     run = finished("broken")
     run.config_file.write_text("[]")
@@ -253,6 +281,31 @@ def test_rows_are_the_same_until_something_changes():
     after = rows.now(survey.survey())
     assert after.version > before.version
     assert {one.name: one.facts.note for one in after.rows} == {"first": "Remember.", "second": ""}
+
+
+def test_the_first_list_reads_each_file_of_a_run_once(monkeypatch):
+    """A thousand runs that this version never saw are listed within a second."""
+    for name in ("one", "two"):
+        run = finished(name)
+        run.write_chosen({"changes": {"optimizer": "adamw_torch"}})
+        run.write_environment({"plan": {"sft": 4, "dpo": 4}})
+        run_notes.write_notes(run, note="Remember.")
+        run.write_result("finished", "Finished.")
+    time.sleep(0.15)  # what just changed may change again unseen, and is read again
+    monkeypatch.setattr(records, "_kept", {})
+    forget_process(monkeypatch)
+    read: list[tuple[str, str]] = []
+    parse = records.parse
+
+    def noted(path):
+        read.append((Path(path).parent.name, Path(path).name))
+        return parse(path)
+
+    monkeypatch.setattr(records, "parse", noted)
+    rows = RunRows().now(survey.survey()).rows
+    assert [one.facts.note for one in rows] == ["Remember."] * 2
+    files = ("chosen.json", "config.json", "environment.json", "notes.json", "result.json")
+    assert sorted(read) == [(name, file) for name in ("one", "two") for file in files]
 
 
 @pytest.fixture
@@ -330,6 +383,49 @@ def test_a_title_is_shown_with_the_name_and_everything_that_names_the_run_stays_
     assert open_run("plain").folder == run.folder
     run_notes.write_notes(run, title="")
     assert listed()["plain"].label == "plain"
+
+
+def test_a_title_is_shown_wherever_a_run_is_chosen(monkeypatch):
+    """Who answers, where training starts, what judges, the runs of a report, and the trash."""
+    judge, plain = reward_run("judge"), finished("plain")
+    monkeypatch.setattr(
+        "workbench.ui.train_fields.forks_of_model", lambda model: [Fork("plain", "dpo", 40)] if model else []
+    )
+    for run, title in ((judge, "Kindness"), (plain, "Best so far")):
+        run_notes.write_notes(run, title=title)
+
+    def choices(found: gr.Dropdown) -> list[str]:
+        return [label for label, _ in found.choices]
+
+    assert [label for label, _ in who_choices()][1:] == ["Best so far · plain (demo model)"]
+    assert choices(starts(None))[1:] == ["Best so far · plain, as it ended", "Best so far · plain, at DPO step 40"]
+    fields = train().fields
+    (judges,) = fields.reward_updates(None).values()
+    assert choices(judges)[1] == "Kindness · judge · right in 95% of 80 held-out pairs"
+    assert reward_choices()[1][0] == "Kindness · judge (demo model)"
+    assert report_view._run_choices()[0][0] == "Best so far · plain (demo model)"
+    assert report_view._reward_choices()[1] == ("Kindness · judge", "judge")
+    trash.throw_away(plain)
+    (thrown,) = trash.content().runs
+    assert trash_view._label(thrown).startswith("Best so far · plain, thrown away ")
+
+
+def test_a_title_that_was_just_given_is_offered_at_the_next_tick():
+    run, app, held = finished("plain"), AppState(), []
+
+    class Clock:
+        def each_second(self, happens, _inputs, _outputs):
+            held.append(happens)
+
+    with gr.Blocks():
+        who = WhoAnswers()
+        who.wire(SimpleNamespace(clock=Clock()), app)
+    (tick,) = held
+    before = tuple(app.survey().states.items())
+    assert tick(before) == {}
+    run_notes.write_notes(run, title="Best so far")
+    app.look_again()
+    assert "Best so far · plain (demo model)" in dict(tick(before)[who.left.who]["choices"])
 
 
 def test_what_is_not_given_stays_and_tags_are_kept_once_in_their_order():

@@ -18,10 +18,11 @@ from workbench.core.statistics import student_width
 from workbench.core.training.forks import Fork
 from workbench.core.votes.vote import Vote
 from workbench.engine import train
-from workbench.jobs import archives, processes, result_step
+from workbench.jobs import archives, processes, result_step, survey
 from workbench.store import best, checkpoints, forks, votes
 from workbench.store.adapter_files import WEIGHTS
 from workbench.store.answerers import Answerer, adapter_folder, offered
+from workbench.store.runs import all_runs, open_run
 from workbench.ui import run_view
 
 EIGHT = [4] * 8
@@ -205,6 +206,46 @@ def test_the_best_step_becomes_the_result_and_the_last_one_comes_back():
     assert len(best.rows_of_result(run, run.metrics())) == 4
     with pytest.raises(WorkbenchError, match="its last step already"):
         best.use_last(run)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no fork")
+@pytest.mark.parametrize("look", [lambda: open_run("first"), survey.survey, all_runs])
+def test_a_kill_between_the_two_renames_leaves_a_run_with_the_result_that_it_had(monkeypatch, look):
+    """Whoever looks next at the run puts it back, and the change can be made again."""
+    run = past_its_best()
+    last = weights(run)
+    if (child := os.fork()) == 0:
+        known = os.replace
+
+        def die(place, target):
+            if str(place).endswith(".adapter.draft"):
+                os._exit(9)
+            known(place, target)
+
+        monkeypatch.setattr(os, "replace", die)
+        best.use_best(run)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert not run.adapter.exists()
+    look()
+    assert weights(run) == last and best.step_of_result(run) is None
+    best.use_best(run)
+    assert best.step_of_result(run) == Fork("first", "dpo", 80)
+    left = [entry.name for entry in run.folder.iterdir() if entry.name.startswith(".")]
+    assert left == []
+
+
+def test_a_look_between_the_two_renames_of_a_change_that_goes_on_does_not_undo_it(monkeypatch):
+    run, known, looked = past_its_best(), os.replace, []
+
+    def look_first(place, target):
+        if str(place).endswith(".adapter.draft") and not looked:
+            looked.append(open_run("first").has_adapter)
+        known(place, target)
+
+    monkeypatch.setattr(os, "replace", look_first)
+    best.use_best(run)
+    assert looked == [True] and best.step_of_result(run) == Fork("first", "dpo", 80)
 
 
 def test_of_a_reward_model_the_scale_of_the_best_step_counts_while_it_is_the_result():

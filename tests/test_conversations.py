@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from damage import JUNK, WRONG, every_place, replaced
@@ -28,20 +28,32 @@ def stored(one=None):
 def test_who_answered_strengths_sampling_and_system_prompt_come_back():
     kept, _ = stored()
     assert conversations.read(kept.id) == kept
-    assert kept == talk(id=kept.id) and kept.id
+    assert kept == talk(id=kept.id, saved=1) and kept.id
 
 
 def test_what_is_added_goes_into_the_same_file_and_that_conversation_comes_first():
     first, file = stored()
     second, _ = stored(talk("And now?"))
     assert [id for _, id in conversations.listed()] in ([first.id, second.id], [second.id, first.id])
-    longer = Talk((*first.turns, *second.turns), id=first.id)
+    longer = replace(first, turns=(*first.turns, *second.turns))
     conversations.save(longer)
     os.utime(file, (4e9, 4e9))
     assert conversations.read(first.id).turns == longer.turns
     labels = conversations.listed()
     assert [id for _, id in labels] == [first.id, second.id]
     assert labels[1][0].endswith(" · And now? · base, kind, step 120 of DPO × 0.5")
+
+
+def test_of_a_conversation_that_goes_on_in_two_tabs_both_ways_are_kept():
+    begun, _ = stored()
+    one = conversations.save(replace(begun, turns=(*begun.turns, *talk("Here?").turns)))
+    other = conversations.save(replace(begun, turns=(*begun.turns, *talk("There?").turns)))
+    assert one.id == begun.id != other.id
+    other = conversations.save(replace(other, turns=(*other.turns, *talk("And then?").turns)))
+    asked = {id: [turn.question for turn in conversations.read(id).turns] for _, id in conversations.listed()}
+    assert asked == {one.id: ["Is it so?", "Here?"], other.id: ["Is it so?", "There?", "And then?"]}
+    conversations.delete(one.id)
+    assert conversations.save(one).id == one.id, "deleted elsewhere, it is kept again"
 
 
 def test_a_file_of_a_newer_version_is_read_and_what_it_has_more_is_passed_over():

@@ -1,5 +1,6 @@
 """Every way into training, on the demo model: where it starts, and from whose weights."""
 
+import itertools
 import math
 import shutil
 
@@ -102,6 +103,13 @@ def test_without_a_reference_pairs_are_learned_with_an_fp32_adapter(one_base, me
         assert -6 < first[f"eval_logps/{side}"] < 0, "nats per token, not of the whole answer"
     assert last["eval_loss"] < first["eval_loss"]
     assert last["eval_rewards/margins"] > first["eval_rewards/margins"]
+    steps = [row for row in run.metrics() if "loss" in row]
+    counted = [row["num_tokens"] for row in steps]
+    assert 2 * 4 * 10 < counted[0] < 2 * 4 * 128, (
+        "two answers to each of four prompts, and nothing of the probe before it"
+    )
+    assert all(2 * 4 * 10 < after - before < 2 * 4 * 128 for before, after in itertools.pairwise(counted))
+    assert "tokens_per_second" not in steps[0] and all(row["tokens_per_second"] > 0 for row in steps[1:])
     weights = load_file(run.adapter / "adapter_model.safetensors")
     assert {weight.dtype for weight in weights.values()} == {torch.float32}
     card = (run.adapter / "README.md").read_text()

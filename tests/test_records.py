@@ -29,6 +29,17 @@ def test_a_file_that_is_no_json_is_refused_in_words(tmp_path, content):
     assert str(refused.value) == REFUSED[content]
 
 
+def test_a_file_of_any_size_is_read_whole_until_it_is_too_large(tmp_path, monkeypatch):
+    file = tmp_path / "x.json"
+    for size in (records._USUAL - 1, records._USUAL, records._USUAL + 1, 3 * records._USUAL):
+        file.write_bytes(b'"' + b"x" * (size - 2) + b'"')
+        assert len(parse(file)) == size - 2
+    monkeypatch.setattr(records, "LARGEST", 2**20)
+    file.write_bytes(b'"' + b"x" * 2**20 + b'"')
+    with pytest.raises(Damaged, match="larger than 1 MB"):
+        parse(file)
+
+
 def test_a_folder_and_a_loop_of_links_are_refused_in_words(tmp_path):
     (tmp_path / "x.json").mkdir()
     with pytest.raises(Damaged, match="x.json is a folder, and a file belongs there"):

@@ -24,7 +24,7 @@ from workbench.ui.who_may import CLOSED, for_visitors, is_owner, may_pass, signe
 
 # What a visitor may call: to look at runs, to ask the demo, and to have the page drawn. Whoever opens more adds it here.
 OPEN = {
-    "look_at_run", "last_shown", "redraw", "tick", "ask_demo", "draw_roles", "status_now", "meaning_now", "_check_login_status",
+    "look_at_run", "last_shown", "draw_run", "tick", "ask_demo", "draw_roles", "status_now", "meaning_now", "_check_login_status",
 }  # fmt: skip
 
 

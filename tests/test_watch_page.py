@@ -77,6 +77,23 @@ def test_the_suggested_change_can_start_from_the_beginning_and_from_before_the_t
     assert (config.name, config.dpo.learning_rate) == ("wild-2", 1e-4)
 
 
+def test_a_run_that_a_rule_ended_says_once_what_to_do_and_its_way_on_is_the_suggested_change():
+    run = exploded()
+    (found,) = proposals.findings_of(AppState(), run)
+    run.write_result("failed", f"{found.title}: {found.evidence} {found.meaning} {found.advice} Step 20 is kept.")
+    shown = watch_page(run.name)
+    assert f"{found.evidence} Step 20 is kept. What it means, and what to do, stands below." in shown["wb-watch-head"]
+    assert found.advice not in shown["wb-watch-head"] and found.advice in shown["wb-watch-health"]
+    assert shown["wb-watch-better"]["variant"] == "primary" and shown["wb-watch-compare"]["variant"] == "secondary"
+    run.write_result("finished", "Finished. On held-out pairs it prefers the chosen answer in 97% of cases.")
+    head = watch_page(run.name)["wb-watch-head"]
+    assert "wild is finished, with a problem" in head and "in 97% of cases" in head and "Good" not in head
+    well = finished("well")
+    well.write_result("finished", "Finished.")
+    shown = watch_page(well.name)
+    assert "Good" in shown["wb-watch-head"] and shown["wb-watch-compare"]["variant"] == "primary"
+
+
 def test_a_checkpoint_after_the_trouble_is_not_offered():
     run = exploded()
     drafted(run, "dpo", 30)

@@ -7,7 +7,7 @@ import sys
 
 from workbench.ui.environment import prepare
 
-# Loads at once, in a process without torch. HOSTILE is what a model may say of itself. A question that begins with "slowly" is
+# Loads at once, in a process without torch. HOSTILE is what a model may say of itself. A question with "slowly" in it is
 # answered with its words again and again, until it is asked to stop. Every token is as likely again with an adapter: +0.69.
 ECHO = """
 import json, queue, sys, threading, time
@@ -39,7 +39,7 @@ while (request := asked.get()) is not None:
         say(event="done", result={"verified": True})
     if request["do"] != "ask": continue
     words = [lane["messages"][-1]["content"] for lane in request["lanes"]]
-    for tokens in range(1, 2000 if words[0].startswith("slowly") else 1):
+    for tokens in range(1, 2000 if "slowly" in words[0] else 1):
         if stop.is_set(): break
         answer([one + " " for one in words], "", tokens)
         time.sleep(0.01)

@@ -102,3 +102,43 @@ def test_stop_ends_both_lanes_at_once_and_what_was_said_is_kept(page: Page, wind
     assert took < 10, "far less on an idle machine; the answer alone would go on for twenty"
     answered(page)
     assert [conversations.read(id).turns[0].answers.right.ended for _, id in conversations.listed()] == ["stopped"]
+
+
+def test_thoughts_that_were_opened_stay_open_while_the_answer_grows(page: Page, window: Window):
+    page.goto(window.address)
+    open_page(page, "5 Compare")
+    page.locator("#wb-compare-question textarea").fill("<think>Why?</think> slowly")
+    page.locator("#wb-compare-send").click()
+    thoughts, said = page.locator("#wb-lane-left .wb-thoughts"), page.locator("#wb-lane-left .wb-said")
+    expect(thoughts).not_to_have_attribute("open", "", timeout=SOON)
+    thoughts.locator("summary").dispatch_event("click")
+    expect(thoughts).to_have_attribute("open", "")
+    length = len(said.inner_text())
+    page.wait_for_function(
+        "n => document.querySelector('#wb-lane-left .wb-said').innerText.length > n + 200", arg=length
+    )
+    expect(thoughts).to_have_attribute("open", "")
+    assert page.locator("#wb-lane-right .wb-thoughts[open]").count() == 0
+    thoughts.locator("summary").dispatch_event("click")
+    page.wait_for_timeout(1000)
+    expect(thoughts).not_to_have_attribute("open", "")
+    page.locator("#wb-compare-stop").dispatch_event("click")
+    answered(page)
+
+
+def test_answers_to_many_prompts_are_there_after_a_reload(page: Page, window: Window):
+    page.goto(window.address)
+    open_page(page, "5 Compare")
+    page.get_by_role("tab", name="Many prompts").click()
+    page.get_by_label("A list", exact=True).check()
+    page.locator("#wb-many-list textarea").fill("one\n<b>two</b>")
+    page.locator("#wb-many-ask").click()
+    vote, answers = page.locator("#wb-many-vote"), page.locator("#wb-many-answers")
+    expect(vote).to_be_visible(timeout=SOON)
+    shown = answers.inner_text()
+    page.reload()
+    page.get_by_role("tab", name="Many prompts").click()
+    expect(answers).to_contain_text("<b>two</b>", timeout=SOON)
+    assert answers.inner_text() == shown
+    vote.click()
+    expect(page.get_by_role("tab", name="Blind votes")).to_have_attribute("aria-selected", "true", timeout=SOON)

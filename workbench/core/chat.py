@@ -201,7 +201,8 @@ class Talk:
     """A conversation: one question after the other, each answered by both lanes, which remember their own answers.
 
     left, right: who answers there. sampling: of the last answers, as `Sampling` has it. id: names its file; "" until one is kept.
-    rewarded_by: the reward model that scored the last answers; "" where none did.
+    rewarded_by: the reward model that scored the last answers; "" where none did. saved: how often it was kept, which tells whether
+    another tab of the browser went on with it.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -212,6 +213,7 @@ class Talk:
     sampling: dict[str, Any] = field(default_factory=dict)
     id: str = ""
     rewarded_by: str = ""
+    saved: int = 0
 
     def answerer(self, side: Literal["left", "right"]) -> Answerer:
         return self.left if side == "left" else self.right

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -18,9 +19,12 @@ from workbench.jobs import lanes
 from workbench.jobs.app_state import AppState
 from workbench.jobs.prompts import with_system
 from workbench.store import choices
+from workbench.store.ids import new_id
 
 STRENGTHS = (0.0, 0.5, 0.75, 1.0, 1.25)
 """What a sweep asks with: the base model, twice less than the run, the run, and an extrapolation of it."""
+
+MOST_KEPT = 20  # grids, of all tabs together
 
 _FORMULA = tuple("=+-@＝＋－＠")  # noqa: RUF001 - programs read the wide ones too
 _ENDED = {"end": "", "limit": "cut off", "full": "no room left in the context", "stopped": "stopped"}
@@ -71,6 +75,24 @@ class Grid:
             )
             for place, prompt in enumerate(self.prompts)
         ]
+
+
+class LastGrids:
+    """The last grids of the browser's tabs, so that a tab that is loaded again shows its own. Those of long ago go."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Grid] = OrderedDict()
+
+    def keep(self, grid: Grid) -> str:
+        """The id by which it is known from now on."""
+        id = new_id()
+        self._known[id] = grid
+        while len(self._known) > MOST_KEPT:
+            self._known.popitem(last=False)
+        return id
+
+    def get(self, id: str) -> Grid | None:
+        return self._known.get(id)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import math
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,7 +73,7 @@ class RunRows:
             known[run.name] = before
         self._known = known
         if fresh >= WORTH_KEEPING:
-            write_signed(_KEPT, {name: (signature, asdict(facts)) for name, (signature, facts) in known.items()})
+            write_signed(_KEPT, {name: (signature, vars(facts)) for name, (signature, facts) in known.items()})
         return tuple(
             RunRow(
                 run.name,
@@ -162,8 +161,8 @@ def _relations(run: Run, config: RunConfig, sources: dict[str, tuple[str, ...]])
             found.append(Relation("branched", fork.run, f"step {fork.step:,}"))
     if config.start_from and not found:
         found.append(Relation("continued", config.start_from))
-    if scaled := run.environment().get("scaled"):
-        found = [Relation("scaled", Answerer(scaled["name"]).run, f"at strength {scaled['strength']:g}")]
+    if scaled := run.scaled():
+        found = [Relation("scaled", Answerer(scaled.name).run, f"at strength {scaled.strength:g}")]
     for data in dict.fromkeys(config.data_of(stage) or "" for stage in config.stages):
         if data not in sources:
             sources[data] = _voted_on(data)

@@ -14,7 +14,7 @@ from workbench.jobs import processes
 from workbench.store import queue, run_notes
 from workbench.store.records import STILL_WARM
 from workbench.store.run_files import NEEDED, Outcome
-from workbench.store.runs import Run, made_at, runs_folder
+from workbench.store.runs import Run, made_at, put_adapter_back, runs_folder
 from workbench.store.signed_facts import WORTH_KEEPING, Signature, Stat, read_signed, write_signed
 
 _FILES = (*NEEDED, queue.MARKER, run_notes.FILE)
@@ -162,6 +162,7 @@ def _facts(path: str) -> _Facts:
 
 
 def _read(run: Run, signature: Signature) -> _Facts:
+    put_adapter_back(run)
     made = made_at(run)
     if made is None:
         return _Facts(signature, run, None)

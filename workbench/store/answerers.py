@@ -5,23 +5,26 @@ from pathlib import Path
 
 from workbench.core.chat import Answerer
 from workbench.core.errors import WorkbenchError
+from workbench.core.monitoring.run_list import run_label
 from workbench.core.training.config import ModelRef
 from workbench.store import best, checkpoints
 from workbench.store.adapter_files import WEIGHTS, why_alone
 from workbench.store.checkpoints import Checkpoint
+from workbench.store.run_notes import notes_of
 from workbench.store.runs import Run, all_runs, model_of, open_run
 
 
 @dataclass(frozen=True)
 class Offered:
-    """An adapter that can answer. name: see `Answerer`."""
+    """An adapter that can answer. name: see `Answerer`. title: of its run."""
 
     name: str
     model: ModelRef
+    title: str = ""
 
     @property
     def label(self) -> str:
-        return f"{Answerer(self.name).label} ({self.model.title})"
+        return f"{run_label(Answerer(self.name).label, self.title)} ({self.model.title})"
 
 
 def offered() -> list[Offered]:
@@ -34,9 +37,10 @@ def offered() -> list[Offered]:
         model = model_of(run)
         if model is None or run.is_reward:
             continue
+        title = notes_of(run).title
         if run.has_adapter:
-            found.append(Offered(run.name, model))
-        found += [Offered(f"{run.name}@{at.stage}-{at.step}", model) for at in _steps_of(run)]
+            found.append(Offered(run.name, model, title))
+        found += [Offered(f"{run.name}@{at.stage}-{at.step}", model, title) for at in _steps_of(run)]
     return found
 
 

@@ -20,7 +20,7 @@ from workbench.store.adapter_files import SETTINGS, WEIGHTS, check_adapter
 from workbench.store.checkpoints import Checkpoint
 from workbench.store.home import read_json, write_json, writing
 from workbench.store.records import Damaged
-from workbench.store.runs import Run
+from workbench.store.runs import Run, moved_aside
 
 STEP = "step.json"
 _FILES = (WEIGHTS, SETTINGS, "README.md", "reward.json")
@@ -175,7 +175,7 @@ def use_last(run: Run) -> None:
 
 def _copy(source: Path, target: Path, step: dict[str, object] | None = None) -> None:
     """An adapter into another place. step: which one it is, where that is not the last."""
-    draft, old = target.with_name(f".{target.name}.draft"), target.with_name(f".{target.name}.old")
+    draft, old = target.with_name(f".{target.name}.draft"), moved_aside(target)
     for left in (draft, old):  # of a window that was killed here
         shutil.rmtree(left, ignore_errors=True)
     try:
@@ -185,11 +185,21 @@ def _copy(source: Path, target: Path, step: dict[str, object] | None = None) -> 
                 shutil.copy2(source / name, draft / name)
         if step:
             write_json(draft / STEP, step)
-        if target.is_dir():
-            os.replace(target, old)
-        os.replace(draft, target)
+        try:
+            _take_place(draft, target, old)
+        except OSError:
+            if not target.is_dir():
+                raise
+            _take_place(draft, target, old)  # somebody looked at the run between the two, and put the old one back
     finally:
         if old.is_dir() and not target.exists():
             os.replace(old, target)
         for left in (draft, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _take_place(draft: Path, target: Path, old: Path) -> None:
+    """Killed between the two, this leaves the old one where `put_adapter_back` finds it."""
+    if target.is_dir():
+        os.replace(target, old)
+    os.replace(draft, target)

@@ -21,8 +21,13 @@ _TITLE = 60  # characters of a first question
 
 
 def save(talk: Talk) -> Talk:
-    """Write a conversation down whole. Returns it with the id that names its file, which it gets when it is kept first."""
-    named = talk if talk.id else replace(talk, id=new_id())
+    """Write a conversation down whole. Returns it with the id that names its file, which it gets when it is kept first.
+
+    Where another tab of the browser went on with it meanwhile, that one stays, and this one is kept beside it under an id of its
+    own.
+    """
+    is_same = bool(talk.id) and _times_saved(talk.id) in (None, talk.saved)
+    named = replace(talk, id=talk.id if is_same else new_id(), saved=talk.saved + 1)
     with writing("The conversation"):
         write_json(_file(named.id), asdict(named))
     return named
@@ -58,6 +63,14 @@ def delete(id: str) -> None:
             os.replace(file, folder_in_home("trash") / file.name)
         except FileNotFoundError:
             raise WorkbenchError(f"There is no conversation {id}. It may have been deleted.") from None
+
+
+def _times_saved(id: str) -> int | None:
+    """None where there is no such conversation, or none that can be read."""
+    try:
+        return read(id).saved
+    except WorkbenchError:
+        return None
 
 
 def _file(id: str) -> Path:

@@ -67,7 +67,7 @@ def ending(
         with open(path, "rb") as file:
             size = file.seek(0, 2)
             file.seek(0)
-            start = file.read(ENOUGH)
+            start = file.read(min(size, ENOUGH))
             end = b""
             if size > ENOUGH:
                 file.seek(max(ENOUGH, size - ENOUGH))

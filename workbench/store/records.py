@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 # No file of settings or facts comes near it.
 LARGEST = 16 * 2**20  # bytes
+_USUAL = 2**16
 
 # A file that is younger than this when it is read may still change without its time and size showing it.
 STILL_WARM = 0.1  # seconds
@@ -53,7 +54,7 @@ class Record(Generic[T]):
     def __init__(self, type_: Any):
         self._adapter: TypeAdapter[T] = TypeAdapter(type_)
 
-    def read(self, path: Path) -> T | None:
+    def read(self, path: Path | str) -> T | None:
         """The checked value in a file; None where there is no such file.
 
         Values are shared between readers, and are not to be changed. Raises Damaged with what was found in its place.
@@ -63,7 +64,7 @@ class Record(Generic[T]):
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise Damaged(f"{path.name} cannot be opened ({error.strerror or error}).") from None
+            raise Damaged(f"{os.path.basename(path)} cannot be opened ({error.strerror or error}).") from None
         signature = state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
         kept = _kept.get(str(path))
         if kept is None or kept.signature != signature or kept.kind is not self:
@@ -80,19 +81,21 @@ class Record(Generic[T]):
         """The value that JSON stands for. Raises ValidationError or WorkbenchError where it stands for none."""
         return self._adapter.validate_python(value)
 
-    def _look(self, path: Path, signature: tuple[int, ...]) -> _Kept | None:
+    def _look(self, path: Path | str, signature: tuple[int, ...]) -> _Kept | None:
         try:
             return _Kept(signature, self, self.check(parse(path)), None)
         except FileNotFoundError:
             return None  # it went between the two looks
         except ValidationError as error:
-            return _Kept(signature, self, None, Damaged(f"{path.name}: {first_problem(error)}."))
+            return _Kept(signature, self, None, Damaged(f"{os.path.basename(path)}: {first_problem(error)}."))
         except Damaged as error:
             return _Kept(signature, self, None, error)
         except WorkbenchError as error:
-            return _Kept(signature, self, None, Damaged(*[f"{path.name}: {one}" for one in error.problems]))
+            return _Kept(
+                signature, self, None, Damaged(*[f"{os.path.basename(path)}: {one}" for one in error.problems])
+            )
 
-    def _keep(self, path: Path, kept: _Kept, modified: int) -> None:
+    def _keep(self, path: Path | str, kept: _Kept, modified: int) -> None:
         if time.time_ns() - modified < STILL_WARM * 1e9:
             return
         if len(_kept) >= _KEPT_AT_MOST:
@@ -100,15 +103,19 @@ class Record(Generic[T]):
         _kept[str(path)] = kept
 
 
-def parse(path: Path) -> Any:
+def parse(path: Path | str) -> Any:
     """What a JSON file holds, of whatever type.
 
     Raises FileNotFoundError where there is none, and Damaged for anything else that keeps it from being read.
     """
-    name = path.name
+    name = os.path.basename(path)
     try:
-        with open(path, "rb") as file:
-            text = file.read(LARGEST + 1)
+        with open(path, "rb", buffering=0) as file:
+            text = file.read(_USUAL)
+            if (
+                len(text) == _USUAL
+            ):  # room for the largest is not made for every small one: that took longer than to read it
+                text += file.read(LARGEST + 1 - _USUAL)
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None
     except IsADirectoryError:

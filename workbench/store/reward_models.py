@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.monitoring.run_list import run_label
 from workbench.core.training.config import ModelRef
 from workbench.store.records import Damaged
 from workbench.store.run_files import REWARD, RewardFacts
+from workbench.store.run_notes import notes_of
 from workbench.store.runs import Run, open_run, reward_runs
 
 FACTS = "reward.json"
@@ -15,17 +17,18 @@ FACTS = "reward.json"
 
 @dataclass(frozen=True)
 class RewardModel:
-    """A run that scores answers. model: its base model. max_length: what it reads of a conversation, in tokens."""
+    """A run that scores answers. model: its base model. max_length: what it reads of a conversation, in tokens. title: of the run."""
 
     name: str
     model: ModelRef
     folder: Path
     max_length: int
     facts: RewardFacts
+    title: str = ""
 
     @property
     def label(self) -> str:
-        return f"{self.name} ({self.model.title})"
+        return f"{run_label(self.name, self.title)} ({self.model.title})"
 
     @property
     def agreement(self) -> str:
@@ -71,4 +74,4 @@ def _of(run: Run) -> RewardModel:
             f"The reward model {run.name} cannot be used: {FACTS} is missing from {run.adapter}, which says how its scores "
             "are spread. Train it again."
         )
-    return RewardModel(run.name, config.model, run.adapter, config.max_length, facts)
+    return RewardModel(run.name, config.model, run.adapter, config.max_length, facts, notes_of(run).title)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from filelock import FileLock
 
 from workbench.core.errors import WorkbenchError
+from workbench.core.monitoring.run_list import run_label
 from workbench.store.home import home, write_json, writing
 from workbench.store.records import Damaged
 from workbench.store.run_files import NOTES, RunNotes
@@ -27,6 +28,11 @@ def notes_of(run: Run) -> RunNotes:
         return NOTES.read(run.folder / FILE) or RunNotes()
     except Damaged:
         return RunNotes()
+
+
+def label_of(run: Run) -> str:
+    """What lists call a run: its title, if it has one, and its name."""
+    return run_label(run.name, notes_of(run).title)
 
 
 def write_notes(

@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from workbench.core.masking import masked, masked_values
 from workbench.core.monitoring.health import Sample
 from workbench.core.monitoring.metrics import Row, as_trained
 from workbench.core.monitoring.run_log import RunLog
+from workbench.core.monitoring.time_spent import TITLES, Work
 from workbench.core.names import NAME_RULE, check_name, is_name
 from workbench.core.training.config import ModelRef, RunConfig, Stage, checked
 from workbench.core.training.methods import METHODS
@@ -67,6 +69,19 @@ class Run:
     def held_out_file(self) -> Path:
         """The newest evaluation, batch by batch."""
         return self.folder / "held_out.json"
+
+    @property
+    def clock_file(self) -> Path:
+        """Seconds by kind of work, of all its workers together (engine/clock.py)."""
+        return self.folder / "clock.json"
+
+    def seconds(self) -> dict[Work, float]:
+        """What is in it, of what this version counts; empty where nobody counted, and where it cannot be read."""
+        try:
+            found = run_files.CLOCK.read(self.clock_file) or {}
+        except Damaged:  # `notes` says so
+            found = {}
+        return {work: found[work] for work in TITLES if work in found}
 
     @property
     def has_adapter(self) -> bool:
@@ -200,15 +215,24 @@ class Run:
         changes = dict(self.chosen().get("changes", {}))
         for one in self.adjustments():
             changes |= one["changes"]
-        return checked(RunConfig, self.config().model_dump() | changes) if changes else self.config()
+        # Of what did not change the values stay, which were checked as they were read.
+        return checked(RunConfig, dict(self.config()) | changes) if changes else self.config()
 
     def environment(self) -> dict[str, Any]:
         """Versions, device, backend and plan; empty until the worker has written it, and where it cannot be read."""
-        try:
-            found = run_files.ENVIRONMENT.read(self.folder / "environment.json")
-        except Damaged:  # `notes` says so
-            return {}
+        found = self._environment()
         return found.model_dump(exclude_unset=True) if found else {}
+
+    def scaled(self) -> run_files.Scaled | None:
+        """Which adapter its own is, and how strongly; None for a run that was trained."""
+        found = self._environment()
+        return found.scaled if found else None
+
+    def _environment(self) -> run_files.Environment | None:
+        try:
+            return run_files.ENVIRONMENT.read(self.folder / "environment.json")
+        except Damaged:  # `notes` says so
+            return None
 
     def write_environment(self, values: dict[str, Any]) -> None:
         write_json(self.folder / "environment.json", masked_values(values))
@@ -300,6 +324,7 @@ def all_runs() -> list[Run]:
     found = []
     for entry in os.scandir(runs_folder()):
         run = Run(Path(entry.path))
+        put_adapter_back(run)
         if (made := made_at(run)) is not None:
             found.append((made, run.name, run))
     return [run for *_, run in sorted(found, key=lambda one: one[:2], reverse=True)]
@@ -315,6 +340,18 @@ def made_at(run: Run) -> float | None:
     return None
 
 
+def moved_aside(adapter: Path) -> Path:
+    """Where an adapter lies while another one takes its place."""
+    return adapter.with_name(f".{adapter.name}.old")
+
+
+def put_adapter_back(run: Run) -> None:
+    """Give a run its result again that was moved aside by a process that was killed before the other one took its place."""
+    if not os.path.lexists(run.adapter) and os.path.isdir(old := moved_aside(run.adapter)):
+        with suppress(OSError):  # another one was faster, or the disk cannot be written to, as is told elsewhere
+            os.replace(old, run.adapter)
+
+
 def open_run(name: str) -> Run:
     """The run called `name`. Raises WorkbenchError with the names there are."""
     runs = runs_folder()
@@ -323,6 +360,7 @@ def open_run(name: str) -> Run:
             return found
         check_name(name, "run")
     run = Run(runs / name)
+    put_adapter_back(run)
     if made_at(run) is not None:
         return run
     known = ", ".join(one.name for one in all_runs()[:8]) or "none yet"
@@ -468,9 +506,15 @@ def model_of(run: Run) -> ModelRef | None:
 def _problems_in(folder: Path, files: dict[str, Record[Any]]) -> list[str]:
     """What is wrong with some files of a folder, in their order."""
     found: list[str] = []
+    try:
+        there = set(os.listdir(folder))  # one look instead of one for each
+    except OSError:  # each file says by itself what is wrong
+        there = set(files)
     for name, record in files.items():
+        if name not in there:
+            continue
         try:
-            record.read(folder / name)
+            record.read(f"{folder}{os.sep}{name}")
         except Damaged as damaged:
             found += damaged.problems
     return found

@@ -13,6 +13,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.store.home import folder_in_home, write_json, writing
 from workbench.store.records import Damaged, Record
 from workbench.store.run_files import Fields, Seconds
+from workbench.store.run_notes import notes_of
 from workbench.store.runs import Run, free_name, made_at, runs_folder
 
 _ABOUT = "thrown.json"
@@ -28,12 +29,13 @@ _THROWN: Record[_About] = Record(_About)
 
 @dataclass(frozen=True)
 class Thrown:
-    """A run in the trash. place: its folder there. name: what it was called. time: since the epoch."""
+    """A run in the trash. place: its folder there. name: what it was called. time: since the epoch. title: that somebody gave it."""
 
     place: str
     name: str
     time: float
     bytes: int
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def content() -> Content:
         run = Run(Path(entry.path))
         if entry.is_dir(follow_symlinks=False) and (made := made_at(run)) is not None:
             about = _about(run)
-            found.append(Thrown(entry.name, *((about.name, about.time) if about else (entry.name, made)), size))
+            name, when = (about.name, about.time) if about else (entry.name, made)
+            found.append(Thrown(entry.name, name, when, size, notes_of(run).title))
         else:
             others += 1
     return Content(tuple(sorted(found, key=lambda one: one.time, reverse=True)), others, total)

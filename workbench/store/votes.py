@@ -6,6 +6,7 @@ ever rewritten: of two votes on the same answers the later one holds, and one th
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -29,6 +30,7 @@ __all__ = [
     "Vote",
     "add",
     "all_votes",
+    "mixed_source",
     "of_sitting",
     "path",
     "rows",
@@ -106,19 +108,34 @@ def rows(sitting: str = "", measured: bool = False) -> Iterator[tuple[int, RawRo
 
 _SOURCE = "votes from the Compare page"
 _OF = " on answers of "
+_MIXED = ", mixed with "
+_NAME = r"[a-z0-9._-]+(?![^,)])"  # to its end, so that no title is taken for one
+# In the beginning, or in parentheses behind the title of what was mixed in.
+_VOTED = re.compile(rf"(?:^|{_MIXED}[^()]*\(){_SOURCE}{_OF}({_NAME}(?:, {_NAME})*)")
 
 
 def source_of(given: Sequence[RawRow]) -> str:
     """What a dataset of such rows says of where it is from, with the runs whose answers were voted on."""
     told = [(row.get("provenance") or {}).get(side) or {} for row in given for side in ("left", "right")]
     runs = sorted({Answerer(one["name"]).run for one in told if one.get("name")})
+    return _words_of(runs)
+
+
+def _words_of(runs: Sequence[str]) -> str:
     return f"{_SOURCE}{_OF}{', '.join(runs)}" if runs else _SOURCE
 
 
+def mixed_source(source: str, title: str, of_other: str) -> str:
+    """What a dataset says of where it is from that is mixed of two: the source of the first, and the title of the other, with the
+    runs whose answers were voted on where its own source names some."""
+    runs = voted_on(of_other)
+    return f"{source}{_MIXED}{title}" + (f" ({_words_of(runs)})" if runs else "")
+
+
 def voted_on(source: str) -> tuple[str, ...]:
-    """The runs that `source_of` named; none for data from elsewhere."""
-    start, of, named = source.partition(_OF)
-    return tuple(filter(is_name, named.split(", "))) if start == _SOURCE and of else ()
+    """The runs that `source_of` and `mixed_source` named; none for data from elsewhere."""
+    named = [name for told in _VOTED.finditer(source) for name in told[1].split(", ")]
+    return tuple(filter(is_name, dict.fromkeys(named)))
 
 
 def path() -> Path:

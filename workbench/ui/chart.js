@@ -1,4 +1,4 @@
-// Gradio runs this once for each chart on the page, as the body of a function (element, trigger, props, server,
+// Called once for each chart on the page (chart.py), as the body of a function (element, trigger, props, server,
 // upload, watch), behind chart_numbers.js and chart_files.js. Text from outside reaches the page through textContent and the
 // canvas only, never as HTML.
 

@@ -33,6 +33,21 @@ STATE_LABELS = {
 }
 
 
+# Each tab of the browser remembers it, because two of them may compare different runs. Before it was read, the page has none.
+_SHOWN_BESIDE = """(chosen) => {
+    if (window.wbBesideIsBack) return [chosen];
+    window.wbBesideIsBack = true;
+    try {
+        return [JSON.parse(sessionStorage.getItem('wb-beside')) ?? chosen];
+    } catch {
+        return [chosen];
+    }
+}"""
+_REMEMBER_BESIDE = """(chosen) => {
+    if (window.wbBesideIsBack) sessionStorage.setItem('wb-beside', JSON.stringify(chosen ?? []));
+}"""
+
+
 class RunActions:
     """follow_ups: the buttons that propose another run; "branch" is rendered beside the run's details."""
 
@@ -98,6 +113,8 @@ class RunActions:
         """The buttons of a run that can be read."""
         running, waits, stopping = state == "running", state == "queued", run.stop_file.exists()
         start_again, branch = better_fork(run, findings), next(iter(forks_of(run)), None)
+        # One button leads on: the suggested change where the run went wrong, else the comparison.
+        went_wrong = suggested(findings) is not None and any(one.severity == "blocker" for one in findings)
         shown = {
             self.stop: gr.update(value="End at once" if stopping else "Stop and save", visible=running),
             self.pause: shown_if(running and not stopping),
@@ -105,10 +122,14 @@ class RunActions:
             self.front: shown_if(waits and app.survey().waiting[:1] != (run,)),
             self.remove: shown_if(waits),
             self.last: shown_if(state in result_step.ENDED and step_of_result(run) is not None),
-            self.compare: shown_if(run.has_adapter and not run.is_reward),
+            self.compare: gr.update(
+                visible=run.has_adapter and not run.is_reward, variant="secondary" if went_wrong else "primary"
+            ),
             self.follow_ups["against"]: shown_if(run.has_adapter and run.is_reward),
             self.follow_ups["again"]: shown_if(not running and not waits),
-            self.follow_ups["better"]: shown_if(suggested(findings) is not None),
+            self.follow_ups["better"]: gr.update(
+                visible=suggested(findings) is not None, variant="primary" if went_wrong else "secondary"
+            ),
             self.follow_ups["more"]: shown_if(state == "finished" and run.has_adapter and not run.is_reward),
         }
         if result_step.is_offered(run, state) and (found := best_of(run)):
@@ -142,8 +163,12 @@ def wire_choice(run: gr.Dropdown, beside: gr.Dropdown, frame: Frame, app: AppSta
         return {} if now == shown else {run: offered, beside: offered, listed: now}
 
     @who_may.for_visitors
-    def last_shown() -> gr.Dropdown:
-        return last_looked_at(app)
+    def last_shown(kept: list[str] | None) -> Updates:
+        """kept: the runs that this tab of the browser showed beside it."""
+        known = run_choices(app)
+        there = {name for _, name in known}
+        beside_it = [name for name in kept or () if name in there]
+        return {run: last_looked_at(app), beside: gr.update(choices=known, value=beside_it)}
 
     @who_may.for_visitors
     def look_at_run(run_name: str | None, request: gr.Request) -> None:
@@ -153,7 +178,8 @@ def wire_choice(run: gr.Dropdown, beside: gr.Dropdown, frame: Frame, app: AppSta
 
     frame.clock.each_second(list_runs, [listed], [run, beside, listed])
     run.input(look_at_run, run, None, **QUIET)
-    frame.opened["watch"].select(last_shown, None, run, **QUIET)
+    frame.opened["watch"].select(last_shown, beside, [run, beside], js=_SHOWN_BESIDE, **QUIET)
+    beside.change(None, beside, None, js=_REMEMBER_BESIDE)
 
 
 def run_choices(app: AppState) -> list[tuple[str, str]]:

@@ -22,10 +22,11 @@ from workbench.store.forks import fork_of
 from workbench.store.runs import Run
 from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, table, text
 from workbench.ui.queue_view import queue_position_message
+from workbench.ui.time_bar import time_bar
 
 
-def head_html(app: AppState, run: Run) -> Html:
-    """What the run is doing or how it ended, and its numbers so far."""
+def head_html(app: AppState, run: Run, findings: Sequence[RunFinding] = ()) -> Html:
+    """What the run is doing or how it ended, and its numbers so far. findings: what is told of its health below that."""
     state = training.state_of(run)
     words = training.summary(run)
     if state == "running":
@@ -47,14 +48,33 @@ def head_html(app: AppState, run: Run) -> Html:
     if state == "finished":
         if best.step_of_result(run):  # of which the run's own words say nothing
             words = closing_message(rows_of_result(run, app.read(run).log.rows), run.config())
-        done = notice("good", f"{run.name} is finished", words.removeprefix("Finished. "))
+        ended = words.removeprefix("Finished. ")
+        # Numbers can look good that went wrong: what a rule found to be lost is not called good above it.
+        if any(one.severity == "blocker" for one in findings):
+            done = notice(
+                "warning", f"{run.name} is finished, with a problem", ended, "What it is, and what to do, stands below."
+            )
+        else:
+            done = notice("good", f"{run.name} is finished", ended)
         return join(done, *best_html(run), numbers_html(app, run))
     if state == "stopped":
         return join(notice("info", f"{run.name} was stopped", words), *best_html(run), numbers_html(app, run))
     if state == "paused":
         return notice("info", f"{run.name} is paused", words)
     title = f"{run.name} was lost" if state == "lost" else f"{run.name} failed"
+    words = _not_twice(words, findings)
     return join(notice("blocker", title, words), *(best_html(run) if state == "failed" else []))
+
+
+def _not_twice(words: str, findings: Sequence[RunFinding]) -> str:
+    """Why a run failed, without the meaning and advice that stand below it where a rule about its health ended it."""
+    for one in findings:
+        whole = f"{one.title}: {one.evidence} {one.meaning} {one.advice}"
+        if one.stop and words.startswith(whole):
+            return (
+                f"{one.title}: {one.evidence}{words.removeprefix(whole)} What it means, and what to do, stands below."
+            )
+    return words
 
 
 def best_line(run: Run) -> str:
@@ -178,11 +198,12 @@ def details_html(run: Run) -> Html:
         ("Decided for this machine", "\n".join(run.chosen().get("words", []))),
         ("Longest batch, tried first", "\n".join(probe_summary(*one) for one in environment.get("probes", {}).items())),
         ("Known of the reference", reference_cache_summary(environment.get("reference", {}))),
+        ("Prompts read once", "\n".join(reading_summary(*one) for one in environment.get("reading", {}).items())),
         ("Mirror", environment.get("mirror") or ("" if config.mirror == "none" else MIRROR_TITLES[config.mirror])),
         ("Changed on the way", "\n".join(one["words"] for one in run.adjustments())),
         ("Settings", "\n".join(f"{key}: {value}" for key, value in config.model_dump().items())),
     ]
-    return facts([(label, value) for label, value in pairs if value])
+    return join(time_bar(run.seconds()), facts([(label, value) for label, value in pairs if value]))
 
 
 def notes_html(run: Run) -> list[Html]:
@@ -210,6 +231,14 @@ def reference_cache_summary(reference: Mapping[str, int]) -> str:
         return ""
     computed, read = reference.get("computed", 0), reference.get("read", 0)
     return f"{computed:,} log-probabilities computed and kept for later runs, {read:,} read"
+
+
+def reading_summary(stage: str, reading: Mapping[str, Any]) -> str:
+    """In how many batches the prompt of a pair was read once for both answers, or why in none."""
+    batches, once = reading.get("batches", 0), reading.get("prompts_once", 0)
+    if reading.get("why_not"):
+        return f"{stage_title(stage)}: in none of {batches:,} batches, since {reading['why_not']}"
+    return f"{stage_title(stage)}: in {once:,} of {batches:,} batches, where that computes less than reading each pair as two rows"
 
 
 def health_html(findings: Sequence[RunFinding], config: RunConfig) -> Html:

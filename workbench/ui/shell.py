@@ -1,6 +1,7 @@
 """The frame of the window: the status line, the five pages, one clock for all of them, and what crosses from page to page."""
 
 from functools import partial
+from pathlib import Path
 
 import gradio as gr
 
@@ -39,6 +40,8 @@ _RETURN = """() => {
     return {__type__: 'update', selected: sessionStorage.getItem('wb-page') ?? 'model'};
 }"""
 
+_KEEP_FOLDS_OPEN = Path(__file__).with_name("folds.js").read_text("utf-8")
+
 
 def build(app: AppState) -> gr.Blocks:
     """The whole window: all pages drawn, then all pages wired."""
@@ -53,6 +56,9 @@ def build(app: AppState) -> gr.Blocks:
         status = gr.HTML(status_now, elem_id="wb-status", js_on_load=None)
         clock = Clock(gr.Timer(1.0))
         notifier = Notifier()
+        gr.HTML(
+            "", html_template="<span></span>", js_on_load=_KEEP_FOLDS_OPEN, visible="hidden", apply_default_css=False
+        )
         banner = Banner() if on_space() else None
         opened: dict[PageId, gr.Tab] = {}
         # Gradio's own menu for tabs that do not fit hides them; wrapped ones are laid out by theme.css.

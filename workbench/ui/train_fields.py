@@ -21,7 +21,8 @@ from workbench.store import choices, datasets
 from workbench.store.best import step_of_result
 from workbench.store.choices import Choices
 from workbench.store.forks import forks_of_model
-from workbench.store.runs import Run, reward_runs, runs_to_start_from
+from workbench.store.run_notes import label_of
+from workbench.store.runs import Run, open_run, reward_runs, runs_to_start_from
 from workbench.ui import form
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import facts
@@ -128,9 +129,9 @@ class TrainFields:
     def start_update(self, start_from: str | None) -> Updates:
         """The runs that the model of the Model page can start from, with one of them chosen, or the base model."""
         model = choices.read().model
-        ended = [(f"{run.name}, {_result_label(run)}", run.name) for run in runs_to_start_from(model)]
+        ended = [(f"{label_of(run)}, {_result_label(run)}", run.name) for run in runs_to_start_from(model)]
         steps = [
-            (f"{fork.run}, at {stage_title(fork.stage)} step {fork.step:,}", fork.written)
+            (f"{label_of(open_run(fork.run))}, at {stage_title(fork.stage)} step {fork.step:,}", fork.written)
             for fork in forks_of_model(model)
         ]
         return {self.start_from: _choice([BASE_MODEL_CHOICE, *ended, *steps], start_from, BASE_MODEL)}
@@ -189,8 +190,8 @@ def reward_label(run: Run) -> str:
     """ "judge · right in 91 % of 200 held-out pairs" """
     facts = run.reward_facts()
     if facts is None or facts.accuracy is None:
-        return run.name
-    return f"{run.name} · right in {facts.accuracy:.0%} of {facts.pairs:,} held-out pairs"
+        return label_of(run)
+    return f"{label_of(run)} · right in {facts.accuracy:.0%} of {facts.pairs:,} held-out pairs"
 
 
 def no_reward_message(model: ModelRef) -> str:

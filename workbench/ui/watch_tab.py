@@ -36,7 +36,7 @@ from workbench.ui.run_view import (
 )
 from workbench.ui.samples_view import SamplesView
 from workbench.ui.sweep_result_view import SweepResult
-from workbench.ui.updates import QUIET, Updates, hidden_except, shown_if
+from workbench.ui.updates import LATEST, QUIET, Updates, hidden_except, shown_if
 from workbench.ui.who_may import for_visitors
 
 Signature = tuple[Any, ...]
@@ -106,21 +106,20 @@ class WatchTab:
         seen = gr.State(())
 
         @for_visitors
-        def redraw() -> Signature:
-            return ()
-
-        def refresh(
+        def draw_run(
             run_name: str | None, beside: list[str] | None, before: Signature, place: float, known: int
         ) -> Updates:
-            """One tick: everything on the page, or nothing where nothing changed."""
+            """Everything on the page, or nothing where nothing changed."""
             now = signature(app, run_name, beside)
             return {} if now == before else {**self.page_of(app, run_name, before, (place, known), beside), seen: now}
 
-        film = [self.samples.slider, self.samples.count]
-        frame.clock.each_second(refresh, [self.run, self.beside.runs, seen, *film], [*self.changing, seen])
+        shown = [self.run, self.beside.runs, seen, self.samples.slider, self.samples.count]
+        frame.clock.each_second(draw_run, shown, [*self.changing, seen])
+        # A tick is up to a second away, which is long for somebody who chose a run, or loaded the page again.
+        chosen_anew = [self.run.change, self.beside.runs.change]
+        gr.on(chosen_anew, draw_run, shown, [*self.changing, seen], **LATEST, queue=False, concurrency_limit=None)
         self.samples.wire(self.run, app)
         wire_choice(self.run, self.beside.runs, frame, app)
-        self.run.change(redraw, None, seen, **QUIET)
         self.actions.wire(self.run, self.head, app)
         self.notify.wire(frame)
         self.queue.wire()
@@ -150,7 +149,7 @@ class WatchTab:
         others = [(other, app.read(other)) for other in chosen(beside, run, app.survey())]
         findings = findings_of(app, run)
         updates = {
-            self.head: join(*notes_html(run), head_html(app, run), *reading_html(reading)),
+            self.head: join(*notes_html(run), head_html(app, run, findings), *reading_html(reading)),
             self.health: health_html(findings, run.adjusted_config()) if findings else "",
             self.log: run.log_tail(),
             self.details: details_html(run),

@@ -213,7 +213,7 @@ EXPLAINED: dict[str, Explanation] = {
     "speed": Explanation(
         what="Tokens that go through training each second, evaluations and checkpoints left out.",
         formula="tokens of the steps between two logged rows / seconds that these steps took",
-        source="measured by the workbench; TRL counts the tokens (num_tokens)",
+        source="measured by the workbench; the trainer counts the tokens (num_tokens)",
         good="Even. Steps with longer answers have more tokens and take longer.",
         bad="It falls and stays low: the machine is shared, too hot, or out of memory and swapping.",
         sketch_good=_STAYS,

@@ -325,9 +325,11 @@ def read_config(values: dict[str, Any]) -> RunConfig:
 
     Raises WorkbenchError that lists every problem at once.
     """
-    config = checked(RunConfig, values)
-    found = problems(config)
-    if found:
+    return _that_can_run(checked(RunConfig, values))
+
+
+def _that_can_run(config: RunConfig) -> RunConfig:
+    if found := problems(config):
         raise WorkbenchError(*found)
     return config
 
@@ -351,14 +353,15 @@ def stored_config(values: Any, renamed: Mapping[str, str] = RENAMED) -> tuple[Ru
             known = overlay(nested({new: found}), known)  # a setting that has its new name already keeps that value
     unknown = []
     try:
-        RunConfig.model_validate(known)
+        config = RunConfig.model_validate(known)
     except ValidationError as error:
         known = copy.deepcopy(known)
         for problem in error.errors():
             if problem["type"] == "extra_forbidden":
                 _take_out(known, problem["loc"])
                 unknown.append(f"{'.'.join(map(str, problem['loc']))} = {str(problem['input'])[:60]}")
-    return read_config(known), tuple(unknown)
+        config = checked(RunConfig, known)
+    return _that_can_run(config), tuple(unknown)
 
 
 _NOTHING = object()

@@ -22,6 +22,7 @@ from workbench.store.datasets.source import Conversion, Progress, none_usable, o
 from workbench.store.datasets.staging import HELD_OUT, NOT_TAKEN, TRAIN, Staged, order_of, stage, write_sides
 from workbench.store.datasets.tables import SPLITS, fingerprint, stored_rows
 from workbench.store.home import write_text, writing
+from workbench.store.votes import mixed_source
 
 # How much of the work is done when all rows are read.
 _READING = 0.9
@@ -93,7 +94,7 @@ def mix(name: str, first: str, second: str, progress: Progress | None = None) ->
     if ours.kind != other.kind:
         raise WorkbenchError(f"{ours.title} and {other.title} hold different kinds of rows, so they cannot be mixed.")
     rows = chain((row for _, row in stream_all(ours, extras=False)), stream(second, "train"))
-    source = Provenance(f"{ours.source}, mixed with {other.title}")
+    source = Provenance(mixed_source(ours.source, other.title, other.source))
     return add(enumerate(map(dict, rows), start=1), name, source=source, progress=progress)
 
 

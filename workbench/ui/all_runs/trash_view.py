@@ -7,6 +7,7 @@ from gradio.blocks import Block
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.plan import in_gigabytes
+from workbench.core.monitoring.run_list import run_label
 from workbench.jobs import trash
 from workbench.jobs.app_state import AppState
 from workbench.store import choices
@@ -90,4 +91,4 @@ class TrashView:
 def _label(one: Thrown) -> str:
     """ "demo-2, thrown away 22 Nov 14:05, 3.4 MB" """
     when = f"{datetime.fromtimestamp(one.time):%d %b %H:%M}".lstrip("0")
-    return f"{one.name}, thrown away {when}, {in_gigabytes(one.bytes)}"
+    return f"{run_label(one.name, one.title)}, thrown away {when}, {in_gigabytes(one.bytes)}"

@@ -56,6 +56,10 @@ _COPY = r"""() => {
     field.remove();
 }"""
 
+WENT_ON = (
+    "This conversation went on in another tab of the browser, and was kept as it is there. What is shown here is kept beside it, as a "
+    "conversation of its own."
+)
 SEND, EDIT = "Ask both", "Edit and ask again"
 
 
@@ -363,7 +367,8 @@ class ChatView:
                 drawn = time.monotonic()
         yield {self.talk: pending, who.note: way, **self.lanes.updates(pending)}
         kept = conversations.save(pending)
-        yield {self.talk: kept, self.earlier.id: kept.id, **self.lanes.updates(kept)}
+        told = {who.note: notice("info", WENT_ON)} if pending.id not in ("", kept.id) else {}
+        yield {self.talk: kept, self.earlier.id: kept.id, **told, **self.lanes.updates(kept)}
 
     def rewards(self, who: WhoAnswers, app: AppState, talk: Talk, name: str) -> Generator[Updates, None, Talk]:
         """What a reward model says of the last answers, below them; nothing for name "", and while they still grow.

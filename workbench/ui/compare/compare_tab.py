@@ -50,7 +50,7 @@ class CompareTab:
             lambda questions, grid: {self.views: gr.Tabs(selected="votes"), **self.votes.open_grid(questions, grid)},
             [self.views, *self.votes.shown],
         )
-        self.many.wire(self.who, self.how, self.reward, app)
+        self.many.wire(self.who, self.how, self.reward, frame, app)
         # A report names its own runs: left and right would only be in its way.
         # Hidden, not absent: they may be mounted only now, and then Gradio would show them again.
         self._report_tab.select(lambda: {self._sides: there_while(False)}, None, [self._sides], **QUIET)

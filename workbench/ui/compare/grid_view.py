@@ -16,6 +16,7 @@ from workbench.jobs.app_state import AppState
 from workbench.jobs.grid import (
     STRENGTHS,
     Grid,
+    LastGrids,
     Means,
     answer_all,
     as_csv,
@@ -34,6 +35,7 @@ from workbench.ui.compare.reward_choice import RewardChoice, reward_reading
 from workbench.ui.compare.save_strength import SaveStrength
 from workbench.ui.compare.who_answers import HowToAnswer, WhoAnswers, answerers
 from workbench.ui.environment import export_folder
+from workbench.ui.frame import Frame
 from workbench.ui.parts import Html, Lane, answer_table, bar, empty, join, signed, table, text
 from workbench.ui.updates import QUIET, Updates, shown_if, there_while
 
@@ -53,8 +55,14 @@ READING = (
 )
 
 
+# Only after the page is back where it was: until then the field is empty because nothing has filled it yet.
+_REMEMBER = "id => { if (window.wbIsBack && id) sessionStorage.setItem('wb-grid', id); }"
+_AS_REMEMBERED = "(id, grid) => [sessionStorage.getItem('wb-grid') ?? '', grid]"
+
+
 class GridView:
-    """grid: the last one of this browser tab. answers_state: the same as questions for a sitting, once all is answered."""
+    """grid: the last one of this browser tab. id: what the tab remembers it by. answers_state: the same as questions for a sitting,
+    once all is answered."""
 
     def __init__(self) -> None:
         self.source = PromptSource()
@@ -80,7 +88,9 @@ class GridView:
             }
         self.seen = gr.HTML(text(SEEN), visible=False, elem_id="wb-many-seen")
         self.save = SaveStrength()
+        self.id = gr.Textbox("", visible="hidden", elem_id="wb-many-id")
         self.grid = gr.State(Grid())
+        self._last = LastGrids()
         self.answers_state = gr.State([])
         self._can_vote = False
 
@@ -89,7 +99,7 @@ class GridView:
         self._can_vote = True
         self.vote.click(act, [self.answers_state, self.grid], list(outputs), **QUIET)
 
-    def wire(self, who: WhoAnswers, how: HowToAnswer, reward: RewardChoice, app: AppState) -> None:
+    def wire(self, who: WhoAnswers, how: HowToAnswer, reward: RewardChoice, frame: Frame, app: AppState) -> None:
         self.source.wire()
         self.save.wire(who)
 
@@ -115,14 +125,23 @@ class GridView:
             asking.way_of(app, grid.answerers)
             yield from self.fill_strengths(app, grid, right.name, judge)
 
+        def enter(id: str, grid: Grid) -> Iterator[Updates]:
+            """After a reload this tab has its answers again, as far as they had come."""
+            found = None if grid.answers else self._last.get(id)
+            if found:
+                yield {self.id: id, self.answers: grid_html(found)}
+                yield from self._finished(found)
+
         inputs = [reward.which, *self.source.inputs, *who.inputs, *how.inputs]
         answering: dict[str, Any] = {**QUIET, "concurrency_limit": AT_ONCE}
         shown = [self.stop, self.progress]
-        kept = [self.grid, self.answers, self.answers_state, self.vote, self.seen, *self.files.values()]
+        kept = [self.id, self.grid, self.answers, self.answers_state, self.vote, self.seen, *self.files.values()]
         self.ask.click(ask, inputs, [*shown, *kept], **answering)
         self.sweep.click(sweep, inputs, [*shown, self.strengths], **answering)
         # Not `cancels`: what was answered so far must come to its end and be kept.
         self.stop.click(lambda: asking.stop(app), None, None, **QUIET, queue=False)
+        self.id.change(None, self.id, None, js=_REMEMBER)
+        frame.opened["compare"].select(enter, [self.id, self.grid], kept, **QUIET, js=_AS_REMEMBERED)
 
     def fill(self, app: AppState, grid: Grid, reward: str = "") -> Iterator[Updates]:
         """Ask everything, and give the table again and again as it grows; at last also the files of it.
@@ -135,7 +154,9 @@ class GridView:
 
         if reward:
             open_reward_model(reward)  # what is wrong with it is told before anything is asked
-        yield from self._during(answer_all(app, grid), now, lambda: (grid.answered, grid.size, "answers"))
+        answering = self._during(answer_all(app, grid), now, lambda: (grid.answered, grid.size, "answers"))
+        yield {**next(answering), self.id: self._last.keep(grid)}
+        yield from answering
         yield from self._finished(grid)
         if reward and grid.answered == grid.size:
             yield from self._during(

@@ -26,8 +26,9 @@ class RewardChoice:
         listed = gr.State(())
 
         def list_models(shown: tuple[object, ...]) -> Updates:
-            """One may just have ended."""
-            now = tuple(app.survey().states.items())
+            """One may just have ended, or got a title."""
+            survey = app.survey()
+            now = *survey.states.items(), *survey.titles.items()
             if now == shown:
                 return {}
             choices = reward_choices()

@@ -56,8 +56,9 @@ class WhoAnswers:
         listed = gr.State(())
 
         def list_runs(shown: tuple[object, ...]) -> Updates:
-            """One may just have ended. The checkpoints of one that trains are listed anew when the page is opened."""
-            now = tuple(app.survey().states.items())
+            """One may just have ended, or got a title. The checkpoints of one that trains are listed anew when the page is opened."""
+            survey = app.survey()
+            now = *survey.states.items(), *survey.titles.items()
             if now == shown:
                 return {}
             return {**{one: gr.update(choices=who_choices()) for one in self.names}, listed: now}

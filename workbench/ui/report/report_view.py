@@ -15,6 +15,7 @@ from workbench.jobs.app_state import AppState
 from workbench.store import reports
 from workbench.store.answerers import offered
 from workbench.store.home import write_json, write_text
+from workbench.store.run_notes import label_of
 from workbench.store.runs import reward_runs
 from workbench.ui.compare.who_answers import HowToAnswer
 from workbench.ui.environment import export_folder
@@ -156,7 +157,7 @@ def _run_choices() -> list[tuple[str, str]]:
 
 
 def _reward_choices() -> Sequence[tuple[str, str]]:
-    return [_NONE, *((run.name, run.name) for run in reward_runs())]
+    return [_NONE, *((label_of(run), run.name) for run in reward_runs())]
 
 
 def _listed(id: str | None = None) -> Any:
