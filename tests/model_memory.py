@@ -126,12 +126,14 @@ def trainer_for(
     from_adapter: bool = False,
     judge: Callable[[Any, Any], Any] | None = None,
     changes: Mapping[str, Any] | None = None,
+    shared: float = 0.0,
 ) -> Any:
     """TRL's trainer on a random model, built as engine/train.py builds it for a fresh adapter; two steps to train.
 
     Every second row is a quarter as long as the longest, so that there is padding. base: a model of these values that is
     loaded already. from_adapter: as where training starts from a trained adapter, of which the reference is a copy. judge: makes the
-    reward model that scores answers, from the model and its tokenizer. changes: of the arguments of the trainer.
+    reward model that scores answers, from the model and its tokenizer. changes: of the arguments of the trainer. shared: how much
+    of the longest row the two answers of a pair have in common, which is then read once.
     """
     from datasets import Dataset
 
@@ -159,7 +161,7 @@ def trainer_for(
         trainer = make(
             model=model,
             args=settings(**arguments | {"eval_strategy": "no", "eval_on_start": False} | (changes or {})),
-            train_dataset=Dataset.from_list(_rows(config, stage, tokenizer)),
+            train_dataset=Dataset.from_list(_rows(config, stage, tokenizer, shared)),
             processing_class=tokenizer,
             **more,
         )
@@ -218,7 +220,7 @@ def longest(trainer: Any, batch: Any) -> int:
     return int(batch["input_ids" if "input_ids" in batch else "chosen_input_ids"].shape[1])
 
 
-def _rows(config: RunConfig, stage: str, tokenizer: Any) -> list[dict[str, Any]]:
+def _rows(config: RunConfig, stage: str, tokenizer: Any, shared: float) -> list[dict[str, Any]]:
     long, short = " the" * 2 * config.max_length, " the" * (config.max_length // 4)
     answers = [(short if number % 2 else long) + str(number) for number in range(config.batch_size)]
     if stage == "sft":
@@ -226,19 +228,21 @@ def _rows(config: RunConfig, stage: str, tokenizer: Any) -> list[dict[str, Any]]
     if stage == "kto":
         return [{"prompt": "a", "completion": answer, "label": bool(n % 2)} for n, answer in enumerate(answers)]
     if METHODS[stage].online or METHODS[stage].scores:
-        return _exact_rows(config, stage, tokenizer)
-    return [{"prompt": "a", "chosen": answer, "rejected": answer + " a"} for answer in answers]
+        return _exact_rows(config, stage, tokenizer, shared)
+    prompt = "a" + " the" * int(shared * config.max_length)
+    return [{"prompt": prompt, "chosen": "b" + answer, "rejected": "c" + answer} for answer in answers]
 
 
-def _exact_rows(config: RunConfig, stage: str, tokenizer: Any) -> list[dict[str, Any]]:
+def _exact_rows(config: RunConfig, stage: str, tokenizer: Any, shared: float) -> list[dict[str, Any]]:
     """Rows of methods that leave out what is too long: every second one fills max length to the last token."""
     answers_itself = METHODS[stage].online
 
     def conversation(words: int) -> dict[str, Any]:
-        asked = {"role": "user", "content": "a" + " the" * (words if answers_itself else 0)}
+        before = words if answers_itself else int(shared * config.max_length)
+        asked = {"role": "user", "content": "a" + " the" * before}
         if answers_itself:
             return {"prompt": [asked]}
-        said = [{"role": "assistant", "content": "a" + " the" * words + end} for end in ("", " a")]
+        said = [{"role": "assistant", "content": word + " the" * words} for word in ("b", "c")]
         return {"prompt": [asked], "chosen": said[:1], "rejected": said[1:]}
 
     def tokens(row: dict[str, Any]) -> int:
@@ -246,7 +250,7 @@ def _exact_rows(config: RunConfig, stage: str, tokenizer: Any) -> list[dict[str,
         return len(tokenizer.apply_chat_template(turns, add_generation_prompt=answers_itself, return_dict=False))
 
     room = config.max_length - config.own(stage).longest_own_answer()
-    words = max(count for count in range(room) if tokens(conversation(count)) <= room)
+    words = next(count for count in range(room, -1, -1) if tokens(conversation(count)) <= room)
     assert tokens(conversation(words)) == room
     rows = config.effective_batch // config.own(stage).answers_per_row() if answers_itself else config.batch_size
     return [conversation(words // 4 if number % 2 else words) for number in range(rows)]

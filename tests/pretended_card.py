@@ -132,7 +132,8 @@ class Card(TorchDispatchMode):
         values = values_of(tensor)
         if values is not None:
             return values.item()
-        return False if tensor.dtype == torch.bool else 1 if tensor.dtype in _WHOLE else 1.0
+        # Yes, where a loop asks whether it is over, and a check whether all is well.
+        return True if tensor.dtype == torch.bool else 1 if tensor.dtype in _WHOLE else 1.0
 
     def _places(self, index: Any) -> list[Any]:
         """A mask as the places at which it is true, as a card finds them out first; all where its values are not known."""
@@ -215,6 +216,8 @@ def _with_values(args: Any, kwargs: Any) -> tuple[Any, Any] | None:
 def _inside(func: Any, args: Any) -> int:
     """Bytes that a kernel of a card takes for itself while it runs."""
     name = func.name()
+    if func is aten.logsumexp.default:  # exponentials of all of them
+        return args[0].nbytes
     if name == "bitsandbytes::gemm_4bit":  # the matrix in 16 bits and its scales in fp32, before the two are multiplied
         weights = math.prod(args[2])
         return weights * args[0].dtype.itemsize + 4 * weights // args[4]
@@ -240,6 +243,9 @@ class _AsOnACard(TorchFunctionMode):
             if values is None:
                 values = torch.ones(args[0].shape, dtype=args[0].dtype)
             return getattr(values, name)()
+        if name == "__deepcopy__" and isinstance(args[0], FakeTensor):
+            copied = args[0].detach().clone().requires_grad_(args[0].requires_grad)
+            return torch.nn.Parameter(copied, copied.requires_grad) if isinstance(args[0], torch.nn.Parameter) else copied
         if name == "backward":  # in which layers are computed again: as on a card too, where this is off while it is asked
             with _AsOnACard():
                 return _engine_run_backward(
@@ -357,13 +363,13 @@ class _Judge(RewardAdapter):
         self.head = torch.nn.Linear(hidden, 1, bias=False).requires_grad_(False)
 
 
-def trainer_on(card: Card, values: Mapping[str, Any], config: RunConfig, stage: str, from_adapter: bool = False) -> Any:
-    """The trainer of a run on such a card, with autocast as the trainer of a card has it."""
+def trainer_on(card: Card, values: Mapping[str, Any], config: RunConfig, stage: str, shared: float = 0.0) -> Any:
+    """The trainer of a run on such a card, with autocast as the trainer of a card has it. shared: see trainer_for."""
     method = METHODS[stage]  # type: ignore[index]
     base = model_on(card, values, method.scores)
     with card:
         trainer = trainer_for(
-            values, config, stage, CARD, base, from_adapter=from_adapter,
+            values, config, stage, CARD, base, shared=shared,
             judge=lambda model, tokenizer: _Judge(model, tokenizer, config),
             changes={"use_cpu": True, "dataloader_pin_memory": False},
         )  # fmt: skip
@@ -411,12 +417,12 @@ def peak_of_step(
     config: RunConfig,
     stage: str,
     memory: int | None = None,
-    from_adapter: bool = False,
+    shared: float = 0.0,
     watched: int | None = None,
 ) -> Card:
     """Two steps of a run on a pretended card, whose `peak` is then what PyTorch would have allocated at most."""
     card = Card(memory)
-    trainer = trainer_on(card, values, config, stage, from_adapter)
+    trainer = trainer_on(card, values, config, stage, shared)
     with card:
         step, _ = steps_of(trainer)
         for group in trainer.optimizer.param_groups:

@@ -413,9 +413,9 @@ def _logits(step: _Step, objective: Stage) -> int:
 
 
 def _logits_at_once(step: _Step) -> int:
-    """Of some tokens: what the output layer gives in half precision, logits and probabilities in fp32, one sum of either."""
+    """Of some tokens: logits in fp32, their probabilities or exponentials, and those once more in half precision."""
     tokens = min(step.judged, max(1, LOGITS_AT_ONCE // step.shape.vocabulary))
-    per_logit = 3 * _FP32 + step.head_width % _FP32 + (_FP32 if step.shape.capped else 0)
+    per_logit = 2 * _FP32 + step.head_width % _FP32 + (_FP32 if step.shape.capped else 0)
     return tokens * step.shape.vocabulary * per_logit
 
 
