@@ -29,6 +29,17 @@ def packed(value: dict[str, Any] | None) -> str | None:
 
 
 _SCRIPTS = {"chart": ("chart_numbers", "chart_files", "chart"), "lengths": ("lengths",)}
+_GIVEN = "element, trigger, props, server, upload, watch"  # to a component's own script, by Gradio
+
+
+def scripts() -> str:
+    """For the head of the page: what draws all pictures. In each component, twenty charts made it a megabyte larger."""
+    folder = Path(__file__).parent
+    drawn = [
+        f"{kind}({_GIVEN}) {{\n" + "\n".join((folder / f"{one}.js").read_text("utf-8") for one in files) + "\n}"
+        for kind, files in _SCRIPTS.items()
+    ]
+    return f"<script>window.wbPictures = {{\n{','.join(drawn)}\n}};</script>"
 
 
 def picture(
@@ -44,12 +55,11 @@ def picture(
     "marks": [{"x", "label", "severity"}], "reading"}; points go up in x. log: a log scale makes sense. run: of several. id:
     what the browser remembers hidden lines by. explanation: what is folded below a chart; it never changes.
     """
-    folder = Path(__file__).parent
     # The template must not hold the value: Gradio would put it into the page as HTML, and would draw it anew each time.
     return gr.HTML(
         packed(value),
         html_template=f'<div class="wb-{kind}">{explanation or ""}</div>',
-        js_on_load="\n".join((folder / f"{one}.js").read_text("utf-8") for one in _SCRIPTS[kind]),
+        js_on_load=f"wbPictures.{kind}({_GIVEN});",
         apply_default_css=False,
         elem_id=elem_id,
     )

@@ -35,6 +35,12 @@ MOST_WAITING = 200
 
 # The first page is selected whenever the window is drawn, before anything can be asked for.
 _REMEMBER = "() => { if (window.wbIsBack) sessionStorage.setItem('wb-page', '%s'); }"
+# Or at once, where Gradio's page still reads what this says when it begins: to draw the first page and leave it takes a second.
+FIRST_PAGE = """<script>{
+    const pages = window.gradio_config?.components?.find((one) => one.props.elem_id === 'wb-pages');
+    const page = sessionStorage.getItem('wb-page');
+    if (pages && page) pages.props.selected = page;
+}</script>"""
 _RETURN = """() => {
     window.wbIsBack = true;
     return {__type__: 'update', selected: sessionStorage.getItem('wb-page') ?? 'model'};
@@ -104,6 +110,9 @@ def _quieten(window: gr.Blocks, silent: gr.HTML) -> None:
     for event in window.fns.values():
         if event.show_progress == "hidden":
             event.show_progress_on = [silent]
+        # The page of a window holds what programs may know of each public event: 800 kB, for nobody who looks at it.
+        if event.api_visibility == "public":
+            event.api_visibility = "undocumented"
     # Of an idle queue, which Gradio looks at a thousand times a second (on Windows twenty times).
     window._queue.sleep_when_free = _QUEUE_LOOKS
 

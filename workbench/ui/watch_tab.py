@@ -116,7 +116,7 @@ class WatchTab:
         shown = [self.run, self.beside.runs, seen, self.samples.slider, self.samples.count]
         frame.clock.each_second(draw_run, shown, [*self.changing, seen])
         # A tick is up to a second away, which is long for somebody who chose a run, or loaded the page again.
-        chosen_anew = [self.run.change, self.beside.runs.change]
+        chosen_anew = [self.run.change, self.beside.runs.input]
         gr.on(chosen_anew, draw_run, shown, [*self.changing, seen], **LATEST, queue=False, concurrency_limit=None)
         self.samples.wire(self.run, app)
         wire_choice(self.run, self.beside.runs, frame, app)
