@@ -12,6 +12,7 @@ from workbench.store.secrets import hub_home, token_files
 from workbench.store.space import on_space
 from workbench.ui import chart, theme
 from workbench.ui.environment import uploads
+from workbench.ui.frame import FIRST_PAGE
 from workbench.ui.guard import Guard, error_handler, rules_for
 from workbench.ui.login import SHORTEST_PASSWORD, SlowLogin
 from workbench.ui.packing import Packed
@@ -84,7 +85,7 @@ def launch_kwargs(
         "favicon_path": str(Path(__file__).with_name("favicon.svg")),
         "theme": theme.theme(),
         "css": theme.css(),
-        "head": chart.scripts(),
+        "head": chart.scripts() + FIRST_PAGE,
     }
 
 

@@ -35,12 +35,6 @@ MOST_WAITING = 200
 
 # The first page is selected whenever the window is drawn, before anything can be asked for.
 _REMEMBER = "() => { if (window.wbIsBack) sessionStorage.setItem('wb-page', '%s'); }"
-# Or at once, where Gradio's page still reads what this says when it begins: to draw the first page and leave it takes a second.
-FIRST_PAGE = """<script>{
-    const pages = window.gradio_config?.components?.find((one) => one.props.elem_id === 'wb-pages');
-    const page = sessionStorage.getItem('wb-page');
-    if (pages && page) pages.props.selected = page;
-}</script>"""
 _RETURN = """() => {
     window.wbIsBack = true;
     return {__type__: 'update', selected: sessionStorage.getItem('wb-page') ?? 'model'};
