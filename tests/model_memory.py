@@ -122,12 +122,11 @@ def trainer_for(
     stage: str,
     device: Device = CPU,
     base: Any = None,
-    chunked_logits: bool = False,
     from_adapter: bool = False,
 ) -> Any:
     """TRL's trainer on a random model, built as engine/train.py builds it for a fresh adapter; two steps to train.
 
-    Every second row is a quarter as long as the longest, so that there is padding. base: a model of these values that is
+    Every second row is an eighth shorter than the longest, so that there is padding. base: a model of these values that is
     loaded already. from_adapter: as where training starts from a trained adapter, of which the reference is a copy.
     """
     from datasets import Dataset
@@ -151,7 +150,7 @@ def trainer_for(
     if method.online:
         more["reward_funcs"] = Reward({"judge": judge_for(values, config, model, tokenizer).scores}, [1.0]).functions()
     with tempfile.TemporaryDirectory() as folder:
-        arguments = trainer_arguments(config, stage, device, 2, folder, chunked_logits)  # type: ignore[arg-type]
+        arguments = trainer_arguments(config, stage, device, 2, folder)  # type: ignore[arg-type]
         trainer = make(
             model=model,
             args=settings(**arguments | {"eval_strategy": "no", "eval_on_start": False}),
@@ -209,7 +208,7 @@ def longest(trainer: Any, batch: Any) -> int:
 
 
 def _rows(config: RunConfig, stage: str, tokenizer: Any) -> list[dict[str, Any]]:
-    long, short = " the" * 2 * config.max_length, " the" * (config.max_length // 4)
+    long, short = " the" * 2 * config.max_length, " the" * (config.max_length * 7 // 8)
     answers = [(short if number % 2 else long) + str(number) for number in range(config.batch_size)]
     if stage == "sft":
         return [{"prompt": "a", "completion": answer} for answer in answers]

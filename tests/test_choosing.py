@@ -5,7 +5,6 @@ from made_runs import create_run
 
 from workbench.core.memory.architectures import shape_of
 from workbench.core.memory.auto_settings import choose
-from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.memory.plan import worst_stage
 from workbench.core.training.config import ModelRef
 from workbench.core.training.recipe import Device
@@ -63,12 +62,6 @@ def answering(**own):
     return left_open(**settings)
 
 
-def test_a_method_that_answers_by_itself_has_no_way_in_tiles():
-    found = choose(shape(), answering(), card(6), ComputeOptions(fused_loss=True, chunked_logits=True))
-    assert not found.paths.chunked_logits and found.paths.fused_loss
-    assert not any("tiles" in words for words in found.words)
-
-
 def test_a_reward_model_from_the_hub_is_counted_by_its_config_and_else_told(tmp_path):
     """The 135 million weights of a SmolLM2 in bf16; its output layer is its embeddings, and a head of 576 comes on top."""
     smallest = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -100,14 +93,6 @@ def test_without_a_card_no_optimizer_is_paged():
     found = choose(shape(), left_open(optimizer="paged_adamw_8bit"), LAPTOP)
     assert found.changes["optimizer"] == "adamw_torch"
     assert "needs a card" in found.words[-1]
-
-
-def test_tiles_are_taken_where_they_are_needed_and_offered():
-    offered = ComputeOptions(fused_loss=True, chunked_logits=True)
-    long = left_open(max_length=4096, batch_size=4)
-    assert choose(shape(), long, card(16), offered).paths == offered
-    assert choose(shape(), left_open(), card(48), offered).paths == ComputeOptions(fused_loss=True)
-    assert not choose(shape(), long, card(16)).paths.chunked_logits
 
 
 def test_of_an_unknown_architecture_checkpointing_is_on():

@@ -81,7 +81,7 @@ def test_the_versions_that_are_known_to_go_together_are_the_ones_that_are_asked_
 @pytest.mark.parametrize(
     ("system", "machine", "expected"),
     [
-        ("linux", "x86_64", {"unsloth", "liger-kernel"}),
+        ("linux", "x86_64", {"unsloth"}),
         ("linux", "aarch64", set()),
         ("win32", "AMD64", {"unsloth"}),
         ("darwin", "arm64", set()),

@@ -10,6 +10,7 @@ from configs import demo_config
 from made_runs import create_run
 
 from workbench.engine import load, reference, samples, stage, train
+from workbench.engine.clock import RunClock
 from workbench.engine.place import Place
 from workbench.engine.report import ReportCallback
 from workbench.engine.trouble import without_paths
@@ -92,7 +93,7 @@ def test_the_rows_of_kto_are_not_split_among_the_cpus(monkeypatch, backend, part
     config = demo_config(method="kto", sft_data=None, preference_data=None, thumbs_data="demo-thumbs")
     run = create_run(config)
     loaded = types.SimpleNamespace(backend=backend, device=train.this_device(), precision="nf4", tokenizer=None)
-    work = stage.Work(run, config, loaded, PatchedByUnsloth(), stage.ComputeOptions(), Place(run))
+    work = stage.Work(run, config, loaded, PatchedByUnsloth(), stage.ComputeOptions(), Place(run), RunClock(run))
     with pytest.raises(Asked):
         stage.make_trainer(work, "kto", [{}] * 8, [{}], None, [])
     assert asked.get("dataset_num_proc") == parts

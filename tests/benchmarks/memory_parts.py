@@ -3,7 +3,7 @@
     python tests/benchmarks/memory_parts.py [--method dpo] [--measure] [--gigabytes 8]
 
 Without --measure only tables of the forecast, for lengths of 512 to 4,096 tokens; nothing is loaded. With it a grid of
-method, model, length, batch, checkpointing and way to the log-probabilities, on random weights: on a CUDA card models of
+method, model, length, batch and checkpointing, on random weights: on a CUDA card models of
 presets/ in their real shapes, and the peak that PyTorch allocated over two steps (CUDA's own share printed apart); on a
 CPU small Llamas, and the peak of one step's allocations added to what is stored. The ratio is forecast over measured;
 the aim is 1.00 to 1.15, and never below 1.00. RLOO writes
@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import functools
 import gc
-import importlib.util
 import io
 import logging
 import os
@@ -23,7 +22,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -50,12 +49,7 @@ ON_A_CARD = ("HuggingFaceTB/SmolLM2-360M-Instruct", "Qwen/Qwen3-0.6B", "meta-lla
 SIZES_ON_A_CARD = ((256, 2), (1024, 2), (2048, 4), (4096, 2))  # tokens, batch
 
 
-METHODS_MEASURED = ("dpo", "sft", "reward", "rloo")
-
-
-def in_tiles_too(method: Objective) -> bool:
-    """Whether the method has a way that never builds all logits, beside its usual one."""
-    return METHODS[method].has_reference and not METHODS[method].online
+METHODS_MEASURED = ("dpo", "orpo", "sft", "reward", "rloo")
 
 
 @dataclass(frozen=True)
@@ -67,7 +61,6 @@ class Case:
     batch: int
     model: str
     checkpointing: bool
-    chunked: bool = False
 
     def config(self) -> RunConfig:
         return read_config(
@@ -105,13 +98,11 @@ def tables(method: Objective) -> None:
         print(
             f"\n{model.title} ({model.shape.parameters / 1e9:.2f} billion), {method}, batch {2 if method == 'kto' else 1}, rank 16, GB"
         )
-        for chunked in (False, True) if in_tiles_too(method) else (False,):
-            for length in LENGTHS:
-                config = Case(method, length, 2 if method == "kto" else 1, "", True).config()
-                found = forecast(model.shape, config, method, CARD, ComputeOptions(chunked_logits=chunked))
-                parts = "  ".join(f"{part} {size / 1e9:.2f}" for part, size in found.parts.items())
-                path = " chunked" if chunked else ""
-                print(f"{length:>6}{path}: total {found.total / 1e9:6.2f}   {parts}   ({found.moment})")
+        for length in LENGTHS:
+            config = Case(method, length, 2 if method == "kto" else 1, "", True).config()
+            found = forecast(model.shape, config, method, CARD)
+            parts = "  ".join(f"{part} {size / 1e9:.2f}" for part, size in found.parts.items())
+            print(f"{length:>6}: total {found.total / 1e9:6.2f}   {parts}   ({found.moment})")
 
 
 def grid(device: Device) -> Iterator[Case]:
@@ -122,18 +113,10 @@ def grid(device: Device) -> Iterator[Case]:
         ):
             yield Case(method, length, batch, vocabulary, checkpointing)  # type: ignore[arg-type]
         return
-    chunked = (False, True) if ways(device).chunked_logits else (False,)
     for model, (length, batch), method in product(ON_A_CARD, SIZES_ON_A_CARD, (*METHODS_MEASURED, "kto")):
-        for in_tiles in chunked if in_tiles_too(method) else (False,):
-            yield Case(method, length, batch, model, True, in_tiles)  # type: ignore[arg-type]
+        yield Case(method, length, batch, model, True)  # type: ignore[arg-type]
         if length * batch <= 1024:
             yield Case(method, length, batch, model, False)  # type: ignore[arg-type]
-
-
-def ways(device: Device) -> ComputeOptions:
-    """What TRL has here; that Unsloth is installed too says nothing of this program, which does not load it."""
-    has_triton = device.is_cuda and importlib.util.find_spec("triton") is not None
-    return ComputeOptions(has_triton and importlib.util.find_spec("liger_kernel") is not None, has_triton)
 
 
 def model_values(case: Case) -> Mapping[str, Any]:
@@ -167,7 +150,7 @@ def on_a_card(case: Case, device: Device) -> int | None:
     try:
         base = base_on_a_card(case.model, device, METHODS[case.method].scores)
         base.gradient_checkpointing_disable()
-        trainer = trainer_for(model_values(case), case.config(), case.method, device, base, case.chunked)
+        trainer = trainer_for(model_values(case), case.config(), case.method, device, base)
         torch.cuda.reset_peak_memory_stats()
         trainer.train()
         peak = int(torch.cuda.max_memory_allocated())
@@ -199,11 +182,10 @@ def measure(device: Device, gigabytes: float | None = None) -> list[Measured]:
             torch.cuda.set_per_process_memory_fraction(max(0.0, gigabytes * 1e9 - own) / device.memory)
     found = []
     print(
-        f"{'method':<7}{'length':>7}{'batch':>6}  {'model':<36}{'ckpt':<5}{'tiles':<6}{'forecast':>10}{'measured':>10}{'ratio':>8}"
+        f"{'method':<7}{'length':>7}{'batch':>6}  {'model':<36}{'ckpt':<5}{'forecast':>10}{'measured':>10}{'ratio':>8}"
     )
     for case in grid(device):
-        paths = replace(ways(device), chunked_logits=case.chunked)
-        expected = forecast(shape_of(model_values(case)), case.config(), case.method, device, paths)
+        expected = forecast(shape_of(model_values(case)), case.config(), case.method, device)
         with _quiet():
             took = on_a_card(case, device) if device.is_cuda else on_a_cpu(case, device)
         room = int(gigabytes * 1e9) if gigabytes else device.memory
@@ -219,7 +201,7 @@ def _line(one: Measured) -> str:
     case = one.case
     return (
         f"{case.method:<7}{case.length:>7}{case.batch:>6}  {case.model:<36}{'yes' if case.checkpointing else 'no':<5}"
-        f"{'yes' if case.chunked else 'no':<6}{one.said / 1e6:>8.0f}MB{(one.took or 0) / 1e6:>8.0f}MB{one.ratio or 0:>8.3f}"
+        f"{one.said / 1e6:>8.0f}MB{(one.took or 0) / 1e6:>8.0f}MB{one.ratio or 0:>8.3f}"
         f"   said {one.verdict}, {'ran' if one.took else 'ran out of memory'}"
     )
 

@@ -1,12 +1,16 @@
 """Training speed of the workbench's worker against a plain TRL script with the same settings.
 
     python tests/benchmarks/training_speed.py [--steps 40] [--rounds 5] [--checkpointing]
+    python tests/benchmarks/training_speed.py --data PAIRS.jsonl --length 512 [--rows 120]
 
-Each round runs them in turns, each in a process of its own, on the demo model and data in NF4; what is compared is the
-median of the seconds per step, the first five steps left out. The plain script runs twice: as TRL leaves it, with an
-adapter in bf16, and with the adapter back in fp32, which is the same setting as the workbench's. The workbench runs
-twice as well: in a home where nothing is known of the reference, and then with another beta on the same pairs, where
-all of it is. The last lines give the ratios.
+Each round runs them in turns, each in a process of its own, on the demo model in NF4; what is compared is the median over
+the rounds. Of the demo data, whose rows are about as long, that is of the median seconds per step, the first five steps left
+out. Of a file of pairs it is of the seconds of a whole epoch over its first --rows usable rows, since the batches of one way
+are not those of the other.
+
+The plain script runs twice: as TRL leaves it, with an adapter in bf16, and with the adapter back in fp32, which is the same
+setting as the workbench's. The workbench runs twice as well: in a home where nothing is known of the reference, and then with
+another beta on the same pairs, where all of it is. The last lines give the ratios.
 """
 
 import argparse
@@ -23,8 +27,11 @@ ROOT = Path(__file__).parent.parent.parent
 WARM_UP = 5  # steps
 
 
-def plain_trl(steps: int, in_fp32: bool, checkpointing: bool) -> None:
-    """What a person would write by hand: TRL's trainer with the recipe's values and nothing else."""
+def plain_trl(rows: Path, length: int, steps: int, in_fp32: bool, checkpointing: bool) -> None:
+    """What a person would write by hand: TRL's trainer with the recipe's values and nothing else.
+
+    rows: a parquet file of pairs. steps: 0 for one epoch. Prints when training began and when each step ended.
+    """
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -42,6 +49,9 @@ def plain_trl(steps: int, in_fp32: bool, checkpointing: bool) -> None:
     times: list[float] = []
 
     class Clock(TrainerCallback):
+        def on_train_begin(self, *_args, **_kwargs):
+            times.append(time.time())
+
         def on_step_end(self, *_args, **_kwargs):
             times.append(time.time())
 
@@ -49,13 +59,14 @@ def plain_trl(steps: int, in_fp32: bool, checkpointing: bool) -> None:
         model=model,
         args=DPOConfig(
             output_dir=tempfile.mkdtemp(),
-            max_steps=steps,
+            max_steps=steps or -1,
+            num_train_epochs=1,
             per_device_train_batch_size=16,
             learning_rate=2e-4,
             lr_scheduler_type="cosine",
-            warmup_steps=steps // 10,
+            warmup_steps=(steps or 100) // 10,
             beta=0.1,
-            max_length=192,
+            max_length=length,
             gradient_checkpointing=checkpointing,
             logging_steps=1,
             save_strategy="no",
@@ -65,7 +76,7 @@ def plain_trl(steps: int, in_fp32: bool, checkpointing: bool) -> None:
             bf16=False,
             seed=17,
         ),
-        train_dataset=Dataset.from_parquet(str(demo / "preferences" / "train.parquet")),
+        train_dataset=Dataset.from_parquet(str(rows)),
         processing_class=AutoTokenizer.from_pretrained(demo / "model"),
         peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
         callbacks=[Clock()],
@@ -77,8 +88,17 @@ def plain_trl(steps: int, in_fp32: bool, checkpointing: bool) -> None:
     print(json.dumps(times))
 
 
-def workbench(steps: int, checkpointing: bool, beta: float) -> list[float]:
-    """The same through a run of the workbench, its evaluations and files included; wall times of the steps."""
+def store_pairs(file: Path, count: int) -> None:
+    """The first `count` rows of a file that can be used, as the dataset of this home."""
+    from workbench.jobs import preparing
+    from workbench.store.sources import FileSource
+
+    source = FileSource(path=str(file), uploaded=False).model_dump(mode="json")
+    preparing.run({"do": "import", "source": source, "name": "pairs", "take": {"how": "first", "n": count, "seed": 17}})
+
+
+def workbench(data: str, length: int, steps: int, checkpointing: bool, beta: float) -> list[float]:
+    """The same through a run of the workbench, its files included; when its training began, and when each step ended."""
     from workbench.core.training.config import read_config
     from workbench.jobs import training
 
@@ -86,15 +106,16 @@ def workbench(steps: int, checkpointing: bool, beta: float) -> list[float]:
         {
             "name": f"speed-{time.time_ns()}",
             "method": "dpo",
-            "preference_data": "demo-preferences",
+            "preference_data": data,
             "precision": "nf4",
             "batch_size": 16,
             "accumulation": 1,
-            "max_length": 192,
+            "max_length": length,
             "gradient_checkpointing": checkpointing,
             "evaluations": 1,
             "held_out_limit": 8,
-            "dpo": {"learning_rate": 2e-4, "max_steps": steps, "beta": beta},
+            "samples": 0,
+            "dpo": {"learning_rate": 2e-4, "max_steps": steps, "epochs": 1, "beta": beta},
         }
     )
     run = training.start(config)
@@ -102,14 +123,20 @@ def workbench(steps: int, checkpointing: bool, beta: float) -> list[float]:
         time.sleep(5)  # looking takes time from the worker, and nobody looks at the plain script
     result = run.result()
     assert result and result.outcome == "finished", training.summary(run)
-    return [row["time"] for row in run.metrics() if "loss" in row]
+    rows = run.metrics()
+    begun = next(row["time"] for row in rows if row.get("step") == 0 and "eval_loss" in row)
+    return [begun, *(row["time"] for row in rows if "loss" in row)]
 
 
 def pace(times: list[float]) -> float:
     """Median seconds between two steps."""
-    return statistics.median(
-        after - before for before, after in zip(times[WARM_UP:], times[WARM_UP + 1 :], strict=False)
-    )
+    steps = times[1 + WARM_UP :]
+    return statistics.median(after - before for before, after in zip(steps, steps[1:], strict=False))
+
+
+def whole(times: list[float]) -> float:
+    """Seconds from the first step's beginning to the last one's end."""
+    return times[-1] - times[0]
 
 
 def main() -> None:
@@ -117,29 +144,56 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--checkpointing", action="store_true", help="with gradient checkpointing")
+    parser.add_argument(
+        "--data", type=Path, help="a file of pairs; one epoch over it in place of --steps of the demo data"
+    )
+    parser.add_argument("--rows", type=int, default=120, help="of --data, its first ones")
+    parser.add_argument("--length", type=int, default=192, help="max length in tokens")
     parser.add_argument("--plain", choices=("bf16", "fp32"), help=argparse.SUPPRESS)
+    parser.add_argument("--stored", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    steps = 0 if options.data or options.stored else options.steps
     if options.plain:
-        return plain_trl(options.steps, options.plain == "fp32", options.checkpointing)
+        rows = options.stored or ROOT / "assets" / "demo" / "preferences" / "train.parquet"
+        return plain_trl(rows, options.length, steps, options.plain == "fp32", options.checkpointing)
 
     sys.path.insert(0, str(ROOT))
     from workbench.jobs.environment import child_environment
+    from workbench.store.datasets import folders
+
+    measured = whole if options.data else pace
+    data = "pairs" if options.data else "demo-preferences"
+
+    def new_home() -> None:
+        os.environ["WORKBENCH_HOME"] = tempfile.mkdtemp()
+        if options.data:
+            store_pairs(options.data, options.rows)
 
     def plain(adapter: str) -> float:
-        command = [sys.executable, __file__, "--plain", adapter, "--steps", str(options.steps)]
+        command = [
+            sys.executable,
+            __file__,
+            "--plain",
+            adapter,
+            "--steps",
+            str(options.steps),
+            "--length",
+            str(options.length),
+        ]
+        command += ["--stored", str(folders.path(data, "train"))] if options.data else []
         command += ["--checkpointing"] if options.checkpointing else []
         # The same environment for all, so that the waiting of threads is not what is compared.
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=child_environment())
-        return pace(json.loads(done.stdout.strip().splitlines()[-1]))
+        return measured(json.loads(done.stdout.strip().splitlines()[-1]))
 
     def first_run() -> float:
-        os.environ["WORKBENCH_HOME"] = tempfile.mkdtemp()
-        return pace(workbench(options.steps, options.checkpointing, beta=0.1))
+        new_home()
+        return measured(workbench(data, options.length, steps, options.checkpointing, beta=0.1))
 
     def second_run() -> float:
-        return pace(workbench(options.steps, options.checkpointing, beta=0.3))
+        return measured(workbench(data, options.length, steps, options.checkpointing, beta=0.3))
 
-    os.environ["WORKBENCH_HOME"] = tempfile.mkdtemp()
+    new_home()
     runners = {
         "TRL, bf16": lambda: plain("bf16"),
         "TRL, fp32": lambda: plain("fp32"),
@@ -147,7 +201,8 @@ def main() -> None:
         "second run": second_run,
     }
     found: dict[str, list[float]] = {name: [] for name in runners}
-    print(f"{'round':<8}" + "".join(f"{name:>14}" for name in runners) + "   seconds per step")
+    unit = "seconds an epoch" if options.data else "seconds per step"
+    print(f"{'round':<8}" + "".join(f"{name:>14}" for name in runners) + f"   {unit}; load {os.getloadavg()[0]:.1f}")
     for number in range(1, options.rounds + 1):
         for name, measure in runners.items():
             found[name].append(measure())

@@ -121,6 +121,7 @@ def test_hidden_lines_and_the_log_scale_are_remembered_for_each_chart(page: Page
 def test_on_a_log_scale_the_same_ratio_is_the_same_height(page: Page, feed: Feed) -> None:
     """Of the points .1, 1 and 10 the middle one lies halfway."""
     feed.values["loss"] = chart("loss", lines=[TRAINING | {"points": [[1, 0.1], [50, 1], [100, 10]]}])
+    expect(page.locator("#loss .wb-chart-line b").first).to_have_text("10")
     page.locator("#loss").get_by_role("button", name="log scale").click()
     with page.expect_download() as saved:
         page.locator("#loss").get_by_role("button", name="Save this chart as SVG").click()

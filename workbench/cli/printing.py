@@ -173,12 +173,12 @@ def row_facts(row: RunRow) -> dict[str, Any]:
         {"method": None, "model": None} if unreadable else {"method": run.config().method, "model": row.facts.base}
     )
     results = dict.fromkeys(_RESULTS) | dict(row.facts.results)
-    return {**told, **settings, **results, **row.as_json(), "folder": str(run.folder)}
+    return {**told, **settings, **results, **row.as_json(), "time_spent": run.seconds(), "folder": str(run.folder)}
 
 
 def run_facts(run: Run) -> dict[str, Any]:
     if training.state_of(run) == "unreadable":
-        unknown = dict.fromkeys(("method", "model", *_RESULTS))
+        unknown = dict.fromkeys(("method", "model", *_RESULTS)) | {"time_spent": run.seconds()}
         why = training.summary(run)
         return {"name": run.name, "state": "unreadable", "why": why, **unknown, "folder": str(run.folder)}
     config = run.config()
@@ -191,5 +191,6 @@ def run_facts(run: Run) -> dict[str, Any]:
         "model": config.model.name,
         **dict.fromkeys(_RESULTS),
         **{one.result.name: one.value for one in reached if one.stage == config.stages[-1]},
+        "time_spent": run.seconds(),
         "folder": str(run.folder),
     }

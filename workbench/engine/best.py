@@ -10,6 +10,7 @@ from workbench.core.monitoring.metrics import latest
 from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.methods import LOSS
 from workbench.engine import adapters
+from workbench.engine.clock import RunClock
 from workbench.engine.place import Place
 from workbench.store import best
 from workbench.store.runs import Run
@@ -18,8 +19,8 @@ from workbench.store.runs import Run
 class KeepsBest(TrainerCallback):
     """Added after whatever else writes at an evaluation: the adapter that it keeps has the scale of its rewards with it."""
 
-    def __init__(self, trainer: Any, run: Run, stage: Stage, config: RunConfig, place: Place):
-        self._run, self._stage, self._config, self._place = run, stage, config, place
+    def __init__(self, trainer: Any, run: Run, stage: Stage, config: RunConfig, place: Place, clock: RunClock):
+        self._run, self._stage, self._config, self._place, self._clock = run, stage, config, place, clock
         self._model = trainer.model
         self._losses: list[
             Any
@@ -59,9 +60,10 @@ class KeepsBest(TrainerCallback):
         self._place.check()  # saving would make the folder anew
         known = best.best_of(self._run)
         if is_better(found, known and known[1]):
-            draft = best.draft_of(self._run)
-            adapters.write_adapter(self._run, self._model, draft, self._config, found.words)
-            best.keep(self._run, draft, found)
+            with self._clock.counting("checkpoints"):
+                draft = best.draft_of(self._run)
+                adapters.write_adapter(self._run, self._model, draft, self._config, found.words)
+                best.keep(self._run, draft, found)
         best.note_last(self._run, found)
 
     def _forget_batches(self) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.names import to_name
 from workbench.engine.load import Loaded
 from workbench.store.reference import LogProbCache, sweep
@@ -21,8 +20,9 @@ from workbench.store.weights import fingerprint
 # Another release may compute in another way, and a loss that starts beside ln 2 would look like a wrong reference.
 _COMPUTES = (
     "torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "unsloth", "unsloth_zoo", "triton",
-    "liger-kernel",
 )  # fmt: skip
+
+_WAY = "without logits"  # to the log-probabilities: another one rounds in another manner
 
 
 class Reference:
@@ -83,18 +83,15 @@ def with_cached_reference(trainer_class: type, reference: Reference) -> type:
     return Keeping
 
 
-def open_reference(loaded: Loaded, model: Any, fresh: bool, paths: ComputeOptions | None = None) -> Reference:
+def open_reference(loaded: Loaded, model: Any, fresh: bool) -> Reference:
     """What is known of the model as it is now, before it trains.
 
-    fresh: its adapter changes nothing yet, so the base model itself is the reference. paths: the way to
-    the log-probabilities, of which each rounds in its own manner.
+    fresh: its adapter changes nothing yet, so the base model itself is the reference.
     """
-    paths = paths or ComputeOptions()
-    ways = f"{paths.fused_loss} {paths.chunked_logits}"
     digest = hashlib.sha256(fingerprint(loaded.folder).encode())
     for package in _COMPUTES:
         digest.update(f"{package} {_version(package)}\n".encode())
-    digest.update(f"{loaded.backend} {loaded.precision} {loaded.device.name} {ways}".encode())
+    digest.update(f"{loaded.backend} {loaded.precision} {loaded.device.name} {_WAY}".encode())
     if not fresh:
         _add_adapter(digest, model)
     name = f"{to_name(loaded.facts['title'], 'model')[:40]}-{digest.hexdigest()[:24]}"

@@ -17,6 +17,7 @@ from workbench.core.training.config import Stage
 from workbench.core.training.methods import METHODS, stage_title
 from workbench.core.training.settings import ReferenceSettings, StageSettings
 from workbench.engine.answers import stage_facts
+from workbench.engine.clock import RunClock
 from workbench.engine.generate import end_tokens
 from workbench.engine.journal import log_numbers
 from workbench.engine.meter import Meter
@@ -50,6 +51,7 @@ class ReportCallback(TrainerCallback):
         prompts: Sequence[list[Message]] = (),
         score: Score | None = None,
         mirror: MirrorThread | None = None,
+        clock: RunClock | None = None,
     ):
         """prompts: what the model answers at each evaluation. score: what those answers are worth. mirror: gets every row too."""
         self.run = run
@@ -66,6 +68,7 @@ class ReportCallback(TrainerCallback):
         self.digest = read_digest(run.metrics_file)
         self.told: set[str] = set()  # rules about health that spoke already
         self.meter = Meter()
+        self.clock = clock or RunClock(run)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None,
@@ -78,6 +81,7 @@ class ReportCallback(TrainerCallback):
             self._log(0, state.max_steps, facts)
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any):
+        self.clock.begin("steps")
         self.meter.begin()
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any):
@@ -124,16 +128,20 @@ class ReportCallback(TrainerCallback):
             check_no_divergence(metrics, self.stage)
         elif method.has_reference and state.global_step == 0:
             check_start(metrics, self.stage, self.run.adjusted_config().own(self.stage), self.thumbs)
-        facts = self.samples.facts_at(
-            state.global_step, model, processing_class, is_last=state.global_step >= state.max_steps
-        )
+        is_last = state.global_step >= state.max_steps
+        with self.clock.counting("samples"):
+            facts = self.samples.facts_at(state.global_step, model, processing_class, is_last=is_last)
         if facts:
             self._log(state.global_step, state.max_steps, facts)
             if state.global_step:
                 self._look()
 
+    def on_prediction_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any):
+        self.clock.note()
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any):
         self.stepped = True
+        self.clock.note()
         late = time.monotonic() - self.saved > MOST_BETWEEN_CHECKPOINTS
         control.should_save = late or state.global_step % self.checkpoint_steps == 0
         if self.run.stop_file.exists():
@@ -143,7 +151,8 @@ class ReportCallback(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any):
         draft = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
-        checkpoints.keep(self.run, self.stage, state.global_step, draft)
+        with self.clock.counting("checkpoints"):
+            checkpoints.keep(self.run, self.stage, state.global_step, draft)
         self.saved = time.monotonic()
 
 

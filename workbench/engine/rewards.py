@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,19 @@ ABOUT = "reward.json"
 BATCH = REWARD_BATCH  # conversations that are read at once
 
 
-def scored(base: Any, ids: torch.Tensor, mask: torch.Tensor, head: Any = None) -> torch.Tensor:
+def scored(
+    base: Any, ids: torch.Tensor, mask: torch.Tensor, head: Any = None, read: Callable[..., torch.Tensor] | None = None
+) -> torch.Tensor:
     """Raw scores of conversations, shape (rows,), in fp32: of the last token that is there, whatever token that is.
 
     base: the model with its head as `score`, or without one, and then a head of its own. ids, mask: shape (rows, tokens),
-    padded on the right.
+    padded on the right. read: how hidden states are found with the body of the model, as `engine.reading` has it.
     """
     body = getattr(base, base.base_model_prefix)
-    hidden = body(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    if read:
+        hidden = read(body, ids, mask)
+    else:
+        hidden = body(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
     last = hidden[torch.arange(len(ids), device=hidden.device), mask.sum(1) - 1]
     with torch.autocast(hidden.device.type, enabled=False):
         found: torch.Tensor = (head or base.score)(last.float())

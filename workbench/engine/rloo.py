@@ -13,6 +13,8 @@ from workbench.core.data.messages import Message
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.metrics import GENERATING
 from workbench.core.training.reward_rules import Rule
+from workbench.engine.answer_pass import read_rows
+from workbench.engine.reading import Reader, knows_output_layer
 
 __all__ = [
     "GRPOConfig",
@@ -82,7 +84,14 @@ class _OnOneBase:
 
     args: Any
     model: Any
+    accelerator: Any
+    temperature: float
     _metrics: dict[str, dict[str, list[float]]]
+
+    def __init__(self, *arguments: Any, **named: Any):
+        super().__init__(*arguments, **named)
+        known = knows_output_layer(self.model)
+        self.reader = Reader(self.model, None, pairs=False) if known else None
 
     def _generate_single_turn(self, prompt_ids: list[Any], *more: Any, **named: Any) -> Any:
         """The tokens of each answer; with GRPO, a second value that is None without vLLM."""
@@ -100,9 +109,28 @@ class _OnOneBase:
     def _get_per_token_logps_and_entropies(
         self, model: Any, ids: Any, mask: Any, answer: int, batch_size: int | None = None, **named: Any
     ) -> Any:
-        """An evaluation reads no more answers at once than a training step, even where it has two and the other one."""
+        """Log-probabilities and entropies of the last `answer` tokens, shape (rows, answer) each, and None.
+
+        An evaluation reads no more answers at once than a training step, even where it has two and the other one.
+        """
         size = self.args.per_device_train_batch_size
-        return super()._get_per_token_logps_and_entropies(model, ids, mask, answer, batch_size=size, **named)  # type: ignore[misc]
+        if self.reader is None or named.get("compute_aux_loss"):
+            return super()._get_per_token_logps_and_entropies(model, ids, mask, answer, batch_size=size, **named)  # type: ignore[misc]
+        parts = [
+            self._read(ids[start : start + size], mask[start : start + size], answer)
+            for start in range(0, len(ids), size)
+        ]
+        log_probs, entropies = (torch.cat(found) for found in zip(*parts, strict=True))
+        return log_probs, entropies, None
+
+    def _read(self, ids: torch.Tensor, mask: torch.Tensor, answer: int) -> tuple[torch.Tensor, torch.Tensor]:
+        assert self.reader, "only asked where there is one"
+        asked = mask[:, 1:].bool()
+        asked[:, :-answer] = False
+        with self.accelerator.autocast():
+            hidden = self.reader.hidden(ids, mask)
+            found = read_rows(hidden, ids, asked, self.reader.layer, self.temperature)
+        return found.log_probs[:, -answer:], found.entropies[:, -answer:]
 
     def evaluate(self, *arguments: Any, **named: Any) -> Any:
         with torch.random.fork_rng():

@@ -18,12 +18,14 @@ from workbench.core.training.methods import MARGIN, METHODS, Method, stage_title
 from workbench.core.training.recipe import checkpoint_steps, planned_steps, trainer_arguments
 from workbench.engine import adapters, load, rows
 from workbench.engine.best import KeepsBest
+from workbench.engine.clock import RunClock
 from workbench.engine.journal import log_begun_again, log_numbers, log_phase, log_resumed
 from workbench.engine.keeping_place import KeepsPlace
 from workbench.engine.mirror import MirrorThread
 from workbench.engine.order import length_grouped
 from workbench.engine.place import Place
 from workbench.engine.probe import OwnAnswersProbe, ProbeCallback
+from workbench.engine.reading import without_logits
 from workbench.engine.reference import Reference, open_reference, with_cached_reference
 from workbench.engine.report import KeepsQuality, ReportCallback, WrongReference
 from workbench.engine.resuming import OwnLearningRate
@@ -46,6 +48,7 @@ class Work:
     model: Any  # the base model with the adapter that trains
     paths: ComputeOptions
     place: Place
+    clock: RunClock
     mirror: MirrorThread | None = None  # gets every number that is logged, where one is asked for
 
 
@@ -73,15 +76,17 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     asked, own = (0, []) if method.scores else (config.samples, config.prompts_of_own)
     prompts = fixed_prompts(held_out, work.loaded.tokenizer, asked, room_for_prompt(model, config.max_length), own)
     online = _open_online(work, stage) if method.online else None
-    report = ReportCallback(run, stage, checkpoint_steps(config, steps), prompts, online and online.score, work.mirror)
+    report = ReportCallback(
+        run, stage, checkpoint_steps(config, steps), prompts, online and online.score, work.mirror, work.clock
+    )
     kept = method.has_reference and not method.online and config.reference == "kept"
-    reference = open_reference(work.loaded, model, fresh, work.paths) if kept else None
+    reference = open_reference(work.loaded, model, fresh) if kept else None
 
     callbacks = [KeepsPlace(work.place), OwnLearningRate(), report]
     trainer = make_trainer(work, stage, training, held_out, reference, callbacks, online)
     if method.scores:
         trainer.add_callback(KeepsQuality(trainer, run))
-    trainer.add_callback(KeepsBest(trainer, run, stage, config, work.place))
+    trainer.add_callback(KeepsBest(trainer, run, stage, config, work.place, work.clock))
     if "label" in trainer.eval_dataset.column_names:
         report.thumbs = trainer.eval_dataset["label"]
     if method.has_reference and fresh:
@@ -89,6 +94,9 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
         model.delete_adapter("ref")
     if online:
         online.begin()
+    trainer.evaluate = work.clock.counted("evaluation", trainer.evaluate)
+    trainer._save_checkpoint = work.clock.counted("checkpoints", trainer._save_checkpoint)
+    work.clock.begin("loading")  # until the first step, which begins the steps
 
     log_phase(run, f"training {stage_title(stage)}")
     if resume:
@@ -111,6 +119,8 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     log_numbers(run, stage, trainer.state.global_step, steps, {"trained_tokens": trainer.state.num_input_tokens_seen})
     if reference:
         run.add_to_environment({"reference": reference.facts()})
+    if reader := getattr(trainer, "reader", None):
+        run.add_to_environment({"reading": run.environment().get("reading", {}) | {stage: reader.facts()}})
     if online:
         online.end()
     for name in {"ref", "reward"} & set(model.peft_config):
@@ -139,9 +149,7 @@ def make_trainer(
     """The trainer of a stage, with its rows in tokens and the adapter in fp32."""
     run, config, loaded, model = work.run, work.config, work.loaded, work.model
     steps = planned_steps(config, stage, len(training))
-    arguments = trainer_arguments(
-        config, stage, loaded.device, steps, str(run.folder / "scratch"), work.paths.chunked_logits
-    )
+    arguments = trainer_arguments(config, stage, loaded.device, steps, str(run.folder / "scratch"))
     method = METHODS[stage]
     if method.smallest_batch > 1 and loaded.backend == "unsloth":
         # Left alone, Unsloth splits the rows among half of the CPUs, and mismatched pairs are made within a part:
@@ -204,6 +212,8 @@ def trainer_class(asked: RunConfig, stage: Stage, reference: Reference | None) -
     library = importlib.import_module(method.module)
     names = asked.own(stage).trainer_names() or (method.trainer, method.trainer_config)
     make, settings = getattr(library, names[0]), getattr(library, names[1])
+    if method.has_reference and not method.online:
+        make = without_logits(make, method.answers == 2)
     if MARGIN in method.results and not method.scores:
         make = with_margin_error(make)
     if reference:

@@ -28,6 +28,7 @@ from workbench.core.training.recipe import Device, planned_steps
 from workbench.core.training.run_state import BEGIN, WAITS_FOR_WORD
 from workbench.core.training.thinking import no_switch_message, with_default
 from workbench.engine import adapters, load
+from workbench.engine.clock import RunClock
 from workbench.engine.device import this_device
 from workbench.engine.imports import FOR_A_RUN, import_for
 from workbench.engine.journal import log_phase
@@ -82,7 +83,11 @@ def _in_place(run: Run, place: Place) -> int:
     signal.signal(signal.SIGTERM, lambda *_: run.stop_file.touch())
     try:
         reserve.write_bytes(bytes(RESERVE))
-        outcome, why = train(run, place)
+        clock = RunClock(run, place)
+        try:
+            outcome, why = train(run, place, clock)
+        finally:
+            clock.write()
     except PlaceGone:
         raise
     except load.UnslothRefused as refused:
@@ -134,7 +139,7 @@ def close_files_on_exec(lock: int | None) -> None:
             os.set_inheritable(number, number <= 2 or number == lock)
 
 
-def train(run: Run, place: Place) -> tuple[Outcome, str]:
+def train(run: Run, place: Place, clock: RunClock) -> tuple[Outcome, str]:
     """All stages of a run. Returns how it ended and why, in words."""
     import_for(FOR_A_RUN)
     device = this_device()
@@ -147,7 +152,8 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
     with_unsloth = load.find_unsloth(device, config.precision)[0] and not (scores or last.online)
 
     begun = checkpoints.newest(run)
-    data, changed = run_data.settle(run, config, begun)
+    with clock.counting("data"):
+        data, changed = run_data.settle(run, config, begun)
     for words in changed:
         log_phase(run, words)
 
@@ -180,7 +186,7 @@ def train(run: Run, place: Place) -> tuple[Outcome, str]:
     from workbench.engine.stage import Work
 
     with mirrored(run, config, place) as mirror:
-        return train_stages(Work(run, config, loaded, model, paths, place, mirror), begun)
+        return train_stages(Work(run, config, loaded, model, paths, place, clock, mirror), begun)
 
 
 def train_stages(work: "Work", begun: Checkpoint | None) -> tuple[Outcome, str]:
@@ -196,6 +202,7 @@ def train_stages(work: "Work", begun: Checkpoint | None) -> tuple[Outcome, str]:
             )  # this stage was finished before the run was interrupted
             continue
         log_phase(run, f"preparing the data for {stage_title(stage)}")
+        work.clock.begin("data")
         resume = begun if begun and begun.stage == stage else None
         fresh = number == 0 and not config.start_from
         ended = train_stage(work, stage, fresh, resume)
@@ -204,6 +211,7 @@ def train_stages(work: "Work", begun: Checkpoint | None) -> tuple[Outcome, str]:
             assert kept, "a run that paused has just written its checkpoint"
             return ended, f"Paused, as you asked. Resume continues from {kept.words}."
         place.check()  # saving would make the folder anew
+        work.clock.begin("checkpoints")
         if ended or is_last:
             adapters.save_adapter(run, model, run.adapter, config)
             best.forget_where_last(run, latest_step(run.log().rows, stage))

@@ -77,10 +77,24 @@ def repeated_of(run: Run, model: str, counts: Counts) -> Repeated:
         model=model,
         steps={stage: planned_steps(config, stage, rows[0]) for stage, rows in counts.items()},
         environment=run.environment(),
-        chunked_logits=bool(run.chosen()["paths"].get("chunked_logits")) if run.chosen() else False,
+        chunked_logits=_needs_chunks(run),
         asked_batch=run.config().batch_size,
         seconds=trained_seconds(run.metrics()),
     )
+
+
+def _needs_chunks(run: Run) -> bool:
+    """Whether TRL is to take its own path without all logits, so that the script needs about the memory that the run did.
+
+    It wants liger-kernel, which wants a card, and leaves out by what Granite divides its logits.
+    """
+    facts = run.environment()
+    if facts.get("device", "CPU") == "CPU" or "reading" not in facts:
+        return False
+    try:
+        return model_configs.config_of(run.config().model).get("logits_scaling") in (None, 1)
+    except WorkbenchError:
+        return True
 
 
 def trained_seconds(rows: Sequence[Row]) -> float:

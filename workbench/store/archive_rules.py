@@ -21,7 +21,7 @@ UNPACKED_ANYWAY = 10**6  # bytes; a small file may be as packed as it likes
 
 _TOP = (
     "config.json", "result.json", "adjustments.json", "chosen.json", "forked.json", "environment.json", "reward.json",
-    "held_out.json", "data.json", "notes.json", "metrics.jsonl", "samples.jsonl", "measured.jsonl", "findings.jsonl",
+    "held_out.json", "data.json", "notes.json", "clock.json", "metrics.jsonl", "samples.jsonl", "measured.jsonl", "findings.jsonl",
 )  # fmt: skip
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "README.md", "reward.json", "step.json")
 _TOKENIZER = (

@@ -5,7 +5,6 @@ import importlib.util
 import netrc
 import os
 import shutil
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,19 +20,9 @@ from workbench.store.runs import open_run
 
 
 def offered_options(config: RunConfig, device: Device) -> ComputeOptions:
-    """How a run can go about a step: from an adapter or not, and the ways to log-probabilities that TRL 1.14 has here: its Triton kernel, and tiles where liger-kernel is installed.
-
-    Unsloth makes trainers of its own out of TRL's, with ways of their own: none of these is counted on beside it.
-    """
-    has_triton = device.is_cuda and sys.platform == "linux" and _has("triton") and not _has("unsloth")
+    """What the memory of a run depends on beside its settings: whether it starts from an adapter, and its reward models."""
     rank, beside = _reward_models(config, device)
-    return ComputeOptions(
-        fused_loss=has_triton,
-        chunked_logits=has_triton and _has("liger_kernel"),
-        from_adapter=bool(config.start_from),
-        reward_rank=rank,
-        reward_bytes=beside,
-    )
+    return ComputeOptions(bool(config.start_from), rank, beside)
 
 
 def _reward_models(config: RunConfig, device: Device) -> tuple[int, int]:

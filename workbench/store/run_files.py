@@ -16,6 +16,9 @@ Count = Annotated[int, Field(ge=0, le=10**12)]
 Seconds = Annotated[FiniteFloat, Field(ge=0)]
 """Since the epoch, or since the start of the machine (see store/alive.py)."""
 
+Spent = Annotated[FiniteFloat, Field(ge=0, le=1e10)]
+"""Seconds that something took."""
+
 
 class Fields(BaseModel):
     """An object in a file. What a newer version wrote beside the fields that this one knows is passed over."""
@@ -70,6 +73,14 @@ class Probe(Fields):
     seconds: Seconds
     needed: Count | None = None
     forecast: Count | None = None
+
+
+class Reading(Fields):
+    """How a stage read its batches. prompts_once: those of pairs whose prompt was read once; why_not: where none may be."""
+
+    batches: Count
+    prompts_once: Count = 0
+    why_not: str = ""
 
 
 class OfData(BaseModel):
@@ -128,6 +139,7 @@ class Environment(BaseModel):
     versions: dict[str, str] = {}
     probes: dict[Stage, Probe] = {}
     reference: dict[str, Count] = {}
+    reading: dict[Stage, Reading] = {}
     data: dict[Stage, OfData] = {}
     backend: str = ""
     precision: str = ""
@@ -184,6 +196,7 @@ ENVIRONMENT: Record[Environment] = Record(Environment)
 REWARD: Record[RewardFacts] = Record(RewardFacts)
 NOTES: Record[RunNotes] = Record(RunNotes)
 HELD_OUT: Record[HeldOut] = Record(HeldOut)
+CLOCK: Record[dict[str, Spent]] = Record(dict[str, Spent])
 
 NEEDED: dict[str, Record[Any]] = {
     "config.json": CONFIG,
@@ -197,5 +210,6 @@ NEEDED: dict[str, Record[Any]] = {
 
 TELLING: dict[str, Record[Any]] = {
     "environment.json": ENVIRONMENT, "exit.json": ENDED, "reward.json": REWARD, "notes.json": NOTES, "held_out.json": HELD_OUT,
+    "clock.json": CLOCK,
 }  # fmt: skip
 """The files that only tell about a run: without them it works, and the page says less."""

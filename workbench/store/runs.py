@@ -15,6 +15,7 @@ from workbench.core.masking import masked, masked_values
 from workbench.core.monitoring.health import Sample
 from workbench.core.monitoring.metrics import Row, as_trained
 from workbench.core.monitoring.run_log import RunLog
+from workbench.core.monitoring.time_spent import TITLES, Work
 from workbench.core.names import NAME_RULE, check_name, is_name
 from workbench.core.training.config import ModelRef, RunConfig, Stage, checked
 from workbench.core.training.methods import METHODS
@@ -68,6 +69,19 @@ class Run:
     def held_out_file(self) -> Path:
         """The newest evaluation, batch by batch."""
         return self.folder / "held_out.json"
+
+    @property
+    def clock_file(self) -> Path:
+        """Seconds by kind of work, of all its workers together (engine/clock.py)."""
+        return self.folder / "clock.json"
+
+    def seconds(self) -> dict[Work, float]:
+        """What is in it, of what this version counts; empty where nobody counted, and where it cannot be read."""
+        try:
+            found = run_files.CLOCK.read(self.clock_file) or {}
+        except Damaged:  # `notes` says so
+            found = {}
+        return {work: found[work] for work in TITLES if work in found}
 
     @property
     def has_adapter(self) -> bool:

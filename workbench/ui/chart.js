@@ -1,5 +1,5 @@
-// Run once for each chart on the page, as the body of a function (element, trigger, props, server, upload, watch) that
-// `scripts` of chart.py puts into the page's head, behind chart_numbers.js and chart_files.js. Text from outside reaches the page through textContent and the
+// Called once for each chart on the page (chart.py), as the body of a function (element, trigger, props, server,
+// upload, watch), behind chart_numbers.js and chart_files.js. Text from outside reaches the page through textContent and the
 // canvas only, never as HTML.
 
 const TABLE_ROWS = 200;

@@ -28,18 +28,21 @@ def packed(value: dict[str, Any] | None) -> str | None:
     return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
 
 
+# What Gradio gives to the function that it makes of a component's script.
+_GIVEN = "element, trigger, props, server, upload, watch"
 _SCRIPTS = {"chart": ("chart_numbers", "chart_files", "chart"), "lengths": ("lengths",)}
-_GIVEN = "element, trigger, props, server, upload, watch"  # to a component's own script, by Gradio
 
 
-def scripts() -> str:
-    """For the head of the page: what draws all pictures. In each component, twenty charts made it a megabyte larger."""
+def picture_scripts() -> str:
+    """The scripts of all pictures, once for the page, as HTML for its head.
+
+    Not with each component: Gradio looks through a component's script for every attribute that it lacks, at every update, which
+    took two thirds of what a tick costs the server; and the page would carry the same text twenty times.
+    """
     folder = Path(__file__).parent
-    drawn = [
-        f"{kind}({_GIVEN}) {{\n" + "\n".join((folder / f"{one}.js").read_text("utf-8") for one in files) + "\n}"
-        for kind, files in _SCRIPTS.items()
-    ]
-    return f"<script>window.wbPictures = {{\n{','.join(drawn)}\n}};</script>"
+    bodies = {kind: "\n".join((folder / f"{one}.js").read_text("utf-8") for one in _SCRIPTS[kind]) for kind in _SCRIPTS}
+    functions = ",\n".join(f"{kind}({_GIVEN}) {{\n{body}\n}}" for kind, body in bodies.items())
+    return f"<script>window.wbPictures = {{\n{functions}\n}};</script>"
 
 
 def picture(
@@ -59,7 +62,7 @@ def picture(
     return gr.HTML(
         packed(value),
         html_template=f'<div class="wb-{kind}">{explanation or ""}</div>',
-        js_on_load=f"wbPictures.{kind}({_GIVEN});",
+        js_on_load=f"const begin = () => window.wbPictures ? window.wbPictures.{kind}({_GIVEN}) : setTimeout(begin, 20); begin();",
         apply_default_css=False,
         elem_id=elem_id,
     )

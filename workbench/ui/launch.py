@@ -10,7 +10,8 @@ from workbench.core.errors import WorkbenchError
 from workbench.store.home import home
 from workbench.store.secrets import hub_home, token_files
 from workbench.store.space import on_space
-from workbench.ui import chart, theme
+from workbench.ui import theme
+from workbench.ui.chart import picture_scripts
 from workbench.ui.environment import uploads
 from workbench.ui.frame import FIRST_PAGE
 from workbench.ui.guard import Guard, error_handler, rules_for
@@ -85,7 +86,7 @@ def launch_kwargs(
         "favicon_path": str(Path(__file__).with_name("favicon.svg")),
         "theme": theme.theme(),
         "css": theme.css(),
-        "head": chart.scripts() + FIRST_PAGE,
+        "head": picture_scripts() + FIRST_PAGE,
     }
 
 

@@ -1,4 +1,4 @@
-// Gradio runs this once for each component, as the body of a function (element, trigger, props, server, upload, watch).
+// Called once for each picture on the page (chart.py), as the body of a function (element, trigger, props, server, upload, watch).
 // Text from outside reaches the page through textContent and the canvas only, never as HTML.
 
 const DASHES = { solid: [], dashed: [5, 4] };

@@ -22,6 +22,7 @@ from workbench.store.forks import fork_of
 from workbench.store.runs import Run
 from workbench.ui.parts import Html, bar, card, empty, facts, join, notice, table, text
 from workbench.ui.queue_view import queue_position_message
+from workbench.ui.time_bar import time_bar
 
 
 def head_html(app: AppState, run: Run, findings: Sequence[RunFinding] = ()) -> Html:
@@ -197,11 +198,12 @@ def details_html(run: Run) -> Html:
         ("Decided for this machine", "\n".join(run.chosen().get("words", []))),
         ("Longest batch, tried first", "\n".join(probe_summary(*one) for one in environment.get("probes", {}).items())),
         ("Known of the reference", reference_cache_summary(environment.get("reference", {}))),
+        ("Prompts read once", "\n".join(reading_summary(*one) for one in environment.get("reading", {}).items())),
         ("Mirror", environment.get("mirror") or ("" if config.mirror == "none" else MIRROR_TITLES[config.mirror])),
         ("Changed on the way", "\n".join(one["words"] for one in run.adjustments())),
         ("Settings", "\n".join(f"{key}: {value}" for key, value in config.model_dump().items())),
     ]
-    return facts([(label, value) for label, value in pairs if value])
+    return join(time_bar(run.seconds()), facts([(label, value) for label, value in pairs if value]))
 
 
 def notes_html(run: Run) -> list[Html]:
@@ -229,6 +231,14 @@ def reference_cache_summary(reference: Mapping[str, int]) -> str:
         return ""
     computed, read = reference.get("computed", 0), reference.get("read", 0)
     return f"{computed:,} log-probabilities computed and kept for later runs, {read:,} read"
+
+
+def reading_summary(stage: str, reading: Mapping[str, Any]) -> str:
+    """In how many batches the prompt of a pair was read once for both answers, or why in none."""
+    batches, once = reading.get("batches", 0), reading.get("prompts_once", 0)
+    if reading.get("why_not"):
+        return f"{stage_title(stage)}: in none of {batches:,} batches, since {reading['why_not']}"
+    return f"{stage_title(stage)}: in {once:,} of {batches:,} batches, where that computes less than reading each pair as two rows"
 
 
 def health_html(findings: Sequence[RunFinding], config: RunConfig) -> Html:

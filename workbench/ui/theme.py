@@ -94,7 +94,7 @@ _BUTTONS = {
 
 def css() -> str:
     """The style sheet of the window, with the colours in front, and behind it those of its own components."""
-    sheets = ("theme", "chart", "lengths", "token_view", "memory_bar", "report", "sweep")
+    sheets = ("theme", "chart", "lengths", "token_view", "memory_bar", "time_bar", "report", "sweep")
     return "\n".join(
         [colour_variables(), *(Path(__file__).with_name(f"{one}.css").read_text("utf-8") for one in sheets)]
     )

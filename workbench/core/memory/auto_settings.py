@@ -1,11 +1,11 @@
-"""What is left to the workbench, decided: gradient checkpointing, optimizer and how log-probabilities are computed.
+"""What is left to the workbench, decided: gradient checkpointing and optimizer.
 
 All follow from the run, the model's shape and the memory that the device has in all, so that the same run on the same
 machine is always the same, whatever else is open. How much is free now is for the verdict (core/memory/plan.py).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from workbench.core.memory.architectures import Shape
@@ -13,7 +13,6 @@ from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.memory.plan import TIGHT, in_gigabytes, worst_stage
 from workbench.core.memory.savings import CHECKPOINTING, SMALL_OPTIMIZER
 from workbench.core.training.config import RunConfig
-from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import Device
 
 # A desktop, a browser and the window itself have their part of a card and of a machine's memory.
@@ -34,23 +33,14 @@ class Chosen:
         return config.model_copy(update=dict(self.changes))
 
 
-def choose(shape: Shape | None, config: RunConfig, device: Device, offered: ComputeOptions | None = None) -> Chosen:
-    """Decide what a run leaves open. shape: None where the model's architecture is not known.
-
-    offered: the paths that this machine has; one that costs time is taken only where it is needed.
-    """
-    offered = offered or ComputeOptions()
-    taken = replace(offered, chunked_logits=False)
+def choose(shape: Shape | None, config: RunConfig, device: Device, paths: ComputeOptions | None = None) -> Chosen:
+    """Decide what a run leaves open. shape: None where the model's architecture is not known."""
+    paths = paths or ComputeOptions()
     weighed = _Weighed(shape, config, device) if shape else None
     changes, words = _open_ones(config), []
     if "gradient_checkpointing" in changes:
-        words.append(_decide_checkpointing(changes, weighed, taken))
-    last = METHODS[config.stages[-1]]
-    in_tiles = offered.chunked_logits and last.has_reference and not last.online
-    if weighed and in_tiles and weighed.is_short(changes, taken):
-        taken = offered
-        words.append("Log-probabilities are computed in tiles: all logits at once would not fit.")
-    if "optimizer" in changes and weighed and device.is_cuda and weighed.is_short(changes, taken):
+        words.append(_decide_checkpointing(changes, weighed, paths))
+    if "optimizer" in changes and weighed and device.is_cuda and weighed.is_short(changes, paths):
         changes |= SMALL_OPTIMIZER
         words.append(
             "The optimizer is the paged one with 8 bits: it moves its state to main memory when the card is full."
@@ -58,9 +48,9 @@ def choose(shape: Shape | None, config: RunConfig, device: Device, offered: Comp
     if config.optimizer.startswith("paged") and not device.is_cuda:
         changes["optimizer"] = "adamw_torch"
         words.append(f"The optimizer is adamw_torch: {config.optimizer} needs a card.")
-    if (beside := config.own(config.stages[-1]).reward_model_name()) and not taken.reward_bytes:
+    if (beside := config.own(config.stages[-1]).reward_model_name()) and not paths.reward_bytes:
         words.append(f"The memory of the reward model {beside} is not counted: what it is made of is not known here.")
-    return Chosen(changes, taken, tuple(words))
+    return Chosen(changes, paths, tuple(words))
 
 
 def _open_ones(config: RunConfig) -> dict[str, Any]:

@@ -51,10 +51,10 @@ CUDA_CONTEXT = 1_400_000_000
 LIBRARIES = 3 * 2**29  # bytes
 _ALLOCATION = 512  # PyTorch rounds every tensor on the card up to a multiple of this
 
-# Sizes of the loss's tiles in TRL 1.14.
-_SFT_CHUNK = 256  # tokens (sft_trainer, chunked_nll: its default)
-_ENTROPY_CHUNK = 128  # tokens (utils.entropy_from_logits)
-_CHUNK_TOKENS, _CHUNK_VOCABULARY = 2048, 8192  # utils._ChunkedLogProbFunction
+_SFT_CHUNK = 256  # tokens whose logits TRL 1.14 makes at once (sft_trainer, chunked_nll: its default)
+
+# Logits that every other method makes at once (engine/answer_pass.py): 64 MiB in fp32.
+LOGITS_AT_ONCE = 2**24
 
 # Bytes per logit while a token is drawn (measured: 21): fp32, a copy that is changed, probabilities, noise.
 _DRAWN = 24
@@ -68,11 +68,8 @@ _SLACK = 1.04
 
 @dataclass(frozen=True)
 class ComputeOptions:
-    """Ways through a step that cost different memory and are chosen beside the settings."""
+    """What the memory of a run depends on beside its settings."""
 
-    chunked_logits: bool = False  # DPO and KTO without the whole table of logits (TRL's use_liger_kernel)
-    fused_loss: bool = False  # TRL's Triton kernel for log-probabilities: on a card, where Triton is (Linux)
-    precomputed_reference: bool = False
     from_adapter: bool = False  # the run starts from a trained adapter, of which the reference keeps a frozen copy
     reward_rank: int = (
         0  # of the adapter that scores answers on the same base model; 0: as large as the one that trains
@@ -246,7 +243,7 @@ def _worst_moment(
     """The moment of a step at which most is alive, and the parts that pass, as they are then."""
     step = _step(shape, config, objective, device)
     kept = _kept_activations(step) + _casts(shape, config, device)
-    logits, logits_waiting = _logits(step, objective, paths)
+    logits = _logits(step, objective)
     moments: dict[str, dict[str, int]] = {
         "in the backward pass": {"activations": kept + _layer_at_work(step)},
         "while the loss and its gradient are computed": {"activations": kept + _last_norm(step), "logits": logits},
@@ -255,14 +252,12 @@ def _worst_moment(
     }
     if METHODS[objective].online:
         moments |= _moments_before_a_step(step, config, objective, device, paths)
-    elif METHODS[objective].has_reference and not paths.precomputed_reference:
-        reference = max(_reference_logits(step, paths), _layer_without_gradients(step))
+    elif METHODS[objective].has_reference:
         # What is kept of a reference is asked for before the trained model begins (engine/reference.py).
         waiting = config.reference != "kept"
         moments["in the pass of the reference"] = {
-            "activations": kept + _last_norm(step) if waiting else 0,
-            "logits": logits_waiting if waiting else 0,
-            "reference": reference,
+            "activations": kept + _last_norm(step) + _slopes(step) if waiting else 0,
+            "reference": max(_logits_at_once(step) + _slopes(step), _layer_without_gradients(step)),
         }
     worst = max(moments, key=lambda moment: sum(moments[moment].values()))
     parts = [part for part in PASSING if part != "answers" or METHODS[objective].online]
@@ -282,14 +277,7 @@ def _moments_before_a_step(
     prefill = _layer_without_gradients(replace(plain, length=step.length - step.answer))
     drawn = step.rows * shape.vocabulary * (_DRAWN + width)
     judging = replace(plain, rows=min(REWARD_BATCH, config.batch_size))
-    whole, row = step.judged * shape.vocabulary, (step.answer + 1) * shape.vocabulary
-    # One row's exponentials at a time; all logits once more where they are divided by a temperature.
-    summed = 0 if paths.fused_loss else row * _FP32 + (0 if config.own(objective).samples_plainly() else whole * _FP32)
-    capped = whole * 2 * step.head_width if shape.capped else 0
-    logits = whole * _FP32 + max(summed, whole * (step.head_width % _FP32), capped)
-    # TRL holds the logits of a batch until those of the next one are there.
-    waiting = whole * _FP32 if config.accumulation > 1 else 0
-    read = waiting + max(logits, _pass_of(step))
+    read = max(_logits_at_once(step) + _slopes(step), _pass_of(step))
     moments = {
         "while answers are written": {"activations": max(at_work, prefill), "logits": drawn, "answers": cache},
         "while policy and reference read the answers": {
@@ -374,7 +362,11 @@ def _inside_a_layer(step: _Step) -> int:
 
 
 def _masks(step: _Step) -> int:
-    """The causal mask of padded rows, as it is made and as it is kept."""
+    """The causal mask of padded rows, as it is made and as it is kept.
+
+    With `_scores` it is enough for pairs whose prompt is read once: half as many rows, each at most 1.7 times as long, and one
+    mask in the computing type for all layers (engine/shared_prefix.py).
+    """
     return step.rows * step.length**2 * 2 if step.padded else 0
 
 
@@ -404,44 +396,28 @@ def _layer_without_gradients(step: _Step) -> int:
     return step.tokens * features * step.width + _scores(step) + largest
 
 
-def _logits(step: _Step, objective: Stage, paths: ComputeOptions) -> tuple[int, int]:
-    """Bytes of the loss of the trained model at their peak, and in the pass of the reference."""
+def _logits(step: _Step, objective: Stage) -> int:
+    """Bytes of the loss of the trained model at their peak."""
     vocabulary, tokens, width = step.shape.vocabulary, step.judged, step.head_width
     hidden = tokens * step.shape.hidden
     if METHODS[objective].scores:
-        return hidden * (_FP32 + width), 0  # of which the last token of each row is scored
+        return hidden * (_FP32 + width)  # of which the last token of each row is scored
     if METHODS[objective].tiles_loss:
         # The output layer's values, an fp32 copy of those in half precision, log-softmax, its product, the gradient.
         per_logit = (16 if width == _FP32 else 18) + (width if step.shape.capped else 0)
-        return min(tokens, _SFT_CHUNK) * vocabulary * per_logit + hidden * 4 * width, 0
-    whole = tokens * vocabulary
-    capped = whole * 2 * width if step.shape.capped else 0
-    if not METHODS[objective].has_reference:
-        # TRL's experimental trainers know no leaner way, and compute no entropy.
-        copied = whole // 2 * _FP32 if METHODS[objective].copies_chosen else 0
-        return whole * 3 * _FP32 + copied + capped + hidden * width, 0
-    if paths.chunked_logits and not METHODS[objective].online:
-        tile = min(tokens, _CHUNK_TOKENS) * min(vocabulary, _CHUNK_VOCABULARY)
-        # A tile of logits in the computing type and in fp32, probabilities, and gradients as they are made.
-        return tile * 5 * _FP32 + hidden * (_FP32 + 2 * width), hidden * width
-    waiting = whole * _FP32 + capped
-    if paths.fused_loss:
-        # On the way back: fp32 logits and their gradient; or on the way there, the values that they were made from.
-        return whole * 2 * _FP32 + capped + hidden * width, waiting
-    # On the way back: fp32 logits, the gradients of their rows, that of the chosen tokens (measured: 12 bytes). While
-    # the entropy is computed: logits, a copy without the last token of each row, and three tiles.
-    entropy = whole * 2 * _FP32 + min(tokens, _ENTROPY_CHUNK) * vocabulary * 3 * _FP32
-    return max(whole * 3 * _FP32, entropy) + capped + hidden * width, waiting
+        return min(tokens, _SFT_CHUNK) * vocabulary * per_logit + hidden * 4 * width
+    return _logits_at_once(step) + _slopes(step)
 
 
-def _reference_logits(step: _Step, paths: ComputeOptions) -> int:
-    """Bytes of the reference's pass while the trained model's logits wait."""
-    vocabulary, tokens, width = step.shape.vocabulary, step.tokens, step.head_width
-    if paths.chunked_logits:
-        tile = min(tokens, _CHUNK_TOKENS) * min(vocabulary, _CHUNK_VOCABULARY)
-        return tile * (width + 3 * _FP32) + tokens * step.shape.hidden * 2 * width
-    # Its logits in fp32, and then either where they came from in half precision or a copy of the chosen half.
-    return tokens * vocabulary * (_FP32 + 2)
+def _logits_at_once(step: _Step) -> int:
+    """Of some tokens: logits and probabilities in fp32; where logits are capped, how much that bends them."""
+    tokens = min(step.judged, max(1, LOGITS_AT_ONCE // step.shape.vocabulary))
+    return tokens * step.shape.vocabulary * _FP32 * (3 if step.shape.capped else 2)
+
+
+def _slopes(step: _Step) -> int:
+    """Hidden states of the tokens that are asked about, cut out of their rows, and the slopes of their log-probabilities."""
+    return step.judged * step.shape.hidden * 4 * step.width
 
 
 def _linears_per_layer(shape: Shape) -> int:

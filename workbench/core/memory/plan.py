@@ -1,7 +1,7 @@
 """Whether a run fits into the memory that is free, and the three cheapest changes that make it fit."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any, Literal
 
@@ -18,19 +18,6 @@ TIGHT = 0.9
 MOST_REMEDIES = 3
 # A change that saves less than this share of the whole is not worth a person's time.
 _WORTH_IT = 0.01
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A leaner way through a step that is there to be taken, beside the usual settings; the caller knows which are.
-
-    changes: the settings that take it, nested as in RunConfig; empty for one that is not a setting, such as a package
-    to install. paths: what it adds.
-    """
-
-    words: str
-    changes: Mapping[str, Any]
-    paths: ComputeOptions
 
 
 @dataclass(frozen=True)
@@ -86,12 +73,11 @@ def plan(
     free: int,
     paths: ComputeOptions | None = None,
     smaller: Sequence[Smaller] = (),
-    offers: Sequence[Offer] = (),
 ) -> Plan:
     """The memory plan of a run. free: bytes that are free before it starts; smaller: models to suggest, any order."""
     worst = worst_stage(shape, config, device, paths)
     found = verdict(worst.total, free)
-    changes = () if found == "fits" else remedies(shape, config, device, free, paths, smaller, offers)
+    changes = () if found == "fits" else remedies(shape, config, device, free, paths, smaller)
     return Plan(worst, free, found, tuple(changes))
 
 
@@ -114,7 +100,6 @@ def remedies(
     free: int,
     paths: ComputeOptions | None = None,
     smaller: Sequence[Smaller] = (),
-    offers: Sequence[Offer] = (),
 ) -> list[Remedy]:
     """The cheapest changes, in what they cost in time and quality, that make a run fit; at most three.
 
@@ -122,7 +107,7 @@ def remedies(
     enough by themselves. Where nothing is enough, those that save most, one after the other.
     """
     scale = _Scale(shape, config, device, free, paths or ComputeOptions())
-    kinds = [scale.worthwhile(kind) for kind in _kinds(shape, config, device, smaller, offers)]
+    kinds = [scale.worthwhile(kind) for kind in _kinds(shape, config, device, smaller)]
     together = _cheapest(scale, [kind for kind in kinds if kind])
     found = [scale.remedy(together[0])] if len(together) == 1 else scale.one_after_the_other(together)
     alone = [next((one for one in kind if scale.is_enough(one)), None) for kind in kinds]
@@ -155,10 +140,10 @@ class _Scale:
         self._total = self._weigh()
 
     def _weigh(self, *changes: Saving) -> int:
-        shape, values, paths = self._shape, self._config.model_dump(), self._paths
+        shape, values = self._shape, self._config.model_dump()
         for change in changes:
-            shape, values, paths = change.shape or shape, overlay(values, change.changes), _both(paths, change.paths)
-        return worst_stage(shape, RunConfig.model_validate(values), self._device, paths).total
+            shape, values = change.shape or shape, overlay(values, change.changes)
+        return worst_stage(shape, RunConfig.model_validate(values), self._device, self._paths).total
 
     def saved(self, change: Saving) -> int:
         return self._total - self._weigh(change)
@@ -181,16 +166,8 @@ class _Scale:
         ]
 
 
-def _both(one: ComputeOptions, other: ComputeOptions) -> ComputeOptions:
-    return ComputeOptions(*(a or b for a, b in zip(astuple(one), astuple(other), strict=True)))
-
-
-def _kinds(
-    shape: Shape, config: RunConfig, device: Device, smaller: Sequence[Smaller], offers: Sequence[Offer]
-) -> Iterator[Iterable[Saving]]:
+def _kinds(shape: Shape, config: RunConfig, device: Device, smaller: Sequence[Smaller]) -> Iterator[Iterable[Saving]]:
     """Kinds of change; of one kind only one can be taken."""
-    for offer in offers:
-        yield [Saving(offer.words, offer.changes, cost=0.5, paths=offer.paths)]
     yield from (step(config, device) for step in BEFORE_A_RUN)
     if not (config.start_from or config.own(config.stages[-1]).reward_run_name()):
         yield smaller_models(shape, smaller)  # an adapter of this model fits no other one

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.core.memory.architectures import Shape
-from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.training.config import RunConfig
 from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import Device
@@ -24,15 +23,13 @@ SMALL_OPTIMIZER = {"optimizer": "paged_adamw_8bit"}
 class Saving:
     """A change that saves memory. changes: settings of the run, nested as in RunConfig.
 
-    cost: in time and quality, only to be compared with that of others. shape: of another model. paths: what it adds to
-    the paths of the run.
+    cost: in time and quality, only to be compared with that of others. shape: of another model.
     """
 
     words: str
     changes: Mapping[str, Any]
     cost: float
     shape: Shape | None = None
-    paths: ComputeOptions = ComputeOptions()
 
 
 @dataclass(frozen=True)

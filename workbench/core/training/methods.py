@@ -82,8 +82,8 @@ class Method:
     core/monitoring/health/examining.py. sequences: that go through the model for one example; KTO's second is the
     mismatched answer of its KL estimate. smallest_batch: 2 where each example is compared with another of its batch, so
     that the order of the rows is part of the method. operations: floating-point operations per token and weight besides
-    those of the trained pass, with the reference answering. tiles_loss: whether the trainer makes logits of some tokens at
-    a time. copies_chosen: whether it copies the logits of the chosen answers. scores: whether it ends as a reward model,
+    those of the trained pass, with the reference answering. tiles_loss: whether TRL's own trainer makes logits of some tokens
+    at a time. scores: whether it ends as a reward model,
     which scores answers and writes none. online: whether it learns from answers of its own, which a reward judges. command:
     of TRL's command line that trains so; "" where there is none.
     """
@@ -106,7 +106,6 @@ class Method:
     smallest_batch: int = 1
     operations: int = 0
     tiles_loss: bool = False
-    copies_chosen: bool = False
     scores: bool = False
     online: bool = False
     module: str = "trl"
@@ -181,7 +180,7 @@ _METHODS = (
         "orpo", OrpoSettings, "odds-ratio preference optimization",
         "learns from pairs and needs no reference: less time and memory, and nothing that holds the model to what it was.",
         ("preference",), "OrpoInTokens", "ORPOConfig", **_OF_PAIRS, up_front=("learning_rate", "weight"),
-        health=("no reference",), experimental=True, copies_chosen=True, module=_IN_TOKENS,
+        health=("no reference",), experimental=True, module=_IN_TOKENS,
     ),
     Method(
         "simpo", SimpoSettings, "simple preference optimization",

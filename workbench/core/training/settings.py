@@ -111,10 +111,6 @@ class StageSettings(Settings):
         """What gives the answers that the method makes their reward, in words."""
         return []
 
-    def samples_plainly(self) -> bool:
-        """Whether its own answers are drawn from the model's probabilities as they are."""
-        return True
-
     def shorter_answers(self, tokens: int) -> dict[str, Any]:
         """The settings that change where answers of its own are shorter by so many tokens; none where it makes none."""
         return {}
@@ -398,9 +394,6 @@ class RlooSettings(ReferenceSettings):
         else:
             words = f"The reward less {self.beta:g} times the divergence from the reference, against the mean of the other answers of the group."
         return f"{words} PPO itself left TRL in 1.13 for lack of use; RLOO has the same KL-regularised objective without the critic."
-
-    def samples_plainly(self) -> bool:
-        return self.temperature == 1
 
     def shorter_answers(self, tokens: int) -> dict[str, Any]:
         return {"answer_tokens": self.answer_tokens - tokens}

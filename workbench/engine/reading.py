@@ -1,0 +1,116 @@
+"""How trainers read answers: hidden states of the tokens asked about, and from them log-probabilities, never all logits."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from workbench.engine import shared_prefix
+from workbench.engine.answer_pass import OutputLayer, TokenReading, computing_type, output_layer, read_rows, read_tokens
+
+# Two ways to the same log-probabilities round differently; a factor that was forgotten makes another size of difference.
+_SAME = 0.05  # nats
+
+
+class Reader:
+    """Reads batches with a model and its adapters as they are at that moment.
+
+    model: a PeftModel or a causal language model. pairs: whether the batches are pairs, chosen answers first, whose prompts may
+    be read once. max_length: tokens of the longest row. Counts for `facts` how many batches were read in which way.
+    """
+
+    def __init__(self, model: Any, max_length: int | None, pairs: bool):
+        self._inner = inner(model)
+        self._shape, self.why_not = None, "each row has a prompt of its own"
+        if pairs:
+            self._shape, self.why_not = shared_prefix.shape_if_shared(self._inner, max_length or 2**31)
+        self._batches = self._packed = 0
+
+    @property
+    def layer(self) -> OutputLayer:
+        return output_layer(self._inner)
+
+    def hidden(self, ids: torch.Tensor, mask: torch.Tensor, **named: Any) -> torch.Tensor:
+        """The last hidden states, shape (rows, tokens, features); those at padding mean nothing. ids, mask: (rows, tokens)."""
+        return self.read(getattr(self._inner, self._inner.base_model_prefix), ids, mask, **named)
+
+    def read(self, body: Any, ids: torch.Tensor, mask: torch.Tensor, **named: Any) -> torch.Tensor:
+        """As `hidden`, with a model that ends in hidden states."""
+        self._batches += 1
+        if self._shape and not named:
+            lengths, shared = shared_prefix.lengths_of(ids, mask)
+            if shared_prefix.is_worth(lengths, self._shape):
+                self._packed += 1
+                dtype = computing_type(ids.device, body.dtype)
+                packed = shared_prefix.pack(ids, mask, shared, lengths.packed, dtype)
+                found = body(
+                    input_ids=packed.ids, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False
+                )
+                return packed.apart(found.last_hidden_state)
+        states: torch.Tensor = body(input_ids=ids, attention_mask=mask, use_cache=False, **named).last_hidden_state
+        return states
+
+    def facts(self) -> dict[str, Any]:
+        """For environment.json: batches that were read, those of them whose prompts were read once, and why none may be."""
+        found: dict[str, Any] = {"batches": self._batches, "prompts_once": self._packed}
+        return found | ({"why_not": self.why_not} if self.why_not else {})
+
+
+def inner(model: Any) -> Any:
+    """The model of Transformers, with the layers of its adapters, without what PEFT puts around it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def knows_output_layer(model: Any) -> bool:
+    """Whether the model's own logits are those that follow from its output layer as `answer_pass` reads it.
+
+    A family may do more to them than is known here; asked of a few tokens.
+    """
+    found = inner(model)
+    device = next(found.parameters()).device
+    ids = torch.arange(8, device=device).unsqueeze(0) % found.config.get_text_config().vocab_size
+    with torch.no_grad(), contextlib.suppress(AttributeError, TypeError, RuntimeError):
+        own = found(input_ids=ids, use_cache=False).logits[0, :-1].float().log_softmax(-1)
+        states = getattr(found, found.base_model_prefix)(input_ids=ids, use_cache=False).last_hidden_state[0, :-1]
+        read = read_tokens(states, ids[0, 1:], output_layer(found)).log_probs
+        return bool((own.gather(1, ids[0, 1:].unsqueeze(1)).squeeze(1) - read).abs().max() < _SAME)
+    return False
+
+
+def without_logits(trainer_class: type, pairs: bool) -> type:
+    """A DPO or KTO trainer that never holds the logits of a batch. pairs: see Reader.
+
+    TRL has such a path, for which it wants Triton: it asks one method for log-probabilities, which this one answers in another
+    way. Its column of mean logits is not there on that path; how often the chosen token was the likeliest is kept.
+    """
+
+    class Reading(trainer_class):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **named: Any):
+            super().__init__(*arguments, **named)
+            self.reader: Reader | None = None
+            self._told: TokenReading | None = None
+            if knows_output_layer(self.model):
+                self.reader = Reader(self.model, self.args.max_length, pairs)
+                self.use_liger_kernel = True  # TRL's name of the path
+
+        def _compute_loss(self, model: Any, inputs: Mapping[str, Any], return_outputs: bool) -> Any:
+            self._told = None
+            found = super()._compute_loss(model, inputs, return_outputs)
+            if self._told and pairs:
+                right, asked = (part.chunk(2)[0] for part in (self._told.likeliest, inputs["completion_mask"][:, 1:]))
+                share = right.sum() / asked.sum().clamp(min=1)
+                self._metrics["train" if self.model.training else "eval"]["mean_token_accuracy"].append(share.item())
+            return found
+
+        def _get_per_token_logps_and_entropies(
+            self, model: Any, model_kwargs: dict[str, Any], input_ids: torch.Tensor, completion_mask: torch.Tensor
+        ) -> tuple[torch.Tensor, torch.Tensor, Any]:
+            assert self.reader, "only asked where the path is taken"
+            with self.accelerator.autocast():
+                hidden = self.reader.hidden(input_ids, model_kwargs["attention_mask"])
+                found = read_rows(hidden, input_ids, completion_mask[:, 1:], self.reader.layer)
+            self._told = self._told or found  # the policy is read first; what its reference says is no news
+            return found.log_probs, found.entropies, None
+
+    return Reading
