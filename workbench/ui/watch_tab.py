@@ -159,7 +159,7 @@ class WatchTab:
         }
         # The charts are the heavy part; they are sent only when there are new rows.
         drawn_before = before[2] if len(before) > 2 and before[:2] == (run.name, state) else None
-        is_over = state in ("finished", "stopped") and bool(reading.log.curves)
+        is_over = state in ("finished", "stopped", "failed") and bool(reading.log.curves)
         if drawn_before != _versions(reading, others):
             updates |= self.curves.updates(run, reading, findings, others, is_over)
             updates |= self.beside.updates(run, [other for other, _ in others])
