@@ -15,10 +15,12 @@ from workbench.core.training.recipe import SAMPLE_TOKENS
 from workbench.engine.generate import encode, end_tokens
 from workbench.engine.journal import log_samples
 from workbench.engine.scoring import log_probs, written
+from workbench.engine.unpacked import unpacked
 from workbench.store.runs import Run
 
-# Of the time of a stage. Where they would take more, some evaluations are not answered; the first and the last always are.
-MOST_OF_TIME = 0.05
+# Of the time of a stage; held-out passes have theirs (core/training/evaluating.py), together at most a tenth. Where they would
+# take more, some evaluations are not answered; the first and the last always are.
+MOST_OF_TIME = 0.04
 
 
 Score = Callable[[Sequence[list[Message]]], list[float]]
@@ -94,7 +96,7 @@ class Samples:
 
     def _answered(self, step: int, model: Any, tokenizer: Any) -> list[Sample]:
         ends = end_tokens(model, tokenizer)
-        with undisturbed(model):
+        with undisturbed(model), unpacked(model):
             batch = encode(tokenizer, self.prompts, model.device)
             found = model.generate(
                 **batch,

@@ -8,7 +8,7 @@ import torch
 from transformers import DynamicCache
 
 from workbench.core.data.messages import Message
-from workbench.engine.generate import asking
+from workbench.engine.generate import asking, token_ids
 
 # Logits of so many places are made at once: with a vocabulary of 150,000, 300 MB in fp32 and as they are computed.
 PLACES = 256
@@ -37,10 +37,10 @@ def written(
 ) -> Written:
     """An answer as a model would have written it. ends: the tokens that end an answer. thinking: see `asking`."""
     before = asking(tokenizer, messages, thinking)
-    prompt = _ids(tokenizer, before)
-    whole = _ids(tokenizer, before + answer)
+    prompt = token_ids(tokenizer, before)
+    whole = token_ids(tokenizer, before + answer)
     # Some tokenizers put a space before a text, which does not belong there; others join what meets at the border.
-    ids = whole[len(prompt) :] if whole[: len(prompt)] == prompt else _ids(tokenizer, answer)
+    ids = whole[len(prompt) :] if whole[: len(prompt)] == prompt else token_ids(tokenizer, answer)
     texts, shown = [], ""
     for count in range(1, len(ids) + 1):
         text = tokenizer.decode(ids[:count], skip_special_tokens=True)
@@ -93,13 +93,9 @@ def log_probs(model: Any, pad: int, rows: Sequence[Written]) -> list[list[float]
     return [values[place][: len(row.answer)] for place, row in enumerate(rows)]
 
 
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
 def _end_of_turn(tokenizer: Any, messages: Sequence[Message], ends: set[int]) -> int:
     """The token that the template writes behind an answer: of several that end one, training has seen this one."""
     mark = "@@@@"
     text = tokenizer.apply_chat_template([*messages, {"role": "assistant", "content": mark}], tokenize=False)
-    behind = _ids(tokenizer, text.rpartition(mark)[2])
+    behind = token_ids(tokenizer, text.rpartition(mark)[2])
     return next((token for token in behind if token in ends), tokenizer.eos_token_id)
