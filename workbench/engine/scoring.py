@@ -70,20 +70,22 @@ def log_probs(model: Any, pad: int, rows: Sequence[Written]) -> list[list[float]
         there[place, here] = 1
     ids, there = ids.to(model.device), there.to(model.device)
     positions = (there.cumsum(-1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
+    cache: Any = DynamicCache(config=model.config)
     piece = max(1, PLACES // len(rows))
     ends = [begin, *range(begin + piece, begin + longest - 1, piece), begin + longest - 1]
     found, read = [], 0
     with torch.no_grad():  # not inference_mode: a model in the middle of its training keeps tables that it makes here
         for end in dict.fromkeys(ends):
-            logits = model(
+            seen = model(
                 input_ids=ids[:, read:end],
                 attention_mask=there[:, :end],
                 position_ids=positions[:, read:end],
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=0 if read else 1,
-            ).logits.float()
+            )
+            # Unsloth leaves the one that it is given empty, and gives back its own.
+            cache, logits = seen.past_key_values, seen.logits.float()
             next_ids = ids[:, max(read + 1, begin) : end + 1].unsqueeze(-1)
             found.append(logits.gather(-1, next_ids).squeeze(-1) - logits.logsumexp(-1))
             read = end
