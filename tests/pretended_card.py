@@ -420,14 +420,16 @@ def peak_of_step(
     shared: float = 0.0,
     watched: int | None = None,
 ) -> Card:
-    """Two steps of a run on a pretended card, whose `peak` is then what PyTorch would have allocated at most."""
+    """A step of a run on a pretended card, whose `peak` is then what PyTorch would have allocated at most."""
     card = Card(memory)
     trainer = trainer_on(card, values, config, stage, shared)
     with card:
         step, _ = steps_of(trainer)
         for group in trainer.optimizer.param_groups:
             group["foreach"] = True  # as PyTorch chooses on a card
-        step()  # makes gradients and moments
+            for weight in group["params"]:
+                weight.grad = torch.zeros_like(weight)
+        trainer.optimizer.step()  # makes the moments
         card.peak, card.watched = card.alive, watched
         step()
     return card
