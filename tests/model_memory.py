@@ -130,7 +130,7 @@ def trainer_for(
 ) -> Any:
     """TRL's trainer on a random model, built as engine/train.py builds it for a fresh adapter; two steps to train.
 
-    Every second row is a quarter as long as the longest, so that there is padding. base: a model of these values that is
+    Every second row is an eighth shorter than the longest, so that there is padding. base: a model of these values that is
     loaded already. from_adapter: as where training starts from a trained adapter, of which the reference is a copy. judge: makes the
     reward model that scores answers, from the model and its tokenizer. changes: of the arguments of the trainer. shared: how much
     of the longest row the two answers of a pair have in common, which is then read once.
@@ -221,7 +221,7 @@ def longest(trainer: Any, batch: Any) -> int:
 
 
 def _rows(config: RunConfig, stage: str, tokenizer: Any, shared: float) -> list[dict[str, Any]]:
-    long, short = " the" * 2 * config.max_length, " the" * (config.max_length // 4)
+    long, short = " the" * 2 * config.max_length, " the" * (config.max_length * 7 // 8)
     answers = [(short if number % 2 else long) + str(number) for number in range(config.batch_size)]
     if stage == "sft":
         return [{"prompt": "a", "completion": answer} for answer in answers]
@@ -253,7 +253,7 @@ def _exact_rows(config: RunConfig, stage: str, tokenizer: Any, shared: float) ->
     words = next(count for count in range(room, -1, -1) if tokens(conversation(count)) <= room)
     assert tokens(conversation(words)) == room
     rows = config.effective_batch // config.own(stage).answers_per_row() if answers_itself else config.batch_size
-    return [conversation(words // 4 if number % 2 else words) for number in range(rows)]
+    return [conversation(words * 7 // 8 if number % 2 else words) for number in range(rows)]
 
 
 def highest(record: Any) -> int:

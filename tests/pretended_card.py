@@ -236,6 +236,8 @@ class _AsOnACard(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        if kwargs.get("device") == "cuda":
+            kwargs = kwargs | {"device": "cpu"}
         if name == "scaled_dot_product_attention":
             return _attention(*args, **kwargs)
         if name in ("tolist", "numpy") and isinstance(args[0], FakeTensor):
@@ -245,11 +247,21 @@ class _AsOnACard(TorchFunctionMode):
             return getattr(values, name)()
         if name == "__deepcopy__" and isinstance(args[0], FakeTensor):
             copied = args[0].detach().clone().requires_grad_(args[0].requires_grad)
-            return torch.nn.Parameter(copied, copied.requires_grad) if isinstance(args[0], torch.nn.Parameter) else copied
-        if name == "backward":  # in which layers are computed again: as on a card too, where this is off while it is asked
+            return (
+                torch.nn.Parameter(copied, copied.requires_grad) if isinstance(args[0], torch.nn.Parameter) else copied
+            )
+        if (
+            name == "backward"
+        ):  # in which layers are computed again: as on a card too, where this is off while it is asked
             with _AsOnACard():
                 return _engine_run_backward(
-                    (args[0],), (torch.ones_like(args[0]),), False, False, (), allow_unreachable=True, accumulate_grad=True
+                    (args[0],),
+                    (torch.ones_like(args[0]),),
+                    False,
+                    False,
+                    (),
+                    allow_unreachable=True,
+                    accumulate_grad=True,
                 )
         if name in _IN_FP32 and torch.is_autocast_enabled("cpu"):
             args, kwargs = _in_fp32(name, args, kwargs)

@@ -29,7 +29,7 @@ def repeated(method: str, device: str = "a card", **changes) -> Repeated:
     return Repeated(config, "demo model", dict.fromkeys(config.stages, 4), {"device": device})
 
 
-OF_THE_CLOCK = ("runtime", "per_second", "time", "phase", "steps", "memory_in_use", "share", "margins_error")
+OF_THE_CLOCK = ("runtime", "per_second", "time", "phase", "steps", "memory_in_use", "share", "margins_error", "logits/")
 """Parts of the names of numbers that no two runs share, or that only the workbench logs."""
 
 ROUNDING = 1e-5

@@ -114,16 +114,18 @@ def test_shares_are_of_all_that_was_counted():
     spent = time_spent({"steps": 60, "evaluation": 30, "samples": 10, "data": 0})
     assert [(one.work, one.share) for one in spent] == [("steps", 0.6), ("evaluation", 0.3), ("samples", 0.1)]
     assert spent_summary(spent) == (
-        "2 minutes in all: 60% training steps, 30% held-out evaluations, 10% sample answers"
+        "1 min 40 s in all: 60% training steps, 30% held-out evaluations, 10% sample answers"
     )
     assert time_spent({}) == time_spent(dict.fromkeys(TITLES, 0.0)) == []
-    assert [seconds_label(one) for one in (0.44, 12.4, 600)] == ["0.4 s", "12 s", "10 minutes"]
+    assert [seconds_label(one) for one in (0.44, 9.97, 59.6, 155, 4350)] == [
+        "0.4 s", "10 s", "1 min 0 s", "2 min 35 s", "1 h 12 min",
+    ]  # fmt: skip
 
 
 def test_the_bar_says_in_a_table_what_it_shows():
     shown = time_bar({"steps": 60, "evaluation": 40})
-    assert 'role="img" aria-label="2 minutes in all: 60% training steps, 40% held-out evaluations"' in shown
-    assert "width:60.000%" in shown and "<td>60 s</td><td>60%</td>" in shown
+    assert 'role="img" aria-label="1 min 40 s in all: 60% training steps, 40% held-out evaluations"' in shown
+    assert "width:60.000%" in shown and "<td>1 min 0 s</td><td>60%</td>" in shown
     assert time_bar({}) == ""
 
 

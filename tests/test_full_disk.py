@@ -96,7 +96,7 @@ METRICS_UNTIL_FULL = """
 import resource, signal, sys
 from workbench.engine import train
 from workbench.engine.journal import log_numbers
-def only_metrics(run, place):
+def only_metrics(run, place, clock):
     resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, 80_000))
     for step in range(1, 10_000):
         log_numbers(run, "dpo", step, 10_000, {"loss": 0.6931})

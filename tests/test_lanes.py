@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -313,6 +314,184 @@ def test_what_cannot_be_scaled_is_no_run_of_another_strength(first_run, change, 
     with pytest.raises(WorkbenchError, match="base model itself"):
         save_scaled(Answerer("first", 0))
     assert [path.name for path in first_run.folder.parent.iterdir()] == ["first"]
+
+
+# What was read is kept over turns, rows that are done leave their batch, and 4-bit weights are unpacked once
+
+
+@contextmanager
+def read_by(lanes):
+    """Rows and columns of each pass through the model."""
+    passes = []
+    hook = lanes.loaded.model.get_input_embeddings().register_forward_pre_hook(
+        lambda module, arguments: passes.append(tuple(arguments[0].shape))
+    )
+    try:
+        yield passes
+    finally:
+        hook.remove()
+
+
+def turn(lanes, talks, who, sampling=SAMPLING):
+    """What all lanes say, and the shape of the pass that read the conversations."""
+    said = [""] * len(who)
+
+    def say(event):
+        said[event["lane"]] += event["text"]
+
+    asks = [
+        {"messages": talk, "adapter": one.folder, "strength": one.strength, "thinking": one.thinking}
+        for talk, one in zip(talks, who, strict=True)
+    ]
+    lanes._load(who)  # which reads a short question to see that "adapter off" is the base model
+    with read_by(lanes) as passes:
+        lanes.ask(asks, sampling, say, threading.Event())
+    return said, passes[0]
+
+
+def longer(talks, said, question):
+    return [
+        [*talk, {"role": "assistant", "content": one}, *message(question)]
+        for talk, one in zip(talks, said, strict=True)
+    ]
+
+
+def tokens_of(lanes, talk):
+    return encode(lanes.tokenizer, [talk], "cpu")["input_ids"].shape[1]
+
+
+def test_a_second_turn_reads_only_what_is_new_and_says_the_same(lanes, adapter, fp32):
+    """Three turns of two lanes whose answers differ in length, beside lanes that forget after each turn."""
+    who, talks = [Lane(None), Lane(adapter)], [message(PROMPTS[2])] * 2
+    forgetful, first = Sampling(max_new_tokens=8, temperature=0), True
+    for question in PROMPTS[:3]:
+        said, (rows, columns) = turn(lanes, talks, who, forgetful)
+        lengths = [tokens_of(lanes, talk) for talk in talks]
+        assert rows == 2 and (columns == max(lengths)) is first
+        known = lanes._read
+        lanes._read = []
+        assert turn(lanes, talks, who, forgetful)[0] == said
+        # Each row is read from its first new token on, or from where the one with more that is new begins.
+        if not first:
+            assert columns <= max(lengths) - 20 and columns < 40
+        lanes._read, first = known, False
+        talks = longer(talks, said, question)
+
+
+def test_what_was_read_counts_for_the_same_weights_and_the_same_beginning_alone(lanes, adapter, first_run):
+    """Another adapter, strength, history: all is read. The same adapter trained on: too."""
+    talk = message(PROMPTS[2])
+    who = Lane(adapter)
+    said, (_, whole) = turn(lanes, [talk], [who])
+    after = longer([talk], said, PROMPTS[0])
+    kept = lanes._read
+    full = tokens_of(lanes, after[0])
+    for other in (Lane(None), Lane(adapter, 0.5), Lane(another(first_run, 2))):
+        lanes._read = kept
+        assert turn(lanes, after, [other])[1] == (1, full)
+    lanes._read = kept
+    changed = [{"role": "system", "content": "Be kind."}, *after[0]]
+    read = turn(lanes, [changed], [who])[1][1]
+    assert tokens_of(lanes, changed) - read <= 3, "the first tokens of the template at most"
+    lanes._read = kept
+    assert turn(lanes, after, [who])[1][1] < full - whole + 8
+    lanes._read = kept
+    loud(first_run, 9)
+    assert turn(lanes, after, [who])[1] == (1, full)
+    many = {"do": "ask_many", "prompts": [], "seeds": [], "answerers": [], "sampling": {}}
+    lanes.answer(many, lambda event: None, threading.Event())
+    assert lanes._read == []
+
+
+def test_a_conversation_that_was_stopped_goes_on_as_if_it_was_read_anew(lanes, adapter):
+    """Stopped while its third layer reads: the first ones have read more than the others."""
+    stop, who, talk = threading.Event(), [Lane(adapter), Lane(None)], message(PROMPTS[2])
+    layers = lanes.loaded.model.model.layers
+    passes = []
+    hook = layers[2].register_forward_pre_hook(
+        lambda *_: passes.append(1) or (stop.set() if len(passes) == 4 else None)
+    )
+    said = ["", ""]
+
+    def say(event):
+        said[event["lane"]] += event["text"]
+
+    asks = [{"messages": talk, "adapter": one.folder} for one in who]
+    lanes.ask(asks, SAMPLING, say, stop)
+    hook.remove()
+    assert lanes._read[0][1].ids
+    talks = longer([talk, talk], said, PROMPTS[0])
+    known = turn(lanes, talks, who)
+    lanes._read = []
+    assert known[0] == turn(lanes, talks, who)[0]
+
+
+def test_rows_that_have_their_answer_leave_the_batch(lanes, adapter):
+    """Eight rows; for six the context is full after 2, 4 and 6 tokens. Two go on, and say what they say by themselves."""
+    who = [Lane(None), Lane(adapter)]
+    full = ["bees " * count for count in (508, 507, 506)]
+    assert [1024 - tokens_of(lanes, message(one)) for one in full] == [2, 4, 6]
+    lanes._load(who)
+    with read_by(lanes) as passes:
+        found = grid(lanes, [PROMPTS[2], *full], who)
+    rows = [rows for rows, _ in passes]
+    assert len(found) == 8 and (rows[0], rows[-1]) == (8, 2) and rows == sorted(rows, reverse=True)
+    for answerer in range(2):
+        assert found[0, answerer]["text"] == alone(lanes, PROMPTS[2], who[answerer])[0]
+        assert all(found[prompt, answerer]["ended"] in ("full", "end") for prompt in (1, 2, 3))
+
+
+def test_a_model_that_forgets_is_asked_as_before(tmp_path):
+    """Layers with a sliding window hold no more than its width, so nothing is kept, and no row leaves."""
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    from workbench.engine.generate import ToAnswer, stream
+    from workbench.engine.kept_reading import new_cache
+
+    base = load.load_base(demo_config().model, "fp32", load.Device("cpu", "CPU", False), lambda words: None)
+    torch.manual_seed(3)
+    config = Gemma3TextConfig(
+        vocab_size=1536, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        head_dim=16, sliding_window=8, layer_types=["sliding_attention", "full_attention"], eos_token_id=2, pad_token_id=0,
+    )  # fmt: skip
+    model = Gemma3ForCausalLM(config).eval()
+    assert new_cache(model) is None
+    said = {}
+    questions = [ToAnswer(message(PROMPTS[place]), known=()) for place in (2, 0)]
+    kept = stream(
+        model,
+        base.tokenizer,
+        questions,
+        SAMPLING,
+        lambda row, tokens, ended: said.update({row: ended}),
+        threading.Event(),
+    )
+    assert set(said) == {0, 1} and all(said.values()) and not any(reading.ids for reading in kept)
+
+
+def test_weights_that_are_unpacked_once_give_the_same_bits(base, first_run):
+    """In NF4, with an adapter; and where they would take too much, nothing is unpacked."""
+    from bitsandbytes.nn import Linear4bit
+
+    from workbench.engine.unpacked import unpacked
+
+    layers = [layer for layer in base.model.modules() if isinstance(layer, Linear4bit)]
+    batch = encode(base.tokenizer, [message(PROMPTS[2])], "cpu")
+    bytes_of_all = 4 * sum(layer.in_features * layer.out_features for layer in layers)
+    with torch.inference_mode():
+        before = base.model(**batch).logits
+        with unpacked(base.model, bytes_of_all - 1):
+            assert not any("forward" in vars(layer) for layer in layers)
+        with unpacked(base.model, bytes_of_all):
+            assert len(layers) == 35 and all("forward" in vars(layer) for layer in layers)
+            assert torch.equal(base.model(**batch).logits, before)
+    assert not any("forward" in vars(layer) for layer in layers)
+    lanes = Lanes(base)
+    assert all("forward" in vars(layer) for layer in layers)
+    answered = grid(lanes, PROMPTS[:2], [Lane(None), Lane(str(first_run.adapter))])
+    lanes._unpacked.close()
+    assert grid(lanes, PROMPTS[:2], [Lane(None), Lane(str(first_run.adapter))]) == answered
+    lanes.adapters.model.unload()
 
 
 def test_the_child_process_answers_many_is_stopped_in_time_and_scores(first_run):

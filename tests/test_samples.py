@@ -13,10 +13,11 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.health import SAMPLE_SHARE
 from workbench.core.monitoring.run_log import RunLog
 from workbench.core.training.config import read_config
+from workbench.core.training.recipe import SAMPLE_TOKENS
 from workbench.engine import load, train
 from workbench.engine.generate import answers, end_tokens
 from workbench.engine.journal import log_numbers, log_samples
-from workbench.engine.samples import MOST_TOKENS, Samples, fixed_prompts, room_for_prompt
+from workbench.engine.samples import Samples, fixed_prompts, room_for_prompt
 from workbench.engine.scoring import log_probs, written
 from workbench.jobs.app_state import AppState
 from workbench.jobs.logs import Reading
@@ -68,7 +69,7 @@ def test_answering_in_the_middle_of_training_changes_no_number_of_it(one_base, b
     prompts = [line["prompt"] for line in lines[:3]]
     assert [line["prompt"] for line in lines[3:6]] == prompts and prompts[0] != prompts[1]
     load.load_base(None)  # takes the adapter off
-    likeliest = Sampling(temperature=0, max_new_tokens=MOST_TOKENS)
+    likeliest = Sampling(temperature=0, max_new_tokens=SAMPLE_TOKENS)
     assert [line["answer"] for line in lines[:3]] == answers(base.model.eval(), base.tokenizer, prompts, likeliest)
     told = [row for row in sampled.metrics() if "samples/answers" in row]
     assert [row["step"] for row in told] == [0, 2]

@@ -8,11 +8,13 @@ import pytest
 import torch
 from configs import demo_config
 from made_runs import create_run
+from transformers import DynamicCache
 
 from workbench.engine import load, reference, samples, stage, train
 from workbench.engine.clock import RunClock
 from workbench.engine.place import Place
 from workbench.engine.report import ReportCallback
+from workbench.engine.scoring import Written, log_probs
 from workbench.engine.trouble import without_paths
 
 
@@ -74,6 +76,21 @@ def test_sample_answers_leave_a_model_of_unsloth_as_it_trained(training):
         assert [layer.gradient_checkpointing for layer in model.layers] == ["unsloth", False]
         assert (model.training, model.config.use_cache) == (training, False)
         assert not [layer for layer in model.layers if hasattr(layer.adapter, "_fast_lora")]
+
+
+def test_an_answer_is_read_by_a_model_that_keeps_a_cache_of_its_own(base):
+    """Unsloth's forward leaves an empty cache as it was and gives back another: the next piece has to be read after that one."""
+
+    class KeepsItsOwn:
+        def __getattr__(self, name):
+            return getattr(base.model, name)
+
+        def __call__(self, past_key_values, **asked):
+            cache = past_key_values if past_key_values.get_seq_length() else DynamicCache(config=base.model.config)
+            return base.model(past_key_values=cache, **asked)
+
+    rows = [Written((5, 6, 7), (8, 9, 10, 11), ("",) * 4, False), Written((12,), (13, 14), ("",) * 2, False)]
+    assert log_probs(KeepsItsOwn(), 0, rows) == log_probs(base.model, 0, rows)
 
 
 @pytest.mark.parametrize(("backend", "parts"), [("unsloth", 1), ("transformers", None)])

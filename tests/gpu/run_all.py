@@ -82,7 +82,8 @@ def _why(report: pytest.TestReport) -> str:
     if report.passed:
         return ""
     words: Any = report.longrepr
-    last = words[2] if isinstance(words, tuple) else str(words).strip().splitlines()[-1]
+    crash = getattr(words, "reprcrash", None)
+    last = words[2] if isinstance(words, tuple) else crash.message if crash else str(words).strip().splitlines()[-1]
     return str(last).removeprefix("Skipped: ")[:200]
 
 

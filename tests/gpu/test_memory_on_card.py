@@ -43,7 +43,7 @@ def test_the_preset_of_a_card_fits_on_one_of_its_size(gigabytes, monkeypatch, re
     few = settings["dpo"] | {"max_steps": 2}
     ask_for("transformers", monkeypatch)
     monkeypatch.setenv("CARD_GIB", str(gigabytes))
-    more: dict[str, Any] = settings | {"dpo": few, "evaluations": 1, "held_out_limit": 2}
+    more: dict[str, Any] = settings | {"dpo": few, "evaluations": 1, "held_out_limit": 8}
     run = trained(long_config(card, model_folder("demo-size" if DRY else name), length, **more), on_other_card=True)
     probe = run.environment()["probes"]["dpo"]
     record_property("model", f"{name}, {length} tokens, batch {settings['batch_size']}")

@@ -54,7 +54,7 @@ def long_config(name: str, model: Path, length: int, **changes: Any) -> RunConfi
     """A few steps of DPO on pairs that fill max length, and nothing beside them that takes time."""
     usual: dict[str, Any] = {
         "method": "dpo", "batch_size": BATCH, "accumulation": 1, "gradient_checkpointing": "on",
-        "evaluations": 1, "held_out_limit": 2, "samples": 0, "dpo": {"max_steps": STEPS},
+        "evaluations": 1, "held_out_limit": 8, "samples": 0, "dpo": {"max_steps": STEPS},
     }  # fmt: skip
     own = {
         "name": name, "model": {"source": "folder", "name": str(model)}, "max_length": length,

@@ -98,12 +98,17 @@ class _ReadTokens(torch.autograd.Function):
             bias = None if layer.bias is None else layer.bias.to(computing)
             for start in range(0, count, size):
                 part = slice(start, start + size)
-                logits = torch.nn.functional.linear(hidden[part].to(computing), weight, bias).float()
-                found = _read(logits, wanted[part].unsqueeze(1), layer, temperature, learns)
+                found = _read(
+                    torch.nn.functional.linear(hidden[part].to(computing), weight, bias).float(),
+                    wanted[part].unsqueeze(1),
+                    layer,
+                    temperature,
+                    learns,
+                )
                 log_probs[part], entropies[part], likeliest[part], slope = found
                 if slopes is not None:
                     slopes[part] = slope.to(computing) @ weight
-                del logits, found, slope
+                del found, slope  # before the next ones are made
         ctx.save_for_backward(slopes)
         ctx.mark_non_differentiable(entropies, likeliest)
         return log_probs, entropies, likeliest

@@ -25,8 +25,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -39,10 +40,13 @@ from workbench.core.training.config import ModelRef
 from workbench.engine.imports import FOR_A_CHAT, import_for
 from workbench.engine.lines import Answer, Event, Request, Say, serve
 from workbench.engine.load import Loaded, load_base
-from workbench.engine.loaded_adapters import Adapters, Lane
+from workbench.engine.loaded_adapters import Adapters, Lane, Who
 from workbench.engine.trouble import explain, is_out_of_memory
 from workbench.store.home import home
 from workbench.store.model_files import read_config
+
+if TYPE_CHECKING:
+    from workbench.engine.kept_reading import Reading
 
 # How far apart the logits of the same model may lie when they were computed in batches of different size.
 SAME_LOGITS = {"fp32": 1e-3, "nf4": 1e-3, "bf16": 0.2, "fp16": 0.05}
@@ -58,12 +62,17 @@ class Lanes:
     """A base model and the adapters that were asked for, which answer in one batch as far as they can."""
 
     def __init__(self, loaded: Loaded):
+        from workbench.engine.unpacked import unpacked
+
         self.loaded = loaded
         self.tokenizer = loaded.tokenizer
         self.shape = _shape(loaded)
+        self._unpacked = ExitStack()
+        self._unpacked.enter_context(unpacked(loaded.model))
         self.adapters = Adapters(loaded.model.eval(), self._room_for_adapters)
         self.base_logits = self._probe()
         self.verified: bool | None = None  # whether "adapter off" was seen to be the base model; None before an adapter
+        self._read: list[tuple[Who, Reading]] = []  # of the conversations that were asked last
 
     def answer(self, request: Request, say: Say, stop: threading.Event) -> dict[str, Any]:
         """Do what is asked, saying each piece of it as it comes."""
@@ -72,6 +81,7 @@ class Lanes:
         elif request["do"] == "reward":
             self.reward(request, say, stop)
         elif request["do"] == "ask_many":
+            self._read = []  # the memory is for larger batches
             lanes = [_lane(one) for one in request["answerers"]]
             sampling = Sampling.model_validate(request["sampling"])
             self.ask_many(Grid(request["prompts"], request["seeds"], lanes), sampling, say, stop)
@@ -93,11 +103,18 @@ class Lanes:
                 f"the model can read {context:,}. Clear the chat and ask again, or ask something shorter."
             )
         about = [{"lane": lane, "asked": length, "context": context} for lane, length in enumerate(asked)]
+        read, self._read = self._known(), []
         for places in self.adapters.parts(lanes):
-            with self.adapters.through([lanes[place] for place in places]):
-                questions = [ToAnswer(asks[place]["messages"], lanes[place].thinking) for place in places]
-                grows = self._tells_growth([about[place] for place in places], say)
-                stream(self.adapters.model, self.tokenizer, questions, sampling, grows, stop)
+            there = [lanes[place] for place in places]
+            known = [[reading for who, reading in read if who == self.adapters.who(lane)] for lane in there]
+            questions = [
+                ToAnswer(asks[place]["messages"], lanes[place].thinking, known=own)
+                for place, own in zip(places, known, strict=True)
+            ]
+            grows = self._tells_growth([about[place] for place in places], say)
+            model, through = self.adapters.model, self._through(there)
+            found = stream(model, self.tokenizer, questions, sampling, grows, stop, through)
+            self._read += [(self.adapters.who(lane), reading) for lane, reading in zip(there, found, strict=True)]
 
     def ask_many(self, grid: "Grid", sampling: Sampling, say: Say, stop: threading.Event) -> None:
         """Every prompt to every answerer, in batches that fit into memory, in the order of the prompts.
@@ -125,8 +142,7 @@ class Lanes:
                 ToAnswer(grid.prompts[prompt], lane.thinking, grid.seeds[prompt])
                 for (prompt, _), lane in zip(cells, lanes, strict=True)
             ]
-            with self.adapters.through(lanes):
-                stream(model, self.tokenizer, questions, sampling, ends, stop)
+            stream(model, self.tokenizer, questions, sampling, ends, stop, self._through(lanes))
 
         longest = max((asked[place] for place in fits), default=0) + sampling.max_new_tokens
         for places in self.adapters.parts(grid.lanes):
@@ -235,10 +251,18 @@ class Lanes:
             self.verified = difference <= SAME_LOGITS[self.loaded.precision]
 
     def _length(self, messages: Any, thinking: bool) -> int:
-        from workbench.engine.generate import asking
+        from workbench.engine.generate import asking, token_ids
 
-        text = asking(self.tokenizer, messages, thinking)
-        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return len(token_ids(self.tokenizer, asking(self.tokenizer, messages, thinking)))
+
+    def _through(self, lanes: Sequence[Lane]) -> Any:
+        """See `Through` in engine/generate.py."""
+        return lambda rows: self.adapters.through([lanes[row] for row in rows])
+
+    def _known(self) -> list[tuple[Who, "Reading"]]:
+        """What was read of the conversations that were asked last, where a copy of it has room beside it."""
+        fits = 2 * sum(reading.bytes for _, reading in self._read) <= self._free()
+        return self._read if fits else []
 
     def _batches(self, cells: Sequence[Any], tokens: int, together: int, rows: int = 1) -> Iterator[Sequence[Any]]:
         """Cells in batches of which the memory is free; those of one prompt stay together as far as that goes.

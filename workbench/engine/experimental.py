@@ -1,4 +1,4 @@
-"""ORPO and SimPO through TRL's experimental trainers, on the tokens that its DPO trainer would make of a row, without logits.
+"""ORPO and SimPO through TRL's experimental trainers, on the tokens that its DPO trainer would make of a row.
 
 In TRL 1.14 these trainers cut too long rows by what is left beside the longer answer: the shorter one can lose all of
 its tokens, and the row is still longer than `max_length`. They also put a start token before prompts whose template
@@ -7,13 +7,9 @@ writes none, and an end token after a turn that has ended. A model so trained se
 
 from typing import Any
 
-import torch
 from trl.data_utils import common_prefix_length
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
-
-from workbench.engine.answer_pass import read_rows
-from workbench.engine.reading import Reader, knows_output_layer
 
 __all__ = ["CPOConfig", "ORPOConfig", "OrpoInTokens", "SimpoInTokens"]  # named in the table of methods
 
@@ -21,11 +17,9 @@ IGNORED = -100  # label of a token that is not trained on
 
 
 class _InTokens:
-    """Rows in tokens, cut at the end; those whose prompt alone fills max length are left out. Never holds a batch's logits."""
+    """Rows in tokens, cut at the end; those whose prompt alone fills max length are left out."""
 
     processing_class: Any
-    accelerator: Any
-    model: Any
     max_length: int
 
     accelerator: Any
@@ -33,7 +27,6 @@ class _InTokens:
 
     def __init__(self, **arguments: Any):
         super().__init__(**arguments)
-        self.reader = Reader(self.model, self.max_length, pairs=True) if knows_output_layer(self.model) else None
         self.train_dataset: Any = self.train_dataset.filter(_has_an_answer)
         if self.eval_dataset is not None:
             self.eval_dataset: Any = self.eval_dataset.filter(_has_an_answer)
@@ -68,36 +61,6 @@ class _InTokens:
             **_sequence("rejected", rejected[: self.max_length], start),
         }
 
-    def concatenated_forward(self, model: Any, batch: dict[str, Any]) -> tuple[torch.Tensor, ...]:
-        """Mean log-probabilities of chosen and rejected answers, nothing in place of either's logits, the loss of imitation."""
-        if self.reader is None:
-            return super().concatenated_forward(model, batch)  # type: ignore[misc,no-any-return]
-        both = self.concatenated_inputs(batch, padding_value=self._padding(), device=self.accelerator.device)  # type: ignore[attr-defined]
-        ids, mask = both["concatenated_input_ids"], both["concatenated_attention_mask"]
-        answer = both["concatenated_labels"][:, 1:] != IGNORED
-        pairs = len(answer) // 2
-        imitated = self._imitated(mask[:, 1:].bool(), answer)[:pairs]
-        asked = torch.cat([imitated | answer[:pairs], answer[pairs:]])
-        with self.accelerator.autocast():
-            found = read_rows(self.reader.hidden(ids, mask), ids, asked, self.reader.layer).log_probs
-        means = (found * answer).sum(1) / answer.sum(1)
-        imitation = -found[:pairs][imitated].mean() if imitated.any() else found.new_zeros(())
-        nothing = found.new_full((1,), float("nan"))
-        return means[:pairs], means[pairs:], nothing, nothing, imitation
-
-    def get_batch_loss_metrics(self, *arguments: Any, **named: Any) -> tuple[torch.Tensor, dict[str, Any]]:
-        """Without the mean logits, which are not known; a mean over a whole vocabulary says nothing of an answer."""
-        loss, metrics = super().get_batch_loss_metrics(*arguments, **named)  # type: ignore[misc]
-        return loss, {name: value for name, value in metrics.items() if "logits/" not in name}
-
-    def _padding(self) -> int:
-        return int(self.processing_class.pad_token_id)
-
-    @staticmethod
-    def _imitated(there: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
-        """The tokens of the chosen rows whose likelihood is a term of the loss. All: shape (rows, tokens - 1)."""
-        return torch.zeros_like(answer)
-
 
 def _sequence(part: str, ids: list[int], start: int) -> dict[str, list[int]]:
     return {
@@ -113,10 +76,6 @@ def _has_an_answer(row: dict[str, list[int]]) -> bool:
 
 class OrpoInTokens(_InTokens, ORPOTrainer):  # type: ignore[misc]
     """Hong et al. 2024. TRL takes the loss of imitation over prompt and answer, not over the answer alone."""
-
-    @staticmethod
-    def _imitated(there: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
-        return there
 
 
 class SimpoInTokens(_InTokens, CPOTrainer):  # type: ignore[misc]

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -15,22 +15,34 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from workbench.core.chat import Sampling
 from workbench.core.data.messages import Message
 from workbench.core.training.thinking import switched
+from workbench.engine.kept_reading import NOTHING, Reading, laid_out, new_cache, readings_of
 
 OnTokens = Callable[[int, list[int], str], None]
 """Called with the row, its tokens so far without the end token, and how its answer ended: "" while it grows, else as in
 core.chat.Answer."""
 
+Through = Callable[[Sequence[int]], AbstractContextManager[None]]
+"""Called with rows: what the model computes inside goes through their adapters."""
+
 
 class ToAnswer(NamedTuple):
-    """What one row of a batch is asked. thinking: see `asking`. seed: in place of the one of the sampling."""
+    """What one row of a batch is asked. thinking: see `asking`. seed: in place of the one of the sampling.
+
+    known: what the same weights have read before; then what they have read in the end is wanted too.
+    """
 
     messages: list[Message]
     thinking: bool = False
     seed: int | None = None
+    known: Sequence[Reading] | None = None
 
 
 class Stopped(Exception):
     """Nothing more is wanted of the batch."""
+
+
+class FewerRows(Exception):
+    """Half of the rows of the batch have their answer, and only cost time."""
 
 
 class SharedNoise(LogitsProcessor):
@@ -43,14 +55,16 @@ class SharedNoise(LogitsProcessor):
 
     def __init__(self, seeds: Sequence[int], device: Any):
         self.seeds = seeds
+        self.rows: Sequence[int] = range(len(seeds))  # that are in the batch
         self.generators = {seed: torch.Generator(device).manual_seed(seed) for seed in seeds}
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         noise = {}
-        for seed, generator in self.generators.items():
+        for seed in {self.seeds[row] for row in self.rows}:
+            generator = self.generators[seed]
             uniform = torch.rand(scores.shape[-1], generator=generator, device=scores.device).clamp(1e-9, 1 - 1e-7)
             noise[seed] = -torch.log(-torch.log(uniform))
-        return scores.float() + torch.stack([noise[seed] for seed in self.seeds])
+        return scores.float() + torch.stack([noise[self.seeds[row]] for row in self.rows])
 
 
 def seed_of(conversation: Sequence[Message], seed: int) -> int:
@@ -77,13 +91,20 @@ class RowStreamer(BaseStreamer):
         self.stop = stop
         self.tokens: list[list[int]] = [[] for _ in room]
         self.open = set(range(len(room)))
+        self.rows: list[int] = []  # of the batch that is being computed
+        self.may_shrink = False
         self.prompt_seen = False
+
+    def begin(self, may_shrink: bool) -> list[int]:
+        """A batch of the open rows begins. may_shrink: whether it may be broken off for a smaller one."""
+        self.rows, self.may_shrink, self.prompt_seen = sorted(self.open), may_shrink, False
+        return self.rows
 
     def put(self, value: torch.Tensor) -> None:
         if not self.prompt_seen:
             self.prompt_seen = True
             return
-        for row, token in enumerate(value.flatten().tolist()):
+        for row, token in zip(self.rows, value.flatten().tolist(), strict=True):
             if row not in self.open:
                 continue
             if token in self.end_tokens:
@@ -96,8 +117,14 @@ class RowStreamer(BaseStreamer):
                 self._close(row, "limit" if self.room[row] == self.most else "full")
         if self.stop.is_set() or not self.open:
             raise Stopped
+        if self.may_shrink and 2 * len(self.open) <= len(self.rows):
+            raise FewerRows
 
     def end(self) -> None:
+        """Transformers has nothing more to say of this batch."""
+
+    def close(self) -> None:
+        """Whatever is open was stopped."""
         for row in sorted(self.open):
             self._close(row, "stopped")
 
@@ -159,6 +186,11 @@ def asking(tokenizer: Any, conversation: Sequence[Message], thinking: bool | Non
     return text
 
 
+def token_ids(tokenizer: Any, text: str) -> list[int]:
+    """A text in tokens, with nothing added to it."""
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
 def encode(
     tokenizer: Any, conversations: Sequence[list[Message]], device: Any, thinking: Sequence[bool] | None = None
 ) -> dict[str, torch.Tensor]:
@@ -181,35 +213,66 @@ def stream(
     sampling: Sampling,
     on_tokens: OnTokens,
     stop: threading.Event,
-) -> None:
-    """One batch, a row per question; each must leave room for a token in the model's context."""
-    conversations, thinking = [one.messages for one in questions], [one.thinking for one in questions]
-    batch = encode(tokenizer, conversations, model.device, thinking)
-    most = sampling.max_new_tokens
-    context = context_of(model)
-    room = [min(most, context - asked) if context else most for asked in batch["attention_mask"].sum(1).tolist()]
+    through: Through = lambda rows: nullcontext(),
+) -> list[Reading]:
+    """One batch, a row per question; each must leave room for a token in the model's context.
+
+    Where half of its rows have their answer, the others go on in a smaller one. Returns what was read of each row, which is nothing
+    where it cannot be kept, or is not wanted.
+    """
+    asked = [token_ids(tokenizer, asking(tokenizer, one.messages, one.thinking)) for one in questions]
+    readings = [
+        max(one.known or (), key=lambda reading, ids=ids: reading.shared(ids), default=NOTHING)
+        for ids, one in zip(asked, questions, strict=True)
+    ]
+    wanted = [one.known is not None for one in questions]
+    most, context = sampling.max_new_tokens, context_of(model)
+    room = [min(most, context - len(one)) if context else most for one in asked]
     processors: list[Any] = []
+    noise = None
     if sampling.temperature > 0:
         seeds = [sampling.seed if one.seed is None else one.seed for one in questions]
-        noise = [seed_of(one, seed) for one, seed in zip(conversations, seeds, strict=True)]
-        processors = [
-            TemperatureLogitsWarper(sampling.temperature),
-            TopPLogitsWarper(sampling.top_p),
-            SharedNoise(noise, model.device),
-        ]
+        drawn = [seed_of(one.messages, seed) for one, seed in zip(questions, seeds, strict=True)]
+        noise = SharedNoise(drawn, model.device)
+        processors = [TemperatureLogitsWarper(sampling.temperature), TopPLogitsWarper(sampling.top_p), noise]
     ends = end_tokens(model, tokenizer)
     streamer = RowStreamer(room, most, ends, on_tokens, stop)
+
+    def grown(rows: Sequence[int]) -> list[list[int]]:
+        return [[*asked[row], *streamer.tokens[row]] for row in rows]
+
     with torch.inference_mode(), stopping(model, stop):
-        model.generate(
-            **batch,
-            do_sample=False,
-            logits_processor=LogitsProcessorList(processors),
-            streamer=streamer,
-            max_new_tokens=max(room),
-            eos_token_id=sorted(ends),
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    streamer.end()
+        while streamer.open:
+            cache = new_cache(model)
+            rows = streamer.begin(may_shrink=cache is not None)
+            texts = grown(rows)
+            batch = laid_out(texts, [readings[row] for row in rows], cache, tokenizer.pad_token_id, model.device)
+            # Of rows that have their answer, most often nothing more is wanted.
+            readings = [kept if wants else NOTHING for kept, wants in zip(readings, wanted, strict=True)]
+            if noise:
+                noise.rows = rows
+            try:
+                with through(rows):
+                    model.generate(
+                        **batch,
+                        do_sample=False,
+                        logits_processor=LogitsProcessorList(processors),
+                        streamer=streamer,
+                        max_new_tokens=max(room[row] - len(streamer.tokens[row]) for row in rows),
+                        eos_token_id=sorted(ends),
+                        pad_token_id=tokenizer.pad_token_id,
+                    )
+                break
+            except FewerRows:
+                pass
+            finally:
+                if cache is not None:
+                    longest = max(map(len, texts))
+                    found = readings_of(cache, [longest - len(text) for text in texts], grown(rows))
+                    for row, reading in zip(rows, found, strict=True):
+                        readings[row] = reading
+    streamer.close()
+    return [kept if wants else NOTHING for kept, wants in zip(readings, wanted, strict=True)]
 
 
 def answers(

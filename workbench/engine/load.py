@@ -17,6 +17,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.training.config import AdapterSettings, ModelRef, Precision
 from workbench.core.training.model_files import PLAIN_TEMPLATE, check_files, check_vocabulary
 from workbench.core.training.recipe import (
+    SAMPLE_TOKENS,
     Device,
     adapter_arguments,
     compute_dtype,
@@ -266,9 +267,11 @@ def _load_with_unsloth(ref: ModelRef, folder: Path, precision: Precision, device
     four_bit = precision in ("auto", "nf4")
     os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
     os.environ["UNSLOTH_COMPILE_LOCATION"] = str(home() / "unsloth-cache")
-    # Asked for more tokens than a model has places for, Unsloth stretches them: another model than the chat would load.
-    places = read_config(folder, ref.title).get("max_position_embeddings") or max_length
-    arguments = unsloth_load_arguments(str(folder), min(max_length, places), four_bit, device)
+    # It cuts what is longer, and a sample answer comes on top of its prompt. Asked for more tokens than a model has places for,
+    # Unsloth stretches them: another model than the chat would load.
+    most = max_length + SAMPLE_TOKENS
+    places = read_config(folder, ref.title).get("max_position_embeddings") or most
+    arguments = unsloth_load_arguments(str(folder), min(most, places), four_bit, device)
     arguments["dtype"] = getattr(torch, arguments["dtype"])
     with unsloth_may_refuse("unsloth"):
         # It patches Transformers, PEFT and TRL as it is imported, so nothing of theirs may be imported before it.

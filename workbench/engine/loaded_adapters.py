@@ -19,6 +19,9 @@ NO_ADAPTER = "__base__"
 REWARD = "reward"
 """PEFT's name for the adapter of a reward model, which scores and does not answer."""
 
+Who = tuple[str, float]
+"""Weights as they are now, and their strength."""
+
 # What PEFT's layers hold of an adapter: under a second name the same weights may act with another strength.
 _OF_LAYER = ("lora_A", "lora_B", "lora_dropout", "lora_embedding_A", "lora_embedding_B")
 
@@ -133,6 +136,10 @@ class Adapters:
         else:
             with self._scaled(lanes) as names, _mixed(self.model, names):
                 yield
+
+    def who(self, lane: Lane) -> Who:
+        """Whose weights answer there, with which strength: what one has read, no other one has."""
+        return ("", 0.0) if lane.is_base else (_key(str(lane.folder)), lane.strength)
 
     def _of(self, lane: Lane) -> _Adapter:
         return self._loaded[_key(str(lane.folder))]

@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 
-from workbench.engine import shared_prefix
 from workbench.engine.answer_pass import OutputLayer, TokenReading, computing_type, output_layer, read_rows, read_tokens
+from workbench.engine.shared_prefix import is_worth, lengths_of, pack, shape_if_shared
+
+IGNORED = -100  # label of a token that is not trained on
 
 # Two ways to the same log-probabilities round differently; a factor that was forgotten makes another size of difference.
 _SAME = 0.05  # nats
@@ -24,7 +26,7 @@ class Reader:
         self._inner = inner(model)
         self._shape, self.why_not = None, "each row has a prompt of its own"
         if pairs:
-            self._shape, self.why_not = shared_prefix.shape_if_shared(self._inner, max_length or 2**31)
+            self._shape, self.why_not = shape_if_shared(self._inner, max_length or 2**31)
         self._batches = self._packed = 0
 
     @property
@@ -39,12 +41,14 @@ class Reader:
         """As `hidden`, with a model that ends in hidden states."""
         self._batches += 1
         if self._shape and not named:
-            lengths, shared = shared_prefix.lengths_of(ids, mask)
-            if shared_prefix.is_worth(lengths, self._shape):
+            lengths, shared = lengths_of(ids, mask)
+            if is_worth(lengths, self._shape):
                 self._packed += 1
-                packed = shared_prefix.pack(ids, mask, shared, lengths.packed)
-                seen = packed.mask(computing_type(ids.device, body.dtype))
-                found = body(input_ids=packed.ids, attention_mask=seen, position_ids=packed.positions, use_cache=False)
+                dtype = computing_type(ids.device, body.dtype)
+                packed = pack(ids, mask, shared, lengths.packed, dtype)
+                found = body(
+                    input_ids=packed.ids, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False
+                )
                 return packed.apart(found.last_hidden_state)
         states: torch.Tensor = body(input_ids=ids, attention_mask=mask, use_cache=False, **named).last_hidden_state
         return states
@@ -110,5 +114,56 @@ def without_logits(trainer_class: type, pairs: bool) -> type:
                 found = read_rows(hidden, input_ids, completion_mask[:, 1:], self.reader.layer)
             self._told = self._told or found  # the policy is read first; what its reference says is no news
             return found.log_probs, found.entropies, None
+
+    return Reading
+
+
+def imitating_without_logits(trainer_class: type) -> type:
+    """An ORPO or SimPO trainer of engine/experimental.py that never holds the logits of a batch."""
+
+    class Reading(trainer_class):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **named: Any):
+            super().__init__(*arguments, **named)
+            self.reader = Reader(self.model, self.max_length, pairs=True) if knows_output_layer(self.model) else None
+
+        def concatenated_forward(self, model: Any, batch: dict[str, Any]) -> tuple[torch.Tensor, ...]:
+            """Mean log-probabilities of chosen and rejected answers, nothing in place of their logits, the loss of imitation."""
+            if self.reader is None:
+                return super().concatenated_forward(model, batch)  # type: ignore[no-any-return]
+            padding, device = self.processing_class.pad_token_id, self.accelerator.device
+            both = self.concatenated_inputs(batch, padding_value=padding, device=device)
+            ids, mask = both["concatenated_input_ids"], both["concatenated_attention_mask"]
+            answer = both["concatenated_labels"][:, 1:] != IGNORED
+            pairs = len(answer) // 2
+            # TRL takes ORPO's loss of imitation over prompt and answer; that of CPO has no weight in SimPO.
+            imitates = not hasattr(self, "cpo_alpha")
+            imitated = mask[:pairs, 1:].bool() if imitates else torch.zeros_like(answer[:pairs])
+            with self.accelerator.autocast():
+                hidden = self.reader.hidden(ids, mask)
+                asked = torch.cat([imitated | answer[:pairs], answer[pairs:]])
+                found = read_rows(hidden, ids, asked, self.reader.layer).log_probs
+            means = (found * answer).sum(1) / answer.sum(1)
+            imitation = -found[:pairs][imitated].mean() if imitates else found.new_zeros(())
+            nothing = found.new_full((1,), float("nan"))
+            return means[:pairs], means[pairs:], nothing, nothing, imitation
+
+        def get_batch_loss_metrics(self, *arguments: Any, **named: Any) -> tuple[torch.Tensor, dict[str, Any]]:
+            """Without the mean logits, which are not known; a mean over a whole vocabulary says nothing of an answer."""
+            loss, metrics = super().get_batch_loss_metrics(*arguments, **named)
+            return loss, {
+                name: value for name, value in metrics.items() if self.reader is None or "logits/" not in name
+            }
+
+    return Reading
+
+
+def scoring_prompts_once(trainer_class: type) -> type:
+    """A trainer of reward models that reads the prompt of a pair once, where that computes less."""
+
+    class Reading(trainer_class):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **named: Any):
+            super().__init__(*arguments, **named)
+            self.reader = Reader(self.model, self.args.max_length, pairs=True)
+            self.read = self.reader.read
 
     return Reading

@@ -1,5 +1,6 @@
 """The trainer of a reward model: TRL's, with the scores read where each answer ends, and held-out pairs measured exactly."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -7,7 +8,6 @@ from trl import RewardConfig, RewardTrainer
 
 from workbench.core.monitoring.reward_quality import ScoredPair, quality
 from workbench.core.monitoring.sweep_result import MARGIN_ERROR
-from workbench.engine.reading import Reader
 from workbench.engine.rewards import scored
 from workbench.engine.spread import standard_error
 
@@ -21,18 +21,21 @@ class RewardOnPairs(RewardTrainer):  # type: ignore[misc]
     is not the padding token; where padding is the end token, as for many models, that is not where the answer ends.
     """
 
+    read: Callable[..., torch.Tensor] | None = None  # in place of a plain pass: see `scored`
+
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
         self.quality: Any = None
-        self.reader = Reader(self.model, self.args.max_length, pairs=True)
         self._seen: list[ScoredPair] = []
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """inputs: `input_ids` and `attention_mask`, shape (2 x pairs, tokens), the chosen answers first."""
-        with self.accelerator.autocast():  # which the model's own forward would enter: else the adapter computes in fp32
-            scores = scored(model.get_base_model(), inputs["input_ids"], inputs["attention_mask"], read=self.reader.read)
+        with (
+            self.accelerator.autocast()
+        ):  # which the model's own forward would enter: else the adapter computes in fp32
+            scores = scored(model.get_base_model(), inputs["input_ids"], inputs["attention_mask"], read=self.read)
         chosen, rejected = scores.chunk(2)
         loss = -torch.nn.functional.logsigmoid(chosen - rejected).mean()
         if self.args.center_rewards_coefficient is not None:

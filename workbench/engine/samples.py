@@ -11,16 +11,16 @@ from trl.trainer.utils import use_adapter
 from workbench.core.data.messages import Message, message
 from workbench.core.monitoring.health import SAMPLE_SHARE, Sample, repetition, sample_facts
 from workbench.core.training.config import Stage
+from workbench.core.training.recipe import SAMPLE_TOKENS
 from workbench.engine.generate import encode, end_tokens
 from workbench.engine.journal import log_samples
 from workbench.engine.scoring import log_probs, written
+from workbench.engine.unpacked import unpacked
 from workbench.store.runs import Run
 
-# Enough to see manner, length and an end; a long answer is cut, and counted as one that hit the limit.
-MOST_TOKENS = 96
-
-# Of the time of a stage. Where they would take more, some evaluations are not answered; the first and the last always are.
-MOST_OF_TIME = 0.05
+# Of the time of a stage; held-out passes have theirs (core/training/evaluating.py), together at most a tenth. Where they would
+# take more, some evaluations are not answered; the first and the last always are.
+MOST_OF_TIME = 0.04
 
 
 Score = Callable[[Sequence[list[Message]]], list[float]]
@@ -96,12 +96,12 @@ class Samples:
 
     def _answered(self, step: int, model: Any, tokenizer: Any) -> list[Sample]:
         ends = end_tokens(model, tokenizer)
-        with undisturbed(model):
+        with undisturbed(model), unpacked(model):
             batch = encode(tokenizer, self.prompts, model.device)
             found = model.generate(
                 **batch,
                 do_sample=False,
-                max_new_tokens=MOST_TOKENS,
+                max_new_tokens=SAMPLE_TOKENS,
                 use_cache=True,
                 eos_token_id=sorted(ends),
                 pad_token_id=tokenizer.pad_token_id,
@@ -175,7 +175,7 @@ def undisturbed(model: Any) -> Iterator[None]:
 def room_for_prompt(model: Any, max_length: int) -> int:
     """Tokens that a prompt must stay below: of a longer one Unsloth refuses to answer, and the others with it."""
     places = getattr(model.config, "max_position_embeddings", None)
-    return min(max_length, places - MOST_TOKENS + 1) if places else max_length
+    return min(max_length, places - SAMPLE_TOKENS + 1) if places else max_length
 
 
 def fixed_prompts(

@@ -8,7 +8,7 @@ import torch
 from transformers import DynamicCache
 
 from workbench.core.data.messages import Message
-from workbench.engine.generate import asking
+from workbench.engine.generate import asking, token_ids
 
 # Logits of so many places are made at once: with a vocabulary of 150,000, 300 MB in fp32 and as they are computed.
 PLACES = 256
@@ -37,10 +37,10 @@ def written(
 ) -> Written:
     """An answer as a model would have written it. ends: the tokens that end an answer. thinking: see `asking`."""
     before = asking(tokenizer, messages, thinking)
-    prompt = _ids(tokenizer, before)
-    whole = _ids(tokenizer, before + answer)
+    prompt = token_ids(tokenizer, before)
+    whole = token_ids(tokenizer, before + answer)
     # Some tokenizers put a space before a text, which does not belong there; others join what meets at the border.
-    ids = whole[len(prompt) :] if whole[: len(prompt)] == prompt else _ids(tokenizer, answer)
+    ids = whole[len(prompt) :] if whole[: len(prompt)] == prompt else token_ids(tokenizer, answer)
     texts, shown = [], ""
     for count in range(1, len(ids) + 1):
         text = tokenizer.decode(ids[:count], skip_special_tokens=True)
@@ -70,20 +70,22 @@ def log_probs(model: Any, pad: int, rows: Sequence[Written]) -> list[list[float]
         there[place, here] = 1
     ids, there = ids.to(model.device), there.to(model.device)
     positions = (there.cumsum(-1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
+    cache: Any = DynamicCache(config=model.config)
     piece = max(1, PLACES // len(rows))
     ends = [begin, *range(begin + piece, begin + longest - 1, piece), begin + longest - 1]
     found, read = [], 0
     with torch.no_grad():  # not inference_mode: a model in the middle of its training keeps tables that it makes here
         for end in dict.fromkeys(ends):
-            logits = model(
+            seen = model(
                 input_ids=ids[:, read:end],
                 attention_mask=there[:, :end],
                 position_ids=positions[:, read:end],
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=0 if read else 1,
-            ).logits.float()
+            )
+            # Unsloth leaves the one that it is given empty, and gives back its own.
+            cache, logits = seen.past_key_values, seen.logits.float()
             next_ids = ids[:, max(read + 1, begin) : end + 1].unsqueeze(-1)
             found.append(logits.gather(-1, next_ids).squeeze(-1) - logits.logsumexp(-1))
             read = end
@@ -91,13 +93,9 @@ def log_probs(model: Any, pad: int, rows: Sequence[Written]) -> list[list[float]
     return [values[place][: len(row.answer)] for place, row in enumerate(rows)]
 
 
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
 def _end_of_turn(tokenizer: Any, messages: Sequence[Message], ends: set[int]) -> int:
     """The token that the template writes behind an answer: of several that end one, training has seen this one."""
     mark = "@@@@"
     text = tokenizer.apply_chat_template([*messages, {"role": "assistant", "content": mark}], tokenize=False)
-    behind = _ids(tokenizer, text.rpartition(mark)[2])
+    behind = token_ids(tokenizer, text.rpartition(mark)[2])
     return next((token for token in behind if token in ends), tokenizer.eos_token_id)

@@ -25,7 +25,7 @@ from workbench.engine.mirror import MirrorThread
 from workbench.engine.order import length_grouped
 from workbench.engine.place import Place
 from workbench.engine.probe import OwnAnswersProbe, ProbeCallback
-from workbench.engine.reading import without_logits
+from workbench.engine.reading import imitating_without_logits, scoring_prompts_once, without_logits
 from workbench.engine.reference import Reference, open_reference, with_cached_reference
 from workbench.engine.report import KeepsQuality, ReportCallback, WrongReference
 from workbench.engine.resuming import OwnLearningRate
@@ -214,6 +214,10 @@ def trainer_class(asked: RunConfig, stage: Stage, reference: Reference | None) -
     make, settings = getattr(library, names[0]), getattr(library, names[1])
     if method.has_reference and not method.online:
         make = without_logits(make, method.answers == 2)
+    elif method.experimental:
+        make = imitating_without_logits(make)
+    elif method.scores:
+        make = scoring_prompts_once(make)
     if MARGIN in method.results and not method.scores:
         make = with_margin_error(make)
     if reference:

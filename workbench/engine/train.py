@@ -23,6 +23,7 @@ from workbench.core.memory.forecast import ComputeOptions
 from workbench.core.memory.oom_fallback import next_rung
 from workbench.core.monitoring.metrics import closing_message, latest_step
 from workbench.core.training.config import RunConfig, Stage
+from workbench.core.training.evaluating import settle_evaluations
 from workbench.core.training.methods import METHODS, stage_title
 from workbench.core.training.recipe import Device, planned_steps
 from workbench.core.training.run_state import BEGIN, WAITS_FOR_WORD
@@ -251,7 +252,10 @@ def decide(run: Run, device: Device) -> ComputeOptions:
         except WorkbenchError:  # where the model cannot be had at all, loading it says so
             shape = None
         found = choose(shape, config, device, offered_options(config, device))
-        run.write_chosen({"changes": found.changes, "paths": asdict(found.paths), "words": found.words})
+        noted = {stage: about.train_rows for stage in config.stages if (about := run_data.noted(run, stage))}
+        evaluations, why = settle_evaluations(config, noted)
+        words = [*found.words, *([why] if why else [])]
+        run.write_chosen({"changes": found.changes | evaluations, "paths": asdict(found.paths), "words": words})
     known = {field.name for field in fields(ComputeOptions)}  # another version may have chosen among others
     return ComputeOptions(**{name: taken for name, taken in run.chosen()["paths"].items() if name in known})
 

@@ -55,7 +55,7 @@ def write_merged(
     trained = scaled or {"seconds": trained_seconds(rows), "step": step.words if step else ""}
     reached = () if scaled else results(rows_of_result(run, rows), config)
     said = Merged(options.precision, [f"{one.what}: {one.found}." for one in checked])
-    card = model_card(config, run.environment() | trained, reached, fork_of(run), said)
+    card = model_card(run.adjusted_config(), run.environment() | trained, reached, fork_of(run), said)
     if not scaled:
         card = with_curves_of(run, folder, with_report_of(run, card))
     write_text(folder / "README.md", card)

@@ -174,7 +174,7 @@ def _subject(answerer: Answerer, seed: int, prompts: int) -> Subject:
     config, data = run.config(), _data_of(answerer.run)
     held_out = 0
     with suppress(WorkbenchError):  # the data is gone: then its number of rows is not known
-        held_out = min(config.held_out_limit, datasets.about(data[0]).held_out_rows) if data else 0
+        held_out = min(run.adjusted_config().held_out_limit, datasets.about(data[0]).held_out_rows) if data else 0
     probe = run.environment().get("probes", {}).get(config.stages[-1], {})
     return Subject(
         answerer=answerer, seed=seed, method=method_title(config.method), data=data, held_out=held_out,

@@ -7,6 +7,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.run_log import RunLog
 from workbench.core.monitoring.sweep_result import Point, figures, in_nats
 from workbench.core.training.config import RunConfig
+from workbench.core.training.evaluating import settle_evaluations
 from workbench.core.training.forks import Fork
 from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import planned_steps
@@ -64,7 +65,17 @@ def plan(values: Mapping[str, Any], setting: str, text: str, stem: str, fork: Fo
             problems[value_label(value)] = error.problems
     raise_all(setting, problems, len(chosen))
     members = [Member(run=config.name, value=value) for config, value in zip(configs, chosen, strict=True)]
-    return Planned(Sweep(setting=setting, members=members), configs)
+    return Planned(Sweep(setting=setting, members=members), _measured_alike(configs))
+
+
+def _measured_alike(configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """With the evaluations that the shortest of them affords, where that is left open: their numbers are to be compared."""
+    settled = []
+    for config in configs:
+        rows = {stage: datasets.about(config.data_of(stage) or "").train_rows for stage in config.stages}
+        settled.append(settle_evaluations(config, rows)[0])
+    fewest = min(settled, key=lambda one: tuple(one.values()))
+    return [config.model_copy(update=fewest) for config in configs]
 
 
 def add(planned: Planned, fork: Fork | None = None, keeper: Sequence[str] = queue.KEEPER) -> Sweep:
@@ -119,7 +130,7 @@ def _point(sweep: Sweep, member: Member, read: Callable[[Run], RunLog]) -> tuple
 def held_out_rows(run: Run, config: RunConfig) -> int:
     """How many held-out examples each evaluation of a run's last stage measures, at most; 0 where nobody noted it."""
     about = run_data.noted(run, config.stages[-1])
-    return min(about.held_out_rows, config.held_out_limit) if about else 0
+    return min(about.held_out_rows, run.adjusted_config().held_out_limit) if about else 0
 
 
 def shared_reference(sweep: Sweep) -> Saved | None:

@@ -225,7 +225,6 @@ class _Step:
     rank: int
     dropout_mask: int  # bytes of dropout's mask per entry
     padded: bool  # whether rows may be shorter than the tensors that hold them
-    pairs: bool  # whether two rows have a prompt in common
     answer: int  # tokens of an answer of the model's own, at most; 0 where it writes none
 
     @property
@@ -314,7 +313,6 @@ def _step(shape: Shape, config: RunConfig, objective: Stage, device: Device) -> 
         dropout_mask=1 if device.is_cuda else _FP32,
         # A batch of answers of its own is cut from a larger one, and padded like it.
         padded=METHODS[objective].online or METHODS[objective].sequences * config.batch_size > 1,
-        pairs=METHODS[objective].answers == 2,
         answer=config.own(objective).longest_own_answer(),
     )
 
@@ -366,10 +364,9 @@ def _inside_a_layer(step: _Step) -> int:
 def _masks(step: _Step) -> int:
     """The causal mask of padded rows, as it is made and as it is kept.
 
-    Of pairs whose prompt is read once: half as many rows, each up to nearly twice as long (engine/shared_prefix.py).
+    With `_scores` it is enough for pairs whose prompt is read once: half as many rows, each at most 1.7 times as long, and one
+    mask in the computing type for all layers (engine/shared_prefix.py).
     """
-    if step.pairs:
-        return step.rows * step.length**2 * 2 * (1 + step.width)
     return step.rows * step.length**2 * 2 if step.padded else 0
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.core.monitoring.metrics import RESUMED, Row
-from workbench.core.training.config import RunConfig, Stage
+from workbench.core.training.config import Stage
 from workbench.core.training.recipe import steps_between_evaluations
 
 # The time left follows a machine that slows down.
@@ -18,8 +18,6 @@ STEPS_LOOKED_AT = 50
 
 # An interval this many times the usual one is a sleep or a clock, not a step.
 TOO_LONG = 10
-
-USUAL_EVALUATIONS: int = RunConfig.model_fields["evaluations"].default
 
 # Two answers per row, and the reference pass besides: where nothing was measured yet, a step after SFT takes so much longer.
 PREFERENCE_OVER_SFT = 2
@@ -52,7 +50,7 @@ def progress(
     rows: Sequence[Row],
     plan: Mapping[Stage, int],
     earlier: Mapping[Stage, float] | None = None,
-    evaluations: int = USUAL_EVALUATIONS,
+    evaluations: int = 0,
 ) -> Progress:
     """How far a run with `plan` (stage -> steps) has come, from its rows.
 
@@ -77,7 +75,7 @@ def progress(
     return Progress(phase, last["stage"], done, total, seconds)
 
 
-def seconds_per_step(rows: Sequence[Row], stage: str, evaluations: int = USUAL_EVALUATIONS) -> float | None:
+def seconds_per_step(rows: Sequence[Row], stage: str, evaluations: int = 0) -> float | None:
     """Wall time of a step of `stage` with its share of the evaluations; None before two steps in a row were timed.
 
     The one before the first step was timed already, so that later ones count before they come.
@@ -106,7 +104,7 @@ def trained_seconds(rows: Sequence[Row]) -> float:
 
 
 def next_checkpoint(
-    rows: Sequence[Row], stage: Stage, every: int, saved_at: int | None, evaluations: int = USUAL_EVALUATIONS
+    rows: Sequence[Row], stage: Stage, every: int, saved_at: int | None, evaluations: int = 0
 ) -> NextCheckpoint | None:
     """When a run in `stage` saves itself next; None where that cannot be told, or where the stage ends before.
 

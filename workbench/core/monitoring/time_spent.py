@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from workbench.core.monitoring.duration import duration_label
-
 Work = Literal["loading", "data", "steps", "evaluation", "samples", "checkpoints"]
 
 TITLES: dict[Work, str] = {
-    "loading": "Loading and trying the longest batch",
+    "loading": "Loading",  # of libraries and model; the longest batch, which is tried first, is part of it
     "data": "Preparing the data",
     "steps": "Training steps",
     "evaluation": "Held-out evaluations",
@@ -40,14 +38,15 @@ def time_spent(seconds: Mapping[Work, float]) -> list[Spent]:
 
 
 def spent_summary(spent: list[Spent]) -> str:
-    """ "2 minutes in all: 71% training steps, 14% held-out evaluations, ...", the largest first."""
+    """ "2 min 5 s in all: 71% training steps, 14% held-out evaluations, ...", the largest first."""
     largest = sorted(spent, key=lambda one: -one.share)
     parts = ", ".join(f"{one.share:.0%} {one.title[:1].lower()}{one.title[1:]}" for one in largest)
     return f"{seconds_label(sum(one.seconds for one in spent))} in all: {parts}"
 
 
 def seconds_label(seconds: float) -> str:
-    """ "0.4 s", "12 s", "4 minutes" """
-    if seconds < 90:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return duration_label(seconds)
+    """ "0.4 s", "12 s", "2 min 35 s", "1 h 12 min" """
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -166,11 +166,11 @@ class _Shared(Settings):
         description="All but KTO and RLOO: batches of examples of about the same length, so that less is padded. Which ones meet is still random.",
     )
     evaluations: int = Field(
-        8,
-        ge=1,
+        0,
+        ge=0,
         le=100,
         title="Evaluations per stage",
-        description="How often the held-out examples are measured during a stage.",
+        description="How often the held-out examples are measured during a stage. 0: up to 8 times, in a short run less often and on fewer of them, so that this takes at most a tenth of the time.",
     )
     held_out_limit: int = Field(
         200, ge=8, le=10_000, title="Max held-out examples", description="Examples that each evaluation measures."

@@ -16,6 +16,13 @@ ALL_LINEAR = "all-linear"
 
 CHECKPOINTS_PER_STAGE = 10
 
+USUAL_EVALUATIONS = 8
+"""Of a stage, where it is left open; see core/training/evaluating.py."""
+
+SAMPLE_TOKENS = 96
+"""Of an answer to a fixed prompt at an evaluation: enough to see manner, length and an end. A longer one is cut, and counted as
+one that hit the limit."""
+
 EVALUATED_ANSWERS = 2
 """Answers to each held-out prompt in an evaluation of a method that answers by itself."""
 
@@ -104,8 +111,8 @@ def planned_steps(config: RunConfig, stage: Stage, rows: int) -> int:
 
 
 def steps_between_evaluations(evaluations: int, steps: int) -> int:
-    """Optimizer steps from one evaluation to the next, in a stage of so many."""
-    return max(1, math.ceil(steps / evaluations))
+    """Optimizer steps from one evaluation to the next, in a stage of so many. evaluations: 0 where nothing was settled yet."""
+    return max(1, math.ceil(steps / (evaluations or USUAL_EVALUATIONS)))
 
 
 def checkpoint_steps(config: RunConfig, steps: int) -> int:
