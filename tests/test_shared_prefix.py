@@ -147,6 +147,13 @@ def test_under_unsloth_pairs_are_read_in_two_rows():
     assert shape_if_shared(plain, 64) == (None, "Unsloth's own attention knows no such mask")
 
 
+def test_a_model_in_4_bits_may_share_prompts_as_any_other(base):
+    """So is every model loaded by default; its config then tells of the packing."""
+    assert base.precision == "nf4"
+    shape, why_not = shape_if_shared(base.model, 512)
+    assert (shape and shape.hidden, why_not) == (256, "")
+
+
 def test_a_window_that_is_long_enough_changes_nothing():
     model = adapted(tiny_config("gemma3_text") | {"sliding_window": 20})
     torch.testing.assert_close(read(model, PAIRS[:1], False)[0], read_within(model, 20), atol=1e-4, rtol=0)

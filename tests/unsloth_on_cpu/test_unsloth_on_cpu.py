@@ -163,6 +163,16 @@ def test_losses_are_those_of_transformers_and_peft(trained, name, record_propert
     assert len({round(loss, 4) for loss in one.values()}) > 2, "it learns, so that equal curves say something"
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_log_probabilities_are_read_from_hidden_states_without_logits(trained, name):
+    """Through Unsloth's own layers too, each answer in a row of its own; without Unsloth two answers may share a row."""
+    found = [trained.runs[run].environment()["reading"] for run in (name, f"{name} without")]
+    assert found[0].keys() == found[1].keys() == {trained.runs[name].config().stages[-1]}
+    for one, other in zip(*(each.values() for each in found), strict=True):
+        assert one["batches"] > 0 and other["batches"] > 0 and one["prompts_once"] == 0
+        assert name == "kto" or "Unsloth" in one["why_not"]
+
+
 @pytest.mark.parametrize("name", ["dpo", "both", "kto", "bf16"])
 def test_a_stage_starts_from_its_reference(trained, name):
     stage = trained.runs[name].config().stages[-1]

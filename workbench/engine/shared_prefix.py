@@ -101,7 +101,8 @@ def shape_if_shared(model: Any, max_length: int) -> tuple[Shape | None, str]:
     if config._attn_implementation not in _TRIED:
         return None, f"its attention is computed by {config._attn_implementation}, which was not tried with such a mask"
     try:
-        shape = shape_of(config.to_dict())
+        # Whether its weights were packed to 4 bits as it was loaded changes nothing of its shape.
+        shape = shape_of(config.to_dict() | {"quantization_config": None})
     except WorkbenchError:
         return None, f"the architecture {config.model_type} was not tried with such a mask"
     window = getattr(config, "sliding_window", None)
