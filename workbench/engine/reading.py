@@ -91,7 +91,9 @@ def without_logits(trainer_class: type, pairs: bool) -> type:
         def __init__(self, *arguments: Any, **named: Any):
             super().__init__(*arguments, **named)
             self.reader: Reader | None = None
-            self._likeliest: torch.Tensor | None = None  # and no more: log-probabilities would keep the step's activations
+            self._likeliest: torch.Tensor | None = (
+                None  # and no more: log-probabilities would keep the step's activations
+            )
             if knows_output_layer(self.model):
                 self.reader = Reader(self.model, self.args.max_length, pairs)
                 self.use_liger_kernel = True  # TRL's name of the path
