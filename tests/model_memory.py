@@ -253,7 +253,7 @@ def _exact_rows(config: RunConfig, stage: str, tokenizer: Any, shared: float) ->
     words = next(count for count in range(room, -1, -1) if tokens(conversation(count)) <= room)
     assert tokens(conversation(words)) == room
     rows = config.effective_batch // config.own(stage).answers_per_row() if answers_itself else config.batch_size
-    return [conversation(words // 4 if number % 2 else words) for number in range(rows)]
+    return [conversation(words * 7 // 8 if number % 2 else words) for number in range(rows)]
 
 
 def highest(record: Any) -> int:

@@ -236,6 +236,8 @@ class _AsOnACard(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        if kwargs.get("device") == "cuda":
+            kwargs = kwargs | {"device": "cpu"}
         if name == "scaled_dot_product_attention":
             return _attention(*args, **kwargs)
         if name in ("tolist", "numpy") and isinstance(args[0], FakeTensor):
@@ -430,14 +432,16 @@ def peak_of_step(
     shared: float = 0.0,
     watched: int | None = None,
 ) -> Card:
-    """Two steps of a run on a pretended card, whose `peak` is then what PyTorch would have allocated at most."""
+    """A step of a run on a pretended card, whose `peak` is then what PyTorch would have allocated at most."""
     card = Card(memory)
     trainer = trainer_on(card, values, config, stage, shared)
     with card:
         step, _ = steps_of(trainer)
         for group in trainer.optimizer.param_groups:
             group["foreach"] = True  # as PyTorch chooses on a card
-        step()  # makes gradients and moments
+            for weight in group["params"]:
+                weight.grad = torch.zeros_like(weight)
+        trainer.optimizer.step()  # makes the moments
         card.peak, card.watched = card.alive, watched
         step()
     return card

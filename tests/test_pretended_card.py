@@ -122,7 +122,7 @@ def test_a_step_takes_what_a_profiler_measures_of_a_real_one():
 def test_a_step_is_forecast_within_its_limits(method):
     """What lives for moments is never under what is counted, and all that lives is at most 15 % over it."""
     values, config = (
-        cut(SMALL, 4),
+        cut(SMALL, 2),
         run(method=method, batch_size=2, accumulation=1, max_length=512, sft_data="examples"),
     )
     counted = peak_of_step(values, config, method).peak
@@ -132,9 +132,12 @@ def test_a_step_is_forecast_within_its_limits(method):
     assert 1.0 <= said / counted <= 1.15
 
 
-def test_what_is_chosen_for_8b_on_a_card_of_12_gb_fits_there():
-    """All 32 layers of Llama 3.1 8B: what the workbench decides of a pair of 1,024 tokens runs in what such a card leaves."""
-    values, device = preset_configs()[LARGE], Device("cuda", "a card", True, 12 * 10**9)
+@pytest.mark.parametrize(
+    "layers, gigabytes", [(4, 6), pytest.param(32, 12, marks=pytest.mark.slow)], ids=["some", "all"]
+)
+def test_what_is_chosen_for_8b_fits_on_its_card(layers, gigabytes):
+    """Llama 3.1 8B, or 4 of its 32 layers: what the workbench decides of a pair of 1,024 tokens runs in what the card leaves."""
+    values, device = cut(LARGE, layers), Device("cuda", "a card", True, gigabytes * 10**9)
     left_open = run(batch_size=1, accumulation=16, max_length=1024, gradient_checkpointing="auto", optimizer="auto")
     config = choose(shape_of(values), left_open, device).config(left_open)
     assert config.gradient_checkpointing == "on"
@@ -148,7 +151,7 @@ def test_what_is_chosen_for_8b_on_a_card_of_12_gb_fits_there():
 
 def test_the_ladder_goes_down_until_a_step_fits_and_no_rung_was_promised_in_vain():
     """4 pairs at once on a card that holds half of what they take: 2, and then 1, at the same effective batch."""
-    values, config = cut(SMALL, 4), run(batch_size=4, accumulation=2, max_length=512, gradient_checkpointing=False)
+    values, config = cut(SMALL, 2), run(batch_size=4, accumulation=2, max_length=512, gradient_checkpointing=False)
     memory = without_context(values, config) * 4 // 10
     tried = []
     while True:
@@ -167,7 +170,7 @@ def test_the_ladder_goes_down_until_a_step_fits_and_no_rung_was_promised_in_vain
 
 
 def test_the_probe_of_a_card_finds_no_more_than_was_forecast(monkeypatch):
-    values, config = cut(SMALL, 4), run(batch_size=2, accumulation=1, max_length=512)
+    values, config = cut(SMALL, 2), run(batch_size=2, accumulation=1, max_length=512)
     card, told = Card(), {}
     trainer = trainer_on(card, values, config, "dpo")
 
@@ -190,7 +193,7 @@ def test_the_probe_of_a_card_finds_no_more_than_was_forecast(monkeypatch):
         before = card.alive
         callback = probe.ProbeCallback(trainer, None, config.max_length, told.update)
         callback.on_train_begin(trainer.args, trainer.state, trainer.control)
-        assert card.alive == before, "nothing of it stays"
+        assert card.alive - before < MIB // 16, "nothing of its size stays"
     expected = forecast(shape_of(values), config, "dpo", CARD)
     assert (told["rows"], told["tokens"]) == (2, 512)
     assert 0.8 * expected.total <= needed(expected, CARD, told["peak"]) <= expected.total

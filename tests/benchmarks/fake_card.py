@@ -4,7 +4,7 @@
     python tests/benchmarks/fake_card.py --presets    # each preset for a card, with the model of its list that needs most
     python tests/benchmarks/fake_card.py --cards      # what fits on which card; the forecast alone
 
-Every tensor that two steps make is counted while it lives (tests/pretended_card.py). The ratios are forecast over counted: of all
+Every tensor that a step makes is counted while it lives (tests/pretended_card.py). The ratios are forecast over counted: of all
 that is on the card but CUDA itself, and of what lives for moments only (activations, logits, the reference's pass). Both must be
 1.00 at least, the first 1.15 at most; ends with 1 where one is not. --explain names what lived at the peak, largest first.
 """

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from workbench.engine.answer_pass import OutputLayer, TokenReading, computing_type, output_layer, read_rows, read_tokens
+from workbench.engine.answer_pass import OutputLayer, computing_type, output_layer, read_rows, read_tokens
 from workbench.engine.shared_prefix import is_worth, lengths_of, pack, shape_if_shared
 
 IGNORED = -100  # label of a token that is not trained on
@@ -91,16 +91,18 @@ def without_logits(trainer_class: type, pairs: bool) -> type:
         def __init__(self, *arguments: Any, **named: Any):
             super().__init__(*arguments, **named)
             self.reader: Reader | None = None
-            self._told: TokenReading | None = None
+            self._likeliest: torch.Tensor | None = (
+                None  # and no more: log-probabilities would keep the step's activations
+            )
             if knows_output_layer(self.model):
                 self.reader = Reader(self.model, self.args.max_length, pairs)
                 self.use_liger_kernel = True  # TRL's name of the path
 
         def _compute_loss(self, model: Any, inputs: Mapping[str, Any], return_outputs: bool) -> Any:
-            self._told = None
+            self._likeliest = None
             found = super()._compute_loss(model, inputs, return_outputs)
-            if self._told and pairs:
-                right, asked = (part.chunk(2)[0] for part in (self._told.likeliest, inputs["completion_mask"][:, 1:]))
+            if self._likeliest is not None and pairs:
+                right, asked = (part.chunk(2)[0] for part in (self._likeliest, inputs["completion_mask"][:, 1:]))
                 share = right.sum() / asked.sum().clamp(min=1)
                 self._metrics["train" if self.model.training else "eval"]["mean_token_accuracy"].append(share.item())
             return found
@@ -112,7 +114,8 @@ def without_logits(trainer_class: type, pairs: bool) -> type:
             with self.accelerator.autocast():
                 hidden = self.reader.hidden(input_ids, model_kwargs["attention_mask"])
                 found = read_rows(hidden, input_ids, completion_mask[:, 1:], self.reader.layer)
-            self._told = self._told or found  # the policy is read first; what its reference says is no news
+            if self._likeliest is None:  # the policy is read first; what its reference says is no news
+                self._likeliest = found.likeliest
             return found.log_probs, found.entropies, None
 
     return Reading

@@ -256,8 +256,8 @@ def _worst_moment(
         # What is kept of a reference is asked for before the trained model begins (engine/reference.py).
         waiting = config.reference != "kept"
         moments["in the pass of the reference"] = {
-            "activations": kept + _last_norm(step) + _slopes(step) if waiting else 0,
-            "reference": max(_logits_at_once(step) + _slopes(step), _layer_without_gradients(step)),
+            "activations": kept + _last_norm(step) + _slopes(step) // 2 if waiting else 0,
+            "reference": max(_logits_at_once(step) + _slopes(step) // 2, _layer_without_gradients(step)),
         }
     worst = max(moments, key=lambda moment: sum(moments[moment].values()))
     parts = [part for part in PASSING if part != "answers" or METHODS[objective].online]
