@@ -1,7 +1,8 @@
 """Small random models of every known architecture, and what a real step on them takes."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +124,16 @@ def trainer_for(
     device: Device = CPU,
     base: Any = None,
     from_adapter: bool = False,
+    judge: Callable[[Any, Any], Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    shared: float = 0.0,
 ) -> Any:
     """TRL's trainer on a random model, built as engine/train.py builds it for a fresh adapter; two steps to train.
 
     Every second row is an eighth shorter than the longest, so that there is padding. base: a model of these values that is
-    loaded already. from_adapter: as where training starts from a trained adapter, of which the reference is a copy.
+    loaded already. from_adapter: as where training starts from a trained adapter, of which the reference is a copy. judge: makes the
+    reward model that scores answers, from the model and its tokenizer. changes: of the arguments of the trainer. shared: how much
+    of the longest row the two answers of a pair have in common, which is then read once.
     """
     from datasets import Dataset
 
@@ -148,13 +154,14 @@ def trainer_for(
     make, settings = trainer_class(config, stage, reference)  # type: ignore[arg-type]
     more: dict[str, Any] = {}
     if method.online:
-        more["reward_funcs"] = Reward({"judge": judge_for(values, config, model, tokenizer).scores}, [1.0]).functions()
+        judge = judge or partial(judge_for, values, config)
+        more["reward_funcs"] = Reward({"judge": judge(model, tokenizer).scores}, [1.0]).functions()
     with tempfile.TemporaryDirectory() as folder:
         arguments = trainer_arguments(config, stage, device, 2, folder)  # type: ignore[arg-type]
         trainer = make(
             model=model,
-            args=settings(**arguments | {"eval_strategy": "no", "eval_on_start": False}),
-            train_dataset=Dataset.from_list(_rows(config, stage, tokenizer)),
+            args=settings(**arguments | {"eval_strategy": "no", "eval_on_start": False} | (changes or {})),
+            train_dataset=Dataset.from_list(_rows(config, stage, tokenizer, shared)),
             processing_class=tokenizer,
             **more,
         )
@@ -173,6 +180,16 @@ def passing_peak(values: Mapping[str, Any], config: RunConfig, stage: str, from_
     from torch.profiler import ProfilerActivity, profile
 
     trainer = trainer_for(values, config, stage, from_adapter=from_adapter)
+    step, batch = steps_of(trainer)
+    step()  # makes gradients and moments, which are counted elsewhere
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        step()
+    assert longest(trainer, batch) == config.max_length
+    return highest(record)
+
+
+def steps_of(trainer: Any) -> tuple[Callable[[], None], Any]:
+    """What takes a step on the first batch, as often as it is called; and that batch."""
     trainer.current_gradient_accumulation_steps = 1
     trainer.create_optimizer()
     trainer.model.train()
@@ -183,11 +200,7 @@ def passing_peak(values: Mapping[str, Any], config: RunConfig, stage: str, from_
         trainer.optimizer.step()
         trainer.optimizer.zero_grad(set_to_none=False)
 
-    step()  # makes gradients and moments, which are counted elsewhere
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        step()
-    assert longest(trainer, batch) == config.max_length
-    return highest(record)
+    return step, batch
 
 
 def copied(batch: Any) -> Any:
@@ -207,7 +220,7 @@ def longest(trainer: Any, batch: Any) -> int:
     return int(batch["input_ids" if "input_ids" in batch else "chosen_input_ids"].shape[1])
 
 
-def _rows(config: RunConfig, stage: str, tokenizer: Any) -> list[dict[str, Any]]:
+def _rows(config: RunConfig, stage: str, tokenizer: Any, shared: float) -> list[dict[str, Any]]:
     long, short = " the" * 2 * config.max_length, " the" * (config.max_length * 7 // 8)
     answers = [(short if number % 2 else long) + str(number) for number in range(config.batch_size)]
     if stage == "sft":
@@ -215,19 +228,21 @@ def _rows(config: RunConfig, stage: str, tokenizer: Any) -> list[dict[str, Any]]
     if stage == "kto":
         return [{"prompt": "a", "completion": answer, "label": bool(n % 2)} for n, answer in enumerate(answers)]
     if METHODS[stage].online or METHODS[stage].scores:
-        return _exact_rows(config, stage, tokenizer)
-    return [{"prompt": "a", "chosen": answer, "rejected": answer + " a"} for answer in answers]
+        return _exact_rows(config, stage, tokenizer, shared)
+    prompt = "a" + " the" * int(shared * config.max_length)
+    return [{"prompt": prompt, "chosen": "b" + answer, "rejected": "c" + answer} for answer in answers]
 
 
-def _exact_rows(config: RunConfig, stage: str, tokenizer: Any) -> list[dict[str, Any]]:
+def _exact_rows(config: RunConfig, stage: str, tokenizer: Any, shared: float) -> list[dict[str, Any]]:
     """Rows of methods that leave out what is too long: every second one fills max length to the last token."""
     answers_itself = METHODS[stage].online
 
     def conversation(words: int) -> dict[str, Any]:
-        asked = {"role": "user", "content": "a" + " the" * (words if answers_itself else 0)}
+        before = words if answers_itself else int(shared * config.max_length)
+        asked = {"role": "user", "content": "a" + " the" * before}
         if answers_itself:
             return {"prompt": [asked]}
-        said = [{"role": "assistant", "content": "a" + " the" * words + end} for end in ("", " a")]
+        said = [{"role": "assistant", "content": word + " the" * words} for word in ("b", "c")]
         return {"prompt": [asked], "chosen": said[:1], "rejected": said[1:]}
 
     def tokens(row: dict[str, Any]) -> int:
@@ -235,7 +250,7 @@ def _exact_rows(config: RunConfig, stage: str, tokenizer: Any) -> list[dict[str,
         return len(tokenizer.apply_chat_template(turns, add_generation_prompt=answers_itself, return_dict=False))
 
     room = config.max_length - config.own(stage).longest_own_answer()
-    words = max(count for count in range(room) if tokens(conversation(count)) <= room)
+    words = next(count for count in range(room, -1, -1) if tokens(conversation(count)) <= room)
     assert tokens(conversation(words)) == room
     rows = config.effective_batch // config.own(stage).answers_per_row() if answers_itself else config.batch_size
     return [conversation(words // 4 if number % 2 else words) for number in range(rows)]

@@ -401,7 +401,7 @@ def test_a_title_is_shown_wherever_a_run_is_chosen(monkeypatch):
     assert choices(starts(None))[1:] == ["Best so far · plain, as it ended", "Best so far · plain, at DPO step 40"]
     fields = train().fields
     (judges,) = fields.reward_updates(None).values()
-    assert choices(judges)[1] == "Kindness · judge · right in 95% of 80 held-out pairs"
+    assert choices(judges)[1] == "Kindness · judge"
     assert reward_choices()[1][0] == "Kindness · judge (demo model)"
     assert report_view._run_choices()[0][0] == "Best so far · plain (demo model)"
     assert report_view._reward_choices()[1] == ("Kindness · judge", "judge")

@@ -71,6 +71,8 @@ def test_the_suggested_change_can_start_from_the_beginning_and_from_before_the_t
     run = exploded()
     shown = watch_page(run.name)
     assert {"wb-watch-better", "wb-watch-better-from", "wb-watch-branch", "wb-watch-resume"} <= offered(shown)
+    assert shown["wb-watch-better"]["value"] == "A new run: DPO learning rate from 0.0002 to 0.0001"
+    assert shown["wb-watch-resume"]["variant"] == "secondary"
     assert shown["wb-watch-better-from"]["value"] == "The suggested change, from step 20"
     assert shown["wb-watch-branch"]["value"] == "New run from step 20 of DPO"
     config = proposals.better_config(AppState(), run)

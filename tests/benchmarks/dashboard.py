@@ -128,7 +128,8 @@ def measured(way: str, browser: Browser, seconds: float, head: str) -> Cost:
         with gr.Column(elem_classes=CHARTS_CLASS):
             shown = [draw(place) for place in range(CHARTS)] if draw else []
         gr.Timer(TICK).tick(tick, None, shown, show_progress="hidden", queue=False)
-    _, url, _ = blocks.launch(prevent_thread_lock=True, **launch_kwargs(), head=head)
+    options = launch_kwargs()
+    _, url, _ = blocks.launch(prevent_thread_lock=True, **(options | {"head": options["head"] + head}))
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.set_default_timeout(60_000)

@@ -32,7 +32,10 @@ class RewardOnPairs(RewardTrainer):  # type: ignore[misc]
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """inputs: `input_ids` and `attention_mask`, shape (2 x pairs, tokens), the chosen answers first."""
-        scores = scored(model.get_base_model(), inputs["input_ids"], inputs["attention_mask"], read=self.read)
+        with (
+            self.accelerator.autocast()
+        ):  # which the model's own forward would enter: else the adapter computes in fp32
+            scores = scored(model.get_base_model(), inputs["input_ids"], inputs["attention_mask"], read=self.read)
         chosen, rejected = scores.chunk(2)
         loss = -torch.nn.functional.logsigmoid(chosen - rejected).mean()
         if self.args.center_rewards_coefficient is not None:

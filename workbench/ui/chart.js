@@ -10,6 +10,7 @@ const WHEEL_STEP = 1.2;       // how much a turn of the wheel zooms
 const PAN_STEP = 0.2;         // of what is shown, with each press of a key
 const DASHES = { solid: [], dashed: [6, 4], dotted: [1, 5] };
 const SIGNS = { info: 'i', warning: '!', blocker: '×' };
+const GRAVITY = [undefined, 'info', 'warning', 'blocker'];   // of marks at the same step the gravest lies on top
 const COLOURS = [
   'chosen', 'rejected', 'base', 'aligned', 'warning', 'blocker', 'ink', 'muted', 'grid', 'surface',
   'run1', 'run2', 'run3', 'run4', 'run5', 'run6',
@@ -300,7 +301,9 @@ function drawReferences(chart, at, paint) {
 // What a finding says is told where the pointer is; other marks have their words beside them, where there is room.
 function drawMarks(chart, at, paint) {
   let free = -Infinity;
-  chart.marks.filter(({ x }) => x >= at.xRange[0] && x <= at.xRange[1]).forEach(({ x, label, severity }) => {
+  const shown = chart.marks.filter(({ x }) => x >= at.xRange[0] && x <= at.xRange[1]);
+  shown.sort((one, other) => GRAVITY.indexOf(one.severity) - GRAVITY.indexOf(other.severity));
+  shown.forEach(({ x, label, severity }) => {
     const pixel = crisp(at.x(x));
     const colour = paint[severity] ?? paint.muted;
     stroke([pixel, at.top - 12], [pixel, at.bottom], colour, [2, 4]);

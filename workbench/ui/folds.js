@@ -16,10 +16,12 @@ function watched(part) {
   return places;
 }
 
-document.addEventListener('toggle', ({ target: fold }) => {
-  const part = fold.matches(FOLDS) && fold.closest('[id^="wb-"]');
+// A click, also by the keyboard, and not `toggle`, which comes later: a part that grows may be put in place anew before it.
+document.addEventListener('click', ({ target }) => {
+  const fold = target.closest?.('summary')?.parentElement;
+  const part = fold?.matches(FOLDS) && fold.closest('[id^="wb-"]');
   if (!part) return;
   const place = [...part.querySelectorAll(FOLDS)].indexOf(fold);
-  if (fold.open) watched(part).add(place);
-  else watched(part).delete(place);
+  if (fold.open) watched(part).delete(place);
+  else watched(part).add(place);
 }, true);

@@ -9,6 +9,14 @@ from workbench.ui.ticks import Clock
 
 PageId = Literal["model", "data", "train", "watch", "compare"]
 
+# For the head of the page, which Gradio's page puts in place before it draws anything: a page that is loaded again opens where it was at
+# once, without drawing the first one. Where that does not work, `shell` opens it a moment later.
+FIRST_PAGE = """<script>{
+    const tabs = window.gradio_config?.components?.find((one) => one.props.elem_id === 'wb-pages');
+    const page = sessionStorage.getItem('wb-page');
+    if (tabs && page) tabs.props.selected = page;
+}</script>"""
+
 
 @dataclass(frozen=True)
 class Frame:

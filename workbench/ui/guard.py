@@ -138,7 +138,7 @@ def went_wrong(error: Exception, path: str) -> Response:
     logger.error("answering %s failed", path, exc_info=error)
     words = (
         f"The workbench could not answer this request. The details are in {log_file()}. "
-        "What a program may ask for is listed under /gradio_api/info."
+        "What a program may ask for is listed under /gradio_api/info?all_endpoints=true."
     )
     return PlainTextResponse(words, 500)
 

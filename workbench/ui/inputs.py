@@ -177,7 +177,7 @@ def checked(fields: list[Any], values: list[Any], may_be_empty: list[bool]) -> l
     if len(values) < len(fields):
         raise WorkbenchError(
             f"{len(values)} values were sent, and {len(fields)} are needed: {', '.join(_named(fields)) or 'none'}. "
-            "/gradio_api/info lists what each endpoint takes."
+            "/gradio_api/info?all_endpoints=true lists what each endpoint takes."
         )
     found: list[str] = []
     accepted = []

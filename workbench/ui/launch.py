@@ -13,6 +13,7 @@ from workbench.store.space import on_space
 from workbench.ui import theme
 from workbench.ui.chart import picture_scripts
 from workbench.ui.environment import uploads
+from workbench.ui.frame import FIRST_PAGE
 from workbench.ui.guard import Guard, error_handler, rules_for
 from workbench.ui.login import SHORTEST_PASSWORD, SlowLogin
 from workbench.ui.packing import Packed
@@ -85,7 +86,7 @@ def launch_kwargs(
         "favicon_path": str(Path(__file__).with_name("favicon.svg")),
         "theme": theme.theme(),
         "css": theme.css(),
-        "head": picture_scripts(),
+        "head": picture_scripts() + FIRST_PAGE,
     }
 
 

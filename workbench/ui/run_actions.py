@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import gradio as gr
 
-from workbench.core.monitoring.health import RunFinding
+from workbench.core.monitoring.health import RunFinding, suggestion
 from workbench.core.monitoring.run_list import run_label
 from workbench.core.training.methods import stage_title
 from workbench.core.training.run_state import CAN_RESUME, State
@@ -113,12 +113,13 @@ class RunActions:
         """The buttons of a run that can be read."""
         running, waits, stopping = state == "running", state == "queued", run.stop_file.exists()
         start_again, branch = better_fork(run, findings), next(iter(forks_of(run)), None)
-        # One button leads on: the suggested change where the run went wrong, else the comparison.
-        went_wrong = suggested(findings) is not None and any(one.severity == "blocker" for one in findings)
+        # One button leads on: the suggested change where the run went wrong, else to go on or to compare.
+        finding = suggested(findings)
+        went_wrong = finding is not None and any(one.severity == "blocker" for one in findings)
         shown = {
             self.stop: gr.update(value="End at once" if stopping else "Stop and save", visible=running),
             self.pause: shown_if(running and not stopping),
-            self.resume: shown_if(state in CAN_RESUME),
+            self.resume: gr.update(visible=state in CAN_RESUME, variant="secondary" if went_wrong else "primary"),
             self.front: shown_if(waits and app.survey().waiting[:1] != (run,)),
             self.remove: shown_if(waits),
             self.last: shown_if(state in result_step.ENDED and step_of_result(run) is not None),
@@ -128,7 +129,9 @@ class RunActions:
             self.follow_ups["against"]: shown_if(run.has_adapter and run.is_reward),
             self.follow_ups["again"]: shown_if(not running and not waits),
             self.follow_ups["better"]: gr.update(
-                visible=suggested(findings) is not None, variant="primary" if went_wrong else "secondary"
+                value=suggestion(finding, run.adjusted_config()) if finding else "",
+                visible=finding is not None,
+                variant="primary" if went_wrong else "secondary",
             ),
             self.follow_ups["more"]: shown_if(state == "finished" and run.has_adapter and not run.is_reward),
         }

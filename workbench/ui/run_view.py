@@ -7,7 +7,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.memory.plan import in_gigabytes
 from workbench.core.monitoring.best import chosen_by, gain_message
 from workbench.core.monitoring.duration import duration_label
-from workbench.core.monitoring.health import RunFinding, change_summaries
+from workbench.core.monitoring.health import RunFinding, change_summaries, suggestion
 from workbench.core.monitoring.metrics import closing_message, results
 from workbench.core.training.config import RunConfig
 from workbench.core.training.forks import reference_of
@@ -252,8 +252,3 @@ def finding_html(finding: RunFinding, config: RunConfig) -> Html:
     changes = change_summaries(config, finding)
     action = f"{finding.advice} {suggestion(finding, config)}." if changes else finding.advice
     return notice(finding.severity, where, f"{finding.evidence} {finding.meaning}", action)
-
-
-def suggestion(finding: RunFinding, config: RunConfig) -> str:
-    """What one click makes of a finding: "A new run: DPO learning rate from 0.0003 to 0.00015"."""
-    return f"A new run: {', '.join(change_summaries(config, finding))}"

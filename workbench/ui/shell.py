@@ -104,6 +104,9 @@ def _quieten(window: gr.Blocks, silent: gr.HTML) -> None:
     for event in window.fns.values():
         if event.show_progress == "hidden":
             event.show_progress_on = [silent]
+        # The page of a window holds what programs may know of each public event: 800 kB, for nobody who looks at it.
+        if event.api_visibility == "public":
+            event.api_visibility = "undocumented"
     # Of an idle queue, which Gradio looks at a thousand times a second (on Windows twenty times).
     window._queue.sleep_when_free = _QUEUE_LOOKS
 

@@ -116,7 +116,7 @@ class WatchTab:
         shown = [self.run, self.beside.runs, seen, self.samples.slider, self.samples.count]
         frame.clock.each_second(draw_run, shown, [*self.changing, seen])
         # A tick is up to a second away, which is long for somebody who chose a run, or loaded the page again.
-        chosen_anew = [self.run.change, self.beside.runs.change]
+        chosen_anew = [self.run.change, self.beside.runs.input]
         gr.on(chosen_anew, draw_run, shown, [*self.changing, seen], **LATEST, queue=False, concurrency_limit=None)
         self.samples.wire(self.run, app)
         wire_choice(self.run, self.beside.runs, frame, app)
@@ -159,7 +159,7 @@ class WatchTab:
         }
         # The charts are the heavy part; they are sent only when there are new rows.
         drawn_before = before[2] if len(before) > 2 and before[:2] == (run.name, state) else None
-        is_over = state in ("finished", "stopped") and bool(reading.log.curves)
+        is_over = state in ("finished", "stopped", "failed") and bool(reading.log.curves)
         if drawn_before != _versions(reading, others):
             updates |= self.curves.updates(run, reading, findings, others, is_over)
             updates |= self.beside.updates(run, [other for other, _ in others])

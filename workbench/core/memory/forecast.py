@@ -410,9 +410,10 @@ def _logits(step: _Step, objective: Stage) -> int:
 
 
 def _logits_at_once(step: _Step) -> int:
-    """Of some tokens: logits and probabilities in fp32; where logits are capped, how much that bends them."""
+    """Of some tokens: logits in fp32, their probabilities or exponentials, and those once more in half precision."""
     tokens = min(step.judged, max(1, LOGITS_AT_ONCE // step.shape.vocabulary))
-    return tokens * step.shape.vocabulary * _FP32 * (3 if step.shape.capped else 2)
+    per_logit = 2 * _FP32 + step.head_width % _FP32 + (_FP32 if step.shape.capped else 0)
+    return tokens * step.shape.vocabulary * per_logit
 
 
 def _slopes(step: _Step) -> int:

@@ -16,12 +16,12 @@ ALL_LINEAR = "all-linear"
 
 CHECKPOINTS_PER_STAGE = 10
 
+USUAL_EVALUATIONS = 8
+"""Of a stage, where it is left open; see core/training/evaluating.py."""
+
 SAMPLE_TOKENS = 96
 """Of an answer to a fixed prompt at an evaluation: enough to see manner, length and an end. A longer one is cut, and counted as
 one that hit the limit."""
-
-USUAL_EVALUATIONS = 8
-"""Of a stage, where it is left open; see core/training/evaluating.py."""
 
 EVALUATED_ANSWERS = 2
 """Answers to each held-out prompt in an evaluation of a method that answers by itself."""

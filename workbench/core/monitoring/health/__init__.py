@@ -6,7 +6,7 @@ silent on later ones, when the run came round.
 
 from workbench.core.monitoring.health.examining import examine
 from workbench.core.monitoring.health.facts import SAMPLE_SHARE, Sample, answer_facts, repetition, sample_facts
-from workbench.core.monitoring.health.finding import RunFinding, change_summaries, with_changes
+from workbench.core.monitoring.health.finding import RunFinding, change_summaries, suggestion, with_changes
 from workbench.core.monitoring.health.rules import REFERENCE_LOSS, REFERENCE_NATS, RULES, Rule
 from workbench.core.monitoring.health.start import wrong_start
 
@@ -23,6 +23,7 @@ __all__ = [
     "examine",
     "repetition",
     "sample_facts",
+    "suggestion",
     "with_changes",
     "wrong_start",
 ]
