@@ -7,6 +7,7 @@ import pytest
 from configs import demo_config
 from made_runs import create_run, first_settings
 
+from workbench.cli.printing import run_facts
 from workbench.core.monitoring.time_spent import TITLES, seconds_label, spent_summary, time_spent
 from workbench.engine import clock as clock_module
 from workbench.engine import train
@@ -152,5 +153,6 @@ def test_a_run_that_is_paused_and_goes_on_has_the_time_of_both_its_lives(one_bas
 
 def test_a_run_of_an_earlier_version_has_no_bar(first_run):
     assert "Where its time went" in details_html(first_run)
+    assert run_facts(first_run)["time_spent"] == first_run.seconds() != {}
     first_run.clock_file.unlink()
     assert "Where its time went" not in details_html(first_run)

@@ -19,10 +19,11 @@ from workbench.core.monitoring.health import (
     examine,
     repetition,
     sample_facts,
+    suggestion,
     with_changes,
 )
 from workbench.core.training.config import read_config
-from workbench.ui.run_view import finding_html, health_html, suggestion
+from workbench.ui.run_view import finding_html, health_html
 
 LN_2 = math.log(2)
 PLAN = {"dpo": 50}

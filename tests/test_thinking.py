@@ -189,6 +189,7 @@ def test_a_model_without_a_switch_is_not_trained_with_thinking_on(one_base):
 
 def test_each_lane_is_asked_with_its_own_switch(base, monkeypatch):
     from workbench.engine import generate
+    from workbench.engine.kept_reading import NOTHING
 
     tokenizer = copy.deepcopy(base.tokenizer)
     tokenizer.chat_template = DROPS_EARLIER
@@ -196,6 +197,7 @@ def test_each_lane_is_asked_with_its_own_switch(base, monkeypatch):
 
     def note(model, tokenizer, questions, *more):
         texts.append([asking(tokenizer, one.messages, one.thinking) for one in questions])
+        return [NOTHING] * len(questions)
 
     monkeypatch.setattr(generate, "stream", note)
     off, on = {"messages": ASKED, "adapter": None}, {"messages": ASKED, "adapter": None, "thinking": True}

@@ -143,7 +143,7 @@ def facts_of(run: Run, sources: dict[str, tuple[str, ...]] | None = None) -> Run
         beta=_beta(config),
         results={measures[key]: value for key, value in values.items()},
         seconds=seconds,
-        relations=_relations(run, config, sources if sources is not None else {}),
+        relations=_relations(run, config, sources if sources is not None else {}, trained=seconds is not None),
         **told,
     )
 
@@ -154,14 +154,15 @@ def _beta(config: RunConfig) -> float | None:
     return None if beta is None else float(beta)
 
 
-def _relations(run: Run, config: RunConfig, sources: dict[str, tuple[str, ...]]) -> tuple[Relation, ...]:
+def _relations(run: Run, config: RunConfig, sources: dict[str, tuple[str, ...]], trained: bool) -> tuple[Relation, ...]:
+    """trained: whether it worked at all; of one that did not, what else it was made of is looked up."""
     found = []
     with suppress(WorkbenchError):  # the run reads as damaged then
         if fork := fork_of(run):
             found.append(Relation("branched", fork.run, f"step {fork.step:,}"))
     if config.start_from and not found:
         found.append(Relation("continued", config.start_from))
-    if scaled := run.scaled():
+    if not trained and (scaled := run.scaled()):
         found = [Relation("scaled", Answerer(scaled.name).run, f"at strength {scaled.strength:g}")]
     for data in dict.fromkeys(config.data_of(stage) or "" for stage in config.stages):
         if data not in sources:

@@ -212,7 +212,8 @@ class Run:
 
         Raises WorkbenchError where one of the files that say so cannot be read.
         """
-        changes = dict(self.chosen().get("changes", {}))
+        decided = run_files.DECIDED.read(self.folder / "chosen.json")
+        changes = dict(decided.changes) if decided else {}
         for one in self.adjustments():
             changes |= one["changes"]
         # Of what did not change the values stay, which were checked as they were read.
@@ -347,7 +348,7 @@ def moved_aside(adapter: Path) -> Path:
 
 def put_adapter_back(run: Run) -> None:
     """Give a run its result again that was moved aside by a process that was killed before the other one took its place."""
-    if not os.path.lexists(run.adapter) and os.path.isdir(old := moved_aside(run.adapter)):
+    if not os.path.lexists(f"{run.folder}{os.sep}adapter") and os.path.isdir(old := moved_aside(run.adapter)):
         with suppress(OSError):  # another one was faster, or the disk cannot be written to, as is told elsewhere
             os.replace(old, run.adapter)
 
