@@ -198,10 +198,14 @@ def test_a_killed_run_goes_on_from_its_checkpoint_to_the_weights_of_one_that_was
     run = training.start(config, [sys.executable, "-c", KILLED_AT_STEP_2])
     assert ended(run) == "lost"
     assert "Resume continues from step 1 of DPO" in training.summary(run)
+    before = run.seconds()
+    assert before["loading"] > 0, "written down when the steps began, in which it was killed"
     run.write_worker(os.getpid(), processes.started(os.getpid()))
     assert train.main(str(run.folder)) == 0, run.result()
     assert curve(run) == curve(first_run)
     assert weights(run) == weights(first_run)
+    now = run.seconds()
+    assert all(now[work] >= before[work] for work in before) and now["loading"] > before["loading"], "of both its lives"
 
 
 # The real worker, whose memory runs out once, at step 5 of its first life. The next life is the plain worker.
