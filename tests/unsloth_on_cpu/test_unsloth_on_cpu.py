@@ -45,7 +45,8 @@ PAUSED_AT = 2
 METHODS: dict[str, dict[str, Any]] = {
     "dpo": {"method": "dpo", "dpo": FOUR},
     "both": {"method": "sft+dpo", "sft": FOUR, "dpo": FOUR, "max_length": 64},  # so that examples are cut
-    "kto": {"method": "kto", "kto": FOUR | {"max_steps": 6}},
+    # Batches of five: a part of the rows, prepared by itself, does not end with a batch.
+    "kto": {"method": "kto", "kto": FOUR | {"max_steps": 6}, "batch_size": 5},
     "orpo": {"method": "orpo", "orpo": FOUR},
     "simpo": {"method": "simpo", "simpo": FOUR},
 }
