@@ -133,10 +133,10 @@ def test_the_page_says_what_a_preset_sets_for_which_models_and_by_which_source()
     said = train_presets.about_html("everyday", "8gb", parse_model("Qwen/Qwen2.5-1.5B-Instruct"))
     assert "Qwen2.5 1.5B Instruct, SmolLM2 1.7B Instruct" in said
     assert (
-        "1 × 16 pairs of at most 768 tokens, 1 epoch, learning rate 5e-6, rank 16, optimizer paged_adamw_8bit, gradient "
+        "1 × 16 pairs of at most 1,536 tokens, 1 epoch, learning rate 5e-6, rank 16, optimizer paged_adamw_8bit, gradient "
         "checkpointing on, reference kept" in said
     )
-    assert "LoRA Without Regret" in said and "For 8 GB one pair of 768 tokens at a time" in said
+    assert "LoRA Without Regret" in said and "For 8 GB one pair of 1,536 tokens at a time" in said
     assert 'role="note"' not in said, "nothing stands against this model"
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,7 @@ from workbench.engine.resuming import OwnLearningRate
 from workbench.engine.samples import fixed_prompts, room_for_prompt
 from workbench.engine.spread import with_margin_error
 from workbench.engine.trouble import StaleReference
+from workbench.engine.unpacked import room_beside, unpacked
 from workbench.store import model_configs, run_data
 from workbench.store.checkpoints import Checkpoint
 from workbench.store.metrics_file import read_digest
@@ -50,6 +51,7 @@ class Work:
     place: Place
     clock: RunClock
     mirror: MirrorThread | None = None  # gets every number that is logged, where one is asked for
+    beside: int = 0  # bytes of weights that are kept in fp32 beside those in 4 bits
 
 
 def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None) -> Outcome | None:
@@ -58,6 +60,21 @@ def train_stage(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None
     resume: where the stage goes on. fresh: the adapter is as it was made, so the reference of DPO and KTO is the base
     model; otherwise the reference is the model as the stage before, or the run that was started from, left it.
     """
+    with unpacked(work.model, _room_to_unpack(work, stage)) as beside:
+        return _train(replace(work, beside=beside), stage, fresh, resume)
+
+
+def _room_to_unpack(work: Work, stage: Stage) -> int:
+    """Bytes that weights may take a second time on a CPU: none where what the stage itself will need cannot be forecast."""
+    try:
+        shape = shape_of(model_configs.config_of(work.config.model))
+    except WorkbenchError:
+        return 0
+    return room_beside(forecast(shape, work.config, stage, work.loaded.device, work.paths).passing)
+
+
+def _train(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None) -> Outcome | None:
+    """See `train_stage`."""
     run, config, model = work.run, work.config, work.model
     described, changed = run_data.rows_of(run, config, stage, resume is not None)
     training, held_out = rows.load_rows(config, stage, described)
@@ -194,7 +211,7 @@ def note_probe(work: Work, stage: Stage, found: dict[str, Any]) -> None:
     with contextlib.suppress(WorkbenchError):  # of an architecture that is not known there is no forecast
         as_long = config.model_copy(update={"max_length": found["tokens"]})
         expected = forecast(shape_of(model_configs.config_of(config.model)), as_long, stage, device, work.paths)
-        memory = {"forecast": needed(expected, device), "needed": needed(expected, device, found["peak"])}
+        memory = {"forecast": needed(expected, device) + work.beside, "needed": needed(expected, device, found["peak"])}
     probes = run.environment().get("probes", {})
     run.add_to_environment({"probes": probes | {stage: found | memory}})
     print(

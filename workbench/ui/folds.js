@@ -8,11 +8,12 @@ function watched(part) {
   if (opened.has(part)) return opened.get(part);
   const places = new Set();
   opened.set(part, places);
+  // Gradio puts new elements in place, or takes from those that stay what the new text does not have.
   new MutationObserver(() => {
     const folds = part.querySelectorAll(FOLDS);
     if (!folds.length) places.clear();  // something else is shown there
-    folds.forEach((fold, place) => { if (places.has(place)) fold.open = true; });
-  }).observe(part, { childList: true, subtree: true });
+    folds.forEach((fold, place) => { if (places.has(place) && !fold.open) fold.open = true; });
+  }).observe(part, { childList: true, subtree: true, attributeFilter: ['open'] });
   return places;
 }
 
