@@ -67,7 +67,7 @@ def test_a_preset_is_chosen_for_a_purpose_and_a_card_and_says_for_which_models(p
     choose(page, "wb-train-recipe", "Everyday")
     expect(page.locator("#wb-train-card input")).to_have_value(re.compile("this machine"), timeout=SOON)
     choose(page, "wb-train-card", "8 GB card")
-    expect(page.locator("#wb-setting-max_length input")).to_have_value("768", timeout=SOON)
+    expect(page.locator("#wb-setting-max_length input")).to_have_value("1536", timeout=SOON)
     expect(about).to_contain_text("Llama 3.2 3B Instruct")
     expect(about).to_contain_text("Not made for the demo model")
     expect(page.locator("#wb-train-meaning")).to_contain_text("16 (1 at once × 16)", timeout=SOON)
