@@ -263,7 +263,16 @@ def test_the_script_of_a_reward_model_gives_its_curve_and_its_scale_too(judge, t
     print(differences)
     assert max(differences.values()) < ROUNDING, differences
     written = json.loads((tmp_path / "trained/adapter/reward.json").read_text())
-    assert written | {"step": 10} == json.loads((judge.adapter / "reward.json").read_text())
+    about = json.loads((judge.adapter / "reward.json").read_text())
+    assert (written | {"step": 10}).keys() == about.keys()
+    # The run read prompts of pairs once, which rounds in another manner.
+    for name, value in written.items():
+        assert flat(value) == pytest.approx(flat(about[name]), rel=ROUNDING), name
+
+
+def flat(value):
+    """The numbers of a value, list by list."""
+    return [number for one in value for number in flat(one)] if isinstance(value, list) else [value]
 
 
 @pytest.mark.slow
