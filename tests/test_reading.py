@@ -6,7 +6,7 @@ import pytest
 import torch
 from configs import demo_config
 from datasets import Dataset
-from model_memory import tiny_config, tiny_model, with_adapter
+from model_memory import CPU, tiny_config, tiny_model, with_adapter
 
 from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import trainer_arguments
@@ -68,7 +68,7 @@ def trainer(stage, tokenizer, folder, own, architecture="llama", steps=STEPS, **
     make, arguments = trainer_class(config, stage, None)
     if not own and not method.experimental:
         make = next(one for one in make.__mro__ if one.__module__.startswith("trl."))
-    plain = trainer_arguments(config, stage, demo_device(), steps, str(folder))
+    plain = trainer_arguments(config, stage, CPU, steps, str(folder))
     found = make(
         model=model,
         args=arguments(**plain | {"eval_strategy": "no", "eval_on_start": False, "learning_rate": 1e-3}),
@@ -79,12 +79,6 @@ def trainer(stage, tokenizer, folder, own, architecture="llama", steps=STEPS, **
         found.reader = None
     restore_fp32(model, before)
     return found
-
-
-def demo_device():
-    from model_memory import CPU
-
-    return CPU
 
 
 @pytest.mark.parametrize("stage", ["dpo", "kto", "orpo", "simpo"])

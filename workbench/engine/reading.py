@@ -33,14 +33,14 @@ class Reader:
     def layer(self) -> OutputLayer:
         return output_layer(self._inner)
 
-    def hidden(self, ids: torch.Tensor, mask: torch.Tensor, **named: Any) -> torch.Tensor:
+    def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """The last hidden states, shape (rows, tokens, features); those at padding mean nothing. ids, mask: (rows, tokens)."""
-        return self.read(getattr(self._inner, self._inner.base_model_prefix), ids, mask, **named)
+        return self.read(getattr(self._inner, self._inner.base_model_prefix), ids, mask)
 
-    def read(self, body: Any, ids: torch.Tensor, mask: torch.Tensor, **named: Any) -> torch.Tensor:
+    def read(self, body: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """As `hidden`, with a model that ends in hidden states."""
         self._batches += 1
-        if self._shape and not named:
+        if self._shape:
             lengths, shared = lengths_of(ids, mask)
             if is_worth(lengths, self._shape):
                 self._packed += 1
@@ -50,7 +50,7 @@ class Reader:
                     input_ids=packed.ids, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False
                 )
                 return packed.apart(found.last_hidden_state)
-        states: torch.Tensor = body(input_ids=ids, attention_mask=mask, use_cache=False, **named).last_hidden_state
+        states: torch.Tensor = body(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
         return states
 
     def facts(self) -> dict[str, Any]:
@@ -91,9 +91,8 @@ def without_logits(trainer_class: type, pairs: bool) -> type:
         def __init__(self, *arguments: Any, **named: Any):
             super().__init__(*arguments, **named)
             self.reader: Reader | None = None
-            self._likeliest: torch.Tensor | None = (
-                None  # and no more: log-probabilities would keep the step's activations
-            )
+            # And no more of what was read: log-probabilities would keep the step's activations.
+            self._likeliest: torch.Tensor | None = None
             if knows_output_layer(self.model):
                 self.reader = Reader(self.model, self.args.max_length, pairs)
                 self.use_liger_kernel = True  # TRL's name of the path
