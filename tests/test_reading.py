@@ -10,7 +10,7 @@ from model_memory import CPU, tiny_config, tiny_model, with_adapter
 
 from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import trainer_arguments
-from workbench.engine import reading, shared_prefix
+from workbench.engine import packed_rows, reading
 from workbench.engine.adapters import restore_fp32
 from workbench.engine.load import load_tokenizer
 from workbench.engine.stage import trainer_class
@@ -83,8 +83,8 @@ def trainer(stage, tokenizer, folder, own, architecture="llama", steps=STEPS, **
 
 @pytest.mark.parametrize("stage", ["dpo", "kto", "orpo", "simpo"])
 def test_fifty_steps_have_the_losses_of_trl(stage, tokenizer, tmp_path, monkeypatch):
-    """Within 1e-4 of it, relatively, though weights move on with each step; prompts are read once wherever that is possible."""
-    monkeypatch.setattr(shared_prefix, "WORTH", 100)
+    """Within 1e-4 of it, relatively, though weights move on with each step; every batch is read in packed rows."""
+    monkeypatch.setattr(packed_rows, "WORTH", 100)
     curves = []
     for own in (True, False):
         torch.manual_seed(1)
@@ -92,7 +92,7 @@ def test_fifty_steps_have_the_losses_of_trl(stage, tokenizer, tmp_path, monkeypa
         one.train()
         curves.append([row for row in one.state.log_history if "loss" in row])
         if own:
-            assert one.reader.facts()["prompts_once"] == (0 if stage == "kto" else one.reader.facts()["batches"])
+            assert one.reader.facts()["packed"] == one.reader.facts()["batches"] >= STEPS
     ours, theirs = curves
     assert len(ours) == len(theirs) == STEPS
     for mine, its in zip(ours, theirs, strict=True):
@@ -137,11 +137,11 @@ def test_rewards_of_pairs_read_once_are_those_of_two_rows(tokenizer, tmp_path, m
     mask = torch.ones_like(ids)
     mask[1, 9:] = 0
     base = model.get_base_model()
-    monkeypatch.setattr(shared_prefix, "WORTH", 100)
+    monkeypatch.setattr(packed_rows, "WORTH", 100)
     reader = reading.Reader(model, 64, pairs=True)
     once, twice = scored(base, ids, mask, read=reader.read), scored(base, ids, mask)
     torch.testing.assert_close(once, twice, atol=1e-5, rtol=1e-4)
-    assert reader.facts() == {"batches": 1, "prompts_once": 1}
+    assert (reader.facts()["packed"], reader.facts()["pairs"]) == (1, True)
 
 
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
@@ -172,6 +172,19 @@ def test_answers_of_its_own_are_read_as_trl_reads_them(algorithm, tokenizer, tmp
 def test_the_details_of_a_run_say_how_its_batches_were_read():
     from workbench.ui.run_view import reading_summary
 
-    assert reading_summary("dpo", {"batches": 1200, "prompts_once": 1100}).startswith("DPO: in 1,100 of 1,200 batches")
-    words = reading_summary("kto", {"batches": 8, "prompts_once": 0, "why_not": "each row has a prompt of its own"})
-    assert words == "KTO: in none of 8 batches, since each row has a prompt of its own"
+    counted = {"batches": 1200, "packed": 1100, "pairs": True, "tokens": 380, "padded_tokens": 1000}
+    words = reading_summary("dpo", counted)
+    assert words.startswith("DPO: 1,100 of 1,200 batches with the prompt of a pair read once for both answers")
+    assert words.endswith("; 38% of their tokens in all")
+    assert "several examples in a row" in reading_summary("kto", counted | {"pairs": False})
+    words = reading_summary("dpo", {"batches": 8, "packed": 0, "why_not": "Unsloth's own attention knows no such mask"})
+    assert words == "DPO: all 8 batches in padded rows, since Unsloth's own attention knows no such mask"
+
+
+def test_what_an_earlier_version_wrote_of_its_batches_is_still_told():
+    from workbench.store.run_files import Environment
+    from workbench.ui.run_view import reading_summary
+
+    stored = Environment.model_validate({"reading": {"dpo": {"batches": 9, "prompts_once": 7}}})
+    words = reading_summary("dpo", stored.model_dump(exclude_unset=True)["reading"]["dpo"])
+    assert words.startswith("DPO: 7 of 9 batches") and words.endswith("than padded rows")

@@ -156,7 +156,7 @@ def test_prompts_read_once_for_both_answers_are_those_read_twice(record_property
             return read_rows(reader.hidden(ids, mask), ids, answers[:, 1:], reader.layer).log_probs.sum(1)
 
         found[way] = timed_way(read, embedded)
-        assert (reader.facts()["prompts_once"] > 0) == is_once
+        assert (reader.facts()["packed"] > 0) == is_once
     furthest = float((found["once"][0] - found["twice"][0]).abs().max())
     record_property("furthest answer, nats", f"{furthest:.2e}")
     record_property("time over that of twice", f"{found['once'][2] / found['twice'][2]:.2f}")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from workbench.engine.answer_pass import OutputLayer, computing_type, output_layer, read_rows, read_tokens
-from workbench.engine.shared_prefix import is_worth, lengths_of, pack, shape_if_shared
+from workbench.engine.packed_rows import Packed, arrange, batch_of, is_worth, pack, shape_if_packed
 
 IGNORED = -100  # label of a token that is not trained on
 
@@ -18,16 +18,15 @@ _SAME = 0.25  # nats; logits of 30 in bf16 lie .125 apart
 class Reader:
     """Reads batches with a model and its adapters as they are at that moment.
 
-    model: a PeftModel or a causal language model. pairs: whether the batches are pairs, chosen answers first, whose prompts may
-    be read once. max_length: tokens of the longest row. Counts for `facts` how many batches were read in which way.
+    model: a PeftModel or a causal language model. pairs: whether the batches are pairs, chosen answers first, of which what both
+    begin with may be read once. max_length: tokens of the longest row. Counts for `facts` how batches were read.
     """
 
     def __init__(self, model: Any, max_length: int | None, pairs: bool):
-        self._inner = inner(model)
-        self._shape, self.why_not = None, "each row has a prompt of its own"
-        if pairs:
-            self._shape, self.why_not = shape_if_shared(self._inner, max_length or 2**31)
+        self._inner, self._pairs = inner(model), pairs
+        self._shape, self.why_not = shape_if_packed(self._inner, max_length or 2**31)
         self._batches = self._packed = 0
+        self._plain_tokens = self._tokens = 0
 
     @property
     def layer(self) -> OutputLayer:
@@ -40,22 +39,29 @@ class Reader:
     def read(self, body: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """As `hidden`, with a model that ends in hidden states."""
         self._batches += 1
-        if self._shape:
-            lengths, shared = lengths_of(ids, mask)
-            if is_worth(lengths, self._shape):
-                self._packed += 1
-                dtype = computing_type(ids.device, body.dtype)
-                packed = pack(ids, mask, shared, lengths.packed, dtype)
-                found = body(
-                    input_ids=packed.ids, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False
-                )
-                return packed.apart(found.last_hidden_state)
-        states: torch.Tensor = body(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-        return states
+        self._plain_tokens += ids.numel()
+        if (packed := self._pack(ids, mask, computing_type(ids.device, body.dtype))) is None:
+            self._tokens += ids.numel()
+            states: torch.Tensor = body(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+            return states
+        self._packed += 1
+        self._tokens += packed.ids.numel()
+        found = body(input_ids=packed.ids, attention_mask=packed.mask, position_ids=packed.positions, use_cache=False)
+        return packed.apart(found.last_hidden_state)
+
+    def _pack(self, ids: torch.Tensor, mask: torch.Tensor, dtype: torch.dtype) -> Packed | None:
+        """The batch in packed rows; None where that is not possible, or computes no less."""
+        if self._shape and (batch := batch_of(ids, mask, self._pairs)):
+            layout = arrange(batch.sizes())
+            if is_worth(batch, layout, self._shape):
+                return pack(ids, batch, layout, dtype)
+        return None
 
     def facts(self) -> dict[str, Any]:
-        """For environment.json: batches that were read, those of them whose prompts were read once, and why none may be."""
-        found: dict[str, Any] = {"batches": self._batches, "prompts_once": self._packed}
+        """For environment.json: batches that were read, those of them in packed rows, why none may be, and the tokens that were
+        computed beside those of ordinary rows with their padding."""
+        found: dict[str, Any] = {"batches": self._batches, "packed": self._packed, "pairs": self._pairs}
+        found |= {"tokens": self._tokens, "padded_tokens": self._plain_tokens}
         return found | ({"why_not": self.why_not} if self.why_not else {})
 
 

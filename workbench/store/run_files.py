@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, PositiveFloat
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, PositiveFloat
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.monitoring.best import HeldOut
@@ -76,10 +76,16 @@ class Probe(Fields):
 
 
 class Reading(Fields):
-    """How a stage read its batches. prompts_once: those of pairs whose prompt was read once; why_not: where none may be."""
+    """How a stage read its batches. packed: those in packed rows, of `pairs` with the prompt once; why_not: where none may be.
+
+    tokens: that were computed; padded_tokens: those that ordinary rows have with their padding. 0 where nobody counted them.
+    """
 
     batches: Count
-    prompts_once: Count = 0
+    packed: Count = Field(0, validation_alias=AliasChoices("packed", "prompts_once"))  # its name where only pairs were
+    pairs: bool = True
+    tokens: Count = 0
+    padded_tokens: Count = 0
     why_not: str = ""
 
 

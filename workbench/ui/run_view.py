@@ -198,7 +198,7 @@ def details_html(run: Run) -> Html:
         ("Decided for this machine", "\n".join(run.chosen().get("words", []))),
         ("Longest batch, tried first", "\n".join(probe_summary(*one) for one in environment.get("probes", {}).items())),
         ("Known of the reference", reference_cache_summary(environment.get("reference", {}))),
-        ("Prompts read once", "\n".join(reading_summary(*one) for one in environment.get("reading", {}).items())),
+        ("How batches were read", "\n".join(reading_summary(*one) for one in environment.get("reading", {}).items())),
         ("Mirror", environment.get("mirror") or ("" if config.mirror == "none" else MIRROR_TITLES[config.mirror])),
         ("Changed on the way", "\n".join(one["words"] for one in run.adjustments())),
         ("Settings", "\n".join(f"{key}: {value}" for key, value in config.model_dump().items())),
@@ -234,11 +234,15 @@ def reference_cache_summary(reference: Mapping[str, int]) -> str:
 
 
 def reading_summary(stage: str, reading: Mapping[str, Any]) -> str:
-    """In how many batches the prompt of a pair was read once for both answers, or why in none."""
-    batches, once = reading.get("batches", 0), reading.get("prompts_once", 0)
+    """How many batches were read without padding, what that saved, or why none was."""
+    batches, packed = reading.get("batches", 0), reading.get("packed", 0)
     if reading.get("why_not"):
-        return f"{stage_title(stage)}: in none of {batches:,} batches, since {reading['why_not']}"
-    return f"{stage_title(stage)}: in {once:,} of {batches:,} batches, where that computes less than reading each pair as two rows"
+        return f"{stage_title(stage)}: all {batches:,} batches in padded rows, since {reading['why_not']}"
+    pairs = reading.get("pairs", True)
+    how = "with the prompt of a pair read once for both answers" if pairs else "with several examples in a row"
+    words = f"{stage_title(stage)}: {packed:,} of {batches:,} batches {how}, where that computes less than padded rows"
+    tokens, padded = reading.get("tokens", 0), reading.get("padded_tokens", 0)
+    return f"{words}; {tokens / padded:.0%} of their tokens in all" if tokens and padded else words
 
 
 def health_html(findings: Sequence[RunFinding], config: RunConfig) -> Html:

@@ -364,8 +364,8 @@ def _inside_a_layer(step: _Step) -> int:
 def _masks(step: _Step) -> int:
     """The causal mask of padded rows, as it is made and as it is kept.
 
-    With `_scores` it is enough for pairs whose prompt is read once: half as many rows, each at most 1.7 times as long, and one
-    mask in the computing type for all layers (engine/shared_prefix.py).
+    With `_scores` it is enough for packed rows: as long as an ordinary one, or half as many and at most 1.7 times as long
+    where the prompt of a pair is read once, with one mask in the computing type for all layers (engine/packed_rows.py).
     """
     return step.rows * step.length**2 * 2 if step.padded else 0
 
