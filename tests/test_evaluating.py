@@ -48,6 +48,14 @@ def test_the_shortest_stage_counts_and_a_method_that_answers_by_itself_measures_
     assert both == settled(160)[0]  # 20 steps of 8
     assert steps_between_evaluations(0, 80) == 10, "of a run of which nothing was settled"
 
+    steps = {"max_steps": 30, "answer_tokens": 40, "rules": "1 words: gladly"}
+    online = demo_config(
+        method="rloo", evaluations=0, held_out_limit=32, batch_size=32, accumulation=1, rloo=steps, sft_data=None
+    )
+    settings, words = settle_evaluations(online, {"rloo": 1000})
+    assert settings == {"evaluations": 1, "held_out_limit": 12}, "960 answers, of which 6 % are 32 prompts in 1 + 1.6 times"
+    assert "measured at its end and before its first step, on at most 12 held-out" in words
+
 
 def test_a_run_writes_down_what_was_settled_and_goes_on_with_it(one_base):
     settings = few_rows() | {"method": "dpo", "sft_data": None, "evaluations": 0, "dpo": {"max_steps": 4}}

@@ -11,7 +11,9 @@ from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.methods import METHODS
 from workbench.core.training.recipe import USUAL_EVALUATIONS, planned_steps
 
-FEWEST = 3  # evaluations of a stage, besides the one before its first step
+# Evaluations of a stage, besides the one before its first step. A method that answers by itself is measured at its end only: each
+# of its steps measures answers to prompts that it has not learned from, and measuring it is four times as dear.
+FEWEST, FEWEST_ONLINE = 3, 1
 ENOUGH = 32  # examples: below that, rarer evaluations tell more than smaller ones
 
 # Of a run's time; sample answers have theirs (MOST_OF_TIME in engine/samples.py), together at most a tenth.
@@ -30,8 +32,9 @@ def settle_evaluations(config: RunConfig, rows: Mapping[Stage, int]) -> tuple[di
         return {}, ""
     budget = min((_budget(config, stage, count) for stage, count in rows.items()), default=float("inf"))
     usual = config.held_out_limit
+    fewest = FEWEST_ONLINE if any(METHODS[stage].online for stage in rows) else FEWEST
     often = next(
-        (n for n in range(USUAL_EVALUATIONS, FEWEST, -1) if budget >= (n + _FIRST) * min(usual, ENOUGH)), FEWEST
+        (n for n in range(USUAL_EVALUATIONS, fewest, -1) if budget >= (n + _FIRST) * min(usual, ENOUGH)), fewest
     )
     least: int = RunConfig.model_fields["held_out_limit"].metadata[0].ge
     examples = int(max(least, min(usual, budget / (often + _FIRST))))
@@ -39,7 +42,7 @@ def settle_evaluations(config: RunConfig, rows: Mapping[Stage, int]) -> tuple[di
     if (often, examples) == (USUAL_EVALUATIONS, usual):
         return found, ""
     return found, (
-        f"Each stage is measured {often} times and before its first step, on at most {examples:,} held-out examples: more would "
+        f"Each stage is measured {f'{often} times' if often > 1 else 'at its end'} and before its first step, on at most {examples:,} held-out examples: more would "
         "take more than a tenth of the time of so short a run, with the sample answers. Set Evaluations per stage to have it otherwise."
     )
 
