@@ -68,6 +68,7 @@ class Card(TorchDispatchMode):
     def __init__(self, memory: int | None = None):
         super().__init__()
         self.memory, self.alive, self.peak = memory, 0, 0
+        self.held = 0  # what lived before the step that was counted
         self.watched: int | None = None  # a peak that is known, at which `found` is to be filled
         self.found: Counter[str] = Counter()  # what lived then: words -> bytes
         self._sizes: dict[int, tuple[int, str, Any]] = {}
@@ -431,10 +432,16 @@ def peak_of_step(
     memory: int | None = None,
     shared: float = 0.0,
     watched: int | None = None,
+    prepare: Callable[[Any], None] | None = None,
 ) -> Card:
-    """A step of a run on a pretended card, whose `peak` is then what PyTorch would have allocated at most."""
+    """A step of a run on a pretended card, whose `peak` is then what PyTorch would have allocated at most.
+
+    prepare: changes the trainer before its step.
+    """
     card = Card(memory)
     trainer = trainer_on(card, values, config, stage, shared)
+    if prepare:
+        prepare(trainer)
     with card:
         step, _ = steps_of(trainer)
         for group in trainer.optimizer.param_groups:
@@ -442,6 +449,7 @@ def peak_of_step(
             for weight in group["params"]:
                 weight.grad = torch.zeros_like(weight)
         trainer.optimizer.step()  # makes the moments
-        card.peak, card.watched = card.alive, watched
+        card.held = card.peak = card.alive
+        card.watched = watched
         step()
     return card

@@ -53,7 +53,9 @@ def test_the_shortest_stage_counts_and_a_method_that_answers_by_itself_measures_
         method="rloo", evaluations=0, held_out_limit=32, batch_size=32, accumulation=1, rloo=steps, sft_data=None
     )
     settings, words = settle_evaluations(online, {"rloo": 1000})
-    assert settings == {"evaluations": 1, "held_out_limit": 12}, "960 answers, of which 6 % are 32 prompts in 1 + 1.6 times"
+    assert settings == {"evaluations": 1, "held_out_limit": 12}, (
+        "960 answers, of which 6 % are 32 prompts in 1 + 1.6 times"
+    )
     assert "measured at its end and before its first step, on at most 12 held-out" in words
 
 
