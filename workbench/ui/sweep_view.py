@@ -17,7 +17,7 @@ from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import Html, facts, join, notice, text
 from workbench.ui.train_form import config_from, fork_from
 from workbench.ui.train_summary import expected_time, forecasts_of
-from workbench.ui.updates import LATEST, QUIET, Updates
+from workbench.ui.updates import EACH, LATEST, QUIET, Updates
 
 WHY = (
     f"The run of the form, several times: up to {MOST} values of one setting, and everything else the same. The runs wait in the queue, "
@@ -44,14 +44,14 @@ class SweepView:
                 )  # fmt: skip
             self.plan = gr.HTML(elem_id="wb-train-sweep-plan")
             self.add = gr.Button("Add these runs to the queue", elem_id="wb-train-sweep-add")
+        self.unfolded = gr.State(False)
+        self.asked: list[Component] = [self.unfolded, self.setting, self.values]
 
     def wire(self, named: Mapping[str, Component], frame: Frame) -> None:
         names, widgets = list(named), list(named.values())
-        unfolded = gr.State(False)
 
         def show(is_open: bool, setting: str | None, written: str, *values: Any) -> Updates:
-            form_values = dict(zip(names, values, strict=True))
-            return {self.plan: plan_html(form_values, setting or "", written)} if is_open else {}
+            return self.updates((is_open, setting, written), dict(zip(names, values, strict=True)))
 
         def offer(method: str, setting: str | None) -> Updates:
             """The settings of a method; chosen is the one that was, or what it is called there, with the values as they are."""
@@ -66,7 +66,7 @@ class SweepView:
             return {self.values: suggested(setting or "", dict(zip(names, values, strict=True)).get(setting or ""))}
 
         def unfold(setting: str | None, written: str, *values: Any) -> Updates:
-            return {unfolded: True} | ({} if written else suggest(setting, *values))
+            return {self.unfolded: True} | ({} if written else suggest(setting, *values))
 
         def add(setting: str | None, written: str, *values: Any) -> Updates:
             form_values = dict(zip(names, values, strict=True))
@@ -75,13 +75,18 @@ class SweepView:
             return {frame.tabs: go_to("watch")}
 
         given = [self.setting, self.values, *widgets]
-        self.fold.expand(unfold, given, [unfolded, self.values], **QUIET)
-        self.fold.collapse(lambda: False, None, unfolded, **QUIET)
-        named["method"].change(offer, [named["method"], self.setting], [self.setting], **LATEST)
+        self.fold.expand(unfold, given, [self.unfolded, self.values], **QUIET)
+        self.fold.collapse(lambda: False, None, self.unfolded, **QUIET)
+        named["method"].change(offer, [named["method"], self.setting], [self.setting], **EACH)
         self.setting.input(suggest, [self.setting, *widgets], [self.values], **LATEST)
-        changed = [unfolded.change, self.setting.change, self.values.change, *[widget.change for widget in widgets]]
-        gr.on(changed, show, [unfolded, *given], [self.plan], **LATEST)
+        changed = [self.unfolded.change, self.setting.change, self.values.change]
+        gr.on(changed, show, [*self.asked, *widgets], [self.plan], **LATEST)
         self.add.click(add, given, [frame.tabs], show_progress="minimal")
+
+    def updates(self, asked: tuple[bool, str | None, str], values: Mapping[str, Any]) -> Updates:
+        """The plan as the form is now, where it is looked at. asked: the values of `asked`."""
+        is_open, setting, written = asked
+        return {self.plan: plan_html(values, setting or "", written)} if is_open else {}
 
 
 def planned(values: Mapping[str, Any], setting: str, written: str) -> sweeps.Planned:

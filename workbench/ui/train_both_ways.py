@@ -31,24 +31,27 @@ class BothWays:
             gr.HTML(text(WHY))
             self.plan = gr.HTML(elem_id="wb-train-both-plan")
             self.add = gr.Button("Add these runs to the queue", elem_id="wb-train-both-add")
+        self.unfolded = gr.State(False)
 
     def wire(self, named: Mapping[str, Component], frame: Frame) -> None:
         names, widgets = list(named), list(named.values())
-        unfolded = gr.State(False)
 
         def show(is_open: bool, *values: Any) -> Updates:
-            return {self.plan: plan_html(dict(zip(names, values, strict=True)))} if is_open else {}
+            return self.updates(is_open, dict(zip(names, values, strict=True)))
 
         def add(*values: Any) -> Updates:
             runs = queue.add_all(both_ways_from(dict(zip(names, values, strict=True))))
             choices.update(run=runs[0].name)
             return {frame.tabs: go_to("watch")}
 
-        shown = [unfolded, *widgets]
-        self.fold.expand(lambda: True, None, unfolded, **QUIET)
-        self.fold.collapse(lambda: False, None, unfolded, **QUIET)
-        gr.on([unfolded.change, *[widget.change for widget in widgets]], show, shown, [self.plan], **LATEST)
+        self.fold.expand(lambda: True, None, self.unfolded, **QUIET)
+        self.fold.collapse(lambda: False, None, self.unfolded, **QUIET)
+        self.unfolded.change(show, [self.unfolded, *widgets], [self.plan], **LATEST)
         self.add.click(add, widgets, [frame.tabs], show_progress="minimal")
+
+    def updates(self, is_open: bool, values: Mapping[str, Any]) -> Updates:
+        """The plan as the form is now, where it is looked at."""
+        return {self.plan: plan_html(values)} if is_open else {}
 
 
 def plan_html(values: Mapping[str, Any]) -> Html:

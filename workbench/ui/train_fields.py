@@ -26,7 +26,7 @@ from workbench.store.runs import Run, open_run, reward_runs, runs_to_start_from
 from workbench.ui import form
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import facts
-from workbench.ui.updates import LATEST, Updates
+from workbench.ui.updates import EACH, LATEST, Updates
 
 BASE_MODEL = ""
 """What "Start from" holds where a run starts from the base model."""
@@ -96,7 +96,7 @@ class TrainFields:
             return shown | {method: gr.update(info=_method_help(chosen))}
 
         drawn = [widget for _, widget in self.of_stage]
-        method.change(show_stages, [method, pairs], [method, *drawn], **LATEST)
+        method.change(show_stages, [method, pairs], [method, *drawn], **EACH)
         # What was told to be shown while it was folded away, and so was not in the page yet, stays hidden there.
         self.rarely_changed.expand(self._shown_with, method, drawn, **LATEST)
 

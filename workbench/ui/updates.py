@@ -12,7 +12,14 @@ QUIET: dict[str, Any] = {"show_progress": "hidden"}
 """Of an event whose answer comes at once: nothing on the page shows that it is waited for."""
 
 LATEST: dict[str, Any] = QUIET | {"trigger_mode": "always_last"}
-"""The same, where only the last of many in a row counts: typing, dragging, clicking through a list."""
+"""The same, where only the last of many in a row counts: typing, dragging, clicking through a list.
+
+At most one listener of a component's event may be so. Gradio 6.31 keeps what such a listener missed by sending the whole event
+once more, to all that listen to it: two of them keep each other busy for ever, and the page with them.
+"""
+
+EACH: dict[str, Any] = QUIET | {"trigger_mode": "multiple"}
+"""The same for the others that listen to that event. Each time counts, one after the other."""
 
 
 def shown_if(condition: bool) -> Any:

@@ -11,7 +11,7 @@ from workbench.ui.all_runs.run_table import RunTable
 from workbench.ui.all_runs.trash_view import TrashView
 from workbench.ui.frame import Frame
 from workbench.ui.run_actions import last_looked_at
-from workbench.ui.updates import QUIET, Updates
+from workbench.ui.updates import EACH, QUIET, Updates
 
 _SHOW_ARCHIVE = (
     "() => setTimeout(() => document.getElementById('wb-archive-pack')?.scrollIntoView({block: 'center'}), 400)"
@@ -59,7 +59,7 @@ class AllRuns:
 
         self.part.expand(expand, run, [is_open, *self.notes.outputs], **QUIET)
         self.part.collapse(collapse, None, is_open, **QUIET)
-        run.change(look_at, [run, is_open], self.notes.outputs, **QUIET)
+        run.change(look_at, [run, is_open], self.notes.outputs, **EACH)
         self.throw.click(throw, run, run, api_name="throw", **QUIET)
         self.table.wire(run, self.family, is_open, frame, app)
         self.notes.wire(run, app)

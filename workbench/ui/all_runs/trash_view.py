@@ -15,7 +15,7 @@ from workbench.store.trash import Thrown, content
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import text
 from workbench.ui.run_actions import last_looked_at
-from workbench.ui.updates import QUIET, Updates, there_while
+from workbench.ui.updates import EACH, QUIET, Updates, there_while
 
 
 class TrashView:
@@ -65,7 +65,7 @@ class TrashView:
         is_open = gr.State(False)
         self.part.expand(lambda: True, None, is_open, **QUIET).then(look, is_open, self.outputs, **QUIET)
         self.part.collapse(lambda: False, None, is_open, **QUIET)
-        run.change(look, is_open, self.outputs, **QUIET)  # one may have been thrown away
+        run.change(look, is_open, self.outputs, **EACH)  # one may have been thrown away
         self.restore.click(restore, self.place, [*self.outputs, run], api_name="restore", **QUIET)
         self.empty.click(ask, None, [self.empty, self.sure, self.keep], **QUIET)
         self.sure.click(delete, None, self.outputs, api_name="empty_trash", show_progress_on=self.told)

@@ -8,7 +8,7 @@ from workbench.core.chat import Answerer
 from workbench.store.scaled import save_scaled, suggested_name
 from workbench.ui.compare.who_answers import WhoAnswers, answerers, who_choices
 from workbench.ui.parts import notice, text
-from workbench.ui.updates import LATEST, QUIET, Updates
+from workbench.ui.updates import EACH, QUIET, Updates
 
 SIDES = [("Right", "right"), ("Left", "left")]
 
@@ -46,7 +46,7 @@ class SaveStrength:
             }
 
         changed = [self.opened.expand, self.side.input, *(one.change for one in [*who.names, *who.strengths])]
-        gr.on(changed, suggest, [self.side, *who.inputs], self.name, **LATEST)
+        gr.on(changed, suggest, [self.side, *who.inputs], self.name, **EACH)
         self.save.click(save, [self.side, self.name, *who.inputs], [self.name, self.said, *who.names], **QUIET)
 
 

@@ -18,7 +18,7 @@ from workbench.ui.data import display, finding_view
 from workbench.ui.data.finding_view import FindingView
 from workbench.ui.data.seen import Shown, about_of, about_to_change, is_own, report_of
 from workbench.ui.open_dropdown import open_dropdown
-from workbench.ui.updates import LATEST, QUIET, Updates, shown_if
+from workbench.ui.updates import EACH, LATEST, QUIET, Updates, shown_if
 from workbench.ui.working import WorkView, cancel_button, prepared
 
 
@@ -157,7 +157,7 @@ class DoctorView:
         ]
         for event in checked:
             event.then(show, shown.seen, self.all, **LATEST)
-        gr.on([shown.seen.change, opened.select], list_models, [shown.seen, ranking.reward], ranking.all, **LATEST)
+        gr.on([shown.seen.change, opened.select], list_models, [shown.seen, ranking.reward], ranking.all, **EACH)
         self.finding.wire(self.findings, shown, filter_by)
         work.wire(app)
         self.versions.wire(shown)

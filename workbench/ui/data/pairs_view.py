@@ -21,7 +21,7 @@ from workbench.ui.data import display
 from workbench.ui.data.seen import Shown, about_of
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import empty, join, notice, text
-from workbench.ui.updates import LATEST, QUIET, Updates, shown_if, there_while
+from workbench.ui.updates import EACH, LATEST, QUIET, Updates, shown_if, there_while
 from workbench.ui.working import WorkView, cancel_button
 
 BASE = ""
@@ -89,7 +89,7 @@ class PairsView:
         chosen = [shown.seen, self.answerer, self.reward]
         offered_now = [self.nothing, self.what, self.prompts_of, self.answerer, self.reward]
         shown.seen.change(choose, chosen, [*offered_now, self.name], **LATEST)
-        opened.select(enter, chosen, offered_now, **LATEST)
+        opened.select(enter, chosen, offered_now, **EACH)
         self.make.click(
             make,
             [shown.seen, self.answerer, self.reward, self.name, *self.numbers.values()],
