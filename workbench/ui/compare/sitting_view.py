@@ -185,7 +185,7 @@ class SittingView:
         """A sitting over the answers of a grid, in which only pairs of its first two answerers meet."""
         if not questions:
             raise WorkbenchError("There are no whole pairs of answers to vote on. Ask all first.")
-        sitting = sitting_jobs.begin_with(questions, grid.answerers, grid.base, grid.sampling)
+        sitting = sitting_jobs.begin_with(questions, grid.answerers, grid.bases, grid.sampling)
         return {
             self.sitting: sitting.id,
             **self._updates(sitting),
