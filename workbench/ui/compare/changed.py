@@ -104,7 +104,11 @@ def _facts(talk: Talk, side: Side, score: Score, parted: Parted) -> list[str]:
     by = f" with {adapter.label}" if adapter and talk.answerer(side).is_base else ""
     whole = "answer without its thoughts" if parted.thoughts else "whole answer"
     ratio = sum(piece.ratio for piece in parted.answer)
-    total = f"log ratio of the {whole}{by}: {signed(ratio)} nats" if parted.finished else "no answer: its thoughts have no end"
+    total = (
+        f"log ratio of the {whole}{by}: {signed(ratio)} nats"
+        if parted.finished
+        else "no answer: its thoughts have no end"
+    )
     if score.reward is None:
         reward = "implicit reward: not defined, because the run was not measured against a reference"
     else:
