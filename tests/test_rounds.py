@@ -40,7 +40,7 @@ def asked(monkeypatch) -> list[tuple[str, str, int]]:
                 seed = seeds[number] if seeds else sampling.seed
                 words = prompt[-1]["content"]
                 heard.append((who.name, words, seed))
-                text = f"Gladly. {words} {HOSTILE} {seed}{"!" * place}" if who.name else f"No. {seed}"
+                text = f"Gladly. {words} {HOSTILE} {seed}{'!' * place}" if who.name else f"No. {seed}"
                 yield Answered(number, place, text, 4, "end", 0.0, 9)
 
     def score_many(app, items):
@@ -164,14 +164,12 @@ def test_a_vote_in_the_chat_and_one_on_many_prompts_name_both_base_models(asked)
 
 
 def test_a_vote_over_two_base_models_is_in_the_standings_of_neither(asked):
-    """Five answerers of one model are a table; one more of another model is not in it."""
-    for name in ("first", "second", "theirs"):
+    """Base, first and second answer with one model and are a table; what answers with another one is not in it."""
+    for name, base in (("first", ""), ("second", ""), ("theirs", "owner/other")):
         finished(name)
-    for number in range(8):
-        prompt = [{"role": "user", "content": f"{number}"}]
-        for name in ("first", "second"):
-            votes.add(given(prompt, "measure", "demo", Answerer(name)))
-        votes.add(given(prompt, "measure", "demo", Answerer("theirs")).model_copy(update={"right_base": "owner/other"}))
+        for number in range(8):
+            prompt = [{"role": "user", "content": f"{name} {number}"}]
+            votes.add(given(prompt, "measure", "demo", Answerer(name)).model_copy(update={"right_base": base}))
     shown = result_html.standings_html("demo")
     assert "second" in shown and "theirs" not in shown
 

@@ -81,12 +81,7 @@ class NewSitting:
                 elem_id="wb-blind-between",
             )
         self.prompts = PromptSource(
-            "wb-blind",
-            "Prompts of the training data",
-            "Prompts of your own need no dataset.",
-            COUNTS,
-            40,
-            offered=False,
+            "wb-blind", "Of the training data", "Prompts of your own need no dataset.", COUNTS, 40, offered=False
         )
         self.start = gr.Button("Start a sitting", variant="primary", elem_id="wb-blind-start")
 
