@@ -8,8 +8,8 @@ import sys
 from workbench.ui.environment import prepare
 
 # Loads at once, in a process without torch. HOSTILE is what a model may say of itself. A question with "slowly" in it is
-# answered with its words again and again, until it is asked to stop. Another seed than that of the
-# sampling is said behind an answer to one of many prompts. Every token is as likely again with an adapter: +0.69; thoughts are one token, and so is what is behind them.
+# answered with its words again and again, until it is asked to stop; to many prompts another seed than that of the sampling is
+# said behind the words. Every token is as likely again with an adapter: +0.69. Thoughts are one token, what is behind them another.
 ECHO = """
 import json, queue, sys, threading, time
 HOSTILE = '<img src=x onerror="window.ran=1">'
@@ -30,8 +30,8 @@ while (request := asked.get()) is not None:
     stop.clear()
     if request["do"] == "score":
         for item, one in enumerate(request["items"]):
-            thoughts, end, answer = one["answer"].rpartition("</think>")
-            words = [[text, -1.0, -1.69, False] for text in (thoughts + end, answer) if text]
+            thoughts, end, rest = one["answer"].rpartition("</think>")
+            words = [[text, -1.0, -1.69, False] for text in (thoughts + end, rest) if text]
             say(event="part", item=item, tokens=[*words, ["</s>", -0.5, -0.5, True]])
         say(event="done", result={})
     if request["do"] == "ask_many":
