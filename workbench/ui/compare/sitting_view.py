@@ -65,7 +65,7 @@ class NewSitting:
         self.stop = gr.Button("Stop making answers", size="sm", visible="hidden", elem_id="wb-blind-stop")
 
     def _draw_settings(self) -> None:
-        with gr.Row():
+        with gr.Row(elem_classes="wb-lane-choice"):
             self.purpose = gr.Radio(
                 [("Measure: which is better?", "measure"), ("Teach: votes to train on", "teach")],
                 value="measure",
