@@ -256,7 +256,8 @@ class SittingView:
             yield {
                 self.making: words,
                 new.stop: there_while(False),
-                **({} if sitting.matches else self._updates(sitting)),
+                # The tick that shows the first pair may reach the browser before what was shown at the start.
+                **({} if sittings.voted(sitting) else self._updates(sitting)),
             }
 
         inputs = [new.purpose, new.between, *prompts.inputs, *who.inputs, *how.inputs]
