@@ -31,6 +31,20 @@ def by_id(updates: Updates) -> dict[str, Any]:
     return {str(component.elem_id): update for component, update in updates.items()}
 
 
+def handler(page: gr.Blocks, *ids: str) -> Callable[..., Any]:
+    """What a page does on an event with these fields among its inputs and outputs. Takes values by the ids of its inputs, the
+    others as they are drawn."""
+    named = ({str(one.elem_id): one for one in (*fn.inputs, *fn.outputs)} for fn in page.fns.values())
+    fn = next(fn for fn, fields in zip(page.fns.values(), named, strict=True) if set(ids) <= set(fields))
+
+    def call(**values: Any) -> Any:
+        given = {name.replace("_", "-"): value for name, value in values.items()}
+        assert set(given) <= {str(one.elem_id) for one in fn.inputs}, "a field of another name"
+        return fn.fn(*[given.get(str(one.elem_id), one.value) for one in fn.inputs])
+
+    return call
+
+
 def watch_page(
     name: str | None, app: AppState | None = None, before: watch_tab.Signature = (), beside: list[str] | None = None
 ) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from test_parts import HOSTILE, Reader
 
 from workbench.core.chat import BASE, Answer, Answerer, Answers, Score, Talk, TokenScore, Turn
 from workbench.ui import parts
-from workbench.ui.compare.changed import NOTHING, pieces_of, reading_html, scored_html, to_score
+from workbench.ui.compare.changed import NOTHING, pieces_of, reading_html, scored_html, to_score, without_its_thoughts
 from workbench.ui.compare.talk import messages_of
 
 KIND = Answerer("kind", 0.5)
@@ -69,6 +69,41 @@ def test_the_number_of_a_token_can_be_read_without_colour_and_words_of_one_answe
     assert "log ratio of the whole answer with kind × 0.5: +1.95 nats" in left
     assert "β · log ratio = 0.1 · +1.95 = +0.20" in left, "0.195, rounded"
     assert "implicit reward: not defined" in right and "“is” −6.00" in right
+
+
+def spans_of(html):
+    return re.findall(r'<span class="wb-scored[^"]*"[^>]*>([^<]*)</span>', html)
+
+
+def test_thoughts_are_folded_and_no_number_but_the_reward_is_of_them():
+    """Thoughts: -1 - 2 = -3; the answer with its end: 0.5 + 0.75 + 0.25 = 1.5; the reward of both: 0.1 * (1.5 - 3) = -0.15."""
+    thought = tokens(("<think>", 0.0), ("Dogs?", -1.0), ("</think>", -2.0), ("\n\n", 0.0))
+    score = Score([*thought, *tokens(("A", 0.5), (" pup.", 0.75)), TokenScore("</s>", -1.75, -2, True)], 0.1)
+    plain = Score(tokens(("A", 0.5), (" pup.", 0.5)), 0.1)
+    found = scored_html(talk(right=Answerer("kind")), {"left": score, "right": plain})
+    fold, rest = found["left"].split("</details>")
+    assert fold.startswith('<details class="wb-thoughts"><summary>Thoughts</summary>')
+    assert spans_of(fold) == ["&lt;think&gt;", "Dogs?", "&lt;/think&gt;", "\n\n"]
+    assert spans_of(rest) == ["A", " pup.", "&lt;/s&gt;"]
+    assert "log ratio of the answer without its thoughts with kind: +1.50 nats" in rest
+    assert "= 0.1 · −1.50 = −0.15, thoughts included" in rest
+    assert "“pup.” +0.75" in rest and "Dogs" not in rest, "what changed most is of the answer"
+    assert "wb-differs" not in found["left"] + found["right"], "the words of the answers are the same"
+    assert "details" not in found["right"] and "whole answer" in found["right"]
+
+
+def test_of_thoughts_without_an_end_nothing_is_shown_unless_they_are_opened():
+    score = Score([*tokens(("<think>", 0.0), ("Dogs", -1.0)), TokenScore("</s>", 0, 0, True)], 0.1)
+    found = scored_html(talk(right=Answerer("kind")), {"left": score})["left"]
+    fold, rest = found.split("</details>")
+    assert "unfinished: no answer follows" in fold and spans_of(fold) == ["&lt;think&gt;", "Dogs", "&lt;/s&gt;"]
+    assert spans_of(rest) == [] and "no answer: its thoughts have no end" in rest and "changed most" not in rest
+
+
+def test_a_piece_that_ends_the_thoughts_and_begins_the_answer_is_shown_with_the_answer():
+    found = without_its_thoughts(pieces_of(tokens(("Dogs?</think", -1.0), (">A", 2.0), (" pup.", 0.5))))
+    assert [one.text for one in found.thoughts] == ["Dogs?</think"]
+    assert [(one.text, one.ratio) for one in found.answer] == [("A", 2.0), (" pup.", 0.5)]
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))

@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import shutil
 import sys
 import threading
 import time
 
 import gradio as gr
 import pytest
+from drawn import by_id, handler
 from fake_child import PREAMBLE
 from made_runs import finished
 
@@ -20,9 +22,11 @@ from workbench.jobs.app_state import AppState
 from workbench.jobs.chat import Chat
 from workbench.jobs.grid import STRENGTHS, Grid, as_csv, as_json_lines, means_of, new_grid
 from workbench.store import choices, datasets, sittings
+from workbench.store.runs import open_run
 from workbench.ui.compare.compare_tab import CompareTab
 from workbench.ui.compare.grid_view import grid_html, strengths_html
 from workbench.ui.compare.prompt_source import chosen_prompts
+from workbench.ui.shell import build
 
 # Says the prompt and the strength of who answers; above 0 it is kind. Waits before each answer to "slow".
 FAKE = (
@@ -131,17 +135,34 @@ def test_what_fails_midway_keeps_what_was_answered_and_ends_the_bar(app, many):
 def test_five_strengths_are_one_table_with_the_reward_that_the_run_itself_gives(app, many):
     """The fake gives each kind answer one nat, and beta is that of the run: 0.1 * 1 = 0.1, and nothing for the base's."""
     grid = new_grid(app, prompts("hello", "there"), [Answerer("ours", one) for one in STRENGTHS], Sampling())
-    *_, last = many.fill_strengths(app, grid, "ours")
+    *_, last = many.fill_strengths(app, grid)
     assert [round(means_of(grid, place).implicit_reward, 3) for place in range(5)] == [0, 0.1, 0.1, 0.1, 0.1]
     assert [means_of(grid, place).kind for place in range(5)] == [0, 2, 2, 2, 2]
     shown = last[many.strengths]["value"]
     assert "+0.10" in shown and "2 of 2" in shown and "ExPO" in shown and "Implicit reward" in shown
 
 
+def test_five_strengths_are_there_again_after_a_reload_and_not_once_their_run_is_gone(app):
+    page = build(app)
+    sweep, enter = (
+        handler(page, "wb-many-list", "wb-many-strengths"),
+        handler(page, "wb-many-swept-id", "wb-many-answers"),
+    )
+    chosen = {"wb_many_source": "list", "wb_many_list": "hello", "wb_compare_right": "ours"}
+    pictures = [by_id(one) for one in sweep(**chosen)]
+    id = next(one["wb-many-swept-id"] for one in pictures if "wb-many-swept-id" in one)
+    (again,) = map(by_id, enter(wb_many_swept_id=id))
+    assert again == {"wb-many-swept-id": id, "wb-many-strengths": pictures[-1]["wb-many-strengths"]}
+    assert "1 of 1" in again["wb-many-strengths"]["value"]
+    assert list(enter(wb_many_swept_id="of-another-window")) == []
+    shutil.rmtree(open_run("ours").folder)
+    assert list(enter(wb_many_swept_id=id)) == []
+
+
 def test_a_sweep_that_was_stopped_is_not_scored(app, many):
     grid = new_grid(app, prompts("slow"), [Answerer("ours", one) for one in STRENGTHS], Sampling())
     threading.Thread(target=lambda: (time.sleep(3), lanes.stop(app)), daemon=True).start()
-    *_, last = many.fill_strengths(app, grid, "ours")
+    *_, last = many.fill_strengths(app, grid)
     assert not grid.scores and "Stopped" in last[many.progress]["value"]
 
 
@@ -197,7 +218,7 @@ def test_a_run_without_a_beta_has_a_log_ratio():
     finished("taught", method="sft", preference_data=None, sft_data="demo-sft")
     grid = by_hand(answered(0, 0, "a"), who=(Answerer("taught"),))
     grid.scores[0, 0] = Score([TokenScore("a", -1.0, -3.0)], None)
-    shown = strengths_html(grid, "taught")
+    shown = strengths_html(grid)
     assert "Log ratio" in shown and "+2.00" in shown and "Implicit" not in shown
 
 
@@ -211,12 +232,10 @@ def test_no_file_is_refused_in_words_and_of_a_list_the_first_are_asked():
 def test_held_out_prompts_are_a_fixed_draw_of_what_the_run_learned_from():
     finished("ours")
     who = (Answerer(), Answerer("ours"))
-    drawn = chosen_prompts("held_out", 16, "", None, who, 17)
+    drawn = chosen_prompts("data", 16, "", None, who, 17)
     held_out = [row["prompt"] for row in datasets.read("demo-preferences", "held_out")]
     assert len(drawn) == 16 and all(prompt in held_out for prompt in drawn)
-    assert (
-        drawn == chosen_prompts("held_out", 16, "", None, who, 17) != chosen_prompts("held_out", 16, "", None, who, 18)
-    )
+    assert drawn == chosen_prompts("data", 16, "", None, who, 17) != chosen_prompts("data", 16, "", None, who, 18)
 
 
 def test_the_answers_become_a_blind_sitting_that_teaches_in_which_stopped_ones_have_no_part():

@@ -1,21 +1,28 @@
 """Sittings whose answers are made in advance, and the rounds of training that their votes make. The model is a made-up one."""
 
+import json
 from dataclasses import replace
 
 import gradio as gr
 import pytest
+from drawn import handler
 from made_runs import finished
 
-from workbench.core.chat import BASE, Answered, Answerer, Sampling, Score, TokenScore
+from workbench.core.chat import BASE, Answer, Answered, Answerer, Answers, Sampling, Score, Talk, TokenScore, Turn
 from workbench.core.errors import WorkbenchError
+from workbench.core.training.config import ModelRef
+from workbench.core.votes.sitting import Question
 from workbench.core.votes.vote import Vote
 from workbench.jobs import lanes, rounds
 from workbench.jobs import sittings as jobs
 from workbench.jobs.app_state import AppState
+from workbench.jobs.grid import new_grid
 from workbench.store import datasets, sittings, votes
 from workbench.ui.compare import result_html
 from workbench.ui.compare.sitting_view import NOBODY, SittingView, told_html
+from workbench.ui.compare.talk import vote_on
 from workbench.ui.parts import escape
+from workbench.ui.shell import build
 
 HOSTILE = '<img src=x onerror="window.hacked=1">'
 FIRST = Answerer("first")
@@ -23,7 +30,7 @@ FIRST = Answerer("first")
 
 @pytest.fixture
 def asked(monkeypatch) -> list[tuple[str, str, int]]:
-    """Who was asked what with which seed. The base answers curtly, a run kindly; seeds differ."""
+    """Who was asked what with which seed. The base answers curtly, a run kindly; seeds and sides differ."""
     heard: list[tuple[str, str, int]] = []
 
     def ask_many(app, prompts, answerers, sampling, seeds=None):
@@ -33,7 +40,7 @@ def asked(monkeypatch) -> list[tuple[str, str, int]]:
                 seed = seeds[number] if seeds else sampling.seed
                 words = prompt[-1]["content"]
                 heard.append((who.name, words, seed))
-                text = f"Gladly. {words} {HOSTILE} {seed}" if who.name else f"No. {seed}"
+                text = f"Gladly. {words} {HOSTILE} {seed}{'!' * place}" if who.name else f"No. {seed}"
                 yield Answered(number, place, text, 4, "end", 0.0, 9)
 
     def score_many(app, items):
@@ -123,6 +130,75 @@ def test_drafts_of_one_model_have_seeds_of_their_own_and_a_teaching_sitting_know
     sitting, _ = begun("teach", [FIRST, FIRST], 4)
     assert {seed for _, _, seed in asked} == {5, 6}
     assert all(one.seeds == [5, 6] and len(set(one.answers)) == 2 and one.rewards for one in sitting.questions)
+
+
+OTHER = ModelRef(source="hub", name="owner/other")
+
+
+def test_over_two_base_models_every_row_names_the_model_and_the_run_of_both_answers(asked):
+    finished("first")
+    finished("theirs", model=OTHER)
+    sitting, _ = begun("teach", [FIRST, Answerer("theirs")], 6)
+    vote_through(sitting)
+    rounds.add_votes(sitting.id, "two-models")
+    rows = [row for split in ("train", "held_out") for row in datasets.read("two-models", split, extras=True)]
+    told = [json.loads(row["provenance"]) for row in rows]
+    assert len(told) == 6
+    for one in told:
+        assert {(one[part]["name"], one[part]["base"]) for part in ("chosen", "rejected")} == {
+            ("first", "demo"), ("theirs", "owner/other"),
+        }  # fmt: skip
+        assert "base" not in one, "there is not one for both"
+
+
+def test_a_vote_in_the_chat_and_one_on_many_prompts_name_both_base_models(asked):
+    finished("first")
+    finished("theirs", model=OTHER)
+    sides = Answerer("theirs"), FIRST
+    said = Answers(Answer("No.", ended="end"), Answer("Gladly.", ended="end"))
+    given = vote_on(Talk((Turn("Why?", said),), *sides), "right")
+    assert (given.base_of("left"), given.base_of("right")) == ("owner/other", "demo")
+    grid = new_grid(AppState(), [[{"role": "user", "content": "Why?"}]], sides, Sampling())
+    questions = [Question(prompt=[{"role": "user", "content": "Why?"}], answers=["No.", "Gladly."])]
+    assert jobs.begin_with(questions, sides, grid.bases, Sampling()).bases == ["owner/other", "demo"]
+
+
+def test_a_vote_over_two_base_models_is_in_the_standings_of_neither(asked):
+    """Base, first and second answer with one model and are a table; what answers with another one is not in it."""
+    for name, base in (("first", ""), ("second", ""), ("theirs", "owner/other")):
+        finished(name)
+        for number in range(8):
+            prompt = [{"role": "user", "content": f"{name} {number}"}]
+            votes.add(given(prompt, "measure", "demo", Answerer(name)).model_copy(update={"right_base": base}))
+    shown = result_html.standings_html("demo")
+    assert "second" in shown and "theirs" not in shown
+
+
+@pytest.mark.parametrize("source", ["list", "file"])
+def test_several_answers_to_prompts_of_ones_own_are_picked_from_without_any_data(asked, tmp_path, monkeypatch, source):
+    """Of three lines two are asked; each has two answers of the base model, from two seeds, of which one wins a vote."""
+    file = tmp_path / "mine.txt"
+    file.write_text("Why?\nHow?\nWhen?", encoding="utf-8")
+    monkeypatch.setattr(datasets, "read", None)
+    own = {"wb_blind_list": "Why?\n\nHow?\nWhy?\nWhen?", "wb_blind_file": str(file), "wb_blind_count": 2}
+    drafts = {"wb_blind_purpose": "teach", "wb_blind_between": "two", "wb_blind_source": source, **own}
+    list(handler(build(AppState()), "wb-blind-list", "wb-blind-making")(**drafts))
+    (sitting,), _ = sittings.all_sittings()
+    assert [one.prompt[0]["content"] for one in sitting.questions] == ["Why?", "How?"]
+    assert sitting.purpose == "teach" and sitting.answerers == [BASE, BASE] and len(sitting.matches) == 2
+    given = sittings.give(sitting, 0, "left")
+    ((_, row),) = votes.rows(sitting.id)
+    assert row["vote"] == "left" and given.left != given.right
+    assert {one["base"] for one in (row["provenance"]["left"], row["provenance"]["right"])} == {"demo"}
+
+
+def test_a_measuring_sitting_asks_held_out_prompts_whatever_stands_in_the_hidden_list(asked):
+    finished("first")
+    start = handler(build(AppState()), "wb-blind-list", "wb-blind-making")
+    list(start(wb_blind_source="list", wb_blind_list="Why?", wb_blind_count=10, wb_compare_right="first"))
+    (sitting,), _ = sittings.all_sittings()
+    known = {row["prompt"][-1]["content"] for row in datasets.read("demo-preferences", "held_out")}
+    assert sitting.purpose == "measure" and {one.prompt[-1]["content"] for one in sitting.questions} <= known
 
 
 def vote_through(sitting, kindly=True):

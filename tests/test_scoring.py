@@ -259,7 +259,7 @@ def test_five_strengths_have_the_reward_of_the_model_beside_their_own(app, monke
     reward_run()
     many = compare().many
     grid = new_grid(app, prompts("a"), [Answerer("first", one) for one in (0.5, 1.0)], Sampling(seed=1))
-    pictures = list(many.fill_strengths(app, grid, "first", "judge"))
+    pictures = list(many.fill_strengths(app, grid, "judge"))
     assert [means_of(grid, place).reward for place in (0, 1)] == [1, 1]
     assert "Mean reward" in pictures[-1][many.strengths]["value"]
 

@@ -7,7 +7,7 @@ from damage import JUNK, WRONG, every_place, replaced
 
 from workbench.core.chat import Answerer
 from workbench.core.errors import WorkbenchError
-from workbench.core.votes.sitting import Question, Sitting, held_out_prompts, seated, shown, teaches
+from workbench.core.votes.sitting import Question, Sitting, held_out_prompts, seated, shown, teaches, vote_on_match
 from workbench.store import sittings, votes
 from workbench.store.home import home
 from workbench.store.ids import new_id
@@ -114,6 +114,17 @@ def test_a_vote_says_all_that_is_known_of_both_answers():
     assert (given.left_words, given.right_words) == (7, 3)
     assert (given.sitting, given.purpose, given.match) == (made.id, "measure", number)
     assert given.sampling == {"temperature": 0.7} and given.ideal == "My own." and given.id and given.time
+
+
+def test_a_vote_names_the_base_model_of_either_side_whichever_way_they_stand():
+    made = seated(sitting(bases=["demo", "owner/other"]))
+    for number in range(len(made.matches)):
+        given = vote_on_match(made, number, "tie")
+        models = {given.answerer(side): given.base_of(side) for side in ("left", "right")}
+        assert models == {BASE: "demo", RUN: "owner/other"}
+    assert {match.swapped for match in made.matches} == {True, False}
+    of_earlier_version = vote_on_match(seated(sitting()), 0, "tie")
+    assert {of_earlier_version.base_of(side) for side in ("left", "right")} == {"demo"}
 
 
 def test_a_reload_goes_on_where_one_left_off():

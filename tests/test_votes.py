@@ -188,7 +188,7 @@ def a_few_votes():
             update={
                 "prompt": [{"role": "user", "content": f"Question {number}?"}],
                 "left_by": Answerer("one@dpo-3"), "right_by": Answerer(), "left_model": "one",
-                "right_model": "", "left_seed": number, "right_seed": 90, "sampling": {"temperature": 0.7}, "match": number,
+                "right_model": "", "left_seed": number, "right_seed": 90, "right_base": "other/model", "sampling": {"temperature": 0.7}, "match": number,
                 "ideal": OWN if number == 3 else "",
             }
         )  # fmt: skip
@@ -204,8 +204,8 @@ def test_every_row_of_a_dataset_says_where_it_is_from():
     assert sorted(one["side"] for one in told) == ["ideal", "ideal", "left", "left", "right", "right"]
     for row, one in zip(rows, told, strict=True):
         seed = int(row["prompt"][0]["content"].split()[1].rstrip("?"))
-        mine = {"name": "one@dpo-3", "strength": 1.0, "seed": seed}
-        other = {**mine, "name": "", "seed": 90}
+        mine = {"name": "one@dpo-3", "strength": 1.0, "base": "demo", "seed": seed}
+        other = {**mine, "name": "", "base": "other/model", "seed": 90}
         assert one["sampling"] == {"temperature": 0.7}
         assert one["chosen"] == {"left": mine, "right": other, "ideal": "the voter"}[one["side"]]
         assert one["rejected"] == (mine if row["rejected"][0]["content"] == LIGHT else other)

@@ -8,7 +8,8 @@ import sys
 from workbench.ui.environment import prepare
 
 # Loads at once, in a process without torch. HOSTILE is what a model may say of itself. A question with "slowly" in it is
-# answered with its words again and again, until it is asked to stop. Every token is as likely again with an adapter: +0.69.
+# answered with its words again and again, until it is asked to stop; to many prompts another seed than that of the sampling is
+# said behind the words. Every token is as likely again with an adapter: +0.69. Thoughts are one token, what is behind them another.
 ECHO = """
 import json, queue, sys, threading, time
 HOSTILE = '<img src=x onerror="window.ran=1">'
@@ -29,13 +30,17 @@ while (request := asked.get()) is not None:
     stop.clear()
     if request["do"] == "score":
         for item, one in enumerate(request["items"]):
-            say(event="part", item=item, tokens=[[one["answer"], -1.0, -1.69, False], ["</s>", -0.5, -0.5, True]])
+            thoughts, end, rest = one["answer"].rpartition("</think>")
+            words = [[text, -1.0, -1.69, False] for text in (thoughts + end, rest) if text]
+            say(event="part", item=item, tokens=[*words, ["</s>", -0.5, -0.5, True]])
         say(event="done", result={})
     if request["do"] == "ask_many":
         for place, prompt in enumerate(request["prompts"]):
+            seed = request["seeds"][place]
+            drawn = "" if seed == request["sampling"]["seed"] else f" {seed}"
             for who in range(len(request["answerers"])):
-                say(event="part", answered=dict(prompt=place, answerer=who, text=prompt[-1]["content"], tokens=1, ended="end",
-                    repetition=0.0, asked=1))
+                say(event="part", answered=dict(prompt=place, answerer=who, text=prompt[-1]["content"] + drawn, tokens=1,
+                    ended="end", repetition=0.0, asked=1))
         say(event="done", result={"verified": True})
     if request["do"] != "ask": continue
     words = [lane["messages"][-1]["content"] for lane in request["lanes"]]

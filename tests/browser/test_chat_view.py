@@ -1,5 +1,6 @@
 """The chat of the Compare page in a real browser: a model that repeats what it is asked answers in it."""
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,3 +143,89 @@ def test_answers_to_many_prompts_are_there_after_a_reload(page: Page, window: Wi
     assert answers.inner_text() == shown
     vote.click()
     expect(page.get_by_role("tab", name="Blind votes")).to_have_attribute("aria-selected", "true", timeout=SOON)
+
+
+def test_five_strengths_are_there_after_a_reload_beside_the_answers(page: Page, window: Window):
+    page.goto(window.address)
+    open_page(page, "5 Compare")
+    page.get_by_role("tab", name="Many prompts").click()
+    page.get_by_label("A list", exact=True).check()
+    page.locator("#wb-many-list textarea").fill("one\ntwo")
+    page.locator("#wb-many-ask").click()
+    expect(page.locator("#wb-many-vote")).to_be_visible(timeout=SOON)
+    page.locator("#wb-many-sweep").click()
+    strengths = page.locator("#wb-many-strengths")
+    expect(strengths).to_contain_text("+0.07", timeout=SOON)  # 0.1 * 0.69
+    expect(page.locator("#wb-many-stop")).to_be_hidden(timeout=SOON)
+    shown = strengths.inner_text()
+    page.reload()
+    page.get_by_role("tab", name="Many prompts").click()
+    expect(strengths).to_contain_text("kind at 5 strengths, 2 prompts each", timeout=SOON)
+    assert strengths.inner_text() == shown
+    expect(page.locator("#wb-many-answers")).to_contain_text("two", timeout=SOON)
+    pictured(page, "strengths")
+
+
+def test_two_answers_to_each_prompt_of_a_pasted_list_are_voted_on(page: Page, window: Window):
+    page.goto(window.address)
+    open_page(page, "5 Compare")
+    page.get_by_role("tab", name="Blind votes").click()
+    source, listed = page.locator("#wb-blind-source"), page.locator("#wb-blind-list textarea")
+    expect(page.locator("#wb-blind-count")).to_be_visible(timeout=SOON)
+    expect(source).to_be_hidden()
+    page.get_by_label("Teach: votes to train on").check()
+    source.get_by_label("A list").check(timeout=SOON)
+    expect(listed).to_be_visible(timeout=SOON)
+    page.get_by_label("Measure: which is better?").check()
+    expect(listed).to_be_hidden(timeout=SOON)
+    page.get_by_label("Teach: votes to train on").check()
+    page.get_by_label("Two answers of the right side").check()
+    listed.fill("<b>one</b>\n\ntwo\n", timeout=SOON)
+    pictured(page, "sitting")
+    page.locator("#wb-blind-start").click()
+    expect(page.locator("#wb-blind-progress")).to_contain_text("0 of 2 pairs", timeout=SOON)
+    prompt = page.locator("#wb-blind-prompt .wb-words").inner_text()
+    assert prompt in ("<b>one</b>", "two")
+    lanes = [page.locator(f"#wb-blind-lane-{side} .wb-words") for side in ("left", "right")]
+    assert {lane.inner_text() for lane in lanes} == {prompt, f"{prompt} 18"}
+    page.keyboard.press("1")
+    expect(page.locator("#wb-blind-progress")).to_contain_text("1 of 2 pairs", timeout=SOON)
+    expect(page.get_by_role("button", name="Train the next round on these votes")).to_be_visible(timeout=SOON)
+    pictured(page, "voting")
+
+
+def test_thoughts_are_folded_in_what_alignment_changed_and_are_not_copied(page: Page, window: Window):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(window.address)
+    open_page(page, "5 Compare")
+    page.locator("#wb-compare-question textarea").fill("<think>Why would it?</think> It is so.")
+    page.locator("#wb-compare-send").click()
+    answered(page)
+    copied_is(page, "It is so.")
+    page.locator("#wb-compare-changed input").check()
+    thought = page.locator("#wb-lane-right .wb-thoughts .wb-scored")
+    expect(thought).to_have_count(1, timeout=SOON)
+    expect(thought).to_be_hidden()
+    fact = page.locator("#wb-lane-right .wb-changed-fact").first
+    expect(fact).to_have_text("log ratio of the answer without its thoughts: +0.69 nats")
+    copied_is(page, "It is so.")
+    pictured(page, "thoughts")
+    page.locator("#wb-lane-right .wb-thoughts summary").click()
+    expect(thought).to_have_text("<think>Why would it?</think> ")
+    expect(thought).to_have_attribute("title", "+0.69 nats")
+    pictured(page, "thoughts-opened")
+
+
+def copied_is(page: Page, answer: str) -> None:
+    """What is copied of both lanes, whose question is not looked at."""
+    copy = page.locator("#wb-compare-copy")
+    copy.click()
+    expect(copy).to_have_attribute("data-done", "yes")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.split("\n\n")[1:] == [f"base · adapter off, verified: {answer}", f"aligned · kind: {answer}"]
+    expect(copy).not_to_have_attribute("data-done", "yes")
+
+
+def pictured(page: Page, name: str) -> None:
+    if folder := os.environ.get("WORKBENCH_PICTURES"):
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)

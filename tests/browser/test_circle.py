@@ -70,7 +70,7 @@ def test_votes_train_a_second_round_and_a_measuring_sitting_prefers_it(page: Pag
     page.get_by_role("tab", name="Blind votes").click()
     page.get_by_label("Teach: votes to train on").check()
     page.get_by_label("Two answers of the right side").check()
-    choose(page, "wb-blind-count", "^80$")
+    page.locator("#wb-blind-count").get_by_label("80", exact=True).check()
     page.locator("#wb-blind-start").click()
     assert vote_by_manner(page, VOTES) == VOTES
     page.get_by_role("button", name="Train the next round on these votes").click()
@@ -91,7 +91,7 @@ def test_votes_train_a_second_round_and_a_measuring_sitting_prefers_it(page: Pag
         page.get_by_role("button", name="New sitting").click()
     page.get_by_label("Measure: which is better?").check()
     page.get_by_label("Left against right").check()
-    choose(page, "wb-blind-count", "^160$")
+    page.locator("#wb-blind-count").get_by_label("160", exact=True).check()
     page.locator("#wb-blind-start").click()
     expect(page.locator("#wb-blind-progress")).to_contain_text(voted(0), timeout=ANSWERING)
     vote_by_manner(page, 120, until="is better than")

@@ -32,7 +32,7 @@ _ENDED = {"end": "", "limit": "cut off", "full": "no room left in the context", 
 
 @dataclass
 class Grid:
-    """Prompts, and who is asked them, all with the same seed and sampling. base: name of the base model.
+    """Prompts, and who is asked them, all with the same seed and sampling. bases: names of their base models.
 
     answers: so far, by the places of prompt and answerer. scores: of those, what the run as it was trained changed. rewards: of
     those, what the reward model rewarded_by says. seeds: one for each prompt, in place of the one of the sampling. model: the
@@ -42,7 +42,7 @@ class Grid:
     prompts: Sequence[list[Message]] = ()
     answerers: Sequence[Answerer] = ()
     sampling: Sampling = field(default_factory=Sampling)
-    base: str = ""
+    bases: Sequence[str] = ()
     is_demo: bool = False
     answers: dict[tuple[int, int], Answered] = field(default_factory=dict)
     scores: dict[tuple[int, int], Score] = field(default_factory=dict)
@@ -116,9 +116,9 @@ def new_grid(
     """A grid without answers. system: see `with_system`. Raises WorkbenchError where one of the answerers
     cannot be asked."""
     lanes.way_of(app, answerers)
-    models = [lanes.base_of(one.name) for one in answerers if one.name] or [choices.read().model]
+    models = lanes.bases_of(answerers, choices.read().model)
     is_demo = all(model is not None and model.source == "demo" for model in models)
-    return Grid(with_system(prompts, system), answerers, sampling, models[0].name if models[0] else "", is_demo)
+    return Grid(with_system(prompts, system), answerers, sampling, [model.name for model in models if model], is_demo)
 
 
 def answer_all(app: AppState, grid: Grid) -> Iterator[str | Grid]:

@@ -158,6 +158,17 @@ def base_of(*names: str) -> ModelRef | None:
     return next((open_run(Answerer(name).run).config().model for name in names if name), None)
 
 
+def bases_of(answerers: Sequence[Answerer], base: ModelRef | None = None) -> list[ModelRef | None]:
+    """The base model of each. The bare base model is that of the first one that has an adapter; base where none has."""
+    shared = base_of(*[one.name for one in answerers]) or base
+    return [base_of(one.name) or shared for one in answerers]
+
+
+def base_names(answerers: Sequence[Answerer]) -> list[str]:
+    """Name of the base model of each; where none has an adapter, of the model that is chosen."""
+    return [model.name for model in bases_of(answerers, choices.read().model) if model]
+
+
 def ensure_loaded(app: AppState, *names: str) -> Iterator[str]:
     """Load the base model of some answerers, which share it, unless it is loaded. Gives words on what is going on.
 
@@ -167,11 +178,10 @@ def ensure_loaded(app: AppState, *names: str) -> Iterator[str]:
 
 
 def _by_base(answerers: Sequence[Answerer], base: ModelRef | None = None) -> dict[ModelRef | None, list[int]]:
-    """Places of the answerers by their base model. The bare base model is that of the first one that has an adapter."""
-    shared = base_of(*[one.name for one in answerers]) or base
+    """Places of the answerers by their base model, see `bases_of`."""
     found: dict[ModelRef | None, list[int]] = {}
-    for place, answerer in enumerate(answerers):
-        found.setdefault(base_of(answerer.name) or shared, []).append(place)
+    for place, model in enumerate(bases_of(answerers, base)):
+        found.setdefault(model, []).append(place)
     return found
 
 

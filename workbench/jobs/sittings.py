@@ -66,25 +66,27 @@ def begin(
 
     system: see `with_system`.
     """
-    base = lanes.base_of(*[one.name for one in answerers]) or choices.read().model
+    bases = lanes.base_names(answerers)
     asked = [[dict(turn) for turn in prompt] for prompt in with_system(prompts, system)]
     alike = len(set(answerers)) < len(answerers)
     seeds = [sampling.seed + place if alike else sampling.seed for place in range(len(answerers))]
     questions = [Question(prompt=prompt, answers=[None] * len(answerers), seeds=list(seeds)) for prompt in asked]
     return sittings.save(
         Sitting(
-            id=new_id(), purpose=purpose, base=base.name, answerers=list(answerers), questions=questions,
+            id=new_id(), purpose=purpose, base=bases[0], bases=bases, answerers=list(answerers), questions=questions,
             seed=random.SystemRandom().randrange(2**31), sampling=sampling.model_dump(),
         )
     )  # fmt: skip
 
 
-def begin_with(questions: Sequence[Question], answerers: Sequence[Answerer], base: str, sampling: Sampling) -> Sitting:
+def begin_with(
+    questions: Sequence[Question], answerers: Sequence[Answerer], bases: Sequence[str], sampling: Sampling
+) -> Sitting:
     """A sitting over answers that are there already. It teaches: whoever has seen the answers does not measure any more."""
     return sittings.save(
         Sitting(
-            id=new_id(), purpose="teach", base=base, answerers=list(answerers), questions=list(questions),
-            seed=random.SystemRandom().randrange(2**31), sampling=sampling.model_dump(),
+            id=new_id(), purpose="teach", base=next(iter(bases), ""), bases=list(bases), answerers=list(answerers),
+            questions=list(questions), seed=random.SystemRandom().randrange(2**31), sampling=sampling.model_dump(),
         )
     )  # fmt: skip
 

@@ -87,6 +87,8 @@ def _check(sitting: Sitting | None) -> None:
     answerers = len(sitting.answerers)
     if any(len(question.answers) != answerers for question in sitting.questions):
         raise Damaged(f"{sitting.id}.json: a question has not one answer of each of the {answerers} answerers.")
+    if sitting.bases and len(sitting.bases) != answerers:
+        raise Damaged(f"{sitting.id}.json: not one base model is named for each of the {answerers} answerers.")
     if any(question.rewards and len(question.rewards) != answerers for question in sitting.questions):
         raise Damaged(f"{sitting.id}.json: a question has not one reward for each of the {answerers} answerers.")
     if any({*turn} != {"role", "content"} for question in sitting.questions for turn in question.prompt):

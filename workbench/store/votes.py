@@ -148,13 +148,14 @@ def _row(vote: Vote) -> RawRow:
     if vote.ideal.strip():
         row["ideal"] = vote.ideal
     if vote.id:  # votes of earlier versions say little of where they are from
-        told = {"id": vote.id, "time": vote.time, "sitting": vote.sitting, "purpose": vote.purpose, "base": vote.base}
+        told = {"id": vote.id, "time": vote.time, "sitting": vote.sitting, "purpose": vote.purpose}
         row["provenance"] = {**told, "sampling": vote.sampling, "left": _by(vote, "left"), "right": _by(vote, "right")}
     return row
 
 
 def _by(vote: Vote, side: Side) -> dict[str, Any]:
-    return {**asdict(vote.answerer(side)), "seed": vote.left_seed if side == "left" else vote.right_seed}
+    seed = vote.left_seed if side == "left" else vote.right_seed
+    return {**asdict(vote.answerer(side)), "base": vote.base_of(side), "seed": seed}
 
 
 def _append(line: str) -> None:

@@ -43,6 +43,7 @@ _NUMBER = re.compile(r"[-+−]?\d[\d,.\u2009]*\s?%?")
 _LANE_MARKS: dict[Lane, str] = {"chosen": "✓", "rejected": "✗", "base": "", "aligned": ""}
 # Of a change in log-probability, in nats: what is drawn as one, and what has the deepest colour (three times e: 20-fold).
 LEAST_SHOWN, DEEPEST = 0.1, 3.0
+UNFINISHED = ", unfinished: no answer follows"
 _SPEAKERS = {"user": "You", "assistant": "Answer", "system": "System", "tool": "Tool"}
 
 
@@ -204,10 +205,20 @@ def conversation(
     return _lane(lane, title or lane, f'<div class="wb-messages">{bubbles}</div>', note)
 
 
-def scored_answer(pieces: Iterable[ScoredPiece], facts: Sequence[str]) -> Html:
-    """An answer in the colours of what an adapter changed, each piece with its number. facts: lines below it."""
+def scored_answer(
+    pieces: Iterable[ScoredPiece], facts: Sequence[str], thoughts: Sequence[ScoredPiece] = (), finished: bool = True
+) -> Html:
+    """An answer in the colours of what an adapter changed, each piece with its number. facts: lines below it.
+
+    thoughts: before the answer, folded. finished: whether they came to an end.
+    """
     lines = "".join(f'<span class="wb-changed-fact">{escape(fact)}</span>' for fact in facts)
-    return Html(f'<span class="wb-changed">{"".join(map(_scored, pieces))}</span>{lines}')
+    fold = _fold("" if finished else UNFINISHED, _changed(thoughts)) if thoughts else ""
+    return Html(f"{fold}{_changed(pieces)}{lines}")
+
+
+def _changed(pieces: Iterable[ScoredPiece]) -> str:
+    return f'<span class="wb-changed">{"".join(map(_scored, pieces))}</span>'
 
 
 def scored_legend(reading: str) -> Html:
@@ -279,10 +290,12 @@ def folded_thoughts(text: str, writing: bool = False) -> tuple[Html, str]:
     thoughts, rest, finished = split_thoughts(text)
     if rest == text:
         return Html(""), text
-    how = "" if finished else (" so far" if writing else ", unfinished: no answer follows")
-    body = escape(thoughts or "(empty)")
-    fold = f'<details class="wb-thoughts"><summary>Thoughts{how}</summary><div class="wb-words">{body}</div></details>'
-    return Html(fold), rest
+    how = "" if finished else (" so far" if writing else UNFINISHED)
+    return Html(_fold(how, escape(thoughts or "(empty)"))), rest
+
+
+def _fold(how: str, body: str) -> str:
+    return f'<details class="wb-thoughts"><summary>Thoughts{how}</summary><div class="wb-words">{body}</div></details>'
 
 
 def _scored(piece: ScoredPiece) -> str:

@@ -28,6 +28,14 @@ def split_thoughts(text: str) -> tuple[str, str, bool]:
     return thoughts.strip(), rest.strip(), bool(end)
 
 
+def answer_start(text: str) -> int | None:
+    """Place in a text where the answer begins behind its thoughts: 0 where there are none, None where they never end."""
+    _, answer, finished = split_thoughts(text)
+    if answer == text:
+        return 0
+    return len(text.rstrip()) - len(answer) if finished else None
+
+
 def is_open(text: str) -> bool:
     """Whether thoughts begin and never end, so that no answer follows."""
     begun = _OPEN.match(text)

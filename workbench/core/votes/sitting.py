@@ -57,6 +57,7 @@ class Match(BaseModel):
 class Sitting(BaseModel):
     """Everything that a reload needs to go on. matches: what is voted on, in this order, made by `seated`.
 
+    bases: names of the base models of the answerers; sittings of earlier versions have only base, which is that of the first.
     every_pair: of more than two answerers all pairs are asked of each prompt, not one of them. seed: of order and sides.
     asked: how many questions have been seated. skipped: pairs of identical answers, which no vote can tell apart.
     """
@@ -66,6 +67,7 @@ class Sitting(BaseModel):
     id: str
     purpose: Purpose
     base: str
+    bases: list[str] = []
     answerers: list[Answerer]
     questions: list[Question]
     seed: int = 0
@@ -155,10 +157,11 @@ def vote_on_match(sitting: Sitting, number: int, choice: Choice, ideal: str = ""
     question = sitting.questions[match.question]
     left, right = _answers(question, match.sides)
     by = [sitting.answerers[place] for place in match.sides]
+    bases = [sitting.bases[place] if sitting.bases else sitting.base for place in match.sides]
     seeds = [question.seeds[place] if place < len(question.seeds) else None for place in match.sides]
     return Vote(
         prompt=question.prompt, left=left, right=right, vote=choice, left_model=by[0].run, right_model=by[1].run,
-        base=sitting.base, sampling=sitting.sampling, sitting=sitting.id, purpose=sitting.purpose, match=number,
+        base=sitting.base, left_base=bases[0], right_base=bases[1], sampling=sitting.sampling, sitting=sitting.id, purpose=sitting.purpose, match=number,
         first="right" if match.swapped else "left", left_by=by[0], right_by=by[1], left_seed=seeds[0], right_seed=seeds[1],
         left_words=word_count(left), right_words=word_count(right), ideal=ideal.strip(),
     )  # fmt: skip

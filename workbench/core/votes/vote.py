@@ -16,7 +16,8 @@ Purpose = Literal["measure", "teach"]
 class Vote(BaseModel):
     """prompt: the messages that both answers follow. left_model, right_model: name of a run, or "" for the base model.
 
-    left_by, right_by: who answered, with checkpoint and strength. sampling, left_seed, right_seed: how the answers were drawn.
+    left_by, right_by: who answered, with checkpoint and strength. base: name of the base model, left_base and right_base of either
+    side's own, "" where it is that one. sampling, left_seed, right_seed: how the answers were drawn.
     left_words, right_words: their lengths, without thoughts. time: ISO 8601, UTC. sitting: its id, "" for a vote in the
     open chat. purpose: of that sitting. match: number in it, from 0. first: the side of the sitting's first answerer.
     ideal: what the voter would rather have read, "" for nothing. id: by which a vote is undone, and known when it is sent
@@ -32,6 +33,8 @@ class Vote(BaseModel):
     left_model: str
     right_model: str
     base: str
+    left_base: str = ""
+    right_base: str = ""
     sampling: dict[str, Any] = {}
     time: str = ""
     id: str = ""
@@ -55,6 +58,10 @@ class Vote(BaseModel):
     def answerer(self, side: Side) -> Answerer:
         by, model = (self.left_by, self.left_model) if side == "left" else (self.right_by, self.right_model)
         return by or Answerer(model)
+
+    def base_of(self, side: Side) -> str:
+        """Name of the base model that answered on a side, also under an adapter."""
+        return (self.left_base if side == "left" else self.right_base) or self.base
 
     def words(self, side: Side) -> int:
         """Length of an answer, which votes of earlier versions do not tell."""

@@ -1,10 +1,11 @@
 """What alignment changed of two answers, token by token: which to score, and how the scores are shown."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from workbench.core.chat import Answerer, Score, Talk, TokenScore, ToScore
+from workbench.core.data.thoughts import answer_start
 from workbench.core.votes.vote import Side
 from workbench.ui.compare.talk import SIDES, messages_of
 from workbench.ui.parts import Html, ScoredPiece, scored_answer, scored_legend, signed, text
@@ -17,6 +18,15 @@ READING = (
     "likely, and +0.7 is twice as likely. Words in bold are not in the other answer."
 )
 NOTHING = "Both lanes are the base model: no adapter changed anything."
+
+
+@dataclass(frozen=True)
+class Parted:
+    """The pieces of an answer and of the thoughts before it. finished: whether the thoughts came to an end."""
+
+    thoughts: list[ScoredPiece]
+    answer: list[ScoredPiece]
+    finished: bool = True
 
 
 def to_score(talk: Talk) -> dict[Side, ToScore]:
@@ -35,12 +45,14 @@ def to_score(talk: Talk) -> dict[Side, ToScore]:
 
 def scored_html(talk: Talk, scores: Mapping[Side, Score]) -> dict[Side, Html]:
     """The last answers in the colours of what was changed."""
-    pieces = {side: pieces_of(score.tokens) for side, score in scores.items()}
-    texts = ["".join(one.text for one in pieces.get(side, []) if not one.special) for side in SIDES]
+    parted = {side: without_its_thoughts(pieces_of(score.tokens)) for side, score in scores.items()}
+    texts = [_text(parted[side].answer) if side in parted else "" for side in SIDES]
     differing = dict(zip(SIDES, differing_words(*texts), strict=True))
     return {
-        side: scored_answer(_marked(pieces[side], differing[side]), _facts(talk, side, score, pieces[side]))
-        for side, score in scores.items()
+        side: scored_answer(
+            _marked(one.answer, differing[side]), _facts(talk, side, scores[side], one), one.thoughts, one.finished
+        )
+        for side, one in parted.items()
     }
 
 
@@ -63,20 +75,46 @@ def pieces_of(tokens: Sequence[TokenScore]) -> list[ScoredPiece]:
     return pieces
 
 
+def without_its_thoughts(pieces: list[ScoredPiece]) -> Parted:
+    """The pieces of an answer apart from those of its thoughts. One that reaches from these into the answer is the answer's."""
+    start = answer_start(_text(pieces))
+    if start is None:
+        return Parted(pieces, [], finished=False)
+    found = Parted([], [])
+    for piece, end in zip(pieces, accumulate(len(piece.text) for piece in pieces), strict=True):
+        if end <= start:
+            found.thoughts.append(piece)
+        else:
+            found.answer.append(piece._replace(text=piece.text[max(0, start - end + len(piece.text)) :]))
+    return found
+
+
+def _text(pieces: Sequence[ScoredPiece]) -> str:
+    return "".join(piece.text for piece in pieces if not piece.special)
+
+
 def _adapter_of(talk: Talk, side: Side) -> Answerer | None:
     other = talk.answerer("right" if side == "left" else "left")
     return next((one for one in (talk.answerer(side), other) if not one.is_base), None)
 
 
-def _facts(talk: Talk, side: Side, score: Score, pieces: list[ScoredPiece]) -> list[str]:
+def _facts(talk: Talk, side: Side, score: Score, parted: Parted) -> list[str]:
+    """What the numbers of an answer come to, without its thoughts; only its implicit reward is of both, as it is defined."""
     adapter = _adapter_of(talk, side)
     by = f" with {adapter.label}" if adapter and talk.answerer(side).is_base else ""
-    total = f"log ratio of the whole answer{by}: {signed(score.ratio)} nats"
+    whole = "answer without its thoughts" if parted.thoughts else "whole answer"
+    ratio = sum(piece.ratio for piece in parted.answer)
+    total = (
+        f"log ratio of the {whole}{by}: {signed(ratio)} nats"
+        if parted.finished
+        else "no answer: its thoughts have no end"
+    )
     if score.reward is None:
         reward = "implicit reward: not defined, because the run was not measured against a reference"
     else:
         reward = f"implicit reward β · log ratio = {score.beta:g} · {signed(score.ratio)} = {signed(score.reward)}"
-    most = sorted((one for one in pieces if one.text.strip()), key=lambda one: -abs(one.ratio))[:MOST_CHANGED]
+        reward += ", thoughts included" if parted.thoughts else ""
+    most = sorted((one for one in parted.answer if one.text.strip()), key=lambda one: -abs(one.ratio))[:MOST_CHANGED]
     named = " · ".join(f"“{one.text.strip()}” {signed(one.ratio)}" for one in most)
     return [total, reward, *([f"changed most: {named}"] if named else [])]
 

@@ -36,11 +36,12 @@ from workbench.ui.updates import LATEST, QUIET, Updates, hidden_except
 AT_ONCE = 4  # questions that wait for the one chat
 BETWEEN_PICTURES = 0.25  # seconds between two looks at a growing answer: a page that gets many falls behind
 
-# As it is read: each question, then what either lane answered, without end tokens and numbers.
+# As it is read: each question, then what either lane answered, without thoughts, end tokens and numbers.
 _COPY = r"""() => {
     const lanes = ['left', 'right'].map(side => document.querySelector(`#wb-lane-${side} .wb-lane`));
+    const coloured = one => one.querySelector(':scope > .wb-words > .wb-changed');
     const tokens = one => [...one.querySelectorAll('.wb-scored:not(.wb-token-special)')].map(token => token.textContent);
-    const words = one => one.querySelector('.wb-changed') ? tokens(one).join('') : one.querySelector('.wb-words').textContent;
+    const words = one => coloured(one) ? tokens(coloured(one)).join('') : one.querySelector(':scope > .wb-words').textContent;
     const said = lanes.map(lane => [...lane.querySelectorAll('.wb-bubble')]);
     const lines = said[0].flatMap((one, place) => one.classList.contains('wb-asked')
         ? [`You: ${words(one)}`]

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
@@ -40,6 +41,7 @@ from workbench.ui.parts import Html, Lane, answer_table, bar, empty, join, signe
 from workbench.ui.updates import QUIET, Updates, shown_if, there_while
 
 AT_ONCE = 4  # browser tabs that may ask; all but one are told to wait
+COUNTS = (8, 16, 32)
 SWEPT = 8  # prompts of a sweep, at most: each is asked five times
 BETWEEN_PICTURES = 0.3  # seconds
 REPEATS = 0.2  # share of an answer from which on its repetition is said
@@ -56,16 +58,20 @@ READING = (
 
 
 # Only after the page is back where it was: until then the field is empty because nothing has filled it yet.
-_REMEMBER = "id => { if (window.wbIsBack && id) sessionStorage.setItem('wb-grid', id); }"
-_AS_REMEMBERED = "(id, grid) => [sessionStorage.getItem('wb-grid') ?? '', grid]"
+_REMEMBER = "id => {{ if (window.wbIsBack && id) sessionStorage.setItem('{}', id); }}"
+_AS_REMEMBERED = """(id, swept, grid) =>
+    [...['wb-grid', 'wb-strengths'].map(one => sessionStorage.getItem(one) ?? ''), grid]"""
 
 
 class GridView:
-    """grid: the last one of this browser tab. id: what the tab remembers it by. answers_state: the same as questions for a sitting,
-    once all is answered."""
+    """grid: the last one of this browser tab. id: what the tab remembers it by, swept_id: its last sweep. answers_state: the grid
+    as questions for a sitting, once all is answered."""
 
     def __init__(self) -> None:
-        self.source = PromptSource()
+        self.source = PromptSource(
+            "wb-many", "Held-out prompts of the run",
+            "Held-out ones are of the data that the run learned from, and no training saw them.", COUNTS, 16,
+        )  # fmt: skip
         with gr.Row(elem_classes="wb-actions"):
             self.ask = gr.Button("Ask all", variant="primary", elem_id="wb-many-ask")
             self.sweep = gr.Button("Try five strengths", elem_id="wb-many-sweep")
@@ -89,8 +95,9 @@ class GridView:
         self.seen = gr.HTML(text(SEEN), visible=False, elem_id="wb-many-seen")
         self.save = SaveStrength()
         self.id = gr.Textbox("", visible="hidden", elem_id="wb-many-id")
+        self.swept_id = gr.Textbox("", visible="hidden", elem_id="wb-many-swept-id")
         self.grid = gr.State(Grid())
-        self._last = LastGrids()
+        self._last, self._last_swept = LastGrids(), LastGrids()
         self.answers_state = gr.State([])
         self._can_vote = False
 
@@ -123,10 +130,14 @@ class GridView:
             grid = asked(source, count, listed, file, *values)
             grid.prompts, grid.answerers = grid.prompts[:SWEPT], [Answerer(right.name, one) for one in STRENGTHS]
             asking.way_of(app, grid.answerers)
-            yield from self.fill_strengths(app, grid, right.name, judge)
+            yield from self.fill_strengths(app, grid, judge)
 
-        def enter(id: str, grid: Grid) -> Iterator[Updates]:
-            """After a reload this tab has its answers again, as far as they had come."""
+        def enter(id: str, swept_id: str, grid: Grid) -> Iterator[Updates]:
+            """After a reload this tab has its answers and its sweep again, as far as they had come."""
+            swept = self._last_swept.get(swept_id)
+            if swept and swept.answers:
+                with suppress(WorkbenchError):  # its run may be in the trash by now
+                    yield {self.swept_id: swept_id, self.strengths: _shown(strengths_html(swept))}
             found = None if grid.answers else self._last.get(id)
             if found:
                 yield {self.id: id, self.answers: grid_html(found)}
@@ -135,13 +146,16 @@ class GridView:
         inputs = [reward.which, *self.source.inputs, *who.inputs, *how.inputs]
         answering: dict[str, Any] = {**QUIET, "concurrency_limit": AT_ONCE}
         shown = [self.stop, self.progress]
+        swept = [self.swept_id, self.strengths]
         kept = [self.id, self.grid, self.answers, self.answers_state, self.vote, self.seen, *self.files.values()]
         self.ask.click(ask, inputs, [*shown, *kept], **answering)
-        self.sweep.click(sweep, inputs, [*shown, self.strengths], **answering)
+        self.sweep.click(sweep, inputs, [*shown, *swept], **answering)
         # Not `cancels`: what was answered so far must come to its end and be kept.
         self.stop.click(lambda: asking.stop(app), None, None, **QUIET, queue=False)
-        self.id.change(None, self.id, None, js=_REMEMBER)
-        frame.opened["compare"].select(enter, [self.id, self.grid], kept, **QUIET, js=_AS_REMEMBERED)
+        self.id.change(None, self.id, None, js=_REMEMBER.format("wb-grid"))
+        self.swept_id.change(None, self.swept_id, None, js=_REMEMBER.format("wb-strengths"))
+        remembered = [self.id, self.swept_id, self.grid]
+        frame.opened["compare"].select(enter, remembered, [*swept, *kept], **QUIET, js=_AS_REMEMBERED)
 
     def fill(self, app: AppState, grid: Grid, reward: str = "") -> Iterator[Updates]:
         """Ask everything, and give the table again and again as it grows; at last also the files of it.
@@ -177,14 +191,17 @@ class GridView:
                 **self._files(grid),
             }
 
-    def fill_strengths(self, app: AppState, grid: Grid, run: str, reward: str = "") -> Iterator[Updates]:
+    def fill_strengths(self, app: AppState, grid: Grid, reward: str = "") -> Iterator[Updates]:
         """Ask one adapter at several strengths and score what it said, and give the table again and again."""
 
         def now() -> Updates:
-            return {self.strengths: _shown(strengths_html(grid, run))} if grid.answers else {}
+            return {self.strengths: _shown(strengths_html(grid))} if grid.answers else {}
 
-        yield from self._during(answer_all(app, grid), now, lambda: (grid.answered, grid.size, "answers"))
+        answering = self._during(answer_all(app, grid), now, lambda: (grid.answered, grid.size, "answers"))
+        yield {**next(answering), self.swept_id: self._last_swept.keep(grid)}
+        yield from answering
         if grid.answered == grid.size:
+            run = grid.answerers[0].name
             yield from self._during(score_all(app, grid, run), now, lambda: (len(grid.scores), grid.size, "rewards"))
         if reward and grid.answered == grid.size:
             yield from self._during(
@@ -258,8 +275,9 @@ def summary_html(grid: Grid) -> Html:
     return table(columns, shown) if shown else Html("")
 
 
-def strengths_html(grid: Grid, run: str) -> Html:
-    """A line for each strength that has answers, and how to read them."""
+def strengths_html(grid: Grid) -> Html:
+    """A line for each strength of one adapter that has answers, and how to read them."""
+    run = grid.answerers[0].name
     has_beta = beta_of(Answerer(run)) is not None
     reward = "Implicit reward" if has_beta else "Log ratio"
     shown = []

@@ -1,5 +1,6 @@
-"""Where the prompts come from that both sides are asked at once: held-out ones of a run, a list, a file."""
+"""Where the prompts come from that are asked many at once: data of a run, a list, a file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -7,34 +8,40 @@ import gradio as gr
 from workbench.core.chat import Answerer
 from workbench.core.data.messages import Message
 from workbench.core.errors import WorkbenchError
+from workbench.core.votes.vote import Purpose
 from workbench.jobs.prompts import pasted_prompts, uploaded_prompts
 from workbench.jobs.sittings import prompts_for
 from workbench.store.files import ENDINGS
 from workbench.ui.updates import LATEST, Updates, shown_if
 
-SOURCES = [("Held-out prompts of the run", "held_out"), ("A list", "list"), ("A file", "file")]
-COUNTS = (8, 16, 32)
+DATA, LIST, FILE = "data", "list", "file"
 
 
 class PromptSource:
-    def __init__(self) -> None:
+    """name: begins the ids of its fields. data: what the prompts of a run's data are called; info: what is said of them.
+
+    offered: whether there is a choice from the beginning.
+    """
+
+    def __init__(
+        self, name: str, data: str, info: str, counts: Sequence[int], count: int, offered: bool = True
+    ) -> None:
         with gr.Row(elem_classes="wb-lane-choice"):
             self.source = gr.Radio(
-                SOURCES, value="held_out", label="Prompts",
-                info="Held-out ones are of the data that the run learned from, and no training saw them.",
-                elem_id="wb-many-source",
+                [(data, DATA), ("A list", LIST), ("A file", FILE)], value=DATA, label="Prompts", info=info,
+                visible=offered, elem_id=f"{name}-source",
             )  # fmt: skip
             self.count = gr.Radio(
-                [(str(count), count) for count in COUNTS], value=16, label="How many",
-                info="Held-out ones are drawn by the seed; of a list or a file it is the first ones.",
-                elem_id="wb-many-count",
+                [(str(one), one) for one in counts], value=count, label="How many",
+                info="Those of the data are drawn at random; of a list or a file it is the first ones.",
+                elem_id=f"{name}-count",
             )  # fmt: skip
         self.listed = gr.Textbox(
-            label="One prompt per line", lines=5, max_lines=12, visible=False, elem_id="wb-many-list"
+            label="One prompt per line", lines=5, max_lines=12, visible=False, elem_id=f"{name}-list"
         )
         self.file = gr.File(
             label="A text with one prompt per line (.txt), or rows with a column of prompts (.jsonl, .csv, ...)",
-            file_types=[".txt", *ENDINGS], height=140, visible=False, elem_id="wb-many-file",
+            file_types=[".txt", *ENDINGS], height=140, visible=False, elem_id=f"{name}-file",
         )  # fmt: skip
 
     @property
@@ -42,21 +49,32 @@ class PromptSource:
         """The first arguments of `chosen_prompts`."""
         return [self.source, self.count, self.listed, self.file]
 
-    def wire(self) -> None:
-        def show(source: str) -> Updates:
-            return {self.listed: shown_if(source == "list"), self.file: shown_if(source == "file")}
+    @property
+    def own(self) -> list[gr.Textbox | gr.File]:
+        return [self.listed, self.file]
 
-        self.source.input(show, self.source, [self.listed, self.file], **LATEST)
+    def wire(self) -> None:
+        self.source.input(self.own_shown, self.source, self.own, **LATEST)
+
+    def own_shown(self, source: str) -> Updates:
+        """The field for prompts of one's own that a source takes."""
+        return {self.listed: shown_if(source == LIST), self.file: shown_if(source == FILE)}
 
 
 def chosen_prompts(
-    source: str, count: int, listed: str, file: str | None, sides: tuple[Answerer, Answerer], seed: int
+    source: str,
+    count: int,
+    listed: str,
+    file: str | None,
+    sides: Sequence[Answerer],
+    seed: int,
+    purpose: Purpose = "measure",
 ) -> list[list[Message]]:
-    """The prompts that are chosen on the page. Raises WorkbenchError, in words, where there are none."""
-    if source == "list":
+    """The prompts that are chosen on the page. purpose: which of a run's data. Raises WorkbenchError, in words, where there are none."""
+    if source == LIST:
         return pasted_prompts(listed)[:count]
-    if source == "file":
+    if source == FILE:
         if not file:
             raise WorkbenchError("No file is chosen yet. Choose one with prompts in it.")
         return uploaded_prompts(file, Path(file).name, count)
-    return prompts_for("measure", sides, count, seed)
+    return prompts_for(purpose, sides, count, seed)

@@ -54,7 +54,8 @@ def measured_html(found: Result, first: Answerer, second: Answerer) -> Html:
 
 def standings_html(base: str) -> Html:
     """All that measuring sittings compared on one base model, where that is more than two."""
-    found = standings([vote for vote in votes.all_votes() if vote.base == base], BASE)
+    given = [vote for vote in votes.all_votes() if vote.base_of("left") == vote.base_of("right") == base]
+    found = standings(given, BASE)
     if len(found) < 3:
         return Html("")
     rows = [(one.answerer.label, one.votes, _rate(one.raw, one), _rate(one.at_equal_length, one)) for one in found]

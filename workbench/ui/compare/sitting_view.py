@@ -16,11 +16,12 @@ from workbench.jobs.app_state import AppState
 from workbench.jobs.grid import Grid
 from workbench.store import datasets, sittings, votes
 from workbench.ui.compare import result_html
+from workbench.ui.compare.prompt_source import DATA, PromptSource, chosen_prompts
 from workbench.ui.compare.who_answers import HowToAnswer, WhoAnswers, answerers
 from workbench.ui.frame import Frame
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import Html, bar, conversation, notice, text
-from workbench.ui.updates import QUIET, Updates, shown_if, there_while
+from workbench.ui.updates import LATEST, QUIET, Updates, shown_if, there_while
 
 VOTES: dict[Choice, str] = {
     "left": "1 · Left is better",
@@ -64,23 +65,24 @@ class NewSitting:
         self.stop = gr.Button("Stop making answers", size="sm", visible="hidden", elem_id="wb-blind-stop")
 
     def _draw_settings(self) -> None:
-        with gr.Row():
+        with gr.Row(elem_classes="wb-lane-choice"):
             self.purpose = gr.Radio(
                 [("Measure: which is better?", "measure"), ("Teach: votes to train on", "teach")],
                 value="measure",
                 label="What the votes are for",
-                info="Measuring asks a fixed random list of held-out prompts, and gives a win rate. Teaching asks prompts of the training data, first those on which a vote teaches most, and gives pairs to train on, never a win rate.",
+                info="Measuring asks a fixed random list of held-out prompts, and gives a win rate. Teaching asks prompts of the training data or your own, first those on which a vote teaches most, and gives pairs to train on, never a win rate.",
                 elem_id="wb-blind-purpose",
             )
-            with gr.Column(min_width=240):
-                self.between = gr.Radio(
-                    [(title, key) for key, title in BETWEEN.items()],
-                    value="sides",
-                    label="Which answers meet",
-                    info="Several answers of one side make preference data from nothing.",
-                    elem_id="wb-blind-between",
-                )
-                self.count = gr.Dropdown(list(COUNTS), value=40, label="Prompts", elem_id="wb-blind-count")
+            self.between = gr.Radio(
+                [(title, key) for key, title in BETWEEN.items()],
+                value="sides",
+                label="Which answers meet",
+                info="Several answers of one side make preference data from nothing.",
+                elem_id="wb-blind-between",
+            )
+        self.prompts = PromptSource(
+            "wb-blind", "Of the training data", "Prompts of your own need no dataset.", COUNTS, 40, offered=False
+        )
         self.start = gr.Button("Start a sitting", variant="primary", elem_id="wb-blind-start")
 
 
@@ -185,7 +187,7 @@ class SittingView:
         """A sitting over the answers of a grid, in which only pairs of its first two answerers meet."""
         if not questions:
             raise WorkbenchError("There are no whole pairs of answers to vote on. Ask all first.")
-        sitting = sitting_jobs.begin_with(questions, grid.answerers, grid.base, grid.sampling)
+        sitting = sitting_jobs.begin_with(questions, grid.answerers, grid.bases, grid.sampling)
         return {
             self.sitting: sitting.id,
             **self._updates(sitting),
@@ -193,9 +195,19 @@ class SittingView:
         }
 
     def _wire_start(self, who: WhoAnswers, how: HowToAnswer, app: AppState) -> None:
-        new = self.new
+        new, prompts = self.new, self.new.prompts
+        prompts.wire()
 
-        def start(purpose: Purpose, between: str, count: int, *values: Any) -> Iterator[Updates]:
+        def offer(purpose: Purpose, source: str) -> Updates:
+            """Prompts of one's own teach; what is measured with has to be held out from training."""
+            teaches = purpose == "teach"
+            return {prompts.source: shown_if(teaches), **prompts.own_shown(source if teaches else DATA)}
+
+        new.purpose.input(offer, [new.purpose, prompts.source], [prompts.source, *prompts.own], **LATEST)
+
+        def start(
+            purpose: Purpose, between: str, source: str, count: int, listed: str, file: str | None, *values: Any
+        ) -> Iterator[Updates]:
             left, right = answerers(*values[:4])
             system, *numbers = values[4:]
             meet = [right] * DRAFTS[between] if between in DRAFTS else [left, right]
@@ -207,8 +219,9 @@ class SittingView:
                 raise WorkbenchError(
                     "Answers of one side cannot be measured against each other. Choose Teach, or left against right."
                 )
-            prompts = sitting_jobs.prompts_for(purpose, meet, int(count), seed=0)
-            sitting = sitting_jobs.begin(purpose, meet, prompts, how.sampling(*numbers), (system or "").strip())
+            source = source if purpose == "teach" else DATA
+            asked = chosen_prompts(source, count, listed, file, meet, 0, purpose)
+            sitting = sitting_jobs.begin(purpose, meet, asked, how.sampling(*numbers), (system or "").strip())
             yield {
                 self.sitting: sitting.id,
                 **self._updates(sitting),
@@ -243,10 +256,11 @@ class SittingView:
             yield {
                 self.making: words,
                 new.stop: there_while(False),
-                **({} if sitting.matches else self._updates(sitting)),
+                # The tick that shows the first pair may reach the browser before what was shown at the start.
+                **({} if sittings.voted(sitting) else self._updates(sitting)),
             }
 
-        inputs = [new.purpose, new.between, new.count, *who.inputs, *how.inputs]
+        inputs = [new.purpose, new.between, *prompts.inputs, *who.inputs, *how.inputs]
         outputs = [*self.shown, self.making, new.stop]
         new.start.click(start, inputs, outputs, **QUIET)
         new.earlier.input(go_on, new.earlier, outputs, **QUIET)

@@ -6,8 +6,7 @@ from dataclasses import replace
 from workbench.core.chat import Talk
 from workbench.core.data.messages import Message
 from workbench.core.votes.vote import Choice, Side, Vote
-from workbench.jobs.lanes import base_of
-from workbench.store import choices
+from workbench.jobs.lanes import base_names
 
 SIDES: tuple[Side, Side] = ("left", "right")
 
@@ -54,10 +53,10 @@ def vote_on(talk: Talk, choice: Choice) -> Vote | None:
     if asked[0] != asked[1]:
         return None
     left, right = (answer.text.strip() for answer in answers)
-    base = base_of(talk.left.name, talk.right.name) or choices.read().model
+    bases = base_names([talk.left, talk.right])
     seed = talk.sampling.get("seed")
     return Vote(
         prompt=[dict(message) for message in asked[0]], left=left, right=right, vote=choice, left_model=talk.left.run,
-        right_model=talk.right.run, left_by=talk.left, right_by=talk.right, left_seed=seed, right_seed=seed, base=base.name,
-        sampling=talk.sampling,
+        right_model=talk.right.run, left_by=talk.left, right_by=talk.right, left_seed=seed, right_seed=seed, base=bases[0],
+        left_base=bases[0], right_base=bases[1], sampling=talk.sampling,
     )  # fmt: skip
