@@ -17,6 +17,7 @@ from workbench.ui.frame import FIRST_PAGE
 from workbench.ui.guard import Guard, error_handler, rules_for
 from workbench.ui.login import SHORTEST_PASSWORD, SlowLogin
 from workbench.ui.packing import Packed
+from workbench.ui.page_tree import IndexedTree
 from workbench.ui.who_may import Visitors
 
 HERE = "127.0.0.1"
@@ -65,6 +66,7 @@ def launch_kwargs(
                 *([Middleware(SlowLogin)] if password else []),
                 *([Middleware(Visitors)] if on_space() else []),
                 Middleware(Packed),
+                Middleware(IndexedTree),
             ],
             "exception_handlers": {Exception: error_handler(rules)},
         },
