@@ -8,7 +8,7 @@ from workbench.core.memory.auto_settings import choose
 from workbench.core.memory.plan import worst_stage
 from workbench.core.training.config import ModelRef
 from workbench.core.training.recipe import Device
-from workbench.store.installed import offered_options
+from workbench.store.installed import companions_of
 from workbench.store.model_configs import config_of
 
 LAPTOP = Device("cpu", "a laptop", False, 16 * 10**9)
@@ -47,7 +47,7 @@ def test_what_is_decided_to_be_off_fits_into_what_a_card_leaves():
             device, config = card(gigabytes), left_open(max_length=length)
             found = choose(shape(), config, device)
             if found.changes["gradient_checkpointing"] == "off":
-                assert worst_stage(shape(), found.config(config), device, found.paths).total < 0.83 * device.memory
+                assert worst_stage(shape(), found.config(config), device, found.companions).total < 0.83 * device.memory
 
 
 def test_the_optimizer_gives_way_where_memory_is_short_and_only_there():
@@ -65,22 +65,22 @@ def answering(**own):
 def test_a_reward_model_from_the_hub_is_counted_by_its_config_and_else_told(tmp_path):
     """The 135 million weights of a SmolLM2 in bf16; its output layer is its embeddings, and a head of 576 comes on top."""
     smallest = "HuggingFaceTB/SmolLM2-135M-Instruct"
-    offered = offered_options(answering(reward_model=smallest), card(12))
+    offered = companions_of(answering(reward_model=smallest), card(12))
     assert 2 * (134_515_008 + 576) < offered.reward_bytes < 2 * 134_515_008 + 30e6
     found = choose(shape(), answering(reward_model=smallest), card(12), offered)
     assert not any("not counted" in words for words in found.words)
-    part = worst_stage(shape(), answering(reward_model=smallest), card(12), found.paths).parts["reward"]
+    part = worst_stage(shape(), answering(reward_model=smallest), card(12), found.companions).parts["reward"]
     assert part == offered.reward_bytes
 
     unknown = answering(reward_model=str(tmp_path / "nowhere"))
-    words = choose(shape(), unknown, card(12), offered_options(unknown, card(12))).words
+    words = choose(shape(), unknown, card(12), companions_of(unknown, card(12))).words
     assert any("nowhere is not counted: what it is made of is not known here" in one for one in words)
 
 
 def test_the_adapter_of_a_reward_run_has_the_rank_of_that_run():
     create_run(left_open(name="judge", method="reward", adapter={"rank": 4, "alpha": 8}))
-    assert offered_options(answering(reward_run="judge"), card(12)).reward_rank == 4
-    assert offered_options(answering(reward_run="gone"), card(12)).reward_rank == 0, "then as that of the policy"
+    assert companions_of(answering(reward_run="judge"), card(12)).reward_rank == 4
+    assert companions_of(answering(reward_run="gone"), card(12)).reward_rank == 0, "then as that of the policy"
 
 
 def test_what_a_person_set_stays():

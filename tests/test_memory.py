@@ -11,7 +11,7 @@ from model_memory import SIZES, judge_for, passing_peak, tiny_config, tiny_model
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.architectures import KNOWN, shape_of
-from workbench.core.memory.forecast import ComputeOptions, adapter_weights, forecast, nf4_bytes, optimizer_bytes, stored
+from workbench.core.memory.forecast import Companions, adapter_weights, forecast, nf4_bytes, optimizer_bytes, stored
 from workbench.core.memory.plan import Smaller, fit_message, plan, remedies, verdict
 from workbench.core.training.config import ModelRef, RunConfig, read_config
 from workbench.core.training.methods import METHODS
@@ -64,7 +64,7 @@ def test_what_is_stored_is_what_real_modules_hold(architecture):
     model(input_ids=torch.arange(16)[None], labels=torch.arange(16)[None]).loss.backward()
     optimizer.step()
 
-    expected = stored(shape_of(tiny_config(architecture)), config, "dpo", CPU, ComputeOptions())
+    expected = stored(shape_of(tiny_config(architecture)), config, "dpo", CPU, Companions())
     assert expected == {
         "weights_4bit": bytes_of(quantized),
         "embeddings": bytes_of(others),
@@ -95,10 +95,10 @@ def test_what_a_reward_model_stores_is_what_real_modules_hold(architecture):
     optimizer.step()
     moments = [part for state in optimizer.state.values() for part in state.values() if torch.is_tensor(part)]
 
-    found = stored(shape_of(values), config, "reward", CPU, ComputeOptions())
+    found = stored(shape_of(values), config, "reward", CPU, Companions())
     held = {"embeddings": others, "adapter": trained, "gradients": [one.grad for one in trained], "optimizer": moments}
     assert {part: found[part] for part in held} == {part: bytes_of(tensors) for part, tensors in held.items()}
-    as_policy = stored(shape_of(values), run(adapter={"rank": 4, "alpha": 8}), "dpo", CPU, ComputeOptions())
+    as_policy = stored(shape_of(values), run(adapter={"rank": 4, "alpha": 8}), "dpo", CPU, Companions())
     assert found["weights_4bit"] == as_policy["weights_4bit"]
     output_layer = 0 if shape_of(values).tied else 4 * values["vocab_size"] * values["hidden_size"]
     assert as_policy["embeddings"] - found["embeddings"] == output_layer - 4 * values["hidden_size"]
@@ -107,7 +107,7 @@ def test_what_a_reward_model_stores_is_what_real_modules_hold(architecture):
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_an_unquantized_model_is_as_large_as_its_parameters(precision):
     model = tiny_model(tiny_config("qwen2"), precision)
-    parts = stored(shape_of(tiny_config("qwen2")), run(precision=precision), "dpo", CPU, ComputeOptions())
+    parts = stored(shape_of(tiny_config("qwen2")), run(precision=precision), "dpo", CPU, Companions())
     assert parts["weights"] + parts["embeddings"] == bytes_of(model.parameters())
     assert "weights_4bit" not in parts
 
@@ -134,11 +134,11 @@ def test_the_reference_of_dpo_after_sft_is_a_second_frozen_adapter():
     size = shape_of(tiny_config("llama"))
     alone, after = run(), run(method="sft+dpo")
     weights = adapter_weights(size, 16)
-    assert stored(size, alone, "dpo", CPU, ComputeOptions())["adapter"] == 4 * weights
-    assert stored(size, after, "sft", CPU, ComputeOptions())["adapter"] == 4 * weights
-    assert stored(size, after, "dpo", CPU, ComputeOptions())["adapter"] == 8 * weights
-    assert stored(size, after, "dpo", CPU, ComputeOptions())["gradients"] == 4 * weights
-    assert stored(size, alone, "dpo", CPU, ComputeOptions(from_adapter=True))["adapter"] == 8 * weights
+    assert stored(size, alone, "dpo", CPU, Companions())["adapter"] == 4 * weights
+    assert stored(size, after, "sft", CPU, Companions())["adapter"] == 4 * weights
+    assert stored(size, after, "dpo", CPU, Companions())["adapter"] == 8 * weights
+    assert stored(size, after, "dpo", CPU, Companions())["gradients"] == 4 * weights
+    assert stored(size, alone, "dpo", CPU, Companions(from_adapter=True))["adapter"] == 8 * weights
 
 
 def test_a_real_dpo_after_sft_holds_that_second_adapter():
@@ -149,7 +149,7 @@ def test_a_real_dpo_after_sft_holds_that_second_adapter():
     model.add_adapter("ref", model.peft_config["default"])
     held = [weight for name, weight in model.named_parameters() if "lora_" in name]
     assert {weight.dtype for weight in held} == {torch.float32}
-    assert stored(shape_of(tiny_config("llama")), config, "dpo", CPU, ComputeOptions())["adapter"] == bytes_of(held)
+    assert stored(shape_of(tiny_config("llama")), config, "dpo", CPU, Companions())["adapter"] == bytes_of(held)
 
 
 ANSWERS = {"method": "rloo", "rloo": {"reward_run": "judge", "answer_tokens": 48, "group_size": 2}}
@@ -159,13 +159,13 @@ def test_policy_reference_and_reward_are_three_adapters_on_one_base():
     """The reward's adapter has the rank of its own run, and a head; a rule has neither, a model beside the base all its weights."""
     size, online = shape_of(tiny_config("llama")), run(**ANSWERS)
     one, head = 4 * adapter_weights(size, 16), 4 * size.hidden
-    fresh = stored(size, online, "rloo", CPU, ComputeOptions())
+    fresh = stored(size, online, "rloo", CPU, Companions())
     assert (fresh["adapter"], fresh["reward"], fresh["gradients"]) == (one, one + head, one)
-    later = stored(size, online, "rloo", CPU, ComputeOptions(from_adapter=True, reward_rank=4, reward_bytes=1000))
+    later = stored(size, online, "rloo", CPU, Companions(from_adapter=True, reward_rank=4, reward_bytes=1000))
     assert (later["adapter"], later["reward"]) == (2 * one, one // 4 + head + 1000)
     by_rule = run(method="rloo", rloo={"rules": "1 words: gladly"})
-    assert stored(size, by_rule, "rloo", CPU, ComputeOptions())["reward"] == 0
-    assert "reward" not in stored(size, run(), "dpo", CPU, ComputeOptions())
+    assert stored(size, by_rule, "rloo", CPU, Companions())["reward"] == 0
+    assert "reward" not in stored(size, run(), "dpo", CPU, Companions())
 
 
 def test_a_real_policy_holds_those_three_adapters():
@@ -176,7 +176,7 @@ def test_a_real_policy_holds_those_three_adapters():
     model = with_adapter(tiny_model(values, "nf4"), config)
     model.add_adapter("ref", model.peft_config["default"])
     judge = judge_for(values, config, model, load_tokenizer(shipped("assets") / "demo" / "model"))
-    found = stored(shape_of(values), config, "rloo", CPU, ComputeOptions(from_adapter=True))
+    found = stored(shape_of(values), config, "rloo", CPU, Companions(from_adapter=True))
     held = {name: weight for name, weight in model.named_parameters() if "lora_" in name}
     assert found["reward"] == bytes_of(judge.weights().values())
     assert found["adapter"] == bytes_of([weight for name, weight in held.items() if ".reward." not in name])
@@ -204,7 +204,7 @@ def test_llama_3_1_8b_by_hand():
     """
     size = shape(LLAMA_8B)
     assert size.linear_weights == 32 * (4096 * 10240 + 3 * 4096 * 14336) == 6_979_321_856
-    parts = stored(size, run(), "dpo", CARD, ComputeOptions())
+    parts = stored(size, run(), "dpo", CARD, Companions())
     assert parts["embeddings"] == 2 * (2 * 128_256 * 4096 + 65 * 4096)
     assert (parts["weights_4bit"] + parts["embeddings"]) / 1e9 == pytest.approx(5.70, abs=0.01)
     assert adapter_weights(size, 16) == 16 * 32 * (8192 + 2 * 5120 + 8192 + 3 * 18432)
@@ -219,7 +219,7 @@ def test_qwen_2_5_half_a_billion_by_hand():
     size = shape(QWEN_HALF_B)
     assert size.linear_weights == 24 * (896 * 2048 + 3 * 896 * 4864)
     assert size.unquantized_weights == 151_936 * 896 + 49 * 896 + 24 * 1152
-    parts = stored(size, run(), "dpo", CARD, ComputeOptions())
+    parts = stored(size, run(), "dpo", CARD, Companions())
     assert (parts["weights_4bit"] + parts["embeddings"]) / 1e9 == pytest.approx(0.46, abs=0.005)
     assert (parts["adapter"] + parts["gradients"] + parts["optimizer"]) / 1e9 == pytest.approx(0.14, abs=0.005)
 
@@ -336,7 +336,7 @@ def test_the_forecast_is_not_below_the_peak_of_a_real_step(settings):
         reference=settings.get("reference", "kept"),
         adapter={"rank": 8, "alpha": 16, "dropout": settings.get("dropout", 0.0)},
     )
-    ways = ComputeOptions(from_adapter=from_adapter)
+    ways = Companions(from_adapter=from_adapter)
     found = forecast(shape_of(values), config, stage, CPU, ways)
     fixed = sum(stored(shape_of(values), config, stage, CPU, ways).values())
     measured = fixed + passing_peak(values, config, stage, from_adapter)

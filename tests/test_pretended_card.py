@@ -9,7 +9,7 @@ from pretended_card import CARD, Card, peak_of_step, trainer_on
 
 from workbench.core.memory.architectures import shape_of
 from workbench.core.memory.auto_settings import SHARE_OF_A_CARD, choose
-from workbench.core.memory.forecast import ComputeOptions, forecast, needed, stored
+from workbench.core.memory.forecast import Companions, forecast, needed, stored
 from workbench.core.memory.oom_fallback import next_rung
 from workbench.core.training.config import RunConfig, overlay, read_config
 from workbench.core.training.recipe import Device
@@ -126,7 +126,7 @@ def test_a_step_is_forecast_within_its_limits(method):
         run(method=method, batch_size=2, accumulation=1, max_length=512, sft_data="examples"),
     )
     counted = peak_of_step(values, config, method).peak
-    held = sum(stored(shape_of(values), config, method, CARD, ComputeOptions()).values())
+    held = sum(stored(shape_of(values), config, method, CARD, Companions()).values())
     said = without_context(values, config)
     assert said - held >= counted - held
     assert 1.0 <= said / counted <= 1.15

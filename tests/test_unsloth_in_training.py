@@ -110,7 +110,7 @@ def test_the_rows_of_kto_are_not_split_among_the_cpus(monkeypatch, backend, part
     config = demo_config(method="kto", sft_data=None, preference_data=None, thumbs_data="demo-thumbs")
     run = create_run(config)
     loaded = types.SimpleNamespace(backend=backend, device=train.this_device(), precision="nf4", tokenizer=None)
-    work = stage.Work(run, config, loaded, PatchedByUnsloth(), stage.ComputeOptions(), Place(run), RunClock(run))
+    work = stage.Work(run, config, loaded, PatchedByUnsloth(), stage.Companions(), Place(run), RunClock(run))
     with pytest.raises(Asked):
         stage.make_trainer(work, "kto", [{}] * 8, [{}], None, [])
     assert asked.get("dataset_num_proc") == parts

@@ -31,7 +31,7 @@ from memory_parts import _quiet as quiet  # noqa: E402
 from test_presets import DESKTOP, run_of  # noqa: E402
 
 from workbench.core.memory.architectures import shape_of  # noqa: E402
-from workbench.core.memory.forecast import ComputeOptions, forecast, stored  # noqa: E402
+from workbench.core.memory.forecast import Companions, forecast, stored  # noqa: E402
 from workbench.core.memory.plan import plan  # noqa: E402
 from workbench.core.training.config import RunConfig, Stage, read_config  # noqa: E402
 from workbench.store import presets  # noqa: E402
@@ -87,7 +87,7 @@ def compare(case: Case, explain: bool = False) -> Compared:
 
     began = time.perf_counter()
     expected = forecast(shape_of(case.values), case.config, case.stage, CARD)
-    held = sum(stored(shape_of(case.values), case.config, case.stage, CARD, ComputeOptions()).values())
+    held = sum(stored(shape_of(case.values), case.config, case.stage, CARD, Companions()).values())
     with quiet():
         card = peak_of_step(case.values, case.config, case.stage)
         if explain:

@@ -34,7 +34,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from model_memory import passing_peak, tiny_model, trainer_for  # noqa: E402
 
 from workbench.core.memory.architectures import shape_of  # noqa: E402
-from workbench.core.memory.forecast import ComputeOptions, Objective, forecast, stored  # noqa: E402
+from workbench.core.memory.forecast import Companions, Objective, forecast, stored  # noqa: E402
 from workbench.core.memory.plan import verdict  # noqa: E402
 from workbench.core.training.config import RunConfig, read_config  # noqa: E402
 from workbench.core.training.methods import METHODS  # noqa: E402
@@ -167,7 +167,7 @@ def on_a_card(case: Case, device: Device) -> int | None:
 
 def on_a_cpu(case: Case, device: Device) -> int:
     values, config = model_values(case), case.config()
-    fixed = sum(stored(shape_of(values), config, case.method, device, ComputeOptions()).values())
+    fixed = sum(stored(shape_of(values), config, case.method, device, Companions()).values())
     return fixed + passing_peak(values, config, case.method)
 
 

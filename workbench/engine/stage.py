@@ -12,7 +12,7 @@ from transformers import PrinterCallback
 
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.architectures import shape_of
-from workbench.core.memory.forecast import ComputeOptions, forecast, needed
+from workbench.core.memory.forecast import Companions, forecast, needed
 from workbench.core.training.config import RunConfig, Stage
 from workbench.core.training.methods import MARGIN, METHODS, Method, stage_title
 from workbench.core.training.recipe import checkpoint_steps, planned_steps, trainer_arguments
@@ -47,7 +47,7 @@ class Work:
     config: RunConfig  # with what was decided and changed on the way
     loaded: load.Loaded
     model: Any  # the base model with the adapter that trains
-    paths: ComputeOptions
+    companions: Companions
     place: Place
     clock: RunClock
     mirror: MirrorThread | None = None  # gets every number that is logged, where one is asked for
@@ -70,7 +70,7 @@ def _room_to_unpack(work: Work, stage: Stage) -> int:
         shape = shape_of(model_configs.config_of(work.config.model))
     except WorkbenchError:
         return 0
-    return room_beside(forecast(shape, work.config, stage, work.loaded.device, work.paths).passing)
+    return room_beside(forecast(shape, work.config, stage, work.loaded.device, work.companions).passing)
 
 
 def _train(work: Work, stage: Stage, fresh: bool, resume: Checkpoint | None) -> Outcome | None:
@@ -210,7 +210,7 @@ def note_probe(work: Work, stage: Stage, found: dict[str, Any]) -> None:
     memory = {}
     with contextlib.suppress(WorkbenchError):  # of an architecture that is not known there is no forecast
         as_long = config.model_copy(update={"max_length": found["tokens"]})
-        expected = forecast(shape_of(model_configs.config_of(config.model)), as_long, stage, device, work.paths)
+        expected = forecast(shape_of(model_configs.config_of(config.model)), as_long, stage, device, work.companions)
         memory = {"forecast": needed(expected, device) + work.beside, "needed": needed(expected, device, found["peak"])}
     probes = run.environment().get("probes", {})
     run.add_to_environment({"probes": probes | {stage: found | memory}})

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.architectures import shape_of
 from workbench.core.memory.auto_settings import choose
-from workbench.core.memory.forecast import ComputeOptions
+from workbench.core.memory.forecast import Companions
 from workbench.core.memory.oom_fallback import next_rung
 from workbench.core.monitoring.metrics import closing_message, latest_step
 from workbench.core.training.config import RunConfig, Stage
@@ -40,7 +40,7 @@ from workbench.store import best, checkpoints, model_configs, run_data
 from workbench.store.alive import started
 from workbench.store.checkpoints import Checkpoint
 from workbench.store.device import hand_on, hold, note_holder
-from workbench.store.installed import offered_options
+from workbench.store.installed import companions_of
 from workbench.store.runs import Outcome, Run
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def train(run: Run, place: Place, clock: RunClock) -> tuple[Outcome, str]:
     """All stages of a run. Returns how it ended and why, in words."""
     import_for(FOR_A_RUN)
     device = this_device()
-    paths = decide(run, device)
+    companions = decide(run, device)
     config = run.adjusted_config()
     shutil.rmtree(run.folder / "scratch", ignore_errors=True)  # of a worker that was killed while it saved
     last = METHODS[config.stages[-1]]
@@ -187,7 +187,7 @@ def train(run: Run, place: Place, clock: RunClock) -> tuple[Outcome, str]:
     from workbench.engine.stage import Work
 
     with mirrored(run, config, place) as mirror:
-        return train_stages(Work(run, config, loaded, model, paths, place, clock, mirror), begun)
+        return train_stages(Work(run, config, loaded, model, companions, place, clock, mirror), begun)
 
 
 def train_stages(work: "Work", begun: Checkpoint | None) -> tuple[Outcome, str]:
@@ -243,21 +243,21 @@ def mirrored(run: Run, config: RunConfig, place: Place) -> Iterator["MirrorThrea
             mirror.tell()
 
 
-def decide(run: Run, device: Device) -> ComputeOptions:
-    """Decide what the config leaves open, once for the whole run, and write it down. Returns the paths to take."""
+def decide(run: Run, device: Device) -> Companions:
+    """Decide what the config leaves open, once for the whole run, and write it down. Returns what it holds beside its model."""
     if not run.chosen():
         config = run.config()
         try:
             shape = shape_of(model_configs.config_of(config.model))
         except WorkbenchError:  # where the model cannot be had at all, loading it says so
             shape = None
-        found = choose(shape, config, device, offered_options(config, device))
+        found = choose(shape, config, device, companions_of(config, device))
         noted = {stage: about.train_rows for stage in config.stages if (about := run_data.noted(run, stage))}
         evaluations, why = settle_evaluations(config, noted)
         words = [*found.words, *([why] if why else [])]
-        run.write_chosen({"changes": found.changes | evaluations, "paths": asdict(found.paths), "words": words})
-    known = {field.name for field in fields(ComputeOptions)}  # another version may have chosen among others
-    return ComputeOptions(**{name: taken for name, taken in run.chosen()["paths"].items() if name in known})
+        run.write_chosen({"changes": found.changes | evaluations, "paths": asdict(found.companions), "words": words})
+    known = {field.name for field in fields(Companions)}  # another version may have chosen among others
+    return Companions(**{name: taken for name, taken in run.chosen()["paths"].items() if name in known})
 
 
 def _environment(config: RunConfig, loaded: load.Loaded, plan: dict[Stage, int]) -> dict[str, Any]:

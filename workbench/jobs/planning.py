@@ -13,7 +13,7 @@ from workbench.core.training.config import RunConfig
 from workbench.core.training.recipe import Device
 from workbench.jobs.card import read_card
 from workbench.store import model_configs
-from workbench.store.installed import offered_options
+from workbench.store.installed import companions_of
 from workbench.store.model_configs import Download
 
 BF16_FROM = (8, 0)  # compute capability of the first cards with bf16 (Ampere)
@@ -26,8 +26,8 @@ def plan_run(config: RunConfig, download: Download | None = None) -> Plan:
     """
     device, free = machine()
     shape = shape_of(model_configs.config_of(config.model, download))
-    chosen = choose(shape, config, device, offered_options(config, device))
-    found = plan(shape, chosen.config(config), device, free, chosen.paths, smaller=model_configs.suggestions())
+    chosen = choose(shape, config, device, companions_of(config, device))
+    found = plan(shape, chosen.config(config), device, free, chosen.companions, smaller=model_configs.suggestions())
     return replace(found, chosen=chosen.words)
 
 

@@ -3,7 +3,7 @@
 from workbench.core.errors import WorkbenchError
 from workbench.core.memory.answering import chat_bytes
 from workbench.core.memory.architectures import shape_of
-from workbench.core.memory.forecast import ComputeOptions
+from workbench.core.memory.forecast import Companions
 from workbench.core.memory.plan import verdict, worst_stage
 from workbench.core.training.config import ModelRef
 from workbench.core.training.recipe import Device
@@ -22,8 +22,8 @@ def fits_beside_run(run: Run, model: ModelRef) -> bool:
         return True
     try:
         config = run.adjusted_config()
-        paths = ComputeOptions(**run.chosen().get("paths", {}))
-        training = worst_stage(shape_of(model_configs.config_of(config.model)), config, device, paths).total
+        companions = Companions(**run.chosen().get("paths", {}))
+        training = worst_stage(shape_of(model_configs.config_of(config.model)), config, device, companions).total
         return verdict(training + _chat(model, device), device.memory) == "fits"
     except WorkbenchError:  # of what is not known it cannot be promised
         return False

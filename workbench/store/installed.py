@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from workbench.core.errors import WorkbenchError
 from workbench.core.export.serving import LLAMA, OLLAMA, TRANSFORMERS, VLLM
 from workbench.core.memory.architectures import shape_of
-from workbench.core.memory.forecast import ComputeOptions, model_that_scores
+from workbench.core.memory.forecast import Companions, model_that_scores
 from workbench.core.training.config import RunConfig, parse_model
 from workbench.core.training.mirror import MIRRORS, mirror_problem
 from workbench.core.training.recipe import Device
@@ -19,10 +19,10 @@ from workbench.store import model_configs
 from workbench.store.runs import open_run
 
 
-def offered_options(config: RunConfig, device: Device) -> ComputeOptions:
-    """What the memory of a run depends on beside its settings: whether it starts from an adapter, and its reward models."""
+def companions_of(config: RunConfig, device: Device) -> Companions:
+    """What a run will hold beside the model that it trains: the reference of one that starts from an adapter, reward models."""
     rank, beside = _reward_models(config, device)
-    return ComputeOptions(bool(config.start_from), rank, beside)
+    return Companions(bool(config.start_from), rank, beside)
 
 
 def _reward_models(config: RunConfig, device: Device) -> tuple[int, int]:

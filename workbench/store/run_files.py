@@ -52,7 +52,7 @@ class Adjustment(Fields):
 
 
 class Decided(Fields):
-    """What was decided of the settings that the config leaves open. paths: as core.memory.ComputeOptions has them."""
+    """What was decided of the settings that the config leaves open. paths: core.memory's Companions, by their earlier name."""
 
     changes: dict[str, Any] = {}
     paths: dict[str, bool | int] = {}

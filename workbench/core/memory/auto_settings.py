@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.core.memory.architectures import Shape
-from workbench.core.memory.forecast import ComputeOptions
+from workbench.core.memory.forecast import Companions
 from workbench.core.memory.plan import TIGHT, in_gigabytes, worst_stage
 from workbench.core.memory.savings import CHECKPOINTING, SMALL_OPTIMIZER
 from workbench.core.training.config import RunConfig
@@ -25,7 +25,7 @@ class Chosen:
     """What was decided. changes: of settings, as RunConfig has them; words: a sentence for each, with its reason."""
 
     changes: Mapping[str, Any]
-    paths: ComputeOptions
+    companions: Companions
     words: tuple[str, ...]
 
     def config(self, config: RunConfig) -> RunConfig:
@@ -33,14 +33,14 @@ class Chosen:
         return config.model_copy(update=dict(self.changes))
 
 
-def choose(shape: Shape | None, config: RunConfig, device: Device, paths: ComputeOptions | None = None) -> Chosen:
+def choose(shape: Shape | None, config: RunConfig, device: Device, companions: Companions | None = None) -> Chosen:
     """Decide what a run leaves open. shape: None where the model's architecture is not known."""
-    paths = paths or ComputeOptions()
+    companions = companions or Companions()
     weighed = _Weighed(shape, config, device) if shape else None
     changes, words = _open_ones(config), []
     if "gradient_checkpointing" in changes:
-        words.append(_decide_checkpointing(changes, weighed, paths))
-    if "optimizer" in changes and weighed and device.is_cuda and weighed.is_short(changes, paths):
+        words.append(_decide_checkpointing(changes, weighed, companions))
+    if "optimizer" in changes and weighed and device.is_cuda and weighed.is_short(changes, companions):
         changes |= SMALL_OPTIMIZER
         words.append(
             "The optimizer is the paged one with 8 bits: it moves its state to main memory when the card is full."
@@ -48,9 +48,9 @@ def choose(shape: Shape | None, config: RunConfig, device: Device, paths: Comput
     if config.optimizer.startswith("paged") and not device.is_cuda:
         changes["optimizer"] = "adamw_torch"
         words.append(f"The optimizer is adamw_torch: {config.optimizer} needs a card.")
-    if (beside := config.own(config.stages[-1]).reward_model_name()) and not paths.reward_bytes:
+    if (beside := config.own(config.stages[-1]).reward_model_name()) and not companions.reward_bytes:
         words.append(f"The memory of the reward model {beside} is not counted: what it is made of is not known here.")
-    return Chosen(changes, paths, tuple(words))
+    return Chosen(changes, companions, tuple(words))
 
 
 def _open_ones(config: RunConfig) -> dict[str, Any]:
@@ -59,13 +59,13 @@ def _open_ones(config: RunConfig) -> dict[str, Any]:
     return {name: value for name, value in usual.items() if getattr(config, name) == "auto"}
 
 
-def _decide_checkpointing(changes: dict[str, Any], weighed: "_Weighed | None", paths: ComputeOptions) -> str:
+def _decide_checkpointing(changes: dict[str, Any], weighed: "_Weighed | None", companions: Companions) -> str:
     """Switch it off in `changes` where the run fits without it. Returns why, or why not."""
     if weighed is None:
         return "The memory of this model cannot be forecast, so gradient checkpointing is on."
     without = changes | {"gradient_checkpointing": "off"}
-    needed = in_gigabytes(weighed.total(without, paths))
-    if weighed.is_short(without, paths):
+    needed = in_gigabytes(weighed.total(without, companions))
+    if weighed.is_short(without, companions):
         return f"Gradient checkpointing is on: without it {needed} would be needed."
     changes.update(without)
     return f"Gradient checkpointing is off: {needed} are needed without it, and it costs a third of the speed."
@@ -78,9 +78,9 @@ class _Weighed:
         self._shape, self._config, self._device = shape, config, device
         self._room = TIGHT * device.memory * (SHARE_OF_A_CARD if device.is_cuda else SHARE_OF_A_MACHINE)
 
-    def is_short(self, changes: Mapping[str, Any], paths: ComputeOptions) -> bool:
-        return self.total(changes, paths) > self._room
+    def is_short(self, changes: Mapping[str, Any], companions: Companions) -> bool:
+        return self.total(changes, companions) > self._room
 
-    def total(self, changes: Mapping[str, Any], paths: ComputeOptions) -> int:
+    def total(self, changes: Mapping[str, Any], companions: Companions) -> int:
         config = self._config.model_copy(update=dict(changes))
-        return worst_stage(self._shape, config, self._device, paths).total
+        return worst_stage(self._shape, config, self._device, companions).total

@@ -67,13 +67,12 @@ _SLACK = 1.04
 
 
 @dataclass(frozen=True)
-class ComputeOptions:
-    """What the memory of a run depends on beside its settings."""
+class Companions:
+    """What a run holds beside the model that it trains."""
 
     from_adapter: bool = False  # the run starts from a trained adapter, of which the reference keeps a frozen copy
-    reward_rank: int = (
-        0  # of the adapter that scores answers on the same base model; 0: as large as the one that trains
-    )
+    # Of the adapter that scores answers on the same base model; 0: as large as the one that trains.
+    reward_rank: int = 0
     reward_bytes: int = 0  # of a reward model of its own beside the base model
 
 
@@ -101,12 +100,12 @@ class Forecast:
 
 
 def forecast(
-    shape: Shape, config: RunConfig, objective: Stage, device: Device, paths: ComputeOptions | None = None
+    shape: Shape, config: RunConfig, objective: Stage, device: Device, companions: Companions | None = None
 ) -> Forecast:
     """The memory of one stage of a run."""
-    paths = paths or ComputeOptions()
-    moment, passing = _worst_moment(shape, config, objective, device, paths)
-    parts = stored(shape, config, objective, device, paths) | passing
+    companions = companions or Companions()
+    moment, passing = _worst_moment(shape, config, objective, device, companions)
+    parts = stored(shape, config, objective, device, companions) | passing
     return Forecast(objective, parts | {"context": _context(shape, device)}, moment)
 
 
@@ -121,7 +120,7 @@ def needed(forecast: Forecast, device: Device, peak: int | None = None) -> int:
     return forecast.total if peak is None else forecast.total - forecast.passing - forecast.parts["gradients"] + peak
 
 
-def stored(shape: Shape, config: RunConfig, objective: Stage, device: Device, paths: ComputeOptions) -> dict[str, int]:
+def stored(shape: Shape, config: RunConfig, objective: Stage, device: Device, companions: Companions) -> dict[str, int]:
     """What is there for the whole stage, exact to the byte."""
     method, width = METHODS[objective], _BYTES[_weight_dtype(config, device)]
     in_four_bits = config.precision in ("auto", "nf4")
@@ -133,22 +132,22 @@ def stored(shape: Shape, config: RunConfig, objective: Stage, device: Device, pa
     # One score in place of the output layer: as it was loaded, and the copy in fp32 that trains.
     head = shape.hidden if method.scores else 0
     unquantized = shape.body_weights + head if method.scores else shape.unquantized_weights
-    copies = 2 if _has_reference_adapter(config, objective, paths) else 1
+    copies = 2 if _has_reference_adapter(config, objective, companions) else 1
     return {
         "weights_4bit" if in_four_bits else "weights": weights,
         "embeddings": width * unquantized,
-        **({"reward": _reward_model(shape, config, objective, paths)} if method.online else {}),
+        **({"reward": _reward_model(shape, config, objective, companions)} if method.online else {}),
         "adapter": copies * _FP32 * trained + _FP32 * head,
         "gradients": _FP32 * (trained + head),
         "optimizer": optimizer_bytes(shape, config.adapter.rank, config.optimizer, head),
     }
 
 
-def _reward_model(shape: Shape, config: RunConfig, objective: Stage, paths: ComputeOptions) -> int:
+def _reward_model(shape: Shape, config: RunConfig, objective: Stage, companions: Companions) -> int:
     """What scores the answers: an adapter with its head on the same base, a model of its own, or both."""
     own = config.own(objective).reward_run_name()
-    rank = paths.reward_rank or config.adapter.rank
-    return (_FP32 * (adapter_weights(shape, rank) + shape.hidden) if own else 0) + paths.reward_bytes
+    rank = companions.reward_rank or config.adapter.rank
+    return (_FP32 * (adapter_weights(shape, rank) + shape.hidden) if own else 0) + companions.reward_bytes
 
 
 def nf4_bytes(weights: int) -> int:
@@ -192,9 +191,9 @@ def _adapter_tensors(linear: Linear, rank: int) -> tuple[int, int]:
     return rank * linear.inputs, rank * linear.outputs
 
 
-def _has_reference_adapter(config: RunConfig, objective: Stage, paths: ComputeOptions) -> bool:
+def _has_reference_adapter(config: RunConfig, objective: Stage, companions: Companions) -> bool:
     """Whether a frozen copy of the adapter is kept as the reference: where training starts from a trained one."""
-    return METHODS[objective].has_reference and (paths.from_adapter or len(config.stages) > 1)
+    return METHODS[objective].has_reference and (companions.from_adapter or len(config.stages) > 1)
 
 
 def _weight_dtype(config: RunConfig, device: Device) -> str:
@@ -238,7 +237,7 @@ class _Step:
 
 
 def _worst_moment(
-    shape: Shape, config: RunConfig, objective: Stage, device: Device, paths: ComputeOptions
+    shape: Shape, config: RunConfig, objective: Stage, device: Device, companions: Companions
 ) -> tuple[str, dict[str, int]]:
     """The moment of a step at which most is alive, and the parts that pass, as they are then."""
     step = _step(shape, config, objective, device)
@@ -251,7 +250,7 @@ def _worst_moment(
         "in the optimizer step": {"activations": 2 * _FP32 * adapter_weights(shape, config.adapter.rank)},
     }
     if METHODS[objective].online:
-        moments |= _moments_before_a_step(step, config, objective, device, paths)
+        moments |= _moments_before_a_step(step, config, objective, device, companions)
     elif METHODS[objective].has_reference:
         # What is kept of a reference is asked for before the trained model begins (engine/reference.py).
         waiting = config.reference != "kept"
@@ -265,7 +264,7 @@ def _worst_moment(
 
 
 def _moments_before_a_step(
-    step: _Step, config: RunConfig, objective: Stage, device: Device, paths: ComputeOptions
+    step: _Step, config: RunConfig, objective: Stage, device: Device, companions: Companions
 ) -> dict[str, dict[str, int]]:
     """What a method does that learns from answers of its own, before it trains on them: nothing of it keeps gradients."""
     shape, written, width = step.shape, step.rows * step.length, _BYTES[_weight_dtype(config, device)]

@@ -6,7 +6,7 @@ from itertools import combinations, product
 from typing import Any, Literal
 
 from workbench.core.memory.architectures import Shape
-from workbench.core.memory.forecast import PARTS, ComputeOptions, Forecast, forecast
+from workbench.core.memory.forecast import PARTS, Companions, Forecast, forecast
 from workbench.core.memory.savings import BEFORE_A_RUN, Saving, Smaller, smaller_models
 from workbench.core.training.config import RunConfig, overlay
 from workbench.core.training.recipe import Device
@@ -71,19 +71,21 @@ def plan(
     config: RunConfig,
     device: Device,
     free: int,
-    paths: ComputeOptions | None = None,
+    companions: Companions | None = None,
     smaller: Sequence[Smaller] = (),
 ) -> Plan:
     """The memory plan of a run. free: bytes that are free before it starts; smaller: models to suggest, any order."""
-    worst = worst_stage(shape, config, device, paths)
+    worst = worst_stage(shape, config, device, companions)
     found = verdict(worst.total, free)
-    changes = () if found == "fits" else remedies(shape, config, device, free, paths, smaller)
+    changes = () if found == "fits" else remedies(shape, config, device, free, companions, smaller)
     return Plan(worst, free, found, tuple(changes))
 
 
-def worst_stage(shape: Shape, config: RunConfig, device: Device, paths: ComputeOptions | None = None) -> Forecast:
+def worst_stage(shape: Shape, config: RunConfig, device: Device, companions: Companions | None = None) -> Forecast:
     """The stage of a run that needs most."""
-    return max((forecast(shape, config, stage, device, paths) for stage in config.stages), key=lambda one: one.total)
+    return max(
+        (forecast(shape, config, stage, device, companions) for stage in config.stages), key=lambda one: one.total
+    )
 
 
 def verdict(total: int, free: int) -> Fit:
@@ -98,7 +100,7 @@ def remedies(
     config: RunConfig,
     device: Device,
     free: int,
-    paths: ComputeOptions | None = None,
+    companions: Companions | None = None,
     smaller: Sequence[Smaller] = (),
 ) -> list[Remedy]:
     """The cheapest changes, in what they cost in time and quality, that make a run fit; at most three.
@@ -106,7 +108,7 @@ def remedies(
     First the cheapest change, or the cheapest two or three together, that are enough; after them others that are
     enough by themselves. Where nothing is enough, those that save most, one after the other.
     """
-    scale = _Scale(shape, config, device, free, paths or ComputeOptions())
+    scale = _Scale(shape, config, device, free, companions or Companions())
     kinds = [scale.worthwhile(kind) for kind in _kinds(shape, config, device, smaller)]
     together = _cheapest(scale, [kind for kind in kinds if kind])
     found = [scale.remedy(together[0])] if len(together) == 1 else scale.one_after_the_other(together)
@@ -135,15 +137,15 @@ def _cheapest(scale: "_Scale", kinds: Sequence[Sequence[Saving]]) -> tuple[Savin
 class _Scale:
     """Weighs changes of one run on one device."""
 
-    def __init__(self, shape: Shape, config: RunConfig, device: Device, free: int, paths: ComputeOptions):
-        self._shape, self._config, self._device, self._free, self._paths = shape, config, device, free, paths
+    def __init__(self, shape: Shape, config: RunConfig, device: Device, free: int, companions: Companions):
+        self._shape, self._config, self._device, self._free, self._companions = shape, config, device, free, companions
         self._total = self._weigh()
 
     def _weigh(self, *changes: Saving) -> int:
         shape, values = self._shape, self._config.model_dump()
         for change in changes:
             shape, values = change.shape or shape, overlay(values, change.changes)
-        return worst_stage(shape, RunConfig.model_validate(values), self._device, self._paths).total
+        return worst_stage(shape, RunConfig.model_validate(values), self._device, self._companions).total
 
     def saved(self, change: Saving) -> int:
         return self._total - self._weigh(change)
