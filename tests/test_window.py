@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from workbench.ui.environment import prepare
+
 ROOT = Path(__file__).parents[1]
 TIMES_GRADIO = 2.0
 
@@ -88,6 +90,20 @@ def test_the_window_opens_in_less_than_twice_the_time_of_importing_gradio(enviro
         assert said == f"The workbench is open at http://127.0.0.1:{port}/  (Ctrl+C closes it)\n"
         taken.append(seconds)
     assert min(taken) <= TIMES_GRADIO * min(imported), (taken, imported)
+
+
+def test_the_window_opens_where_all_else_goes_through_a_proxy(environment: dict[str, str]) -> None:
+    """One that is not even there: nothing that stays on this machine may ask it."""
+    behind = {name: "http://127.0.0.1:9" for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY")}
+    _, said = open_and_close(free_port(), environment | behind | {"NO_PROXY": "intern.example", "no_proxy": ""})
+    assert said.startswith("The workbench is open at")
+
+
+def test_names_without_a_proxy_stay_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "intern.example,localhost")
+    monkeypatch.setenv("no_proxy", "*")
+    prepare()
+    assert os.environ["NO_PROXY"] == "intern.example,localhost,127.0.0.1" and os.environ["no_proxy"] == "*"
 
 
 def test_a_port_that_is_taken_is_said_in_a_sentence(environment: dict[str, str]) -> None:

@@ -57,11 +57,20 @@ def prepare() -> None:
     masking.know(secrets.known)
     for name in _WIDENING:
         os.environ.pop(name, None)
+    _keep_own_address_from_proxies()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["GRADIO_TEMP_DIR"] = str(uploads())
     uploads().mkdir(exist_ok=True)
     _start_log(log_file())
+
+
+def _keep_own_address_from_proxies() -> None:
+    """Gradio asks its own window whether it is there, and a proxy for what lies outside does not know this machine's."""
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [one for one in os.environ.get(name, "").split(",") if one]
+        if known != ["*"]:
+            os.environ[name] = ",".join(dict.fromkeys([*known, "localhost", "127.0.0.1"]))
 
 
 class _WithoutTokens(logging.Formatter):

@@ -84,6 +84,8 @@ def launch_kwargs(
         "pwa": False,
         "show_error": False,
         "quiet": True,
+        # Gradio would ask for the page once, and give up with words about share links where a busy machine takes three seconds.
+        "_frontend": False,
         "footer_links": ["settings"],
         "favicon_path": str(Path(__file__).with_name("favicon.svg")),
         "theme": theme.theme(),
