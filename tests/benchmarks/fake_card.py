@@ -54,7 +54,10 @@ class Case:
 
     @property
     def values(self) -> Mapping[str, Any]:
-        return preset_configs()[self.model]
+        values = preset_configs()[self.model]
+        # Told once for all layers in presets/configs.toml.
+        each = {"layer_types": values["layer_types"] * values["num_hidden_layers"]} if "layer_types" in values else {}
+        return {**values, **each}
 
 
 @dataclass(frozen=True)

@@ -301,7 +301,7 @@ def _step(shape: Shape, config: RunConfig, objective: Stage, device: Device) -> 
     width = computed if computed == stored_as else computed + stored_as
     return _Step(
         shape=shape,
-        rows=METHODS[objective].sequences * config.batch_size,
+        rows=METHODS[objective].trained_sequences * config.batch_size,
         length=config.max_length,
         width=width,
         head_width=computed,
@@ -311,7 +311,7 @@ def _step(shape: Shape, config: RunConfig, objective: Stage, device: Device) -> 
         rank=config.adapter.rank,
         dropout_mask=1 if device.is_cuda else _FP32,
         # A batch of answers of its own is cut from a larger one, and padded like it.
-        padded=METHODS[objective].online or METHODS[objective].sequences * config.batch_size > 1,
+        padded=METHODS[objective].online or METHODS[objective].trained_sequences * config.batch_size > 1,
         answer=config.own(objective).longest_own_answer(),
     )
 

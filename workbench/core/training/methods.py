@@ -130,6 +130,11 @@ class Method:
         return self.kinds[0] == "sft"
 
     @property
+    def trained_sequences(self) -> int:
+        """Those of `sequences` that a step keeps activations of: the mismatched answer of KTO passes without gradients."""
+        return self.answers or self.sequences
+
+    @property
     def answers(self) -> int:
         """Answers of a row that it reads."""
         if self.online:
