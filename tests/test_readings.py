@@ -1,6 +1,7 @@
 """What is read under a chart, its numbers, and how often a reading is wrong."""
 
 import math
+import random
 from collections import Counter
 
 import pytest
@@ -14,10 +15,16 @@ from workbench.core.monitoring.explained import EXPLAINED
 from workbench.core.monitoring.health import examine
 from workbench.core.monitoring.readings import Series, every_stage, losses, preference
 from workbench.core.monitoring.run_log import RunLog
+from workbench.core.training.methods import METHODS
 from workbench.engine.meter import Meter
 from workbench.jobs.proposals import when_first_said
 
 PLAN = {"dpo": 20}
+# What the settings of a method must name besides.
+FORM: dict[str, dict[str, object]] = {
+    "kto": {"thumbs_data": "demo-thumbs"},
+    "rloo": {"batch_size": 32, "accumulation": 1, "rloo": {"answer_tokens": 40, "rules": "1 words: gladly"}},
+}
 AT_START = {"answers/chosen": 20.0, "answers/rejected": 40.0, "answers/examples": 100.0}
 
 
@@ -211,3 +218,37 @@ def test_a_finding_is_marked_where_it_was_first_said():
     with open(run.folder / "findings.jsonl", "ab") as torn:
         torn.write(b'["no finding"]\n{"rule": "nothing_moves", "step": 1, "sta')
     assert [one.step for one in when_first_said(run, [found])] == [4]
+
+
+# What trainers log, each in training and held out; the values are those that arithmetic stumbles over.
+LOGGED = (
+    "loss", "learning_rate", "grad_norm", "entropy", "memory_in_use", "tokens_per_second", "mean_token_accuracy", "num_tokens",
+    "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/margins_error", "rewards/accuracies", "logps/chosen",
+    "logps/rejected", "reward", "reward_std", "kl", "frac_reward_zero_std", "completions/mean_length", "completions/clipped_ratio",
+    "generating_time", "step_time", "reward/pairs", "reward/spread", "reward/calibration_error", "reward/shorter_pairs",
+    "reward/shorter_accuracy", "nll_loss", "log_odds_ratio", "log_odds_chosen", "runtime", "samples_per_second",
+)  # fmt: skip
+AT_THE_START = ("answers/chosen", "answers/rejected", "answers/examples", "answers/commonest", "answers/ended")
+AWKWARD = (0.0, 0.0, -0.0, 1e-12, 1e-300, 1.0, -1.0, 0.5, 3e38, -3e38, None)
+
+
+@pytest.mark.parametrize("stage", METHODS)
+def test_whatever_a_run_has_logged_its_charts_are_drawn_and_its_rules_looked_at(stage):
+    """A run that was paused at its first step, whose rate was 0, once took its page with it."""
+    config = demo_config(method=stage, **FORM.get(stage, {}))
+    for seed in range(120):
+        dice = random.Random(f"{stage} {seed}")
+        pool = dice.choice([(0.0,), (0.0, None), AWKWARD, AWKWARD])
+        names = dice.sample(LOGGED, dice.randint(1, len(LOGGED)))
+        rows = [
+            {"stage": stage, "step": 0, "steps": 20, "time": 0.0} | {name: dice.choice(pool) for name in AT_THE_START}
+        ]
+        for step in range(dice.choice([0, 1, 1, 2, 3, 12, 20]) + 1):
+            where = {"stage": stage, "step": step, "steps": 20, "time": float(dice.choice([step, 0]))}
+            rows += [where | {name: dice.choice(pool) for name in names}] if step else []
+            rows += [where | {f"eval_{name}": dice.choice(pool) for name in names}] if step % 3 == 0 else []
+        log = RunLog.of(rows)
+        found = examine(log.rows, config, {stage: 20})
+        assert charts(log, {stage: 20}, config, forecasts={stage: dice.choice([0, 10**9])}).keys() == set(CHART_IDS), (
+            found
+        )

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 
 def wilson(share: float, total: int, z: float = 1.96) -> tuple[float, float]:
-    """Interval of a share of `total` draws, 95 % if left so. z: standard errors to either side. Wilson 1927."""
+    """Interval of a share of `total` draws, 95 % if left so. z: standard errors to either side. Wilson 1927.
+
+    Of no draws it is everything. A number of a damaged file that is no share counts as the nearest one.
+    """
+    if total <= 0:
+        return 0.0, 1.0
+    share = min(max(share, 0.0), 1.0)
     centre = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
     return centre - half, centre + half

@@ -24,7 +24,7 @@ def reward_at_chance(curve: Curve) -> RunFinding | None:
 
 def reward_is_length(curve: Curve) -> RunFinding | None:
     measured = _measured(curve)
-    if measured is None or not has(measured, "eval_reward/shorter_accuracy"):
+    if measured is None or not has(measured, "eval_reward/shorter_accuracy", "eval_reward/shorter_pairs"):
         return None
     shorter, pairs = measured["eval_reward/shorter_accuracy"], int(measured["eval_reward/shorter_pairs"])
     overall = wilson(measured["eval_rewards/accuracies"], int(measured["eval_reward/pairs"]))[0]

@@ -68,6 +68,8 @@ def learning_rate(rates: Series) -> Reading:
     if not len(rates):
         return early("The learning rate")
     now, highest = rates.values[-1], max(rates.values)
+    if not highest:
+        return Reading("begins", "early", "It is 0 in the first step of a warm-up, and rises from there.")
     if now == highest and len(rates) > 1 and rates.values[-2] < highest:
         return Reading(
             "warms up", "fine", f"Now {now:.3g} and rising: the warm-up, in which steps are small on purpose."
