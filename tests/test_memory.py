@@ -264,6 +264,12 @@ def test_both_answers_of_a_pair_count_and_the_mismatched_one_of_kto_does_not():
     assert pairs["activations"] == answers["activations"]
 
 
+def test_what_a_run_of_an_earlier_version_holds_is_read_as_far_as_it_is_known():
+    """It chose between ways to the logits too, of which there is one now."""
+    stored = {"from_adapter": True, "fused_loss": False, "chunked_logits": True}
+    assert Companions.of(stored) == Companions(from_adapter=True)
+
+
 def test_the_context_is_cudas_and_a_cpu_has_none():
     assert forecast(shape(QWEN_HALF_B), run(), "dpo", CPU).parts["context"] == 0
     assert forecast(shape(QWEN_HALF_B), run(), "dpo", CARD).parts["context"] >= 1_400_000_000

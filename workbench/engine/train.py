@@ -12,7 +12,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -256,8 +256,7 @@ def decide(run: Run, device: Device) -> Companions:
         evaluations, why = settle_evaluations(config, noted)
         words = [*found.words, *([why] if why else [])]
         run.write_chosen({"changes": found.changes | evaluations, "paths": asdict(found.companions), "words": words})
-    known = {field.name for field in fields(Companions)}  # another version may have chosen among others
-    return Companions(**{name: taken for name, taken in run.chosen()["paths"].items() if name in known})
+    return Companions.of(run.chosen()["paths"])
 
 
 def _environment(config: RunConfig, loaded: load.Loaded, plan: dict[Stage, int]) -> dict[str, Any]:

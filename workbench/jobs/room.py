@@ -22,7 +22,7 @@ def fits_beside_run(run: Run, model: ModelRef) -> bool:
         return True
     try:
         config = run.adjusted_config()
-        companions = Companions(**run.chosen().get("paths", {}))
+        companions = Companions.of(run.chosen().get("paths", {}))
         training = worst_stage(shape_of(model_configs.config_of(config.model)), config, device, companions).total
         return verdict(training + _chat(model, device), device.memory) == "fits"
     except WorkbenchError:  # of what is not known it cannot be promised

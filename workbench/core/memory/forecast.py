@@ -5,7 +5,8 @@ moments (activations, logits, the reference's pass) is an upper estimate: the fo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from workbench.core.memory.architectures import Linear, Shape
 from workbench.core.training.config import RunConfig, Stage
@@ -74,6 +75,11 @@ class Companions:
     # Of the adapter that scores answers on the same base model; 0: as large as the one that trains.
     reward_rank: int = 0
     reward_bytes: int = 0  # of a reward model of its own beside the base model
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "Companions":
+        """As a run has written them down, by a version that may have had other fields."""
+        return cls(**{field.name: stored[field.name] for field in fields(cls) if field.name in stored})
 
 
 @dataclass(frozen=True)
