@@ -353,7 +353,7 @@ def test_a_model_that_is_not_there_is_said_in_words(monkeypatch):
     with pytest.raises(WorkbenchError, match="There is no folder /nowhere"):
         load.fetch(demo_config().model.model_copy(update={"source": "folder", "name": "/nowhere"}), print)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(WorkbenchError, match="Hub cannot be reached.*demo model"):
+    with pytest.raises(WorkbenchError, match="HF_HUB_OFFLINE is set.*demo model"):
         load.fetch(demo_config().model.model_copy(update={"source": "hub", "name": "owner/nothing"}), print)
 
 
@@ -381,7 +381,7 @@ def test_every_no_of_the_hub_is_a_sentence_with_a_way_out(monkeypatch, kind, wor
             else error_type("no")
         )
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", refuse)
     with pytest.raises(WorkbenchError, match=words):
         load.fetch(demo_config().model.model_copy(update={"source": "hub", "name": "owner/model"}), print)
 
@@ -390,6 +390,7 @@ def test_remote_code_on_the_hub_is_refused_before_the_weights_are_downloaded(mon
     import huggingface_hub
 
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "x", "auto_map": {"AutoModel": "evil.Model"}}))
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda *_a, **_k: None)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_a, **_k: str(tmp_path / "config.json"))
     monkeypatch.setattr(
         huggingface_hub, "snapshot_download", lambda *_a, **_k: pytest.fail("nothing may be downloaded")

@@ -3,6 +3,7 @@
 import gc
 import json
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -539,11 +540,17 @@ def test_a_folder_that_is_none_or_has_no_config_is_named(tmp_path):
         config_of(ModelRef(source="folder", name=str(tmp_path)))
 
 
-def test_without_a_network_an_unknown_model_is_said_in_words(monkeypatch):
+def test_without_a_network_an_unknown_model_is_said_in_words_and_soon(monkeypatch):
     import huggingface_hub.constants
 
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    address = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"  # nothing answers there
+    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
+    began = time.monotonic()
     with pytest.raises(WorkbenchError, match="the Hub cannot be reached"):
+        download_config("made-up-owner/made-up-model", None)
+    assert time.monotonic() - began < 10, "the Hub's library itself would try for half a minute"
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(WorkbenchError, match="HF_HUB_OFFLINE is set"):
         download_config("made-up-owner/made-up-model", None)
 
 

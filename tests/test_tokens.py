@@ -402,6 +402,7 @@ def test_the_tokenizer_of_a_hub_model_is_fetched_without_its_weights(monkeypatch
         asked.append(allow_patterns)
         return str(model)
 
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", lambda *_, **__: None)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: str(model / "config.json"))
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     ref = ModelRef(source="hub", name="owner/model")

@@ -43,6 +43,7 @@ from workbench.engine.load import Loaded, load_base
 from workbench.engine.loaded_adapters import Adapters, Lane, Who
 from workbench.engine.trouble import explain, is_out_of_memory
 from workbench.store.home import home
+from workbench.store.model_configs import config_of
 from workbench.store.model_files import read_config
 
 if TYPE_CHECKING:
@@ -351,8 +352,10 @@ def main(argument: str) -> int:
         def progress(text: str) -> None:
             say({"event": "progress", "fraction": 0.0, "text": text})
 
+        model = ModelRef.model_validate(wanted["model"])
+        config_of(model)  # a model that cannot be had is refused at once, and not after seconds of importing
         import_for(FOR_A_CHAT)
-        loaded = load_base(ModelRef.model_validate(wanted["model"]), wanted["precision"], this_device(), progress)
+        loaded = load_base(model, wanted["precision"], this_device(), progress)
         return Lanes(loaded).answer, {"facts": loaded.facts}
 
     return serve(load, _explain)

@@ -30,6 +30,7 @@ from workbench.engine.templates import check_template
 from workbench.engine.trouble import is_out_of_memory, is_out_of_room, without_paths
 from workbench.store.home import home, shipped
 from workbench.store.hub_errors import hub_errors
+from workbench.store.model_configs import download_config
 from workbench.store.model_files import chat_template, check_model, read_config, tokenizer_problem
 
 Say = Callable[[str], None]
@@ -331,8 +332,7 @@ def _fetch_from_hub(ref: ModelRef, say: Say, with_weights: bool) -> Path:
     say(f"looking for {ref.name}")
     with hub_errors("model", ref.name, ref.revision):
         # The small config first: what would be refused is refused before gigabytes were downloaded.
-        config = Path(huggingface_hub.hf_hub_download(ref.name, "config.json", revision=ref.revision))
-        read_config(config.parent, ref.name)
+        read_config(download_config(ref.name, ref.revision).parent, ref.name)
         say(f"downloading {ref.name}, unless it is here already")
         folder = huggingface_hub.snapshot_download(
             ref.name,

@@ -26,7 +26,7 @@ def config_of(ref: ModelRef, download: Download | None = None) -> Mapping[str, A
         return read_config(shipped("assets") / "demo" / "model", "the demo model")
     if ref.source == "folder":
         return _in_folder(Path(ref.name).expanduser(), ref.name)
-    cached = _cached(ref)
+    cached = _cached(ref.name, ref.revision)
     if cached:
         return read_config(cached.parent, ref.name)
     known = preset_configs()
@@ -41,7 +41,7 @@ def folder_of(ref: ModelRef) -> Path | None:
         return shipped("assets") / "demo" / "model"
     if ref.source == "folder":
         return Path(ref.name).expanduser()
-    cached = _cached(ref)
+    cached = _cached(ref.name, ref.revision)
     return cached.parent if cached else None
 
 
@@ -63,13 +63,17 @@ def download_config(name: str, revision: str | None) -> Path:
     import huggingface_hub
 
     with hub_errors("model", name, revision):
+        if _cached(name, revision) is None:
+            # Where nothing answers, the download tries again and again for half a minute. One question says so at once.
+            address = huggingface_hub.hf_hub_url(name, "config.json", revision=revision)
+            huggingface_hub.get_hf_file_metadata(address, timeout=10)
         return Path(huggingface_hub.hf_hub_download(name, "config.json", revision=revision, etag_timeout=10))
 
 
-def _cached(ref: ModelRef) -> Path | None:
+def _cached(name: str, revision: str | None) -> Path | None:
     import huggingface_hub
 
-    found = huggingface_hub.try_to_load_from_cache(ref.name, "config.json", revision=ref.revision)
+    found = huggingface_hub.try_to_load_from_cache(name, "config.json", revision=revision)
     return Path(found) if isinstance(found, str) else None
 
 

@@ -1,9 +1,10 @@
-"""Gradio's page, which searches its whole tree for a component at each touch of one, with an index in that place.
+"""Gradio's page, which searches where it could look up, with an index in two places.
 
-An event touches all fields that events ever read, several times; on a page of 700 components that is 140,000 visits of nodes, a
-quarter of a second in which the page does nothing else, and the tick alone comes once a second (Gradio 6.31: `find_node_by_id` in
-js/core). Only the text of that one function is exchanged, in the answer of this server; of a release that has another text,
-the page is given as it is.
+An event touches all fields that events ever read, several times, and each touch searches the whole tree; on a page of 700 components
+that is 140,000 visits of nodes, a quarter of a second in which the page does nothing else, and the tick alone comes once a second
+(Gradio 6.31: `find_node_by_id` in js/core). While the page is made, each component asks all 270 events whether they are its own:
+a third of the time that the page takes to open (`find_attached_events`). Only the text of these two functions is exchanged, in the
+answer of this server; of a release that has another text, the page is given as it is.
 """
 
 import functools
@@ -34,11 +35,31 @@ _WITH_INDEX = (
     "if(node.children)for(let child of node.children){{let found=workbenchSearch(child,id);if(found)return found}}return null}}"
 )
 
+# find_attached_events(e,t){let n=t.filter(t=>t.targets.find(([t])=>t===e.id)).map(t=>{let n=t.targets.find(([t])=>t===e.id);
+# return n?n[1]:null}).filter(Boolean);return e.props.shared_props.attached_events=n,e}
+_ATTACHED = re.compile(
+    r"find_attached_events\((?P<node>\w),(?P<events>\w)\)\{let (?P<names>\w)="
+    r"(?P=events)\.filter\((?P<one>\w)=>(?P=one)\.targets\.find\(\(\[(?P<id>\w)\]\)=>(?P=id)===(?P=node)\.id\)\)"
+    r"\.map\((?P<event>\w)=>\{let (?P<target>\w)=(?P=event)\.targets\.find\(\(\[(?P<its>\w)\]\)=>(?P=its)===(?P=node)\.id\);"
+    r"return (?P=target)\?(?P=target)\[1\]:null\}\)\.filter\(Boolean\);"
+    r"return (?P=node)\.props\.shared_props\.attached_events=(?P=names),(?P=node)\}"
+)
+
+# Of each list of events the names of those of a component. The same event of a component counts once, as its first target.
+_ATTACHED_BY_INDEX = (
+    "find_attached_events(node,events){let names=this.workbenchAttached?.events===events?this.workbenchAttached.names:new Map;"
+    "if(this.workbenchAttached?.events!==events){for(let event of events){let seen=new Set;for(let [id,name] of event.targets)"
+    "if(!seen.has(id)){seen.add(id);if(name)names.has(id)?names.get(id).push(name):names.set(id,[name])}}"
+    "this.workbenchAttached={events,names}}"
+    "return node.props.shared_props.attached_events=[...names.get(node.id)??[]],node}"
+)
+
 
 def with_index(script: str) -> str | None:
-    """A script of Gradio's page with the search answered from an index; None where it is not in it, once and as it is known."""
-    changed, count = _SEARCH.subn(lambda found: _WITH_INDEX.format(name=found["name"]), script)
-    return changed if count == 1 else None
+    """A script of Gradio's page with both searches answered from an index; None where one is not in it, once and as it is known."""
+    changed, searches = _SEARCH.subn(lambda found: _WITH_INDEX.format(name=found["name"]), script)
+    changed, attached = _ATTACHED.subn(lambda _: _ATTACHED_BY_INDEX, changed)
+    return changed if searches == attached == 1 else None
 
 
 class IndexedTree:
