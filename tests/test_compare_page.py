@@ -37,9 +37,10 @@ def test_a_question_loads_the_model_and_both_lanes_show_their_answers():
     with gr.Blocks():
         tab = CompareTab()
     try:
-        *_, last = tab.chat.converse(tab.who, app, Talk(sampling={"max_new_tokens": 2}), "hello")
+        first, *_, last = tab.chat.converse(tab.who, app, Talk(sampling={"max_new_tokens": 2}), "hello")
     finally:
         app.close()
+    assert not any(first[button]["interactive"] for button in tab.chat.votes.votes.values()), "on which answers?"
     for side, text in (("left", "hello0 hello0"), ("right", "hello1 hello1")):
         assert text in str(last[tab.chat.lanes.said[side]])
     assert last[tab.chat.talk].turns[0].answers.right.ended == "limit" and last[tab.chat.talk].verified

@@ -13,6 +13,10 @@ from workbench.jobs.app_state import AppState
 from workbench.ui.page_tree import ASSETS, IndexedTree, with_index
 from workbench.ui.shell import build
 
+ATTACHED = (
+    "find_attached_events(e,t){let n=t.filter(t=>t.targets.find(([t])=>t===e.id)).map(t=>{let n=t.targets.find(([t])=>t===e.id);"
+    "return n?n[1]:null}).filter(Boolean);return e.props.shared_props.attached_events=n,e}"
+)
 SEARCH = "function Z(e,t){if(e.id===t)return e;if(e.children)for(let n of e.children){let e=Z(n,t);if(e)return e}return null}"
 
 
@@ -40,9 +44,10 @@ def test_the_page_of_this_release_is_given_the_index():
 
 
 def test_of_another_text_nothing_is_changed():
-    assert with_index(f"a();{SEARCH}b();").startswith("a();var workbenchIndex")
-    assert with_index(SEARCH.replace("return null", "return e")) is None
-    assert with_index(SEARCH + SEARCH.replace("Z(", "Y(")) is None, "which of the two is it?"
+    assert with_index(f"a();{SEARCH}b();{ATTACHED}").startswith("a();var workbenchIndex")
+    assert with_index(SEARCH.replace("return null", "return e") + ATTACHED) is None
+    assert with_index(SEARCH + ATTACHED.replace("n[1]", "n[0]")) is None
+    assert with_index(SEARCH + SEARCH.replace("Z(", "Y(") + ATTACHED) is None, "which of the two is it?"
 
 
 def test_only_that_script_is_answered_for_gradio_and_no_cache_keeps_it_for_another_program():

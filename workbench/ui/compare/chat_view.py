@@ -279,7 +279,7 @@ class ChatView:
         """Everything that asks both. Gives back the events that an answer ends."""
         bar = self.ask
         inputs = [self.talk, *who.inputs, *how.inputs]
-        outputs = [self.talk, self.earlier.id, *self.lanes.said.values(), who.note]
+        outputs = [self.talk, self.earlier.id, *self.lanes.said.values(), who.note, *self.votes.votes.values()]
         edited = [bar.editing, bar.send, bar.edit]
 
         def now(talk: Talk, values: Sequence[Any]) -> Talk:
@@ -352,7 +352,7 @@ class ChatView:
         talk = replace(talk, rewarded_by="")
         pending = replace(talk, turns=(*talk.turns, Turn(question, Answers())))
         way = way_html(app, talk.left.name, talk.right.name)
-        yield {self.talk: talk, who.note: way, **self.lanes.updates(pending, (True, True))}
+        yield {self.talk: talk, who.note: way, **self.lanes.updates(pending, (True, True)), **self.votes.closed()}
         left, right = (Ask(messages_of(talk, side, question), talk.answerer(side)) for side in SIDES)
         drawn, told = 0.0, {who.note: way}
         for answers in asking.ask(app, left, right, Sampling.model_validate(talk.sampling)):

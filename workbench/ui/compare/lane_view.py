@@ -98,7 +98,7 @@ class VoteBar:
                 given = vote_on(said, choice)
                 if given is None:
                     raise WorkbenchError("There are no two answers to vote on. Ask both something first.")
-                return {**self._interactive(False), self.said: vote_message(votes.add(given))}
+                return {**self.closed(), self.said: vote_message(votes.add(given))}
 
             return keep
 
@@ -109,6 +109,10 @@ class VoteBar:
         """The votes wait for two whole answers to one and the same conversation."""
         possible = vote_on(talk, "tie") is not None
         return {**self._interactive(possible), self.said: "" if possible or not talk.turns else NO_VOTE}
+
+    def closed(self) -> Updates:
+        """While an answer is written, and after a vote on it."""
+        return self._interactive(False)
 
     def _interactive(self, possible: bool) -> Updates:
         return {button: gr.update(interactive=possible) for button in self.votes.values()}
