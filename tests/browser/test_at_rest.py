@@ -77,6 +77,9 @@ def test_each_component_has_the_events_that_gradios_own_page_gives_it(page: Page
             return lists.flatMap(events => [1, 2, 3, 4, null].map(id =>
                 page.find_attached_events({id, props: {shared_props: {}}}, events).props.shared_props.attached_events));
         })""",
-        [re.sub(r"^.*?(?=find_attached_events\((?:\w|node),(?:\w|events)\)\{)", "", text, flags=re.S) for text in methods],
+        [
+            re.sub(r"^.*?(?=find_attached_events\((?:\w|node),(?:\w|events)\)\{)", "", text, flags=re.S)
+            for text in methods
+        ],
     )
     assert ours == theirs and ours[:4] == [["click", "submit"], ["input", "change"], [], []]

@@ -106,7 +106,9 @@ def test_the_whole_loop_by_clicks_with_a_reload_and_a_second_tab(page: Page, win
     page.locator("#wb-compare-send").click()
     expect(page.locator("#wb-lane-right .wb-said")).to_have_count(2, timeout=60_000)
     expect(page.locator("#wb-lane-right .wb-note")).to_contain_text("tok/s", timeout=60_000)
-    expect(page.locator("#wb-compare-voted")).to_contain_text("A vote needs two whole answers to the same", timeout=60_000)
+    expect(page.locator("#wb-compare-voted")).to_contain_text(
+        "A vote needs two whole answers to the same", timeout=60_000
+    )
     expect(page.locator("#wb-vote-right")).to_be_disabled()
     expect(page.locator("#wb-status")).to_contain_text("demo model", timeout=SOON)
 
