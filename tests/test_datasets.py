@@ -668,7 +668,7 @@ class HubServer(http.server.BaseHTTPRequestHandler):
 
 def test_the_real_libraries_read_from_a_hub_without_torch_and_without_running_code(tmp_path, own_home):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), HubServer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     program = """
 import sys
 from workbench.core.errors import WorkbenchError

@@ -90,7 +90,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     server: Any = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.asked, server.space, server.refuses = [], None, {}
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     place = f"http://127.0.0.1:{server.server_port}"
     api = huggingface_hub.HfApi
     # The library read HF_ENDPOINT when it was imported.

@@ -172,6 +172,7 @@ sys.exit(train.main(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_inside_a_checkpoint_loses_only_what_came_after_the_last_one():
     small = {"batch_size": 4, "max_length": 128, "held_out_limit": 8, "evaluations": 1, "checkpoint_steps": 1}
     run = training.start(

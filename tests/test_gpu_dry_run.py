@@ -16,6 +16,7 @@ from run_all import BEGIN, END, PARTS, Results, table, with_table  # noqa: E402
 ONLY_ON_A_CARD = ("unsloth", "said_to_fit", "both_backends")
 
 
+@pytest.mark.slow
 def test_all_that_needs_no_card_runs_on_the_processor(tmp_path):
     command = [
         sys.executable,

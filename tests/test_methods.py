@@ -45,10 +45,10 @@ def rewards(row: dict) -> list[float]:
     ("loss", "start"),
     [
         ({"loss": "sigmoid"}, math.log(2)),
-        ({"loss": "sigmoid_norm", "beta": 5}, math.log(2)),
+        pytest.param({"loss": "sigmoid_norm", "beta": 5}, math.log(2), marks=pytest.mark.slow),
         ({"loss": "ipo", "beta": 0.1}, 25.0),
-        ({"loss": "robust", "label_smoothing": 0.1}, math.log(2)),
-        ({"loss": "apo_zero"}, 1.0),
+        pytest.param({"loss": "robust", "label_smoothing": 0.1}, math.log(2), marks=pytest.mark.slow),
+        pytest.param({"loss": "apo_zero"}, 1.0, marks=pytest.mark.slow),
         ({"loss": "sigmoid", "sft_weight": 0.5}, None),
     ],
     ids=["sigmoid", "sigmoid_norm", "ipo", "robust", "apo_zero", "sft-term"],

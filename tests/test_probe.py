@@ -47,6 +47,7 @@ def test_the_run_goes_on_as_if_the_probe_had_not_been(one_base, monkeypatch):
     assert numbers(trained("not-probed")) == numbers(probed)
 
 
+@pytest.mark.slow
 def test_a_run_that_answers_by_itself_goes_on_as_if_the_probe_had_not_been(judge, one_base, monkeypatch):
     """The longest prompt of all, with answers of all 16 tokens: generated, scored, read and trained on once."""
     tried = []

@@ -81,7 +81,9 @@ def trainer(stage, tokenizer, folder, own, architecture="llama", steps=STEPS, **
     return found
 
 
-@pytest.mark.parametrize("stage", ["dpo", "kto", "orpo", "simpo"])
+@pytest.mark.parametrize(
+    "stage", ["dpo", *(pytest.param(one, marks=pytest.mark.slow) for one in ("kto", "orpo", "simpo"))]
+)
 def test_fifty_steps_have_the_losses_of_trl(stage, tokenizer, tmp_path, monkeypatch):
     """Within 1e-4 of it, relatively, though weights move on with each step; every batch is read in packed rows."""
     monkeypatch.setattr(packed_rows, "WORTH", 100)

@@ -97,7 +97,7 @@ def test_a_stranger_sends_no_token_and_follows_no_redirect(monkeypatch):
 
     monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 30)
     server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     place = f"http://127.0.0.1:{server.server_port}"
     assert [space.status_as_stranger(f"{place}/{path}") for path in ("away", "x")] == [302, 401]
     server.shutdown()

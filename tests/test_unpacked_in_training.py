@@ -19,6 +19,7 @@ def learned(name: str) -> tuple[dict, list[float]]:
     return load_file(run.adapter / WEIGHTS), [row["loss"] for row in run.metrics() if "loss" in row]
 
 
+@pytest.mark.slow
 def test_a_run_learns_the_same_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
     real = unpacked.room_beside

@@ -35,6 +35,7 @@ def kept() -> psutil.Process:
     return psutil.Process(warm._waiting.process.pid)
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_by_the_process_that_waited_and_has_the_device_from_its_start(home):
     waiting = kept()
     assert device.holder() is None and training.running() is None

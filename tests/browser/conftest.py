@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import windows
 from playwright.sync_api import Browser, Page, sync_playwright
 
 _QUIET = (
@@ -37,6 +38,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.flaky(reruns=TRIES_MORE))
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """The process that windows are forked from ends before tests that look at what this one began."""
+    here = Path(__file__).parent
+    if nextitem is None or here not in nextitem.path.parents:
+        windows.close_nursery()
 
 
 # Not for the whole session: while Playwright runs, no other test could run an event loop of its own.

@@ -25,6 +25,7 @@ def open_report(page: Page) -> None:
     page.get_by_role("tab", name="Report").click()
 
 
+@pytest.mark.slow
 def test_a_report_is_made_read_downloaded_and_opened_again(page: Page, window: Window, tmp_path: Path):
     """Base and run both repeat the question, so that nothing differs; every token of the run is as likely again."""
     page.goto(window.address)

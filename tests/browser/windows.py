@@ -57,9 +57,18 @@ def _nursery() -> subprocess.Popen[str]:
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", _IMPORTED_ONCE]
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True)
-    atexit.register(process.kill)
-    return process
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True)
+
+
+def close_nursery() -> None:
+    """End the process that windows are forked from, where there is one."""
+    if _nursery.cache_info().currsize:
+        with _nursery() as nursery:
+            nursery.kill()
+        _nursery.cache_clear()
+
+
+atexit.register(close_nursery)
 
 
 def _started(command: list[str], environment: dict[str, str], log: Path) -> psutil.Process:
