@@ -256,9 +256,8 @@ def test_out_of_memory_goes_on_with_less_and_the_same_in_all(one_base, monkeypat
     assert [one["step"] for one in run.metrics() if "loss" in one] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize(
-    "where", [pytest.param("while answers are written", marks=pytest.mark.slow), "in the training step"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["while answers are written", "in the training step"])
 def test_out_of_memory_of_a_run_that_answers_by_itself_keeps_whole_groups(judge, one_base, monkeypatch, where):
     """2 x 1 -> 1 x 2: the same effective batch of one group; each answer is then written by itself."""
     from workbench.engine.rloo import RlooOnOneBase

@@ -36,6 +36,7 @@ def window(home: Path) -> Iterator[Window]:
     one.close()
 
 
+@pytest.mark.slow
 def test_one_click_makes_the_better_step_the_result_and_a_run_that_ends_is_told_of(page: Page, window: Window) -> None:
     run = past_its_best()
     ends = create_run(demo_config("ends"))

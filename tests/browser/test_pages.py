@@ -35,7 +35,7 @@ def test_no_page_is_wider_than_the_screen_or_asks_the_outside(page: Page, window
         open_page(page, name)
         for width in (1280, 390):
             page.set_viewport_size({"width": width, "height": 844})
-            page.wait_for_timeout(400)
+            page.wait_for_timeout(200)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
     assert asked
     assert [url for url in asked if not url.startswith((window.address, "data:", "blob:"))] == []

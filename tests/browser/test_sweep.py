@@ -24,6 +24,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
     one.close()
 
 
+@pytest.mark.slow
 def test_values_become_runs_that_wait_and_watch_shows_them_as_a_sweep(page: Page, window: Window):
     page.goto(window.address)
     page.get_by_role("tab", name="3 Train").click()
