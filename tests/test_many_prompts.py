@@ -105,10 +105,21 @@ def test_the_table_grows_to_all_answers_and_ends_with_files_and_questions_to_vot
     assert pictures[-2][many.stop]["visible"] == "hidden" and pictures[0][many.stop]["visible"] is True
 
 
+def stopped_at(app, grid, count, pictures):
+    """All pictures of a table that is stopped once it has so many answers."""
+
+    def stop():
+        while len(grid.answers) < count:
+            time.sleep(0.01)
+        lanes.stop(app)
+
+    threading.Thread(target=stop, daemon=True).start()
+    return list(pictures)
+
+
 def test_a_stop_keeps_what_is_there_and_says_how_much(app, many):
-    pictures = many.fill(app, new_grid(app, prompts("hello", "slow"), BOTH, Sampling()))
-    threading.Thread(target=lambda: (time.sleep(3), lanes.stop(app)), daemon=True).start()
-    *_, ended, last = pictures
+    grid = new_grid(app, prompts("hello", "slow"), BOTH, Sampling())
+    *_, ended, last = stopped_at(app, grid, 2, many.fill(app, grid))
     assert "Stopped: 2 of 4 answers are whole" in ended[many.progress]["value"]
     assert "hello at 0.5" in ended[many.answers] and "not answered yet" in ended[many.answers]
     assert [one.prompt[0]["content"] for one in last[many.answers_state]] == ["hello"]
@@ -160,9 +171,8 @@ def test_five_strengths_are_there_again_after_a_reload_and_not_once_their_run_is
 
 
 def test_a_sweep_that_was_stopped_is_not_scored(app, many):
-    grid = new_grid(app, prompts("slow"), [Answerer("ours", one) for one in STRENGTHS], Sampling())
-    threading.Thread(target=lambda: (time.sleep(3), lanes.stop(app)), daemon=True).start()
-    *_, last = many.fill_strengths(app, grid)
+    grid = new_grid(app, prompts("hello", "slow"), [Answerer("ours", one) for one in STRENGTHS], Sampling())
+    *_, last = stopped_at(app, grid, 5, many.fill_strengths(app, grid))
     assert not grid.scores and "Stopped" in last[many.progress]["value"]
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from workbench.ui.environment import prepare
+from workbench.ui.listening import check_free
+from workbench.ui.serve import arguments_or_exit
 
 ROOT = Path(__file__).parents[1]
 TIMES_GRADIO = 2.0
@@ -114,6 +116,28 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(environment: dict[str, str])
         done = run(["app.py", "--port", str(port)], environment)
     assert done.returncode == 1
     assert done.stderr.strip() == f"Port {port} is taken by another program. Choose another with --port."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--port", "99999"], "There is no port 99999; ports go from 1 to 65535."),
+        (["--host", "192.0.2.7", "--password", "three words here"], "192.0.2.7, which is no address of this machine"),
+        (["--host", "no.such.host.example", "--password", "three words here"], "is no address of this machine"),
+    ],
+)
+def test_an_address_that_cannot_be_had_is_said_in_a_sentence(arguments, words, monkeypatch, capsys) -> None:
+    """Among them one of the addresses that RFC 5737 keeps for documents."""
+    monkeypatch.setattr("sys.argv", ["app.py", *arguments])
+    with pytest.raises(SystemExit, match="1"):
+        arguments_or_exit()
+    assert words in capsys.readouterr().err
+
+
+def test_addresses_of_this_machine_are_in_order() -> None:
+    for host in ("127.0.0.1", "localhost", "0.0.0.0", *(["::1", "[::1]"] if socket.has_dualstack_ipv6() else [])):
+        check_free(host, None)
+        check_free(host, free_port())
 
 
 def test_a_share_link_without_a_password_is_refused_in_a_sentence(environment: dict[str, str]) -> None:

@@ -23,8 +23,11 @@ _QUIET = (
 
 
 def browser_program() -> str | None:
-    """Chromium's path: named by WORKBENCH_CHROMIUM, or found under its usual names."""
-    names = ("chromium", "chromium-browser", "google-chrome")
+    """Chromium's path: named by WORKBENCH_CHROMIUM, or found under its usual names.
+
+    First its headless shell, the same engine without the window around it: a fifth faster, and what Playwright itself starts.
+    """
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
     return os.environ.get("WORKBENCH_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
 
 

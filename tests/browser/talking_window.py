@@ -53,17 +53,17 @@ while (request := asked.get()) is not None:
 """
 
 
-def main() -> int:
+def main() -> None:
     prepare()
     from workbench.jobs.app_state import AppState
     from workbench.jobs.chat import Chat
-    from workbench.ui.serve import main as serve
+    from workbench.ui.serve import arguments_or_exit, serve_or_exit
     from workbench.ui.shell import build
 
     app = AppState()
     app.chat = Chat((sys.executable, "-c", ECHO))
-    return serve(build(app))
+    serve_or_exit(arguments_or_exit(), build(app))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -35,10 +35,6 @@ class Situation:
     is_hidden: bool | None = None
     hardware: str = ""
 
-    @property
-    def is_space(self) -> bool:
-        return not self.kind.startswith("local")
-
     def is_owner(self, name: str | None) -> bool:
         """Whether somebody with this name on the Hub (None: not signed in) may do everything."""
         return not self.has_visitors or (name is not None and name in self.owners)

@@ -1,12 +1,10 @@
 """How the window opens: theme, guard and limits in one place, for the command line, a Space and the tests."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from starlette.middleware import Middleware
 
-from workbench.core.errors import WorkbenchError
 from workbench.store.home import home
 from workbench.store.secrets import hub_home, token_files
 from workbench.store.space import on_space
@@ -15,12 +13,12 @@ from workbench.ui.chart import picture_scripts
 from workbench.ui.environment import uploads
 from workbench.ui.frame import FIRST_PAGE
 from workbench.ui.guard import Guard, error_handler, rules_for
-from workbench.ui.login import SHORTEST_PASSWORD, SlowLogin
+from workbench.ui.listening import listening
+from workbench.ui.login import SlowLogin
 from workbench.ui.packing import Packed
 from workbench.ui.page_tree import IndexedTree
 from workbench.ui.who_may import Visitors
 
-HERE = "127.0.0.1"
 UPLOAD_LIMIT = "500mb"
 
 
@@ -35,35 +33,21 @@ def launch_kwargs(
 ) -> dict[str, Any]:
     """Arguments for `Blocks.launch`.
 
-    host: None listens where it should: on this machine only, or on every address of a Space.
-    port: None takes 7860 or the next free one.
-    Raises WorkbenchError where the window would be open to others without a password.
+    host, share, password: as for `listening`, which raises WorkbenchError. port: None takes 7860 or the next free one.
     """
-    password = password or os.environ.get("WORKBENCH_PASSWORD") or None
-    host = host or ("0.0.0.0" if on_space() else HERE)
-    opened = host not in (HERE, "localhost")
-    if (opened or share) and not password and not on_space():
-        raise WorkbenchError(
-            f"{'A share link' if share else f'Listening on {host}'} lets others use this machine, and there is no "
-            "password. Set one with --password or WORKBENCH_PASSWORD, or leave the window on 127.0.0.1."
-        )
-    if (opened or share) and password and len(password) < SHORTEST_PASSWORD:
-        raise WorkbenchError(
-            f"The password has {len(password)} characters, and whoever guesses it can use this machine. Take one with "
-            f"{SHORTEST_PASSWORD} or more; three words are easy to keep in mind."
-        )
-    rules = rules_for(opened, share)
+    at = listening(host, share, password)
+    rules = rules_for(at.opened, share)
     return {
-        "server_name": host,
+        "server_name": at.host,
         "server_port": port,
         "share": share,
-        "auth": (user, password) if password else None,
-        "auth_message": "This workbench is protected by a password." if password else None,
+        "auth": (user, at.password) if at.password else None,
+        "auth_message": "This workbench is protected by a password." if at.password else None,
         "inbrowser": open_browser,
         "app_kwargs": {
             "middleware": [
                 Middleware(Guard, rules=rules),
-                *([Middleware(SlowLogin)] if password else []),
+                *([Middleware(SlowLogin)] if at.password else []),
                 *([Middleware(Visitors)] if on_space() else []),
                 Middleware(Packed),
                 Middleware(IndexedTree),

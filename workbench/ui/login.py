@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SHORTEST_PASSWORD = 8
-
 # A person mistypes a few times; after that a try waits, and longer each time.
 FREE = 5
 LONGEST_WAIT = 30.0  # seconds

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import atexit
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from workbench.core.errors import WorkbenchError
 from workbench.ui.environment import prepare
+from workbench.ui.listening import check_free, listening
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -46,11 +49,14 @@ def window() -> gr.Blocks:
 
 def window_or_exit() -> gr.Blocks:
     """The window, for a module that others import. Where it cannot be built, it says why in a sentence and exits with 1."""
-    try:
+    with _said_in_a_sentence():
         return window()
-    except WorkbenchError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(1) from None
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Raise WorkbenchError where the arguments cannot be followed. It takes no time: Gradio is not needed for it."""
+    at = listening(arguments.host, arguments.share, arguments.password)
+    check_free(at.host, arguments.port)
 
 
 def serve(arguments: argparse.Namespace, blocks: gr.Blocks | None = None) -> None:
@@ -59,6 +65,7 @@ def serve(arguments: argparse.Namespace, blocks: gr.Blocks | None = None) -> Non
     Raises WorkbenchError where the arguments cannot be followed.
     """
     prepare()
+    check(arguments)
     from workbench.ui.launch import launch_kwargs
 
     kwargs = launch_kwargs(
@@ -72,7 +79,7 @@ def serve(arguments: argparse.Namespace, blocks: gr.Blocks | None = None) -> Non
     blocks = blocks or window()
     try:
         _, address, public = blocks.launch(**kwargs, prevent_thread_lock=True)
-    except OSError:
+    except OSError:  # all of those that Gradio tries, or the one that was free a moment ago
         taken = f"Port {arguments.port} is" if arguments.port else "The ports from 7860 on are"
         raise WorkbenchError(f"{taken} taken by another program. Choose another with --port.") from None
     print(f"The workbench is open at {address}  (Ctrl+C closes it)", flush=True)
@@ -81,13 +88,26 @@ def serve(arguments: argparse.Namespace, blocks: gr.Blocks | None = None) -> Non
     blocks.block_thread()
 
 
-def main(blocks: gr.Blocks | None = None) -> int:
-    """Read the command line, open the window, say in a sentence what stands in the way. Returns the exit status."""
+def arguments_or_exit() -> argparse.Namespace:
+    """The command line. Where it cannot be followed, it says why in a sentence and exits."""
     parser = argparse.ArgumentParser(description="The alignment workbench: load, bring data, train, watch, compare.")
     add_arguments(parser)
+    arguments = parser.parse_args()
+    with _said_in_a_sentence():
+        check(arguments)
+    return arguments
+
+
+def serve_or_exit(arguments: argparse.Namespace, blocks: gr.Blocks) -> None:
+    """Open the window and stay until it is closed. What stands in the way is said in a sentence, and exits with 1."""
+    with _said_in_a_sentence():
+        serve(arguments, blocks)
+
+
+@contextmanager
+def _said_in_a_sentence() -> Iterator[None]:
     try:
-        serve(parser.parse_args(), blocks)
+        yield
     except WorkbenchError as error:
         print(error, file=sys.stderr)
-        return 1
-    return 0
+        raise SystemExit(1) from None
