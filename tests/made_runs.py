@@ -1,6 +1,11 @@
 """Runs and data that tests need to be there, made without training; and the one config that is trained for all of them."""
 
+import atexit
+import functools
 import json
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from configs import demo_config
@@ -8,6 +13,7 @@ from configs import demo_config
 from workbench.core.training.config import RunConfig
 from workbench.store import datasets
 from workbench.store.datasets import Provenance
+from workbench.store.datasets.folders import folder_of
 from workbench.store.runs import Run, claim_folder
 
 SMALL = {"batch_size": 4, "held_out_limit": 8, "evaluations": 1, "max_length": 128}
@@ -23,8 +29,17 @@ def few_rows() -> dict[str, str]:
     stored = datasets.names()
     for name, demo in FEW.values():
         if name not in stored:
-            datasets.add(enumerate(datasets.read(demo, "train", 120), 1), name, source=Provenance("a test"))
+            shutil.copytree(_few_rows_of(name, demo), folder_of(name))
     return {setting: name for setting, (name, _) in FEW.items()}
+
+
+@functools.cache
+def _few_rows_of(name: str, demo: str) -> Path:
+    """A dataset's folder outside every home, stored once for all tests of this process."""
+    kept = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, kept)
+    datasets.add(enumerate(datasets.read(demo, "train", 120), 1), name, source=Provenance("a test"))
+    return Path(shutil.move(folder_of(name), kept))
 
 
 def first_settings() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from configs import demo_config
-from made_runs import create_run
+from made_runs import create_run, few_rows
 
 from workbench.cli import main
 from workbench.cli.demo import demo_report
@@ -31,7 +31,8 @@ def config_file(folder: Path, **changes) -> str:
 
 
 def test_train_runs_and_chat_work_on_one_another(tmp_path, capsys):
-    assert main(["train", config_file(tmp_path, method="dpo", sft_data=None), "--json"]) == 0
+    settings = {**few_rows(), "method": "dpo", "sft_data": None}
+    assert main(["train", config_file(tmp_path, **settings), "--json"]) == 0
     trained = json.loads(capsys.readouterr().out)
     assert (trained["name"], trained["state"]) == ("a-run", "finished")
     assert trained["loss"] < math.log(2)

@@ -1,6 +1,7 @@
 """The shipped presets are read, are complete, and say only what the rest of the program understands."""
 
 import math
+import shutil
 import tomllib
 
 import pytest
@@ -44,6 +45,17 @@ def test_every_file_in_presets_is_read_and_holds_more_than_nothing():
     for name, read in readers.items():
         entries = tomllib.loads((shipped("presets") / name).read_text(encoding="utf-8"))
         assert len(read()) == len(entries[name.removesuffix(".toml")]) > 0
+
+
+def test_a_file_that_was_written_anew_is_read_anew_and_what_was_read_can_be_changed(tmp_path, monkeypatch):
+    shutil.copytree(shipped("presets"), tmp_path / "presets")
+    monkeypatch.setattr(presets, "shipped", tmp_path.joinpath)
+    first = presets.models()[0].title
+    presets.single_recipes()[0].settings.clear()
+    assert presets.single_recipes()[0].settings
+    file = tmp_path / "presets" / "models.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace(first, "Another"), encoding="utf-8")
+    assert presets.models()[0].title == "Another"
 
 
 @pytest.mark.parametrize("read", list(READERS.values()), ids=list(READERS))

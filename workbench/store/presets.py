@@ -1,6 +1,9 @@
 """Models, datasets and recipes that come with the program, from the TOML files in `presets/`."""
 
 import tomllib
+from copy import deepcopy
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -172,6 +175,13 @@ def _on_card(purpose: Purpose, card: Card, preset: CardPreset) -> Recipe:
 
 
 def _entries(file: str, kind: str = "") -> list[dict[str, Any]]:
-    with open(shipped("presets") / f"{file}.toml", "rb") as opened:
-        entries: list[dict[str, Any]] = tomllib.load(opened)[kind or file]
+    path = shipped("presets") / f"{file}.toml"
+    entries: list[dict[str, Any]] = deepcopy(_parsed(path, path.stat().st_mtime_ns)[kind or file])
     return entries
+
+
+@lru_cache(maxsize=8)
+def _parsed(path: Path, changed: int) -> dict[str, Any]:
+    """What a file says. A page that is built asks twenty times. changed: so that it is read anew once it was written."""
+    with open(path, "rb") as opened:
+        return tomllib.load(opened)
