@@ -123,6 +123,7 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(environment: dict[str, str])
     [
         (["--port", "99999"], "There is no port 99999; ports go from 1 to 65535."),
         (["--host", "192.0.2.7", "--password", "three words here"], "192.0.2.7, which is no address of this machine"),
+        (["--host", "a..b", "--password", "three words here"], "is no address of this machine"),
         (["--host", "no.such.host.example", "--password", "three words here"], "is no address of this machine"),
     ],
 )

@@ -56,14 +56,15 @@ def check_free(host: str, port: int | None) -> None:
             if os.name != "nt":  # where it would share the port with whoever has it
                 tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind((host, port or 0))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the second for what cannot be a name, as a..b
         raise WorkbenchError(_what_is_wrong(error, host, port)) from None
 
 
-def _what_is_wrong(error: OSError, host: str, port: int | None) -> str:
-    if error.errno == errno.EADDRINUSE:
+def _what_is_wrong(error: Exception, host: str, port: int | None) -> str:
+    code = getattr(error, "errno", None)
+    if code == errno.EADDRINUSE:
         return f"Port {port} is taken by another program. Choose another with --port."
-    if error.errno == errno.EACCES:
+    if code == errno.EACCES:
         return f"Port {port} is kept for the system. Choose one above 1023 with --port."
     return (
         f"The window cannot listen on {host}, which is no address of this machine. Leave --host out to listen on this "
