@@ -37,8 +37,7 @@ def pair(number: int) -> dict[str, str]:
 
 
 def file_of(folder: Path, name: str, rows: list[dict[str, str]]) -> Path:
-    """A file whose name no earlier try of the same test had: what that one stored is still there, and shown first."""
-    file = folder / f"try-{folder.name[-1]}-{name}"
+    file = folder / name
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return file
 
@@ -170,8 +169,7 @@ def test_a_pair_is_written_by_hand_with_drafts_from_the_model(page: Page, window
 
 def test_the_split_is_made_anew_and_a_file_is_taken_out(page: Page, window: Window, tmp_path: Path):
     open_data(page, window)
-    file = file_of(tmp_path, "to-split.jsonl", [pair(n) for n in range(200)])
-    bring(page, file, 200)
+    bring(page, file_of(tmp_path, "to-split.jsonl", [pair(n) for n in range(200)]), 200)
     view(page, "Split and export")
     page.locator("#wb-out-share input[type=number]").fill("25")
     page.locator("#wb-out-share input[type=number]").press("Tab")
@@ -180,7 +178,7 @@ def test_the_split_is_made_anew_and_a_file_is_taken_out(page: Page, window: Wind
     page.locator("#wb-out-split").click()
     expect(page.locator("#wb-data-line")).to_contain_text("version 2", timeout=SOON)
     page.locator("#wb-out-export").click()
-    expect(page.locator("#wb-out-export")).to_contain_text(f"Download {file.stem}-v2-train.jsonl", timeout=SOON)
+    expect(page.locator("#wb-out-export")).to_contain_text("Download to-split-v2-train.jsonl", timeout=SOON)
     with page.expect_download() as started:
         page.locator("#wb-out-export").click()
     lines = Path(started.value.path()).read_text(encoding="utf-8").splitlines()
@@ -216,11 +214,10 @@ def test_a_choice_among_several_answers_is_shown_and_taken(page: Page, window: W
     ]
     open_data(page, window)
     page.locator("#wb-data-bring").click()
-    file = file_of(tmp_path, "scored.jsonl", rows)
-    page.locator("#wb-data-file input[type=file]").set_input_files(file)
+    page.locator("#wb-data-file input[type=file]").set_input_files(file_of(tmp_path, "scored.jsonl", rows))
     expect(page.locator("#wb-data-option")).to_be_visible(timeout=SOON)
     expect(page.locator("#wb-data-meaning")).to_contain_text("dull and grey", timeout=SOON)
     page.locator("#wb-data-option").get_by_text("next one below").click()
     expect(page.locator("#wb-data-meaning")).not_to_contain_text("dull and grey", timeout=SOON)
     page.locator("#wb-data-store").click()
-    expect(page.locator("#wb-data-line")).to_contain_text(f"10 pairs · upload: {file.name}", timeout=SOON)
+    expect(page.locator("#wb-data-line")).to_contain_text("10 pairs · upload: scored.jsonl", timeout=SOON)
