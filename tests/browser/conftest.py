@@ -43,6 +43,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=TRIES_MORE))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Function) -> None:
+    """A second try has a window and a home of its own: in those of the module is what the first one left behind.
+
+    pytest-rerunfailures sets up anew what a test has for itself, and keeps what the tests of a module share.
+    """
+    if getattr(item, "execution_count", 1) > 1:
+        for definitions in item._fixtureinfo.name2fixturedefs.values():
+            for one in definitions:
+                if one.scope == "module":
+                    one.finish(item._request)
+
+
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """The process that windows are forked from ends before tests that look at what this one began."""
     here = Path(__file__).parent

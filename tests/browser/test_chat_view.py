@@ -1,6 +1,7 @@
 """The chat of the Compare page in a real browser: a model that repeats what it is asked answers in it."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,7 +141,7 @@ def test_answers_to_many_prompts_are_there_after_a_reload(page: Page, window: Wi
     page.reload()
     page.get_by_role("tab", name="Many prompts").click()
     expect(answers).to_contain_text("<b>two</b>", timeout=SOON)
-    assert answers.inner_text() == shown
+    expect(answers).to_have_text(shown, use_inner_text=True, timeout=SOON)
     vote.click()
     expect(page.get_by_role("tab", name="Blind votes")).to_have_attribute("aria-selected", "true", timeout=SOON)
 
@@ -161,7 +162,7 @@ def test_five_strengths_are_there_after_a_reload_beside_the_answers(page: Page, 
     page.reload()
     page.get_by_role("tab", name="Many prompts").click()
     expect(strengths).to_contain_text("kind at 5 strengths, 2 prompts each", timeout=SOON)
-    assert strengths.inner_text() == shown
+    expect(strengths).to_have_text(shown, use_inner_text=True, timeout=SOON)
     expect(page.locator("#wb-many-answers")).to_contain_text("two", timeout=SOON)
     pictured(page, "strengths")
 
@@ -184,9 +185,12 @@ def test_two_answers_to_each_prompt_of_a_pasted_list_are_voted_on(page: Page, wi
     pictured(page, "sitting")
     page.locator("#wb-blind-start").click()
     expect(page.locator("#wb-blind-progress")).to_contain_text("0 of 2 pairs", timeout=SOON)
-    prompt = page.locator("#wb-blind-prompt .wb-words").inner_text()
-    assert prompt in ("<b>one</b>", "two")
+    asked = page.locator("#wb-blind-prompt .wb-words")
+    expect(asked).to_have_text(re.compile("^(<b>one</b>|two)$"), timeout=SOON)
+    prompt = asked.inner_text()
     lanes = [page.locator(f"#wb-blind-lane-{side} .wb-words") for side in ("left", "right")]
+    for lane in lanes:
+        expect(lane).to_contain_text(prompt, timeout=SOON)
     assert {lane.inner_text() for lane in lanes} == {prompt, f"{prompt} 18"}
     page.keyboard.press("1")
     expect(page.locator("#wb-blind-progress")).to_contain_text("1 of 2 pairs", timeout=SOON)

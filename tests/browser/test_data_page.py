@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+from test_loop import open_page
 from windows import Window
 
 SOON = 30_000
@@ -44,7 +45,7 @@ def file_of(folder: Path, name: str, rows: list[dict[str, str]]) -> Path:
 
 def open_data(page: Page, window: Window) -> None:
     page.goto(window.address)
-    page.get_by_role("tab", name="2 Data").click()
+    open_page(page, "2 Data")
     expect(page.locator("#wb-data-line")).to_contain_text("·", timeout=SOON)
 
 

@@ -29,6 +29,22 @@ def window(tmp_path):
 
 def open_page(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
+    settled(page)
+
+
+def open_advanced(page: Page) -> None:
+    """The settings that are rarely changed, on the Train page."""
+    page.get_by_role("button", name="Advanced").click()
+    settled(page)
+
+
+def settled(page: Page) -> None:
+    """Wait until the page has nothing to do.
+
+    A value that was sent for a field which the page did not have yet is written twice: where the field appears, and some
+    milliseconds later (`register_component` in Gradio's init.svelte.ts). What a test typed between the two is gone.
+    """
+    page.evaluate("() => new Promise(done => requestIdleCallback(done, { timeout: 5000 }))")
 
 
 def set_number(page: Page, setting: str, value: str) -> None:
@@ -43,7 +59,7 @@ def try_it(page: Page, window: Window, sft_steps: int | None = None, dpo_steps: 
     page.locator("#wb-try-it").click()
     expect(page.locator("#wb-train-meaning")).to_contain_text("What will happen", timeout=SOON)
     if sft_steps and dpo_steps:
-        page.get_by_role("button", name="Advanced").click()
+        open_advanced(page)
         set_number(page, "sft-epochs", "50")
         set_number(page, "dpo-epochs", "50")
         set_number(page, "held_out_limit", "32")
@@ -159,7 +175,7 @@ def test_a_killed_window_is_back_with_its_run_and_a_killed_worker_is_explained(p
     expect(page.locator("#wb-watch-head")).to_contain_text("is paused", timeout=150_000)
     page.locator("#wb-watch-again").click()
     expect(page.locator("#wb-train-name input, #wb-train-name textarea")).to_have_value("demo-2", timeout=SOON)
-    page.get_by_role("button", name="Advanced").click()
+    open_advanced(page)
     expect(page.locator("#wb-setting-sft-max_steps input")).to_have_value("300", timeout=SOON)
 
     page.locator("#wb-train-start").click()

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 import pytest
 from made_runs import finished, store_thumbs
 from playwright.sync_api import Page, expect
+from test_loop import SOON, open_advanced, open_page
 from windows import Window
-
-SOON = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def choose(page: Page, dropdown: str, words: str) -> None:
 
 def test_a_dataset_of_thumbs_leads_to_kto_with_its_own_settings_and_a_run_to_start_from(page: Page, window: Window):
     page.goto(window.address)
-    page.get_by_role("tab", name="2 Data").click()
+    open_page(page, "2 Data")
     choose(page, "wb-data-dataset", "thumbs")
     expect(page.locator("#wb-data-line")).to_contain_text("answers", timeout=SOON)
     page.locator("#wb-data-use").click()
@@ -53,14 +52,14 @@ def test_a_dataset_of_thumbs_leads_to_kto_with_its_own_settings_and_a_run_to_sta
 
     page.get_by_label("DPO", exact=True).check()
     expect(page.locator("#wb-setting-dpo-beta input")).to_have_value("0.2", timeout=SOON)
-    page.get_by_role("button", name="Advanced").click()
+    open_advanced(page)
     choose(page, "wb-setting-dpo-loss", "Length-normalised")
     expect(meaning).to_contain_text("Its paper used beta 5; it is 0.2.", timeout=SOON)
 
 
 def test_a_preset_is_chosen_for_a_purpose_and_a_card_and_says_for_which_models(page: Page, window: Window):
     page.goto(window.address)
-    page.get_by_role("tab", name="3 Train").click()
+    open_page(page, "3 Train")
     about = page.locator("#wb-train-about")
     expect(about).to_contain_text("the demo model", timeout=SOON)
     expect(page.locator("#wb-train-card")).to_be_hidden()
@@ -83,7 +82,7 @@ def test_a_preset_is_chosen_for_a_purpose_and_a_card_and_says_for_which_models(p
 
 def test_online_training_asks_for_a_reward_and_says_how_both_ways_would_run(page: Page, window: Window):
     page.goto(window.address)
-    page.get_by_role("tab", name="3 Train").click()
+    open_page(page, "3 Train")
     expect(page.locator("#wb-train-meaning")).to_contain_text("the SFT model of this run", timeout=SOON)
     expect(page.locator("#wb-train-try")).to_be_hidden()
     page.get_by_label("RLOO", exact=True).check()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from test_loop import SOON, open_page
+from test_loop import SOON, open_page, settled
 from windows import Window
 
 HOSTILE = '<img src="http://127.0.0.1:9/x" onerror="window.hacked=1"><script>window.hacked=1</script>'
@@ -91,6 +91,7 @@ def test_a_wrong_model_and_a_name_that_leaves_its_folder_are_refused_in_words(pa
     page.locator("#wb-try-it").click()
     name = page.locator("#wb-train-name input, #wb-train-name textarea")
     expect(name).to_have_value("demo", timeout=SOON)
+    settled(page)
     name.fill("../../escape")
     page.locator("#wb-train-start").click()
     expect(page.locator(".toast-body").last).to_contain_text("Name of the run is '../../escape'", timeout=SOON)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 from test_circle import choose
-from test_loop import SOON, TRAINING, open_page
+from test_loop import SOON, TRAINING, open_advanced, open_page
 from windows import Window
 
 
@@ -33,7 +33,7 @@ def test_a_reward_is_tried_a_policy_trained_against_it_and_a_report_made(page: P
     for name, value in {"answer_tokens": "12", "learning_rate": "0.001", "group_size": "2"}.items():
         page.locator(f"#wb-setting-rloo-{name} input").fill(value)
     page.locator("#wb-setting-batch_size input").fill("8")
-    page.get_by_role("button", name="Advanced").click()
+    open_advanced(page)
     page.locator("#wb-setting-rloo-max_steps input").fill("3")
     page.locator("#wb-train-name input, #wb-train-name textarea").fill("online")
     expect(meaning).to_contain_text("3 steps", timeout=SOON)

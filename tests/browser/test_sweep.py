@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
+from test_loop import SOON, open_page
 from windows import Window
 
 from workbench.jobs import queue
-
-SOON = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
 @pytest.mark.slow
 def test_values_become_runs_that_wait_and_watch_shows_them_as_a_sweep(page: Page, window: Window):
     page.goto(window.address)
-    page.get_by_role("tab", name="3 Train").click()
+    open_page(page, "3 Train")
     expect(page.locator("#wb-train-meaning")).to_contain_text("the SFT model of this run", timeout=SOON)
     page.get_by_label("DPO", exact=True).check()
     page.get_by_role("button", name="Sweep: try several values").click()
