@@ -54,7 +54,7 @@ def asked(monkeypatch) -> list[tuple[str, str, int]]:
 
 def begun(purpose="measure", answerers=(BASE, FIRST), count=12):
     prompts = jobs.prompts_for(purpose, answerers, count, seed=0)
-    sitting = jobs.begin(purpose, answerers, prompts, Sampling(seed=5), "Be brief.")
+    sitting = jobs.begin(AppState(), purpose, answerers, prompts, Sampling(seed=5), "Be brief.")
     steps = list(jobs.make_answers(AppState(), sitting.id))
     return sittings.read(sitting.id), steps
 
@@ -115,7 +115,9 @@ def test_answers_are_made_some_at_a_time_stored_and_gone_on_with(asked, monkeypa
         yield Answered(0, 1, "Gladly.", 1, "end", 0.0, 9)
         yield Answered(1, 0, "N", 1, "stopped", 0.0, 9)
 
-    later = jobs.begin("measure", [BASE, FIRST], jobs.prompts_for("measure", [BASE, FIRST], 5, seed=0), Sampling())
+    later = jobs.begin(
+        AppState(), "measure", [BASE, FIRST], jobs.prompts_for("measure", [BASE, FIRST], 5, seed=0), Sampling()
+    )
     ask_many = lanes.ask_many
     monkeypatch.setattr(lanes, "ask_many", stopped)
     list(jobs.make_answers(AppState(), later.id))
@@ -156,11 +158,21 @@ def test_a_vote_in_the_chat_and_one_on_many_prompts_name_both_base_models(asked)
     finished("theirs", model=OTHER)
     sides = Answerer("theirs"), FIRST
     said = Answers(Answer("No.", ended="end"), Answer("Gladly.", ended="end"))
-    given = vote_on(Talk((Turn("Why?", said),), *sides), "right")
+    given = vote_on(Talk((Turn("Why?", said),), *sides), "right", lanes.base_names(AppState(), sides))
     assert (given.base_of("left"), given.base_of("right")) == ("owner/other", "demo")
     grid = new_grid(AppState(), [[{"role": "user", "content": "Why?"}]], sides, Sampling())
     questions = [Question(prompt=[{"role": "user", "content": "Why?"}], answers=["No.", "Gladly."])]
     assert jobs.begin_with(questions, sides, grid.bases, Sampling()).bases == ["owner/other", "demo"]
+
+
+def test_where_only_the_base_model_answers_the_one_that_is_loaded_is_named_and_not_the_one_that_is_chosen(asked):
+    app = AppState()
+    prompts = [[{"role": "user", "content": "Why?"}]]
+    assert jobs.begin(app, "teach", [BASE, BASE], prompts, Sampling()).bases == ["demo", "demo"], "the chosen one"
+    app.chat.model, app.chat.state = OTHER, "ready"
+    assert jobs.begin(app, "teach", [BASE, BASE], prompts, Sampling()).bases == ["owner/other", "owner/other"]
+    grid = new_grid(app, prompts, [BASE, BASE], Sampling())
+    assert grid.bases == ["owner/other", "owner/other"] and not grid.is_demo
 
 
 def test_a_vote_over_two_base_models_is_in_the_standings_of_neither(asked):

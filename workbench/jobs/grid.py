@@ -18,7 +18,6 @@ from workbench.core.votes.sitting import Question
 from workbench.jobs import lanes
 from workbench.jobs.app_state import AppState
 from workbench.jobs.prompts import with_system
-from workbench.store import choices
 from workbench.store.ids import new_id
 
 STRENGTHS = (0.0, 0.5, 0.75, 1.0, 1.25)
@@ -116,7 +115,7 @@ def new_grid(
     """A grid without answers. system: see `with_system`. Raises WorkbenchError where one of the answerers
     cannot be asked."""
     lanes.way_of(app, answerers)
-    models = lanes.bases_of(answerers, choices.read().model)
+    models = lanes.bases_of(answerers, lanes.bare_base(app))
     is_demo = all(model is not None and model.source == "demo" for model in models)
     return Grid(with_system(prompts, system), answerers, sampling, [model.name for model in models if model], is_demo)
 

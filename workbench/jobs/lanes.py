@@ -164,9 +164,15 @@ def bases_of(answerers: Sequence[Answerer], base: ModelRef | None = None) -> lis
     return [base_of(one.name) or shared for one in answerers]
 
 
-def base_names(answerers: Sequence[Answerer]) -> list[str]:
-    """Name of the base model of each; where none has an adapter, of the model that is chosen."""
-    return [model.name for model in bases_of(answerers, choices.read().model) if model]
+def bare_base(app: AppState) -> ModelRef:
+    """The base model that answers where no answerer has an adapter: the one that is loaded, or else the chosen one."""
+    chat = _chat_with(app, None)
+    return chat.model if chat and chat.model else choices.read().model
+
+
+def base_names(app: AppState, answerers: Sequence[Answerer]) -> list[str]:
+    """Name of the base model of each; where none has an adapter, of the bare base model."""
+    return [model.name for model in bases_of(answerers, bare_base(app)) if model]
 
 
 def ensure_loaded(app: AppState, *names: str) -> Iterator[str]:

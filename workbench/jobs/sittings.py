@@ -56,6 +56,7 @@ def prompts_for(purpose: Purpose, answerers: Sequence[Answerer], count: int, see
 
 
 def begin(
+    app: AppState,
     purpose: Purpose,
     answerers: Sequence[Answerer],
     prompts: Sequence[list[Message]],
@@ -66,7 +67,7 @@ def begin(
 
     system: see `with_system`.
     """
-    bases = lanes.base_names(answerers)
+    bases = lanes.base_names(app, answerers)
     asked = [[dict(turn) for turn in prompt] for prompt in with_system(prompts, system)]
     alike = len(set(answerers)) < len(answerers)
     seeds = [sampling.seed + place if alike else sampling.seed for place in range(len(answerers))]

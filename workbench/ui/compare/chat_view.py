@@ -148,7 +148,7 @@ class ChatView:
         self.proposed = gr.State("")
 
     def wire(self, who: WhoAnswers, how: HowToAnswer, reward: RewardChoice, frame: Frame, app: AppState) -> None:
-        self.votes.wire(self.talk)
+        self.votes.wire(self.talk, app)
         self.earlier.wire()
         answering = self._wire_ask_bar(who, how, app)
         # Not `cancels`: the answers that were given so far must come to their end and be kept.

@@ -7,8 +7,10 @@ import gradio as gr
 from workbench.core.chat import Answer, Talk
 from workbench.core.errors import WorkbenchError
 from workbench.core.votes.vote import Choice, Side
+from workbench.jobs.app_state import AppState
+from workbench.jobs.lanes import base_names
 from workbench.store import votes
-from workbench.ui.compare.talk import SIDES, vote_on
+from workbench.ui.compare.talk import SIDES, can_be_voted_on, vote_on
 from workbench.ui.parts import Html, Lane, conversation, signed, text
 from workbench.ui.updates import QUIET, Updates
 
@@ -92,12 +94,12 @@ class VoteBar:
     def all(self) -> list[gr.Button | gr.HTML]:
         return [*self.votes.values(), self.said]
 
-    def wire(self, talk: gr.State) -> None:
+    def wire(self, talk: gr.State, app: AppState) -> None:
         def vote_as(choice: Choice) -> Callable[[Talk], Updates]:
             def keep(said: Talk) -> Updates:
-                given = vote_on(said, choice)
-                if given is None:
+                if not can_be_voted_on(said):
                     raise WorkbenchError("There are no two answers to vote on. Ask both something first.")
+                given = vote_on(said, choice, base_names(app, [said.left, said.right]))
                 return {**self.closed(), self.said: vote_message(votes.add(given))}
 
             return keep
@@ -107,7 +109,7 @@ class VoteBar:
 
     def updates(self, talk: Talk) -> Updates:
         """The votes wait for two whole answers to one and the same conversation."""
-        possible = vote_on(talk, "tie") is not None
+        possible = can_be_voted_on(talk)
         return {**self._interactive(possible), self.said: "" if possible or not talk.turns else NO_VOTE}
 
     def closed(self) -> Updates:

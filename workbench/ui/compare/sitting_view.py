@@ -221,7 +221,7 @@ class SittingView:
                 )
             source = source if purpose == "teach" else DATA
             asked = chosen_prompts(source, count, listed, file, meet, 0, purpose)
-            sitting = sitting_jobs.begin(purpose, meet, asked, how.sampling(*numbers), (system or "").strip())
+            sitting = sitting_jobs.begin(app, purpose, meet, asked, how.sampling(*numbers), (system or "").strip())
             yield {
                 self.sitting: sitting.id,
                 **self._updates(sitting),

@@ -1,12 +1,11 @@
 """The conversation of one browser tab on the Compare page: one question after the other, each answered by both lanes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from workbench.core.chat import Talk
 from workbench.core.data.messages import Message
 from workbench.core.votes.vote import Choice, Side, Vote
-from workbench.jobs.lanes import base_names
 
 SIDES: tuple[Side, Side] = ("left", "right")
 
@@ -24,13 +23,8 @@ def answered(talk: Talk) -> dict[Side, list[Message]]:
     """The conversation with the last answer of each side, where there is one."""
     if not talk.turns:
         return {}
-    last, earlier = talk.turns[-1], replace(talk, turns=talk.turns[:-1])
-    said = {side: last.of(side).text.strip() for side in SIDES}
-    return {
-        side: [*messages_of(earlier, side, last.question), Message(role="assistant", content=text)]
-        for side, text in said.items()
-        if text
-    }
+    said = {side: talk.turns[-1].of(side).text.strip() for side in SIDES}
+    return {side: [*_asked(talk, side), Message(role="assistant", content=text)] for side, text in said.items() if text}
 
 
 def rewarded(talk: Talk, rewards: Mapping[Side, float], name: str) -> Talk:
@@ -41,22 +35,26 @@ def rewarded(talk: Talk, rewards: Mapping[Side, float], name: str) -> Talk:
     return replace(talk, turns=(*talk.turns[:-1], turn), rewarded_by=name if rewards else "")
 
 
-def vote_on(talk: Talk, choice: Choice) -> Vote | None:
-    """The vote on the last answers; None where there are none, or where they answer different conversations."""
+def can_be_voted_on(talk: Talk) -> bool:
+    """Whether both sides have answered, and one and the same conversation."""
     if not talk.turns:
-        return None
-    last, earlier = talk.turns[-1], replace(talk, turns=talk.turns[:-1])
-    answers = [last.of(side) for side in SIDES]
-    if not all(answer.ended and answer.text.strip() for answer in answers):
-        return None
-    asked = [messages_of(earlier, side, last.question) for side in SIDES]
-    if asked[0] != asked[1]:
-        return None
-    left, right = (answer.text.strip() for answer in answers)
-    bases = base_names([talk.left, talk.right])
+        return False
+    both = [talk.turns[-1].of(side) for side in SIDES]
+    left, right = (_asked(talk, side) for side in SIDES)
+    return left == right and all(answer.ended and answer.text.strip() for answer in both)
+
+
+def vote_on(talk: Talk, choice: Choice, bases: Sequence[str]) -> Vote:
+    """The vote on the last answers, which can be voted on. bases: name of the base model of each side."""
+    left, right = (talk.turns[-1].of(side).text.strip() for side in SIDES)
     seed = talk.sampling.get("seed")
     return Vote(
-        prompt=[dict(message) for message in asked[0]], left=left, right=right, vote=choice, left_model=talk.left.run,
+        prompt=[dict(message) for message in _asked(talk, "left")], left=left, right=right, vote=choice, left_model=talk.left.run,
         right_model=talk.right.run, left_by=talk.left, right_by=talk.right, left_seed=seed, right_seed=seed, base=bases[0],
         left_base=bases[0], right_base=bases[1], sampling=talk.sampling,
     )  # fmt: skip
+
+
+def _asked(talk: Talk, side: Side) -> list[Message]:
+    """What a side gave its last answer to."""
+    return messages_of(replace(talk, turns=talk.turns[:-1]), side, talk.turns[-1].question)
