@@ -91,8 +91,10 @@ class TrainFields:
         def show_stages(chosen: str, data: str | None) -> Updates:
             shown = self._shown_with(chosen)
             offered = _offered(_LENT_PROMPTS, chosen)
-            value = data if data in [name for _, name in offered] else None
-            shown[pairs] |= gr.update(**_data_look(chosen), choices=offered, value=value)
+            shown[pairs] |= gr.update(**_data_look(chosen), choices=offered)
+            # What fits is not sent back: meanwhile the page may have been given another one.
+            if data and data not in [name for _, name in offered]:
+                shown[pairs] |= gr.update(value=None)
             return shown | {method: gr.update(info=_method_help(chosen))}
 
         drawn = [widget for _, widget in self.of_stage]

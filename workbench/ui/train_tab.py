@@ -15,7 +15,7 @@ from workbench.store import choices
 from workbench.store.runs import Run, free_name
 from workbench.ui import form, train_presets
 from workbench.ui.frame import Frame, go_to
-from workbench.ui.parts import Html, page_head
+from workbench.ui.parts import page_head
 from workbench.ui.sweep_view import SweepView
 from workbench.ui.train_both_ways import BothWays
 from workbench.ui.train_fields import BASE_MODEL, REWARD_RUN, TrainFields
@@ -23,7 +23,7 @@ from workbench.ui.train_form import config_from, fork_from, recipe_values
 from workbench.ui.train_presets import PresetView, fitting_choice
 from workbench.ui.train_summary import summary_html
 from workbench.ui.train_trial import RewardTrial
-from workbench.ui.updates import LATEST, QUIET, Updates, shown_if
+from workbench.ui.updates import LATEST, QUIET, InOrder, Updates, shown_if
 
 Offer = tuple[str | None, int]
 """The run that has the device, and how many wait for it: what the buttons and the summary depend on besides the form."""
@@ -61,9 +61,6 @@ class TrainTab:
         preset, fields = self.preset, self.fields
         names, widgets = list(fields.named), list(fields.named.values())
 
-        def summary(*values: Any) -> Html:
-            return summary_html(dict(zip(names, values, strict=True)))
-
         def show_plans(both_ways: bool, sweep: bool, setting: str | None, written: str, *values: Any) -> Updates:
             """All that follows from the form, in one request: the page takes a quarter of a second to send all its fields."""
             form_values = dict(zip(names, values, strict=True))
@@ -92,17 +89,17 @@ class TrainTab:
 
         shown = [*preset.all, *widgets]
         entered = [preset.preset, preset.card, fields.start_from, fields.named["method"], fields.reward]
-        frame.opened["train"].select(enter, entered, shown, **QUIET).then(summary, widgets, self.meaning, **QUIET)
-        gr.on([preset.preset.input, preset.card.input], take_recipe, [preset.preset, preset.card], shown, **LATEST)
         given = [self.both_ways.unfolded, *self.sweep.asked, *widgets]
-        plans = [self.meaning, self.both_ways.plan, self.sweep.plan]
-        gr.on([widget.change for widget in widgets], show_plans, given, plans, **LATEST)
+        plans = InOrder().of(show_plans, given, [self.meaning, self.both_ways.plan, self.sweep.plan])
+        frame.opened["train"].select(enter, entered, shown, **QUIET).then(**plans, **QUIET)
+        gr.on([preset.preset.input, preset.card.input], take_recipe, [preset.preset, preset.card], shown, **LATEST)
+        gr.on([widget.change for widget in widgets], **plans, **LATEST)
         fields.wire()
         self.trial.wire(fields.named, app)
         self.sweep.wire(fields.named, frame)
         self.both_ways.wire(fields.named, frame)
         offered = self._wire_start(frame, app)
-        offered.change(summary, widgets, self.meaning, **QUIET)
+        offered.change(**plans, **QUIET)
 
     def _wire_start(self, frame: Frame, app: AppState) -> gr.State:
         """The buttons that begin a run. Gives back what is offered, which changes with the device and its queue."""

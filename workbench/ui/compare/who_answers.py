@@ -16,7 +16,7 @@ from workbench.store.runs import readable_runs
 from workbench.ui.frame import Frame
 from workbench.ui.open_dropdown import open_dropdown
 from workbench.ui.parts import Html, empty, text
-from workbench.ui.updates import LATEST, Updates
+from workbench.ui.updates import LATEST, InOrder, Updates
 
 BASE_CHOICE = ""
 """Value of a side that answers with the base model alone. Gradio's dropdowns have no None among their choices."""
@@ -72,7 +72,8 @@ class WhoAnswers:
                 self.note: way_html(app, left, right),
             }
 
-        gr.on([one.change for one in self.names], show, self.inputs, [*self.strengths, self.note], **LATEST)
+        shown = InOrder().of(show, self.inputs, [*self.strengths, self.note])
+        gr.on([one.change for one in self.names], **shown, **LATEST)
 
 
 class HowToAnswer:

@@ -13,7 +13,7 @@ from workbench.store import datasets
 from workbench.store.datasets import About
 from workbench.ui.data.seen import Shown, about_of, report_of
 from workbench.ui.parts import text
-from workbench.ui.updates import LATEST, Updates
+from workbench.ui.updates import LATEST, InOrder, Updates
 
 PAGE = 20
 ALL = ""
@@ -60,11 +60,12 @@ class RowList:
 
             return page
 
-        shown.seen.change(show, [shown.seen, *filters, self.start], [self.check, *listed], **LATEST)
+        order, given = InOrder(), [shown.seen, *filters]
+        shown.seen.change(**order.of(show, [*given, self.start], [self.check, *listed]), **LATEST)
         for field in filters:
-            field.change(search, [shown.seen, *filters], listed, **LATEST)
-        self.earlier.click(turn(-PAGE), [shown.seen, *filters, self.start], listed, **LATEST)
-        self.later.click(turn(PAGE), [shown.seen, *filters, self.start], listed, **LATEST)
+            field.change(**order.of(search, given, listed), **LATEST)
+        for button, by in ((self.earlier, -PAGE), (self.later, PAGE)):
+            button.click(**order.of(turn(by), [*given, self.start], listed), **LATEST)
 
     def updates(self, about: About, filters: tuple[str | None, str | None, str | None], start: int) -> Updates:
         """A page of the rows that fit; the last one where there are fewer. filters: words, side, finding.
