@@ -160,6 +160,7 @@ def test_five_strengths_are_there_after_a_reload_beside_the_answers(page: Page, 
     expect(page.locator("#wb-many-stop")).to_be_hidden(timeout=SOON)
     shown = strengths.inner_text()
     page.reload()
+    page.wait_for_timeout(2000)  # what this tab had is there before a person opens the view
     page.get_by_role("tab", name="Many prompts").click()
     expect(strengths).to_contain_text("kind at 5 strengths, 2 prompts each", timeout=SOON)
     expect(strengths).to_have_text(shown, use_inner_text=True, timeout=SOON)

@@ -67,6 +67,7 @@ def there_while(working: bool) -> Any:
 
     Gradio mounts what was never visible some time after it is told to. Work that ends within that time is overtaken:
     the button that was hidden at its end appears after it and stays. What is "hidden" is mounted from the beginning.
+    Not for what is told while its tab within another tab was never opened: Gradio 6.31 forgets that of what is "hidden".
     """
     return gr.update(visible=working or "hidden")
 
