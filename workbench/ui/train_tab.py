@@ -41,21 +41,20 @@ class TrainTab:
                 "A preset sets everything. Change what you like; the summary tells what it means.",
             )
         )
+        online = tuple(stage for stage, one in METHODS.items() if one.online)
         with gr.Row(elem_classes="wb-two wb-form"):
             with gr.Column():
                 self.preset = PresetView()
                 self.fields = TrainFields(recipe_values(train_presets.DEMO))
+                self.trial = RewardTrial()
+                self.fields.of_stage += [(online, self.trial.ask), (online, self.trial.said)]
+                self.sweep = SweepView(str(recipe_values(train_presets.DEMO)["method"]))
+                self.both_ways = BothWays()
             with gr.Column(elem_classes="wb-beside"):
                 self.meaning = gr.HTML(elem_id="wb-train-meaning")
                 with gr.Row(elem_classes="wb-actions"):
                     self.start = gr.Button("Start training", variant="primary", elem_id="wb-train-start")
                     self.queue = gr.Button("Add to the queue", visible=False, elem_id="wb-train-queue")
-        # Below both columns: what stands beside the form stays in view, and these would take its room.
-        self.trial = RewardTrial()
-        online = tuple(stage for stage, one in METHODS.items() if one.online)
-        self.fields.of_stage += [(online, self.trial.ask), (online, self.trial.said)]
-        self.sweep = SweepView(str(recipe_values(train_presets.DEMO)["method"]))
-        self.both_ways = BothWays()
 
     def wire(self, frame: Frame, app: AppState) -> None:
         preset, fields = self.preset, self.fields
