@@ -137,7 +137,10 @@ class GridView:
             swept = self._last_swept.get(swept_id)
             if swept and swept.answers:
                 with suppress(WorkbenchError):  # its run may be in the trash by now
-                    yield {self.swept_id: swept_id, self.strengths: gr.HTML(strengths_html(swept), visible=True)}
+                    yield {
+                        self.swept_id: swept_id,
+                        self.strengths: gr.update(value=strengths_html(swept), visible=True),
+                    }
             found = None if grid.answers else self._last.get(id)
             if found:
                 yield {self.id: id, self.answers: grid_html(found)}
@@ -195,7 +198,7 @@ class GridView:
         """Ask one adapter at several strengths and score what it said, and give the table again and again."""
 
         def now() -> Updates:
-            return {self.strengths: gr.HTML(strengths_html(grid), visible=True)} if grid.answers else {}
+            return {self.strengths: gr.update(value=strengths_html(grid), visible=True)} if grid.answers else {}
 
         answering = self._during(answer_all(app, grid), now, lambda: (grid.answered, grid.size, "answers"))
         yield {**next(answering), self.swept_id: self._last_swept.keep(grid)}
