@@ -1,4 +1,4 @@
-"""What handlers give back; the same with requests that overtake one another in a real browser: tests/browser/test_order.py."""
+"""What handlers give back; the same with requests that overtake one another in a real browser: tests/browser/test_pages.py."""
 
 import gradio as gr
 
