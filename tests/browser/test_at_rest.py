@@ -11,7 +11,7 @@ from windows import Window
 from workbench.ui.page_tree import ASSETS, with_index
 
 PAGES = ("1 Model", "2 Data", "3 Train", "4 Watch", "5 Compare")
-SECONDS = 2
+SECONDS = 1.5
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_a_page_at_rest_asks_for_nothing_but_its_tick(page: Page, window: Window
     for title in PAGES:
         page.get_by_role("tab", name=title).click()
         expect(page.get_by_role("tab", name=title)).to_have_attribute("aria-selected", "true")
-        page.wait_for_timeout(1000)  # for what a page asks when it is opened
+        page.wait_for_timeout(700)  # for what a page asks when it is opened
         asked.clear()
         page.wait_for_timeout(1000 * SECONDS)
         ticks = asked.pop(max(asked, key=lambda fn: asked[fn]))
