@@ -158,12 +158,15 @@ def draw_choice() -> gr.Dropdown:
 
 def wire_choice(run: gr.Dropdown, beside: gr.Dropdown, frame: Frame, app: AppState) -> None:
     """beside: the choice of more runs, which is offered the same ones."""
-    listed = gr.State(())
+    listed, opened = gr.State(()), gr.State(False)
 
-    def list_runs(shown: tuple[tuple[str, str], ...]) -> Updates:
+    def list_runs(run_name: str | None, shown: tuple[tuple[str, str], ...], is_open: bool) -> Updates:
         now = tuple(run_choices(app))
         offered = gr.update(choices=list(now))
-        return {} if now == shown else {run: offered, beside: offered, listed: now}
+        changed: Updates = {} if now == shown else {run: offered, beside: offered, listed: now}
+        # Where the choice was sent while the page was being drawn, and this list as well, Gradio 6.31 can lose the choice.
+        is_lost = is_open and not run_name and bool(now)
+        return changed | {run: last_looked_at(app)} if is_lost else changed
 
     @who_may.for_visitors
     def last_shown(kept: list[str] | None) -> Updates:
@@ -171,7 +174,7 @@ def wire_choice(run: gr.Dropdown, beside: gr.Dropdown, frame: Frame, app: AppSta
         known = run_choices(app)
         there = {name for _, name in known}
         beside_it = [name for name in kept or () if name in there]
-        return {run: last_looked_at(app), beside: gr.update(choices=known, value=beside_it)}
+        return {run: last_looked_at(app), beside: gr.update(choices=known, value=beside_it), opened: True}
 
     @who_may.for_visitors
     def look_at_run(run_name: str | None, request: gr.Request) -> None:
@@ -179,9 +182,9 @@ def wire_choice(run: gr.Dropdown, beside: gr.Dropdown, frame: Frame, app: AppSta
         if who_may.is_owner(who_may.scope_of(request)):
             choices.update(run=run_name)
 
-    frame.clock.each_second(list_runs, [listed], [run, beside, listed])
+    frame.clock.each_second(list_runs, [run, listed, opened], [run, beside, listed])
     run.input(look_at_run, run, None, **QUIET)
-    frame.opened["watch"].select(last_shown, beside, [run, beside], js=_SHOWN_BESIDE, **QUIET)
+    frame.opened["watch"].select(last_shown, beside, [run, beside, opened], js=_SHOWN_BESIDE, **QUIET)
     beside.change(None, beside, None, js=_REMEMBER_BESIDE)
 
 
